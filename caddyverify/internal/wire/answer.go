@@ -1,0 +1,184 @@
+package wire
+
+import (
+	"bytes"
+	"encoding/xml"
+	"errors"
+	"mime"
+	"net/http"
+	"strings"
+
+	"github.com/go-json-experiment/json/jsontext"
+)
+
+// MaxAnswer is the largest answer taken from the provider, in bytes. Real ones
+// are under 10 KiB.
+const MaxAnswer = 1 << 20
+
+// maxDepth is how deep an answer may be nested; real ones are four levels deep.
+const maxDepth = 32
+
+// Answer is what goes back to the client, wherever it came from.
+type Answer struct {
+	// Code is the HTTP status code.
+	Code int
+	// ContentType is the Content-Type as it is sent.
+	ContentType string
+	// Body is sent as it is.
+	Body []byte
+	// Reading is what Body says.
+	Reading
+	// Fault is set where the gateway itself wrote the answer.
+	Fault *Fault
+}
+
+// Reading is what an answer of the API says.
+type Reading struct {
+	// Verification is the answer as a whole. A list has no status of its own.
+	Verification
+	// Found holds the verifications that a search found: one, or those of a list.
+	Found []Verification
+	// List tells that the answer was a list (verification_requests).
+	List bool
+}
+
+// Verification is what an answer says about one verification.
+type Verification struct {
+	RequestID string
+	Status    Status
+	// Price and EstimatedPrice are decimal numbers as text, in Currency.
+	Price, EstimatedPrice, Currency string
+	// Network is the mobile network's code (MCCMNC), where the API tells it.
+	Network string
+	// Raw is the part of the answer's own bytes that tells all this: a JSON object
+	// or an XML element.
+	Raw []byte
+}
+
+// set takes in a member of the object or element, which the caller has made sure
+// is there once. It reports false for a status that cannot be one, and for a
+// member that only some readers take for it.
+func (v *Verification) set(name, value string) bool {
+	field := v.field(name)
+	if field == nil {
+		return !isStatus(name)
+	}
+	*field = value
+	return name != "status" || v.Status.readable()
+}
+
+// field returns where the value of a member goes, nil for those passed over.
+func (v *Verification) field(name string) *string {
+	switch name {
+	case "request_id":
+		return &v.RequestID
+	case "status":
+		return (*string)(&v.Status)
+	case "price":
+		return &v.Price
+	case "estimated_price_messages_sent":
+		return &v.EstimatedPrice
+	case "currency":
+		return &v.Currency
+	case "network":
+		return &v.Network
+	}
+	return nil
+}
+
+// isStatus tells whether some reader takes the member for the status:
+// encoding/json, which the Go SDKs use, does not care about case.
+func isStatus(name string) bool { return strings.EqualFold(name, "status") }
+
+var errUnreadable = errors.New("not an answer of the Verify API")
+
+// Read checks an answer of the provider and tells what it says. The error is a
+// *Fault with AnswerUnreadable where the body is not what was asked for: of
+// another media type, malformed, nested too deep, without a status or with two,
+// or with a word for a status where only a search has words.
+func Read(o Operation, f Format, contentType string, body []byte) (Reading, error) {
+	read := readJSON
+	if f == XML {
+		read = readXML
+	}
+	if !isMediaType(f, contentType) {
+		return Reading{}, unreadable(errUnreadable)
+	}
+	reading, err := read(body)
+	if err != nil {
+		return Reading{}, unreadable(err)
+	}
+	if reading.List || !reading.Status.Numeric() {
+		if o != Search {
+			return Reading{}, unreadable(errUnreadable)
+		}
+		// What a search finds is told by a word; a number is about the call.
+		if !reading.List {
+			reading.Found = []Verification{reading.Verification}
+		}
+	}
+	return reading, nil
+}
+
+func unreadable(err error) *Fault {
+	return &Fault{Cause: AnswerUnreadable, MayHaveSent: true, Err: err}
+}
+
+// isMediaType accepts what the API's documents have ever named for a format:
+// version 1.0.0 has text/plain in place of text/xml.
+func isMediaType(f Format, contentType string) bool {
+	media, _, err := mime.ParseMediaType(contentType)
+	if err != nil {
+		return false
+	}
+	switch media {
+	case "text/plain":
+		return true
+	case "application/json":
+		return f == JSON
+	case "text/xml", "application/xml":
+		return f == XML
+	}
+	return false
+}
+
+// Say writes the answer to a fault in the API's own shape. useHTTP chooses HTTP
+// status codes for faults which the API would report with HTTP 200.
+func Say(fault *Fault, o Operation, f Format, useHTTP bool) Answer {
+	wording := wordings[fault.Cause]
+	code := http.StatusOK
+	if wording.always || useHTTP {
+		code = wording.code
+	}
+	return Answer{
+		Code:        code,
+		ContentType: f.ContentType(),
+		Body:        errorBody(o, f, wording.status, fault.Error()),
+		Reading:     Reading{Verification: Verification{Status: wording.status}},
+		Fault:       fault,
+	}
+}
+
+const xmlProlog = `<?xml version="1.0" encoding="UTF-8"?>` + "\n"
+
+func errorBody(o Operation, f Format, status Status, text string) []byte {
+	var b bytes.Buffer
+	if f == JSON {
+		quoted, err := jsontext.AppendQuote(nil, text)
+		if err != nil {
+			quoted = []byte(`""`) // only for invalid UTF-8, which no text has
+		}
+		b.WriteString(`{"status":"` + string(status) + `","error_text":`)
+		b.Write(quoted)
+		b.WriteByte('}')
+		return b.Bytes()
+	}
+	root := "verify_response"
+	if o == Control {
+		root = "response"
+	}
+	b.WriteString(xmlProlog + "<" + root + "><status>" + string(status) + "</status><error_text>")
+	_ = xml.EscapeText(&b, []byte(strings.ToValidUTF8(text, "?"))) // a bytes.Buffer does not fail
+	b.WriteString("</error_text></" + root + ">")
+	return b.Bytes()
+}

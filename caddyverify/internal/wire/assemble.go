@@ -1,0 +1,31 @@
+package wire
+
+// One returns the answer to a search for one verification, made of the part that
+// an earlier answer said about it.
+func One(f Format, raw []byte) []byte {
+	if f == JSON {
+		return raw
+	}
+	return append([]byte(xmlProlog), raw...)
+}
+
+// List returns the answer to a search by request_ids, made of the parts that
+// earlier answers said about each.
+func List(f Format, raw [][]byte) []byte {
+	open, between, end := `{"verification_requests":[`, ",", "]}"
+	if f == XML {
+		open, between, end = xmlProlog+"<verification_requests>", "", "</verification_requests>"
+	}
+	size := len(open) + len(end)
+	for _, part := range raw {
+		size += len(part) + len(between)
+	}
+	list := append(make([]byte, 0, size), open...)
+	for i, part := range raw {
+		if i > 0 {
+			list = append(list, between...)
+		}
+		list = append(list, part...)
+	}
+	return append(list, end...)
+}

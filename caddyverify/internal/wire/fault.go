@@ -1,0 +1,152 @@
+package wire
+
+import (
+	"fmt"
+	"net/http"
+	"strings"
+	"time"
+	"unicode"
+)
+
+// Cause says why the gateway answered by itself. It is the word that logs,
+// spans, metrics and Proxy-Status have in common.
+type Cause string
+
+// What is wrong with a call. Nothing of it was sent.
+const (
+	MethodNotAllowed  Cause = "method_not_allowed"
+	UnknownPath       Cause = "unknown_path"
+	BodyTooLarge      Cause = "body_too_large"
+	QueryTooLong      Cause = "query_too_long"
+	TooManyParameters Cause = "too_many_parameters"
+	UnknownMediaType  Cause = "unknown_media_type"
+	Undecodable       Cause = "undecodable"
+	MissingParameter  Cause = "missing_parameter"
+	InvalidParameter  Cause = "invalid_parameter"
+	UnknownParameter  Cause = "unknown_parameter"
+	RepeatedParameter Cause = "repeated_parameter"
+	TooManyRequestIDs Cause = "too_many_request_ids"
+)
+
+// What went wrong on the way to the provider or back.
+const (
+	ConnectFailed        Cause = "connect_failed"
+	TLSFailed            Cause = "tls_failed"
+	UpstreamTimeout      Cause = "upstream_timeout"
+	ConnectionLost       Cause = "connection_lost"
+	UpstreamError        Cause = "upstream_error"
+	UpstreamThrottled    Cause = "upstream_throttled"
+	UpstreamUnauthorized Cause = "upstream_unauthorized"
+	AnswerTooLarge       Cause = "answer_too_large"
+	AnswerUnreadable     Cause = "answer_unreadable"
+	AnswerWithSecret     Cause = "answer_with_secret"
+	ClientLeft           Cause = "client_left"
+)
+
+// Fault is what the gateway has to say instead of the provider. It is an error
+// whose text is fixed but for the name of a parameter.
+type Fault struct {
+	Cause Cause
+	// Name is what the sentence is about: a parameter, a method, a media type.
+	Name string
+	// MayHaveSent tells that the call may have reached the provider.
+	MayHaveSent bool
+	// RetryAfter tells the client when asking again makes sense; 0 for no advice.
+	RetryAfter time.Duration
+	// Err is the error behind it, for errors.Is. It is never shown to anyone.
+	Err error
+}
+
+// Refuse makes the Fault for a call that is not sent.
+func Refuse(cause Cause, name string) *Fault { return &Fault{Cause: cause, Name: name} }
+
+// Error returns the text that the client reads.
+func (f *Fault) Error() string {
+	text := wordings[f.Cause].text
+	if strings.Contains(text, "%s") {
+		text = fmt.Sprintf(text, printable(f.Name))
+	}
+	sent := "nothing was sent"
+	if f.MayHaveSent {
+		sent = "the call may have been sent"
+	}
+	return fmt.Sprintf("%s; %s (caddy-verify: %s)", text, sent, f.Cause)
+}
+
+// Unwrap returns the error behind the fault.
+func (f *Fault) Unwrap() error { return f.Err }
+
+// Status is the Verify status that fits the fault.
+func (f *Fault) Status() Status { return wordings[f.Cause].status }
+
+// Trouble tells a fault that an operator should know of from one that is about
+// what a client sent or did.
+func (f *Fault) Trouble() bool {
+	code := wordings[f.Cause].code
+	return code >= http.StatusInternalServerError || code == http.StatusTooManyRequests
+}
+
+// ProxyError is the fault's error type for Proxy-Status (RFC 9209, section 2.3).
+func (f *Fault) ProxyError() string { return wordings[f.Cause].proxyError }
+
+// Answer returns the fault as an answer that Say has yet to write.
+func (f *Fault) Answer() Answer {
+	return Answer{Reading: Reading{Verification: Verification{Status: f.Status()}}, Fault: f}
+}
+
+// wording is what a client reads of a cause.
+type wording struct {
+	status Status
+	// code is the HTTP status code under `errors http`.
+	code int
+	// always tells that code is sent in either mode: the call is no call of the
+	// API, so there is no outcome to report.
+	always     bool
+	proxyError string
+	text       string
+}
+
+// wordings maps each cause to what the client reads.
+var wordings = map[Cause]wording{
+	MethodNotAllowed:  {Invalid, http.StatusMethodNotAllowed, true, "http_request_error", "Method %s is not allowed, use GET or POST"},
+	UnknownPath:       {Invalid, http.StatusNotFound, true, "http_request_denied", "No such call: the paths are /verify/{format} and /verify/check/, search/ or control/{format}, where {format} is json or xml"},
+	BodyTooLarge:      {Invalid, http.StatusRequestEntityTooLarge, true, "http_request_error", "The body is larger than 16 KiB"},
+	QueryTooLong:      {Invalid, http.StatusRequestURITooLong, true, "http_request_error", "The query is longer than 8 KiB"},
+	TooManyParameters: {Invalid, http.StatusRequestEntityTooLarge, true, "http_request_error", "More than 64 parameters"},
+	UnknownMediaType:  {Invalid, http.StatusUnsupportedMediaType, true, "http_request_error", "Send the parameters as application/x-www-form-urlencoded or application/json in UTF-8, without a Content-Encoding"},
+	Undecodable:       {Invalid, http.StatusBadRequest, true, "http_request_error", "The parameters cannot be decoded: %s"},
+
+	MissingParameter:  {Missing, http.StatusBadRequest, false, "http_request_error", "Your request is incomplete and missing the mandatory parameter: %s"},
+	InvalidParameter:  {Invalid, http.StatusBadRequest, false, "http_request_error", "Invalid value for param: %s"},
+	UnknownParameter:  {Invalid, http.StatusBadRequest, false, "http_request_error", "Unknown param: %s"},
+	RepeatedParameter: {Invalid, http.StatusBadRequest, false, "http_request_error", "More than one value for param: %s"},
+	TooManyRequestIDs: {TooManyIDs, http.StatusBadRequest, false, "http_request_error", "Too many request_ids provided"},
+
+	ConnectFailed:        {InternalError, http.StatusBadGateway, false, "destination_unavailable", "The Verify API cannot be reached"},
+	TLSFailed:            {InternalError, http.StatusBadGateway, false, "tls_protocol_error", "No trusted connection to the Verify API could be made"},
+	UpstreamTimeout:      {InternalError, http.StatusGatewayTimeout, false, "http_response_timeout", "The Verify API did not answer in time"},
+	ConnectionLost:       {InternalError, http.StatusBadGateway, false, "connection_terminated", "The connection to the Verify API was lost"},
+	UpstreamError:        {InternalError, http.StatusBadGateway, false, "http_protocol_error", "The Verify API answered with an HTTP error"},
+	UpstreamThrottled:    {Throttled, http.StatusTooManyRequests, false, "connection_limit_reached", "The Verify API refused the call for coming too fast (HTTP 429)"},
+	UpstreamUnauthorized: {BadCredentials, http.StatusBadGateway, false, "http_protocol_error", "The Verify API refused the gateway's credentials"},
+	AnswerTooLarge:       {InternalError, http.StatusBadGateway, false, "http_response_body_size", "The Verify API's answer is larger than 1 MiB"},
+	AnswerUnreadable:     {InternalError, http.StatusBadGateway, false, "http_protocol_error", "The Verify API's answer cannot be read"},
+	AnswerWithSecret:     {InternalError, http.StatusBadGateway, false, "http_protocol_error", "The Verify API's answer was withheld"},
+	ClientLeft:           {InternalError, 499, false, "connection_terminated", "The client left before the Verify API answered"},
+}
+
+// printable makes a name fit to be read back: short, and without what could
+// break a log line or a terminal.
+func printable(name string) string {
+	const most = 64
+	name = strings.Map(func(r rune) rune {
+		if !unicode.IsPrint(r) || r == unicode.ReplacementChar {
+			return '?'
+		}
+		return r
+	}, name)
+	if runes := []rune(name); len(runes) > most {
+		name = string(runes[:most]) + "…"
+	}
+	return name
+}

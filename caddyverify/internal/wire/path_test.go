@@ -1,0 +1,127 @@
+package wire
+
+import "testing"
+
+func TestParsePath(t *testing.T) {
+	for _, test := range []struct {
+		path  string
+		o     Operation
+		f     Format
+		route string
+	}{
+		{"/verify/json", Request, JSON, "/verify/{format}"},
+		{"/verify/xml", Request, XML, "/verify/{format}"},
+		{"/verify/check/json", Check, JSON, "/verify/check/{format}"},
+		{"/verify/check/xml", Check, XML, "/verify/check/{format}"},
+		{"/verify/search/json", Search, JSON, "/verify/search/{format}"},
+		{"/verify/search/xml", Search, XML, "/verify/search/{format}"},
+		{"/verify/control/json", Control, JSON, "/verify/control/{format}"},
+		{"/verify/control/xml", Control, XML, "/verify/control/{format}"},
+	} {
+		t.Run(test.path, func(t *testing.T) {
+			o, f, ok := ParsePath(test.path)
+			if !ok || o != test.o || f != test.f {
+				t.Errorf("ParsePath says %s, %s, %v", o, f, ok)
+			}
+			if got := Path(test.o, test.f); got != test.path {
+				t.Errorf("Path says %s", got)
+			}
+			if got := Route(test.o); got != test.route {
+				t.Errorf("Route says %s", got)
+			}
+		})
+	}
+}
+
+func TestParsePathRefuses(t *testing.T) {
+	for _, path := range []string{
+		"",
+		"/",
+		"json",
+		"/verify",
+		"/verify/",
+		"verify/json",
+		"/verify/json/",
+		"/verify/json//",
+		"/verify//json",
+		"//verify/json",
+		"/verify/check",
+		"/verify/check/",
+		"/verify/check/json/",
+		"/verify/check//json",
+		"/verify//check/json",
+		"/verify/check/json/json",
+		"/verify/check/check/json",
+		"/verify/request/json",
+		"/verify/psd2/json",
+		"/verify/psd2/xml",
+		"/verify/network-unblock",
+		"/verify/network-unblock/json",
+		"/v2/verify",
+		"/v2/verify/json",
+		"/verify/v2/json",
+		"/sms/json",
+		"/account/get-balance",
+		"/Verify/json",
+		"/VERIFY/JSON",
+		"/verify/JSON",
+		"/verify/Xml",
+		"/verify/Check/json",
+		"/verify/check/JSON",
+		"/verify.json",
+		"/verify/.json",
+		"/verify/check.json",
+		"/verify/json.xml",
+		"/verify/yaml",
+		"/verify/jsonp",
+		"/verify/xmlx",
+		"/verify/ json",
+		"/verify/json ",
+		"/verify/json\n",
+		"/verify/json\x00",
+		"/verify/json?",
+		"/verify/json;",
+		"/verify/json;v=1",
+		"/verify/json#",
+		"/verify/./json",
+		"/verify/../verify/json",
+		"/verify/../account/json",
+		"/verify/check/../json",
+		"/verify/%2e%2e/json",
+		"/verify/%2E/json",
+		"/verify%2fjson",
+		"/verify/check%2fjson",
+		"/verify/%6ason",
+		"/%76erify/json",
+		"/verify/%63heck/json",
+		"/verify/check%00/json",
+		`/verify\json`,
+		`/verify/check\json`,
+		"/verify/jsоn", // a Cyrillic letter
+		"https://api.nexmo.com/verify/json",
+	} {
+		t.Run(path, func(t *testing.T) {
+			if o, f, ok := ParsePath(path); ok || o != 0 || f != 0 {
+				t.Errorf("taken for %s in %s, %v", o, f, ok)
+			}
+		})
+	}
+}
+
+func TestOperation(t *testing.T) {
+	words := map[string]bool{}
+	for _, o := range Operations {
+		words[o.String()] = true
+		if o.Repeatable() != (o == Search) {
+			t.Errorf("%s: Repeatable is %v", o, o.Repeatable())
+		}
+	}
+	for _, word := range []string{"request", "check", "search", "control"} {
+		if !words[word] {
+			t.Errorf("no operation is called %s", word)
+		}
+	}
+	if JSON.ContentType() != "application/json" || XML.ContentType() != "text/xml" {
+		t.Errorf("the content types are %s and %s", JSON.ContentType(), XML.ContentType())
+	}
+}

@@ -1,0 +1,78 @@
+package wire
+
+import (
+	"net/url"
+	"strings"
+)
+
+const redacted = "REDACTED"
+
+// RedactURI makes a request's URI fit for logs. It keeps the path, the ids of
+// verifications and the command of a control. All else that stands in a query is
+// replaced, names that are not the API's too, and a query that cannot be decoded
+// is dropped whole.
+func RedactURI(uri string) string {
+	if !strings.HasPrefix(uri, "/") {
+		return redacted // not a path: it may hold credentials
+	}
+	path, query, found := strings.Cut(uri, "?")
+	if path, _, _ = strings.Cut(path, "#"); strings.HasPrefix(path, Prefix) {
+		if _, _, ok := ParsePath(path); !ok {
+			path = Prefix + redacted
+		}
+	}
+	if !found {
+		return path
+	}
+	var b strings.Builder
+	for pair := range strings.SplitSeq(query, "&") {
+		if pair == "" {
+			continue
+		}
+		name, value, _ := strings.Cut(pair, "=")
+		name, err := url.QueryUnescape(name)
+		if err == nil {
+			value, err = url.QueryUnescape(value)
+		}
+		if err != nil || strings.Contains(pair, ";") {
+			return path + "?" + redacted
+		}
+		if b.Len() > 0 {
+			b.WriteByte('&')
+		}
+		b.WriteString(redactPair(name, value))
+	}
+	if b.Len() == 0 {
+		return path
+	}
+	return path + "?" + b.String()
+}
+
+func redactPair(name, value string) string {
+	switch {
+	case name == "request_id" || name == "request_ids":
+		// The longest phone number has 15 digits (ITU-T E.164).
+		if len(value) > 15 && isRequestID(value) {
+			return name + "=" + value
+		}
+	case name == "cmd":
+		if value == "cancel" || value == "trigger_next_event" {
+			return name + "=" + value
+		}
+	case isCredential(name) || isParameter(name):
+	default:
+		name = redacted
+	}
+	return name + "=" + redacted
+}
+
+func isParameter(name string) bool {
+	for _, list := range parameters {
+		for _, p := range list {
+			if p.name == name {
+				return true
+			}
+		}
+	}
+	return false
+}

@@ -1,0 +1,56 @@
+package wire
+
+import (
+	"regexp"
+	"strings"
+	"testing"
+)
+
+func TestRedactURI(t *testing.T) {
+	const id = "cc121958d8fb4368aa3bb762bb9a0f74"
+	tests := []struct{ name, uri, want string }{
+		{"a request", "/verify/json?number=447700900000&brand=Acme", "/verify/json?number=REDACTED&brand=REDACTED"},
+		{"a check", "/verify/check/xml?request_id=" + id + "&code=1234", "/verify/check/xml?request_id=" + id + "&code=REDACTED"},
+		{"a search for two", "/verify/search/json?request_ids=" + id + "&request_ids=" + id, "/verify/search/json?request_ids=" + id + "&request_ids=" + id},
+		{"a control", "/verify/control/json?request_id=" + id + "&cmd=cancel", "/verify/control/json?request_id=" + id + "&cmd=cancel"},
+		{"another command", "/verify/control/json?cmd=447700900000", "/verify/control/json?cmd=REDACTED"},
+		{"credentials", "/verify/json?api_key=k&api_secret=s", "/verify/json?api_key=REDACTED&api_secret=REDACTED"},
+		{"a number for an id", "/verify/search/json?request_id=447700900000123", "/verify/search/json?request_id=REDACTED"},
+		{"an unknown name", "/verify/json?447700900000=1&Number=2", "/verify/json?REDACTED=REDACTED&REDACTED=REDACTED"},
+		{"no name", "/verify/json?447700900000", "/verify/json?REDACTED=REDACTED"},
+		{"an escaped name", "/verify/json?%6Eumber=447700900000", "/verify/json?number=REDACTED"},
+		{"a bad escape", "/verify/json?request_id=" + id + "&code=%zz", "/verify/json?REDACTED"},
+		{"a semicolon", "/verify/json?code=1;number=2", "/verify/json?REDACTED"},
+		{"a fragment", "/verify/json#447700900000", "/verify/json"},
+		{"no query", "/verify/check/json", "/verify/check/json"},
+		{"an empty query", "/verify/check/json?", "/verify/check/json"},
+		{"no call", "/verify/447700900000?a=b", "/verify/REDACTED?REDACTED=REDACTED"},
+		{"another path", "/metrics", "/metrics"},
+		{"another path's query", "/metrics?number=447700900000", "/metrics?number=REDACTED"},
+		{"an absolute URI", "http://user:password@host/verify/json", "REDACTED"},
+		{"all options", "*", "REDACTED"},
+		{"nothing", "", "REDACTED"},
+	}
+	for _, test := range tests {
+		t.Run(test.name, func(t *testing.T) {
+			if got := RedactURI(test.uri); got != test.want {
+				t.Errorf("got %s, want %s", got, test.want)
+			}
+		})
+	}
+}
+
+// FuzzRedactURI looks for a query that gets through with a number in it.
+func FuzzRedactURI(f *testing.F) {
+	f.Add("/verify/json?number=", "447700900000")
+	f.Add("/verify/check/json?request_id=a&code=", "1234")
+	f.Add("/verify/json?%", "41=447700900000")
+	f.Add("/x?request_ids=a;b&", "1")
+	safe := regexp.MustCompile(`^((REDACTED|[a-z_]+)=(REDACTED|cancel|trigger_next_event|[0-9A-Za-z_-]{16,64})(&|$))*$|^REDACTED$`)
+	f.Fuzz(func(t *testing.T, before, after string) {
+		got := RedactURI(before + after)
+		if _, query, found := strings.Cut(got, "?"); found && !safe.MatchString(query) {
+			t.Errorf("%q became %q", before+after, got)
+		}
+	})
+}

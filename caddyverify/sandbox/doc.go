@@ -1,0 +1,115 @@
+// Package sandbox is a Verify API to develop and test against: an
+// [http.Handler] that keeps real verifications, with messages that follow one
+// another, PINs that lapse, a rate limit and a price, and that can be told to
+// fail in the ways a provider and its network fail.
+//
+// It answers /verify/{format}, /verify/check/{format},
+// /verify/search/{format} and /verify/control/{format}, format being json or
+// xml, by GET with a query or POST with a form or a JSON body. As the Verify
+// API does it answers HTTP 200 and puts the outcome in the body's status.
+// [CallsPath] tells what came in. Anything else is HTTP 404, another method
+// 405, a body above 64 KiB 413.
+//
+// # Numbers
+//
+// A verification starts for every valid number except these, which force a
+// status of Verify Request:
+//
+//	447700900101  1   Throttled
+//	447700900102  2   Missing api_key
+//	447700900103  3   Invalid value for number
+//	447700900104  4   Invalid credentials were provided
+//	447700900105  5   Internal Error
+//	447700900106  6   ... The request could not be routed.
+//	447700900107  7   ... blacklisted for verification (with its network)
+//	447700900108  8   ... account that has been barred ...
+//	447700900109  9   Partner quota exceeded
+//	447700900110  10  Concurrent verifications ... (with a request_id)
+//	447700900115  15  ... not in a supported network
+//	447700900120  20  ... does not support the parameter: pin_code.
+//	447700900129  29  ... still in demo mode ...
+//
+// All of them lie in a range kept for drama: they belong to nobody. With
+// country set a national number is completed for a few countries (AU, BE, CA,
+// CH, DE, ES, FR, GB, IE, IN, NL, US).
+//
+// # Verifications
+//
+// A verification sends the messages of its workflow_id, each at the end of
+// the wait before it:
+//
+//	1  sms 125 s tts 180 s tts 300 s      5  sms 120 s tts 180 s
+//	2  sms 125 s sms 180 s tts 300 s      6  sms
+//	3  tts 120 s tts 180 s                7  tts
+//	4  sms 120 s sms 180 s
+//
+// next_event_wait replaces every wait. A pin_expiry (default 300 s) that is
+// not a multiple of a given next_event_wait is set equal to it. A message sent
+// when the PIN's pin_expiry has passed carries a new PIN. The verification is
+// EXPIRED when the last wait and the last PIN are both over, FAILED at the third wrong
+// code for one PIN, and CANCELLED by Verify Control, which can cancel from
+// 30 s on and until the second message. A number is free again once its
+// verification is no longer IN PROGRESS.
+//
+// price is 0.05000000 EUR for a success and 0 otherwise.
+// estimated_price_messages_sent lags: it leaves out the newest message until
+// the next one goes out, or until 20 s after the end of the verification.
+//
+// Verifications are forgotten 24 h after their end, and the oldest beyond
+// 100,000. All these times are by the sandbox's own clock, see Config.Speed;
+// it is worked out at each call, so the package starts no goroutine and can be
+// used inside a testing/synctest bubble.
+//
+// # Faults
+//
+// A [Fault] is written as
+//
+//	<operation|*> <kind> [<value>] [<share>%]
+//
+// where operation is request, check, search or control. These kinds come in
+// place of the work: no verification changes, and neither credentials nor the
+// rate limit are looked at.
+//
+//	status <status>      that Verify status, with its documented text
+//	http <code>          401 as problem+json, 429 as text, others as HTML
+//	close                closes the connection without a byte
+//	hang                 never answers; ends when the client leaves
+//	garbage              the right Content-Type, not the right body
+//	html                 HTTP 200 with a web page
+//	redirect [<url>]     302 (default https://example.com/)
+//
+// These do the work first, at once, and then spoil its answer:
+//
+//	delay <duration>     answers that much later
+//	reset_after          resets the connection without a byte
+//	truncate             sends half of the Content-Length, then closes
+//	drip <duration>      sends one byte each duration
+//	big [<bytes>]        adds padding (default 2097152 bytes, at most 1 GiB)
+//	bomb                 gzip, asked for or not, of more than 256 MiB
+//	deep                 adds lists nested 10,000 levels deep
+//	dtd                  XML: entities that expand without end; JSON: as duplicate_status
+//	duplicate_status     says status twice, the first time wrongly
+//	echo                 gives back the credentials received, in body and header
+//	no_content_type      leaves out Content-Type
+//
+// The faults are tried in order. A delay that takes the call is noted and the
+// search goes on, delays adding up, until another kind takes the call: that
+// one decides. A fault with a share of 25% takes every fourth call of its
+// operation that gets as far as it, so that tests can count on it.
+//
+// The kinds close and reset_after take over the connection, which HTTP/2 does
+// not allow; there the stream is aborted in its place.
+//
+// # Where the real API is not documented
+//
+// Credentials are looked for in HTTP Basic, then the query, then the body; a
+// signed call (sig in place of api_secret) misses its api_secret, status 2.
+// Credentials come before the rate limit, towards which throttled calls do not
+// count, and the rate limit before the parameters. A body that cannot be read
+// has no parameters, and unknown parameters are ignored. A request_id is 1 to
+// 32 letters, digits and dashes, a code 4 to 10; anything else is status 3,
+// and no wrong code. A PIN whose pin_expiry has passed is a wrong code. A
+// search with both request_id and request_ids follows request_id. Among
+// request_ids an unknown one is left out and one given twice is listed once;
+// the status is 101 if all are unknown.
+package sandbox

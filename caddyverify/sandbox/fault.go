@@ -1,0 +1,228 @@
+package sandbox
+
+import (
+	"fmt"
+	"maps"
+	"math"
+	"net/http"
+	"net/url"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+)
+
+// Fault is one thing that goes wrong. The package comment lists the kinds.
+type Fault struct {
+	// Operation is request, check, search or control, or * for all. Default: *.
+	Operation string
+
+	// Kind is one of the kinds in the package comment. Required.
+	Kind string
+
+	// Value is what the kind needs, written as in a line for [ParseFault]: a
+	// duration such as 1.5s, a number or a URL. Default: that of the kind.
+	Value string
+
+	// Share is the percentage of the operation's calls that the fault takes,
+	// up to 100, spread evenly. Negative: no call. Default: 100.
+	Share float64
+}
+
+// kind is what is known of a kind of fault.
+type kind struct {
+	works    bool   // the work is done before the answer is spoilt
+	value    string // duration, number or url; "" takes none
+	from, to int    // the bounds of a number
+	number   int    // the default, 0 where it must be given; once scheduled, the number
+}
+
+var kinds = map[string]kind{
+	"delay":            {works: true, value: "duration"},
+	"status":           {value: "number", from: 1, to: 999},
+	"http":             {value: "number", from: 400, to: 599},
+	"close":            {},
+	"reset_after":      {works: true},
+	"hang":             {},
+	"garbage":          {},
+	"html":             {},
+	"truncate":         {works: true},
+	"drip":             {works: true, value: "duration"},
+	"big":              {works: true, value: "number", from: 1, to: 1 << 30, number: 2 << 20},
+	"bomb":             {works: true},
+	"deep":             {works: true},
+	"dtd":              {works: true},
+	"duplicate_status": {works: true},
+	"redirect":         {value: "url"},
+	"echo":             {works: true},
+	"no_content_type":  {works: true},
+}
+
+// ParseFault reads a fault written as one line or as the fields of one:
+//
+//	<operation|*> <kind> [<value>] [<share>%]
+//
+// for example "search delay 2s 10%". The error tells what is wrong with it.
+func ParseFault(fields ...string) (Fault, error) {
+	words := strings.Fields(strings.Join(fields, " "))
+	var f Fault
+	if n := len(words); n > 0 && strings.HasSuffix(words[n-1], "%") {
+		share, err := strconv.ParseFloat(strings.TrimSuffix(words[n-1], "%"), 64)
+		if err != nil || !(share >= 0 && share <= 100) {
+			return Fault{}, fmt.Errorf("sandbox: fault share %q: use 0%% to 100%%", words[n-1])
+		}
+		if f.Share = share; share == 0 {
+			f.Share = -1
+		}
+		words = words[:n-1]
+	}
+	if len(words) < 2 || len(words) > 3 {
+		return Fault{}, fmt.Errorf("sandbox: fault %q: write <operation|*> <kind> [<value>] [<share>%%]", strings.Join(fields, " "))
+	}
+	f.Operation, f.Kind = words[0], words[1]
+	if len(words) == 3 {
+		f.Value = words[2]
+	}
+	if _, err := newScheduled(f); err != nil {
+		return Fault{}, err
+	}
+	return f, nil
+}
+
+// String writes the fault as the line that ParseFault reads.
+func (f Fault) String() string {
+	words := []string{f.Operation, f.Kind}
+	if f.Operation == "" {
+		words[0] = "*"
+	}
+	if f.Value != "" {
+		words = append(words, f.Value)
+	}
+	if f.Share != 0 {
+		words = append(words, strconv.FormatFloat(max(0, f.Share), 'f', -1, 64)+"%")
+	}
+	return strings.Join(words, " ")
+}
+
+// scheduled is a fault that has been checked and counts its calls.
+type scheduled struct {
+	Fault
+	kind
+	duration time.Duration
+	url      string
+	seen     uint64
+}
+
+func newScheduled(f Fault) (*scheduled, error) {
+	if f.Operation == "" {
+		f.Operation = "*"
+	}
+	if !slices.Contains([]string{"*", "request", "check", "search", "control"}, f.Operation) {
+		return nil, fmt.Errorf("sandbox: fault operation %q: use request, check, search, control or *", f.Operation)
+	}
+	k, ok := kinds[f.Kind]
+	if !ok {
+		return nil, fmt.Errorf("sandbox: fault kind %q: use one of %s", f.Kind, strings.Join(slices.Sorted(maps.Keys(kinds)), ", "))
+	}
+	if !(f.Share <= 100) {
+		return nil, fmt.Errorf("sandbox: fault share %v: use at most 100", f.Share)
+	}
+	s := &scheduled{Fault: f, kind: k}
+	var err error
+	switch {
+	case k.value == "duration":
+		s.duration, err = time.ParseDuration(f.Value)
+		if err != nil || s.duration <= 0 {
+			return nil, fmt.Errorf("sandbox: fault %s needs a duration above 0 such as 500ms, not %q", f.Kind, f.Value)
+		}
+	case k.value == "number" && (f.Value != "" || k.number == 0):
+		s.number, err = strconv.Atoi(f.Value)
+		if err != nil || s.number < k.from || s.number > k.to {
+			return nil, fmt.Errorf("sandbox: fault %s needs a number from %d to %d, not %q", f.Kind, k.from, k.to, f.Value)
+		}
+	case k.value == "url":
+		s.url = f.Value
+		if s.url == "" {
+			s.url = "https://example.com/"
+		}
+		if u, err := url.Parse(s.url); err != nil || u.Host == "" {
+			return nil, fmt.Errorf("sandbox: fault %s needs a URL such as https://example.com/, not %q", f.Kind, f.Value)
+		}
+	case k.value == "" && f.Value != "":
+		return nil, fmt.Errorf("sandbox: fault %s takes no value, but has %q", f.Kind, f.Value)
+	}
+	return s, nil
+}
+
+func schedule(faults []Fault) ([]*scheduled, error) {
+	var all []*scheduled
+	for _, f := range faults {
+		s, err := newScheduled(f)
+		if err != nil {
+			return nil, err
+		}
+		all = append(all, s)
+	}
+	return all, nil
+}
+
+// takes counts one call and says whether it is one of the share: the calls at
+// which the running total of shares passes a whole number.
+func (s *scheduled) takes() bool {
+	share := max(0, s.Share)
+	if s.Share == 0 {
+		share = 100
+	}
+	before := math.Floor(float64(s.seen) * share / 100)
+	s.seen++
+	return math.Floor(float64(s.seen)*share/100) > before
+}
+
+// plan is what goes wrong with one call.
+type plan struct {
+	delay time.Duration
+	fault *scheduled // nil if the call is answered as it should be
+}
+
+func planFor(faults []*scheduled, operation string) plan {
+	var p plan
+	for _, f := range faults {
+		if f.Operation != "*" && f.Operation != operation || !f.takes() {
+			continue
+		}
+		if f.Kind != "delay" {
+			p.fault = f
+			break
+		}
+		p.delay += f.duration
+	}
+	return p
+}
+
+func (p plan) works() bool { return p.fault == nil || p.fault.works }
+
+func (p plan) httpStatus() int {
+	switch {
+	case p.fault == nil:
+		return http.StatusOK
+	case p.fault.Kind == "http":
+		return p.fault.number
+	case p.fault.Kind == "redirect":
+		return http.StatusFound
+	case p.fault.Kind == "close", p.fault.Kind == "hang", p.fault.Kind == "reset_after":
+		return 0
+	}
+	return http.StatusOK
+}
+
+func (p plan) String() string {
+	switch {
+	case p.fault == nil && p.delay > 0:
+		return "delay"
+	case p.fault == nil:
+		return ""
+	case p.delay > 0:
+		return "delay+" + p.fault.Kind
+	}
+	return p.fault.Kind
+}

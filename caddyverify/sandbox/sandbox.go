@@ -1,0 +1,223 @@
+package sandbox
+
+import (
+	"cmp"
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net/http"
+	"strings"
+	"sync"
+)
+
+// Config says which account a [Sandbox] serves and how it behaves.
+type Config struct {
+	// APIKey is the api_key that callers must present; no colon, since HTTP Basic
+	// could not carry it. Default, with APISecret: any credentials are accepted.
+	APIKey string
+
+	// APISecret is the api_secret that callers must present. It is set if, and only
+	// if, APIKey is.
+	APISecret string
+
+	// Code is the right code of every verification, 4 to 10 letters, digits or
+	// dashes. Default: a random PIN of code_length digits for each.
+	Code string
+
+	// AllowPinCode says that the account may choose its codes by the parameter
+	// pin_code. Default: no, such a request is answered with status 20.
+	AllowPinCode bool
+
+	// Speed is how many seconds pass in a verification for each real second,
+	// above 0 and up to 86400. Default: 1.
+	Speed float64
+
+	// Limit is how many calls the account may make in any real second, 0.001 to
+	// 100,000; one more is answered with status 1. Negative: no limit.
+	// Default: 30.
+	Limit float64
+
+	// Record is how many calls are kept for [Sandbox.Calls]. Negative: none.
+	// Default: 10,000.
+	Record int
+
+	// Faults are what goes wrong from the start; see [ParseFault]. Default: none.
+	Faults []Fault
+
+	// Logger gets one line for each call, with request_id and code for a new
+	// verification, but never the secret. Default: none.
+	Logger *slog.Logger
+}
+
+// Sandbox is a Verify API for one account. It is made by [New] and may be used
+// by several goroutines at once.
+type Sandbox struct {
+	cfg   Config
+	clock clock
+
+	mu            sync.Mutex // guards what follows
+	verifications verifications
+	limit         *limit
+	faults        []*scheduled
+	record        record
+}
+
+// New returns a Sandbox with no verifications. The error names the field that
+// cannot be used and what it should be.
+func New(cfg Config) (*Sandbox, error) {
+	if cfg.Speed == 0 {
+		cfg.Speed = 1
+	}
+	if cfg.Limit == 0 {
+		cfg.Limit = 30
+	}
+	if cfg.Record == 0 {
+		cfg.Record = 10_000
+	}
+	if cfg.Logger == nil {
+		cfg.Logger = slog.New(slog.DiscardHandler)
+	}
+	switch {
+	case cfg.APIKey == "" && cfg.APISecret != "":
+		return nil, errors.New("sandbox: APIKey is empty: set it to the api_key that callers present, or leave out APISecret to accept any")
+	case strings.Contains(cfg.APIKey, ":"):
+		return nil, errors.New("sandbox: APIKey has a colon, which HTTP Basic cannot carry: use letters and digits")
+	case cfg.APISecret == "" && cfg.APIKey != "":
+		return nil, errors.New("sandbox: APISecret is empty: set it to the api_secret that callers present, or leave out APIKey to accept any")
+	case cfg.Code != "" && !isCode(cfg.Code):
+		return nil, fmt.Errorf("sandbox: Code %q cannot be a code: use 4 to 10 letters, digits or dashes", cfg.Code)
+	case !(cfg.Speed > 0 && cfg.Speed <= maxSpeed):
+		return nil, fmt.Errorf("sandbox: Speed %v is out of range: use more than 0 and at most %d", cfg.Speed, maxSpeed)
+	case !(cfg.Limit < 0 || cfg.Limit >= minLimit && cfg.Limit <= maxLimit):
+		return nil, fmt.Errorf("sandbox: Limit %v is out of range: use %v to %v calls a second, or a negative number for no limit", cfg.Limit, minLimit, maxLimit)
+	}
+	s := &Sandbox{cfg: cfg, clock: newClock(cfg.Speed)}
+	if err := s.SetFaults(cfg.Faults...); err != nil {
+		return nil, err
+	}
+	s.Reset()
+	return s, nil
+}
+
+// SetFaults replaces the faults; with none, nothing goes wrong any more. The
+// error tells what is wrong with a fault, and then nothing is changed.
+func (s *Sandbox) SetFaults(faults ...Fault) error {
+	all, err := schedule(faults)
+	if err != nil {
+		return err
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.faults = all
+	return nil
+}
+
+// Reset forgets every verification, recorded call and count. The faults stay
+// as they are and count their shares from the beginning.
+func (s *Sandbox) Reset() {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.verifications = newVerifications()
+	s.limit = newLimit(s.cfg.Limit)
+	s.record = record{keep: s.cfg.Record, received: map[string]int{}}
+	for _, f := range s.faults {
+		f.seen = 0
+	}
+}
+
+// ServeHTTP answers one call to the Verify API, or tells of them at [CallsPath].
+func (s *Sandbox) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	if r.URL.Path == CallsPath {
+		s.serveCalls(w, r)
+		return
+	}
+	c, refused := read(w, r)
+	seen := newCall(c, r)
+	if refused != 0 {
+		seen.HTTPStatus = refused
+		s.mu.Lock()
+		s.record.add(seen)
+		s.mu.Unlock()
+		s.log(r.Context(), seen, "")
+		refuse(w, refused)
+		return
+	}
+	p, a := s.handle(r.Context(), c, seen)
+	if !pause(r.Context(), p.delay) {
+		panic(http.ErrAbortHandler) // the client has left
+	}
+	p.write(w, r, c, a)
+}
+
+// handle takes a call through the account's faults and then, unless one comes
+// in its place, does what the call asks for.
+func (s *Sandbox) handle(ctx context.Context, c call, seen Call) (plan, answer) {
+	s.mu.Lock()
+	p := planFor(s.faults, c.operation)
+	var a answer
+	switch {
+	case p.works():
+		a = s.do(c)
+	case p.fault.Kind == "status":
+		a = refusal(c.operation, fmt.Sprint(p.fault.number), c.get("request_id"), "")
+	}
+	seen.HTTPStatus, seen.Status, seen.Fault = p.httpStatus(), a.status(), p.String()
+	seen.RequestID = cmp.Or(a.requestID, c.get("request_id"))
+	s.record.add(seen)
+	s.mu.Unlock()
+	s.log(ctx, seen, a.code)
+	return p, a
+}
+
+// do answers a call by the account's rules. The caller holds s.mu.
+func (s *Sandbox) do(c call) answer {
+	switch {
+	case c.apiKey == "":
+		return refusal(c.operation, "2", "", "Missing api_key")
+	case c.apiSecret == "":
+		return refusal(c.operation, "2", "", "Missing api_secret")
+	case s.cfg.APIKey != "" && (c.apiKey != s.cfg.APIKey || c.apiSecret != s.cfg.APISecret):
+		return refusal(c.operation, "4", "", "")
+	case !s.limit.allow():
+		return refusal(c.operation, "1", "", "")
+	}
+	switch c.operation {
+	case "check":
+		return s.check(c)
+	case "search":
+		return s.search(c)
+	case "control":
+		return s.control(c)
+	default:
+		return s.request(c)
+	}
+}
+
+// log writes the line of one call. The code is that of a message just sent.
+func (s *Sandbox) log(ctx context.Context, seen Call, code string) {
+	if !s.cfg.Logger.Enabled(ctx, slog.LevelInfo) {
+		return
+	}
+	attrs := []slog.Attr{
+		slog.String("operation", seen.Operation),
+		slog.String("format", seen.Format),
+		slog.Int("http_status", seen.HTTPStatus),
+		slog.String("status", seen.Status),
+	}
+	if seen.Fault != "" {
+		attrs = append(attrs, slog.String("fault", seen.Fault))
+	}
+	if code != "" {
+		attrs = append(attrs, slog.String("request_id", seen.RequestID), slog.String("code", code))
+	}
+	s.cfg.Logger.LogAttrs(ctx, slog.LevelInfo, "sandbox call", attrs...)
+}
+
+// refuse answers what is no call to the Verify API.
+func refuse(w http.ResponseWriter, code int) {
+	if code == http.StatusMethodNotAllowed {
+		w.Header().Set("Allow", "GET, POST")
+	}
+	http.Error(w, http.StatusText(code), code)
+}

@@ -1,0 +1,171 @@
+package sandbox
+
+import (
+	"crypto/rand"
+	"encoding/binary"
+	"encoding/hex"
+	"fmt"
+	"math"
+	"strings"
+	"time"
+)
+
+// The states of a verification, as Verify Search writes them.
+const (
+	inProgress = "IN PROGRESS"
+	success    = "SUCCESS"
+	failed     = "FAILED"
+	expired    = "EXPIRED"
+	cancelled  = "CANCELLED"
+)
+
+const (
+	maxWrongCodes = 3                // for one PIN
+	estimateLag   = 20 * time.Second // from the end to the last message's estimate
+)
+
+// messagePrices are by calling code, in hundred-thousandths of a EUR; other
+// messages cost 4675.
+var messagePrices = map[string]int{"1": 790, "33": 6800, "49": 8030}
+
+// verification is one request_id from its request to its final state. Nothing
+// happens to it between calls: advance catches up.
+type verification struct {
+	options
+	id        string
+	state     string
+	code      string
+	fixedCode string // pin_code or the configured code; "" for random PINs
+	codeUntil time.Time
+	wrong     int // wrong codes for this PIN
+	submitted time.Time
+	finalized time.Time
+	next      time.Time // when the next message goes out or the verification expires
+	events    []event
+	checks    []attempt
+}
+
+// event is one message sent.
+type event struct {
+	id, kind string
+	at       time.Time
+}
+
+// attempt is one code tried.
+type attempt struct {
+	at              time.Time
+	code, status    string
+	clientIPAddress string
+}
+
+// start sends the first message of a new verification.
+func start(o options, fixedCode string, now time.Time) *verification {
+	v := &verification{options: o, id: newRequestID(), state: inProgress, fixedCode: fixedCode, submitted: now}
+	v.send(now)
+	return v
+}
+
+// send sends the next message, with a new PIN if the old one has lapsed. The
+// caller knows that there is a message left.
+func (v *verification) send(now time.Time) {
+	if !now.Before(v.codeUntil) {
+		v.renewCode()
+		v.codeUntil = now.Add(v.pinExpiry)
+	}
+	s := v.steps[len(v.events)]
+	v.events = append(v.events, event{id: newEventID(), kind: s.kind, at: now})
+	v.next = now.Add(s.wait)
+	if v.left() == 0 && v.next.Before(v.codeUntil) {
+		v.next = v.codeUntil // no end while there is a PIN to check
+	}
+}
+
+func (v *verification) renewCode() {
+	old := v.code
+	v.wrong = 0
+	v.code = v.fixedCode
+	for v.code == "" || v.fixedCode == "" && v.code == old {
+		v.code = newPIN(v.codeLength)
+	}
+}
+
+// left is how many messages the workflow still has.
+func (v *verification) left() int { return len(v.steps) - len(v.events) }
+
+// advance does what was due until now.
+func (v *verification) advance(now time.Time) {
+	for v.state == inProgress && !now.Before(v.next) {
+		if v.left() == 0 {
+			v.finish(expired, v.next)
+		} else {
+			v.send(v.next)
+		}
+	}
+}
+
+func (v *verification) finish(state string, at time.Time) {
+	v.state, v.finalized = state, at
+}
+
+// try checks a code and gives the status of Verify Check.
+func (v *verification) try(code, ip string, now time.Time) (status string) {
+	a := attempt{at: now, code: code, status: "INVALID", clientIPAddress: ip}
+	switch {
+	case code == v.code && now.Before(v.codeUntil):
+		a.status = "VALID"
+		status = "0"
+		v.finish(success, now)
+	case v.wrong+1 < maxWrongCodes:
+		v.wrong++
+		status = "16"
+	default:
+		status = "17"
+		v.finish(failed, now)
+	}
+	v.checks = append(v.checks, a)
+	return status
+}
+
+// price is what the verification itself costs, in EUR.
+func (v *verification) price() string {
+	if v.state == success {
+		return "0.05000000"
+	}
+	return "0"
+}
+
+// estimate is what the messages cost as far as the account knows, in EUR.
+func (v *verification) estimate(now time.Time) string {
+	known := len(v.events) - 1
+	if v.state != inProgress && now.Sub(v.finalized) >= estimateLag {
+		known++
+	}
+	each := 4675
+	for code, price := range messagePrices {
+		if strings.HasPrefix(v.number, code) {
+			each = price
+		}
+	}
+	return fmt.Sprintf("%d.%05d", known*each/100_000, known*each%100_000)
+}
+
+// newRequestID is 32 lower case hex digits.
+func newRequestID() string {
+	var b [16]byte
+	rand.Read(b[:]) // never fails
+	return hex.EncodeToString(b[:])
+}
+
+// newEventID is a random UUID.
+func newEventID() string {
+	var b [16]byte
+	rand.Read(b[:])
+	b[6], b[8] = b[6]&0x0f|0x40, b[8]&0x3f|0x80
+	return fmt.Sprintf("%x-%x-%x-%x-%x", b[:4], b[4:6], b[6:8], b[8:10], b[10:])
+}
+
+func newPIN(digits int) string {
+	var b [8]byte
+	rand.Read(b[:])
+	return fmt.Sprintf("%0*d", digits, binary.BigEndian.Uint64(b[:])%uint64(math.Pow10(digits)))
+}
