@@ -1,0 +1,198 @@
+package caddyverify
+
+import (
+	"net/http"
+	"slices"
+	"strconv"
+	"strings"
+
+	"github.com/caddyserver/caddy/v2"
+	"github.com/caddyserver/caddy/v2/caddyconfig"
+	"github.com/caddyserver/caddy/v2/caddyconfig/caddyfile"
+	"github.com/caddyserver/caddy/v2/caddyconfig/httpcaddyfile"
+	"github.com/caddyserver/caddy/v2/modules/caddyhttp"
+)
+
+func init() {
+	httpcaddyfile.RegisterHandlerDirective("verify", func(h httpcaddyfile.Helper) (caddyhttp.MiddlewareHandler, error) {
+		handler := new(Handler)
+		return handler, handler.UnmarshalCaddyfile(h.Dispenser)
+	})
+	httpcaddyfile.RegisterDirectiveOrder("verify", httpcaddyfile.Before, "reverse_proxy")
+
+	httpcaddyfile.RegisterHandlerDirective("verify_sandbox", func(h httpcaddyfile.Helper) (caddyhttp.MiddlewareHandler, error) {
+		handler := new(Sandbox)
+		return handler, handler.UnmarshalCaddyfile(h.Dispenser)
+	})
+	httpcaddyfile.RegisterDirectiveOrder("verify_sandbox", httpcaddyfile.Before, "reverse_proxy")
+}
+
+// UnmarshalCaddyfile sets up the handler from Caddyfile tokens. Syntax:
+//
+//	verify [<matcher>] {
+//	    upstream    <url>
+//	    insecure_upstream
+//	    credentials <api_key> <api_secret>
+//	    auth        basic|query|body
+//	    errors      verify|http
+//	    timeout     <duration>
+//	    transport   http {
+//	        ...
+//	    }
+//	}
+//
+// Its errors name the subdirective and never print what was written for it.
+func (h *Handler) UnmarshalCaddyfile(d *caddyfile.Dispenser) error {
+	return subdirectives(d, func(name string) (err error) {
+		switch name {
+		case "upstream":
+			h.Upstream, err = oneArg(d, name, "<url>")
+		case "insecure_upstream":
+			h.InsecureUpstream = true
+			err = noArgs(d, name)
+		case "credentials":
+			h.Credentials, err = parseCredentials(d)
+		case "auth":
+			h.Auth, err = oneArg(d, name, "basic|query|body")
+		case "errors":
+			h.Errors, err = oneArg(d, name, "verify|http")
+		case "timeout":
+			h.Timeout, err = durationArg(d, name)
+		case "transport":
+			h.TransportRaw, err = parseTransport(d)
+		default:
+			return d.Errf("unrecognized subdirective %q", name)
+		}
+		return err
+	})
+}
+
+// UnmarshalCaddyfile sets up the sandbox from Caddyfile tokens. Syntax:
+//
+//	verify_sandbox [<matcher>] {
+//	    credentials <api_key> <api_secret>
+//	    code        <pin>
+//	    speed       <factor>
+//	    limit       <n>/s|off
+//	    fault       <operation>|* <kind> [<value>] [<share>%]
+//	}
+//
+// Only fault may be given more than once.
+func (s *Sandbox) UnmarshalCaddyfile(d *caddyfile.Dispenser) error {
+	return subdirectives(d, func(name string) (err error) {
+		switch name {
+		case "credentials":
+			s.Credentials, err = parseCredentials(d)
+		case "code":
+			s.Code, err = oneArg(d, name, "<pin>")
+		case "speed":
+			var factor string
+			if factor, err = oneArg(d, name, "<factor>"); err == nil {
+				if s.Speed, err = strconv.ParseFloat(factor, 64); err != nil || s.Speed <= 0 {
+					err = d.Err("speed: write a number above 0, for example 60 for a minute per second")
+				}
+			}
+		case "limit":
+			var limit string
+			if limit, err = oneArg(d, name, "<n>/s|off"); err == nil {
+				if s.Limit, err = parseRate(limit); err != nil {
+					err = d.Err("limit: write a number per second such as 30/s, or off")
+				}
+			}
+		case "fault":
+			s.Faults = append(s.Faults, strings.Join(d.RemainingArgs(), " "))
+		default:
+			return d.Errf("unrecognized subdirective %q", name)
+		}
+		return err
+	}, "fault")
+}
+
+// subdirectives consumes the directive's name and calls parse for each line of
+// its block. A subdirective may be given once, unless it is one of many.
+func subdirectives(d *caddyfile.Dispenser, parse func(name string) error, many ...string) error {
+	d.Next()
+	directive := d.Val()
+	if d.NextArg() {
+		return d.Errf("%s takes no arguments but a matcher; write a block in braces", directive)
+	}
+	seen := map[string]bool{}
+	for nesting := d.Nesting(); d.NextBlock(nesting); {
+		name := d.Val()
+		if seen[name] && !slices.Contains(many, name) {
+			return d.Errf("%s is given more than once", name)
+		}
+		seen[name] = true
+		if err := parse(name); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func noArgs(d *caddyfile.Dispenser, name string) error {
+	if d.CountRemainingArgs() != 0 {
+		return d.Errf("%s takes no argument", name)
+	}
+	return nil
+}
+
+func oneArg(d *caddyfile.Dispenser, name, usage string) (value string, err error) {
+	if d.CountRemainingArgs() != 1 || !d.Args(&value) || value == "" {
+		return "", d.Errf("%s takes one argument: %s %s", name, name, usage)
+	}
+	return value, nil
+}
+
+func durationArg(d *caddyfile.Dispenser, name string) (caddy.Duration, error) {
+	value, err := oneArg(d, name, "<duration>")
+	if err != nil {
+		return 0, err
+	}
+	duration, err := caddy.ParseDuration(value)
+	if err != nil || duration <= 0 {
+		return 0, d.Errf("%s: not a duration above 0; write for example 10s", name)
+	}
+	return caddy.Duration(duration), nil
+}
+
+func parseCredentials(d *caddyfile.Dispenser) (*Credentials, error) {
+	c := new(Credentials)
+	if d.CountRemainingArgs() != 2 || !d.Args(&c.APIKey, &c.APISecret) {
+		return nil, d.Err("credentials takes two arguments: credentials <api_key> <api_secret>")
+	}
+	return c, nil
+}
+
+func parseTransport(d *caddyfile.Dispenser) ([]byte, error) {
+	if !d.NextArg() || d.Val() != "http" {
+		return nil, d.Err("transport: only http is supported; write transport http { … }")
+	}
+	module, err := caddyfile.UnmarshalModule(d, "http.reverse_proxy.transport.http")
+	if err != nil {
+		return nil, err
+	}
+	return caddyconfig.JSONModuleObject(module.(http.RoundTripper), "protocol", "http", nil), nil
+}
+
+// parseRate reads a number of calls a second; off is negative.
+func parseRate(value string) (float64, error) {
+	if value == "off" {
+		return -1, nil
+	}
+	number, ok := strings.CutSuffix(value, "/s")
+	if !ok {
+		return 0, strconv.ErrSyntax
+	}
+	rate, err := strconv.ParseFloat(number, 64)
+	if err != nil || rate <= 0 {
+		return 0, strconv.ErrSyntax
+	}
+	return rate, nil
+}
+
+// Interface guards
+var (
+	_ caddyfile.Unmarshaler = (*Handler)(nil)
+	_ caddyfile.Unmarshaler = (*Sandbox)(nil)
+)

@@ -1,0 +1,222 @@
+package caddyverify
+
+import (
+	"encoding/base64"
+	"encoding/json"
+	"fmt"
+	"io"
+	"net"
+	"net/http"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"github.com/caddyserver/caddy/v2"
+
+	"github.com/caddyverify/caddy-verify/caddyverify/internal/wire"
+)
+
+// What must not get out, each unlike anything else.
+const (
+	canarySecret = "CanarySecretOfTheGateway7f3a"
+	canaryClient = "CanarySecretOfTheClient"
+	canaryNumber = "447911654321"
+	canaryCode   = "48291537"
+)
+
+// TestCanary runs Caddyfile.example with everything logged, sends the canaries
+// along every path, failures too, and looks for them in all that came out.
+func TestCanary(t *testing.T) {
+	folder := t.TempDir()
+	for _, name := range []string{"XDG_DATA_HOME", "XDG_CONFIG_HOME"} {
+		t.Setenv(name, folder)
+	}
+	t.Setenv("VONAGE_API_KEY", testKey)
+	t.Setenv("VONAGE_API_SECRET", canarySecret)
+	u := newUpstreamFor(t, canarySecret)
+	site, admin := freeAddress(t), freeAddress(t)
+	logs := []string{filepath.Join(folder, "default.log"), filepath.Join(folder, "site.log")}
+	config := shippedConfig(t, map[string]string{
+		":8080 {":               "http://" + site + " {\nhandle_errors {\nrespond 500\n}\nerror /boom* 500",
+		"https://api.nexmo.com": u.URL,
+		"log default {":         "admin " + admin + "\nlog default {\nlevel DEBUG\noutput file " + logs[0],
+		"\tlog {\n\t\tformat":   "\tlog {\n\t\tlevel DEBUG\n\t\toutput file " + logs[1] + "\n\t\tformat",
+		"\tservers {":           "\tservers {\n\t\ttrace",
+		"timeout 10s":           "timeout 2s",
+	})
+	if err := caddy.Load(config, true); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = caddy.Stop() })
+
+	var answers strings.Builder
+	ask := func(r *http.Request) {
+		r.SetBasicAuth("client", canaryClient)
+		r.Header.Set("Referer", "http://app.internal/")
+		got := do(t, r)
+		fmt.Fprintln(&answers, got.Status, got.Header, got.body)
+	}
+	canaries := map[wire.Operation]string{
+		wire.Request: "number=" + canaryNumber + "&brand=Acme",
+		wire.Check:   "request_id=%s&code=" + canaryCode,
+		wire.Search:  "request_id=%s",
+		wire.Control: "request_id=%s&cmd=cancel",
+	}
+	calls := 0
+	everyWay := func() {
+		id := "cc121958d8fb4368aa3bb762bb9a0f74"
+		for _, o := range wire.Operations {
+			for _, format := range wire.Formats {
+				for _, build := range ways {
+					if all := u.Verifications(); len(all) > 0 {
+						id = all[len(all)-1].RequestID
+					}
+					form := strings.ReplaceAll(canaries[o], "%s", id) + "&api_key=client&api_secret=" + canaryClient
+					ask(build(t, "http://"+site+wire.Path(o, format), form))
+					calls++
+				}
+			}
+		}
+	}
+	everyWay()
+	for _, fault := range []string{
+		"close", "reset_after", "garbage", "html", "truncate", "big", "bomb", "deep", "dtd", "duplicate_status",
+		"redirect http://127.0.0.1/" + canaryNumber, "echo", "no_content_type", "http 502", "http 429", "http 401",
+		"status 1", "status 2", "status 4", "status 5", "status 9",
+	} {
+		u.fail(t, "* "+fault)
+		everyWay()
+	}
+	u.fail(t, "* hang")
+	ask(request(t, http.MethodGet, "http://"+site+"/verify/json?number="+canaryNumber+"&brand=Acme", "", ""))
+	u.fail(t)
+	secrets := "number=" + canaryNumber + "&code=" + canaryCode + "&api_secret=" + canaryClient
+	for _, target := range []string{
+		"/verify/json?" + secrets, // code is no parameter of a request
+		"/verify/check/json?" + secrets,
+		"/verify/json?" + canaryNumber,
+		"/verify/json?" + canaryNumber + "=1",
+		"/verify/json?%zz&" + secrets,
+		"/verify/json?" + secrets + ";" + canaryNumber,
+		"/verify/check/json?request_id=" + canaryNumber + "&code=1",
+		"/verify/check/json?request_id=a&code=" + canaryCode + "%00",
+		"/verify/" + canaryNumber,
+		"/verify/psd2/json?" + secrets,
+		"/elsewhere?" + secrets,
+		"/boom?" + secrets,
+	} {
+		ask(request(t, http.MethodGet, "http://"+site+target, "", ""))
+		calls++
+	}
+	ask(request(t, http.MethodPost, "http://"+site+"/verify/json", "text/plain", secrets))
+	ask(request(t, http.MethodDelete, "http://"+site+"/verify/json?"+secrets, "", ""))
+	if err := caddy.Load(append(config, ' '), true); err != nil { // as caddy reload --force
+		t.Fatal(err)
+	}
+	everyWay()
+
+	shown := adminAnswers(t, admin)
+	if err := caddy.Stop(); err != nil {
+		t.Fatal(err)
+	}
+	var logged strings.Builder
+	for _, file := range logs {
+		content, err := os.ReadFile(file)
+		if err != nil {
+			t.Fatal(err)
+		}
+		logged.Write(content)
+	}
+	if n := len(u.Calls()); n < calls/2 {
+		t.Errorf("only %d of %d calls went upstream", n, calls)
+	}
+	if n := strings.Count(logged.String(), `"handled request"`); n < calls {
+		t.Errorf("only %d of %d calls are in the access log: the test does not see what is logged", n, calls)
+	}
+	if !strings.Contains(logged.String(), "/boom?number=REDACTED") || !strings.Contains(logged.String(), "http.log.error") {
+		t.Error("the error that Caddy logged by itself is not in the logs")
+	}
+	if !strings.Contains(shown, "{env.VONAGE_API_SECRET}") {
+		t.Errorf("the admin API does not show the configuration: %s", shown)
+	}
+	autosave, _ := filepath.Glob(filepath.Join(folder, "caddy", "*.json"))
+	for _, file := range autosave {
+		content, err := os.ReadFile(file)
+		if err != nil {
+			t.Fatal(err)
+		}
+		shown += string(content)
+	}
+
+	basic := base64.StdEncoding.EncodeToString([]byte(testKey + ":" + canarySecret))
+	for where, text := range map[string]string{"answers": answers.String(), "logs": logged.String(), "admin API": shown} {
+		for _, canary := range []string{canarySecret, basic} {
+			expectAbsent(t, where, text, canary)
+		}
+	}
+	for _, canary := range []string{canaryClient, canaryNumber, canaryCode} {
+		expectAbsent(t, "logs", logged.String(), canary)
+		expectAbsent(t, "admin API", shown, canary)
+	}
+}
+
+func expectAbsent(t *testing.T, where, text, canary string) {
+	t.Helper()
+	if i := strings.Index(text, canary); i >= 0 {
+		t.Errorf("%s is in the %s: …%s…", canary, where, text[max(0, i-200):min(len(text), i+100)])
+	}
+}
+
+// shippedConfig adapts Caddyfile.example with some of its text replaced.
+func shippedConfig(t *testing.T, replace map[string]string) []byte {
+	t.Helper()
+	content, err := os.ReadFile("../Caddyfile.example")
+	if err != nil {
+		t.Fatal(err)
+	}
+	text := string(content)
+	for old, replacement := range replace {
+		if !strings.Contains(text, old) {
+			t.Fatalf("Caddyfile.example has no %q any more", old)
+		}
+		text = strings.Replace(text, old, replacement, 1)
+	}
+	config, err := adaptCaddyfile(text)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return config
+}
+
+// adminAnswers is what Caddy's admin API tells.
+func adminAnswers(t *testing.T, address string) string {
+	t.Helper()
+	var all strings.Builder
+	for _, path := range []string{"/config/", "/metrics", "/reverse_proxy/upstreams"} {
+		response, err := http.Get("http://" + address + path)
+		if err != nil {
+			t.Fatal(err)
+		}
+		body, err := io.ReadAll(response.Body)
+		if err != nil {
+			t.Fatal(err)
+		}
+		response.Body.Close()
+		if path == "/config/" && !json.Valid(body) {
+			t.Errorf("%s: %s", path, body)
+		}
+		all.Write(body)
+	}
+	return all.String()
+}
+
+func freeAddress(t *testing.T) string {
+	t.Helper()
+	listener, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer listener.Close()
+	return listener.Addr().String()
+}

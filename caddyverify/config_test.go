@@ -1,0 +1,121 @@
+package caddyverify
+
+import (
+	"context"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"github.com/caddyserver/caddy/v2"
+)
+
+// TestConfigErrors gives configurations that must be refused, each with a word
+// that the error must have. None of them may show a value: VALUE-x stands for
+// what somebody could have put in the wrong place.
+func TestConfigErrors(t *testing.T) {
+	t.Setenv("VERIFY_TEST_SECRET", "VALUE-of-the-secret")
+	t.Setenv("VERIFY_TEST_EMPTY", "")
+	const credentials = "credentials key {env.VERIFY_TEST_SECRET}\n"
+	short := filepath.Join(t.TempDir(), "secret")
+	if err := os.WriteFile(short, []byte("VALU\n"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	tests := []struct{ name, block, want string }{
+		{"no credentials", "", "credentials"},
+		{"one credential", "credentials VALUE-x", "credentials takes two arguments"},
+		{"three credentials", "credentials a b VALUE-x", "credentials takes two arguments"},
+		{"credentials twice", credentials + "credentials key VALUE-x", "credentials is given more than once"},
+		{"an empty secret", `credentials key ""`, "api_secret is empty"},
+		{"an empty key", `credentials "" VALUE-secret`, "api_key is empty"},
+		{"a variable without a value", "credentials key {env.VERIFY_TEST_EMPTY}", "{env.VERIFY_TEST_EMPTY}"},
+		{"an unset variable", "credentials key {env.VERIFY_TEST_UNSET}", "{env.VERIFY_TEST_UNSET}"},
+		{"a missing file", "credentials key {file./nonexistent/secret}", "{file./nonexistent/secret}"},
+		{"an unknown placeholder", "credentials key {http.request.host}", "{http.request.host}"},
+		{"a literal with braces", "credentials key VALUE{x}VALUE", "api_secret"},
+		{"a short secret", "credentials key {file." + short + "}", "shorter"},
+		{"an unknown subdirective", credentials + "retries 3", `unrecognized subdirective "retries"`},
+		{"a repeated one", credentials + "auth basic\nauth body", "auth is given more than once"},
+		{"a URL of another scheme", credentials + "upstream ftp://VALUE-x", "upstream"},
+		{"no URL", credentials + "upstream VALUE-x", "upstream"},
+		{"half a URL", credentials + "upstream http://%VALUE-x", "upstream"},
+		{"http elsewhere", credentials + "upstream http://VALUE-x.example.com", "insecure_upstream"},
+		{"a URL with a password", credentials + "upstream https://VALUE-u:VALUE-p@example.com", "user name"},
+		{"a URL with a query", credentials + "upstream https://example.com?key=VALUE-x", "query"},
+		{"two URLs", credentials + "upstream https://example.com VALUE-x", "upstream takes one argument"},
+		{"a flag with an argument", credentials + "insecure_upstream VALUE-x", "insecure_upstream takes no argument"},
+		{"a bad auth", credentials + "auth VALUE-x", "auth: it must be one of"},
+		{"a bad errors", credentials + "errors VALUE-x", "errors: it must be one of"},
+		{"a bad duration", credentials + "timeout VALUE-x", "timeout"},
+		{"a negative duration", credentials + "timeout -1s", "timeout"},
+		{"no duration", credentials + "timeout", "timeout takes one argument"},
+		{"another transport", credentials + "transport fastcgi", "transport"},
+		{"HTTP/3", credentials + "transport http {\nversions 3\n}", "HTTP/3"},
+	}
+	for _, test := range tests {
+		t.Run(test.name, func(t *testing.T) {
+			err := load(":0 {\nverify {\n" + test.block + "\n}\n}\n")
+			if err == nil {
+				t.Fatal("it was accepted")
+			}
+			if !strings.Contains(err.Error(), test.want) || strings.Contains(err.Error(), "VALU") {
+				t.Errorf("the error is: %v", err)
+			}
+		})
+	}
+	if err := load(":0 {\nverify {\n" + credentials + "}\n}\n"); err != nil {
+		t.Errorf("what all of them have in common is refused: %v", err)
+	}
+	if err := load(":0 {\nverify VALUE-x {\n" + credentials + "}\n}\n"); err == nil || !strings.Contains(err.Error(), "matcher") {
+		t.Errorf("an argument that is no matcher: %v", err)
+	}
+}
+
+func TestSandboxConfigErrors(t *testing.T) {
+	for block, want := range map[string]string{
+		"credentials key":           "credentials",
+		"code 12":                   "Code",
+		"speed fast":                "speed",
+		"speed -1":                  "speed",
+		"limit 30":                  "limit",
+		"limit 0/s":                 "limit",
+		"fault search":              "fault",
+		"fault search explode":      "explode",
+		"fault nothing close":       "nothing",
+		"fault * delay soon":        "soon",
+		"code 1234\ncode 5678":      "code is given more than once",
+		"price 1":                   `unrecognized subdirective "price"`,
+		"fault * close 200%":        "share",
+		"credentials key {env.NO_}": "{env.NO_}",
+	} {
+		if err := load(":0 {\nverify_sandbox {\n" + block + "\n}\n}\n"); err == nil || !strings.Contains(err.Error(), want) {
+			t.Errorf("%q: the error is: %v", block, err)
+		}
+	}
+}
+
+// load does what caddy validate does with a Caddyfile.
+func load(input string) error {
+	config, err := adaptCaddyfile(input)
+	if err != nil {
+		return err
+	}
+	var c caddy.Config
+	if err := caddy.StrictUnmarshalJSON(config, &c); err != nil {
+		return err
+	}
+	return caddy.Validate(&c)
+}
+
+// A configuration that cannot be loaded must be cleaned up without a panic.
+func TestCleanupOfHalfAHandler(t *testing.T) {
+	ctx, cancel := caddy.NewContext(caddy.Context{Context: context.Background()})
+	defer cancel()
+	s := &Sandbox{Code: "?"}
+	if err := s.Provision(ctx); err == nil {
+		t.Error("a sandbox with a bad code was made")
+	}
+	if err := s.Cleanup(); err != nil {
+		t.Error(err)
+	}
+}

@@ -1,0 +1,184 @@
+package caddyverify
+
+import (
+	"bytes"
+	"context"
+	"io"
+	"net/http"
+	"net/http/httptest"
+	"runtime"
+	"strings"
+	"sync"
+	"testing"
+
+	"github.com/caddyserver/caddy/v2"
+	"github.com/caddyserver/caddy/v2/modules/caddyhttp"
+
+	"github.com/caddyverify/caddy-verify/caddyverify/sandbox"
+)
+
+const (
+	testKey    = "abcdef01"
+	testSecret = "S3cret-of-the-gateway"
+	testNumber = "447700900000"
+	testCode   = "1234"
+)
+
+// testUpstream is a sandbox that keeps the bodies it answered with.
+type testUpstream struct {
+	*sandbox.Sandbox
+	*httptest.Server
+	mu     sync.Mutex
+	bodies []string
+}
+
+func newUpstream(t *testing.T) *testUpstream { return newUpstreamFor(t, testSecret) }
+
+func newUpstreamFor(t *testing.T, secret string) *testUpstream {
+	t.Helper()
+	api, err := sandbox.New(sandbox.Config{APIKey: testKey, APISecret: secret, Code: testCode, Limit: -1})
+	if err != nil {
+		t.Fatal(err)
+	}
+	u := &testUpstream{Sandbox: api}
+	u.Server = httptest.NewServer(http.HandlerFunc(u.serve))
+	t.Cleanup(u.Server.Close)
+	return u
+}
+
+func (u *testUpstream) serve(w http.ResponseWriter, r *http.Request) {
+	recorder := &bodyRecorder{ResponseWriter: w}
+	defer func() {
+		u.mu.Lock()
+		defer u.mu.Unlock()
+		u.bodies = append(u.bodies, recorder.body.String())
+	}()
+	u.Sandbox.ServeHTTP(recorder, r)
+}
+
+func (u *testUpstream) lastBody() string {
+	u.mu.Lock()
+	defer u.mu.Unlock()
+	return u.bodies[len(u.bodies)-1]
+}
+
+// fail makes the upstream fail as the lines say; see sandbox.ParseFault.
+func (u *testUpstream) fail(t *testing.T, lines ...string) {
+	t.Helper()
+	var faults []sandbox.Fault
+	for _, line := range lines {
+		fault, err := sandbox.ParseFault(line)
+		if err != nil {
+			t.Fatal(err)
+		}
+		faults = append(faults, fault)
+	}
+	if err := u.SetFaults(faults...); err != nil {
+		t.Fatal(err)
+	}
+}
+
+type bodyRecorder struct {
+	http.ResponseWriter
+	body bytes.Buffer
+}
+
+func (r *bodyRecorder) Write(p []byte) (int, error) {
+	r.body.Write(p)
+	return r.ResponseWriter.Write(p)
+}
+
+// Unwrap lets the sandbox take over the connection.
+func (r *bodyRecorder) Unwrap() http.ResponseWriter { return r.ResponseWriter }
+
+// newGateway serves a provisioned handler; what it leaves to the next handler is
+// answered with 418.
+func newGateway(t *testing.T, h *Handler) *httptest.Server {
+	t.Helper()
+	if h.Credentials == nil {
+		h.Credentials = &Credentials{APIKey: testKey, APISecret: testSecret}
+	}
+	ctx, cancel := caddy.NewContext(caddy.Context{Context: context.Background()})
+	t.Cleanup(cancel)
+	if err := h.Provision(ctx); err != nil {
+		t.Fatal(err)
+	}
+	next := caddyhttp.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) error {
+		w.WriteHeader(http.StatusTeapot)
+		return nil
+	})
+	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if err := h.ServeHTTP(w, r, next); err != nil {
+			t.Errorf("an error was returned to Caddy, which would log the URI: %v", err)
+		}
+	}))
+	t.Cleanup(server.Close)
+	return server
+}
+
+// reply is an answer with its body read.
+type reply struct {
+	*http.Response
+	body string
+}
+
+func get(t *testing.T, url string) reply {
+	t.Helper()
+	return do(t, request(t, http.MethodGet, url, "", ""))
+}
+
+func postForm(t *testing.T, url, form string) reply {
+	t.Helper()
+	return do(t, request(t, http.MethodPost, url, "application/x-www-form-urlencoded", form))
+}
+
+func request(t *testing.T, method, url, contentType, body string) *http.Request {
+	t.Helper()
+	r, err := http.NewRequest(method, url, strings.NewReader(body))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if contentType != "" {
+		r.Header.Set("Content-Type", contentType)
+	}
+	return r
+}
+
+func do(t *testing.T, r *http.Request) reply {
+	t.Helper()
+	client := http.Client{CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }}
+	response, err := client.Do(r)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer response.Body.Close()
+	body, err := io.ReadAll(response.Body)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return reply{response, string(body)}
+}
+
+// field returns a member of a flat JSON answer.
+func (r reply) field(name string) string {
+	_, after, _ := strings.Cut(r.body, `"`+name+`":"`)
+	value, _, _ := strings.Cut(after, `"`)
+	return value
+}
+
+// leaving sends a request and leaves as soon as the condition holds.
+func leaving(t *testing.T, r *http.Request, condition func() bool) {
+	t.Helper()
+	ctx, leave := context.WithCancel(t.Context())
+	go func() {
+		for !condition() {
+			runtime.Gosched()
+		}
+		leave()
+	}()
+	response, err := http.DefaultClient.Do(r.WithContext(ctx))
+	if err == nil {
+		response.Body.Close()
+		t.Fatal("the answer came before the client could leave")
+	}
+}

@@ -1,0 +1,215 @@
+// Package caddyverify makes Caddy an egress gateway to the Verify API of
+// Nexmo/Vonage: applications call it without credentials, it adds them.
+package caddyverify
+
+import (
+	"encoding/json"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net/http"
+	"net/netip"
+	"net/url"
+	"slices"
+	"time"
+
+	"github.com/caddyserver/caddy/v2"
+	"github.com/caddyserver/caddy/v2/caddyconfig"
+	"github.com/caddyserver/caddy/v2/modules/caddyhttp"
+	"github.com/caddyserver/caddy/v2/modules/caddyhttp/reverseproxy"
+
+	"github.com/caddyverify/caddy-verify/caddyverify/internal/upstream"
+)
+
+func init() {
+	caddy.RegisterModule(Handler{})
+}
+
+// Handler is an egress gateway to the Verify API, version 1. It answers calls of
+// the API (/verify/{format}, /verify/check/{format}, /verify/search/{format} and
+// /verify/control/{format}, where {format} is json or xml) by making them with
+// the account's credentials, and leaves calls outside /verify/ to the next
+// handler.
+//
+// Clients need no credentials, and those they send are dropped. The upstream
+// request is made from the parameters of the call alone: no header of the client
+// is copied, no query passed on. The upstream's answer is passed on unchanged
+// once it is known to be one.
+type Handler struct {
+	// Upstream is the URL that the paths of the API are appended to. It must be
+	// https unless its host is a loopback address.
+	// Default: `https://api.nexmo.com`.
+	Upstream string `json:"upstream,omitempty"`
+
+	// InsecureUpstream allows an upstream with http on any host. The credentials
+	// are then sent in clear. Default: `false`.
+	InsecureUpstream bool `json:"insecure_upstream,omitempty"`
+
+	// Credentials of the account. Required.
+	Credentials *Credentials `json:"credentials,omitempty"`
+
+	// Auth is where the credentials go: `basic` (the Authorization header, the
+	// provider's present form), or one of the older forms `query` and `body`.
+	// Default: `basic`.
+	Auth string `json:"auth,omitempty"`
+
+	// Errors is how the gateway reports trouble of its own: `verify` answers
+	// HTTP 200 with a Verify status and error_text, as the API does and its SDKs
+	// expect; `http` answers the same body with 400, 429, 502, 503 or 504.
+	// Default: `verify`.
+	Errors string `json:"errors,omitempty"`
+
+	// Timeout bounds one upstream call from its start to the end of its answer.
+	// Default: `10s`.
+	Timeout caddy.Duration `json:"timeout,omitempty"`
+
+	// Transport configures the connections to the upstream. It is Caddy's own
+	// `http` transport, without HTTP/3, whose client may send a call twice.
+	// Default: `http` with `keepalive 30s`, which is shorter than the time after
+	// which providers close an idle connection.
+	TransportRaw json.RawMessage `json:"transport,omitempty" caddy:"namespace=http.reverse_proxy.transport inline_key=protocol"`
+
+	client *upstream.Client
+	logger *slog.Logger
+}
+
+// Credentials are an API key and its secret. Write the secret as a placeholder,
+// {env.NAME} or {file.PATH}: a literal is shown by Caddy's admin API and stored in
+// its autosave file.
+type Credentials struct {
+	// The API key. Placeholders are allowed.
+	APIKey string `json:"api_key,omitempty"`
+
+	// The API secret. Placeholders are allowed; they are read when the
+	// configuration is loaded.
+	APISecret string `json:"api_secret,omitempty"`
+}
+
+const (
+	defaultUpstream    = "https://api.nexmo.com"
+	defaultTimeout     = 10 * time.Second
+	defaultIdleTimeout = 30 * time.Second
+
+	errorsVerify = "verify"
+	errorsHTTP   = "http"
+)
+
+// CaddyModule returns the Caddy module information.
+func (Handler) CaddyModule() caddy.ModuleInfo {
+	return caddy.ModuleInfo{
+		ID:  "http.handlers.verify",
+		New: func() caddy.Module { return new(Handler) },
+	}
+}
+
+// Provision checks the configuration and makes the handler ready. It makes no
+// connection.
+func (h *Handler) Provision(ctx caddy.Context) error {
+	h.logger = ctx.Slogger()
+	base, err := upstreamURL(h.Upstream, h.InsecureUpstream)
+	if err != nil {
+		return fmt.Errorf("upstream: %w", err)
+	}
+	auth, err := oneOf(h.Auth, string(upstream.Basic), string(upstream.Query), string(upstream.Body))
+	if err != nil {
+		return fmt.Errorf("auth: %w", err)
+	}
+	if h.Errors, err = oneOf(h.Errors, errorsVerify, errorsHTTP); err != nil {
+		return fmt.Errorf("errors: %w", err)
+	}
+	if h.Timeout < 0 {
+		return errors.New("timeout: it must be more than 0, for example 10s")
+	}
+	if h.Timeout == 0 {
+		h.Timeout = caddy.Duration(defaultTimeout)
+	}
+	if h.Credentials == nil {
+		return errors.New("credentials: they are missing; add `credentials <api_key> <api_secret>`, for example " + exampleCredentials)
+	}
+	key, secret, err := h.Credentials.resolve()
+	if err != nil {
+		return fmt.Errorf("credentials: %w", err)
+	}
+	if h.Credentials.literal() {
+		h.logger.Warn("the api_secret stands in the configuration, where the admin API and the autosave file show it; write a placeholder in its place, for example " + exampleCredentials)
+	}
+	transport, err := h.transport(ctx)
+	if err != nil {
+		return fmt.Errorf("transport: %w", err)
+	}
+	h.client, err = upstream.New(upstream.Config{
+		URL:       base,
+		Key:       key,
+		Secret:    upstream.NewSecret(secret),
+		Auth:      upstream.Auth(auth),
+		Timeout:   time.Duration(h.Timeout),
+		Transport: transport,
+	})
+	return err
+}
+
+// transport loads the module for connections to the upstream.
+func (h *Handler) transport(ctx caddy.Context) (http.RoundTripper, error) {
+	if h.TransportRaw == nil {
+		h.TransportRaw = caddyconfig.JSONModuleObject(reverseproxy.HTTPTransport{
+			KeepAlive: &reverseproxy.KeepAlive{IdleConnTimeout: caddy.Duration(defaultIdleTimeout)},
+		}, "protocol", "http", nil)
+	}
+	module, err := ctx.LoadModule(h, "TransportRaw")
+	if err != nil {
+		return nil, err
+	}
+	transport, ok := module.(*reverseproxy.HTTPTransport)
+	if !ok {
+		return nil, errors.New("only the http transport speaks to the Verify API")
+	}
+	if slices.Contains(transport.Versions, "3") {
+		return nil, errors.New("HTTP/3 is not supported, since its client may send a call twice; remove 3 from versions")
+	}
+	return transport, nil
+}
+
+// upstreamURL checks the base URL. Its errors never show the URL, which may hold
+// a password.
+func upstreamURL(raw string, insecure bool) (string, error) {
+	if raw == "" {
+		raw = defaultUpstream
+	}
+	u, err := url.Parse(raw)
+	switch {
+	case err != nil || u.Host == "" || u.Scheme != "https" && u.Scheme != "http":
+		return "", errors.New("not an http or https URL; write for example " + defaultUpstream)
+	case u.User != nil:
+		return "", errors.New("the URL holds a user name; use credentials for what the Verify API is to see")
+	case u.RawQuery != "" || u.ForceQuery || u.Fragment != "":
+		return "", errors.New("the URL has a query or a fragment; write no more than scheme, host and perhaps a path")
+	case u.Scheme == "http" && !insecure && !isLoopback(u.Hostname()):
+		return "", errors.New("http would send the credentials in clear; write https, or add insecure_upstream")
+	}
+	return raw, nil
+}
+
+func isLoopback(host string) bool {
+	if host == "localhost" {
+		return true
+	}
+	address, err := netip.ParseAddr(host)
+	return err == nil && address.IsLoopback()
+}
+
+// oneOf returns value, or the first of allowed when there is none.
+func oneOf(value string, allowed ...string) (string, error) {
+	if value == "" {
+		return allowed[0], nil
+	}
+	if !slices.Contains(allowed, value) {
+		return "", fmt.Errorf("it must be one of %q", allowed)
+	}
+	return value, nil
+}
+
+// Interface guards
+var (
+	_ caddy.Provisioner           = (*Handler)(nil)
+	_ caddyhttp.MiddlewareHandler = (*Handler)(nil)
+)

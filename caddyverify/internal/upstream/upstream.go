@@ -1,0 +1,230 @@
+// Package upstream sends calls to the Verify API. It is the only code that
+// holds the secret and touches the network.
+package upstream
+
+import (
+	"context"
+	"crypto/tls"
+	"crypto/x509"
+	"errors"
+	"io"
+	"net/http"
+	"net/http/httptrace"
+	"net/url"
+	"strings"
+	"sync/atomic"
+	"time"
+
+	"github.com/caddyverify/caddy-verify/caddyverify/internal/wire"
+)
+
+// Auth is where the credentials go in a call.
+type Auth string
+
+// The ways the Verify API has taken credentials over the years. Basic is the
+// provider's present form, and the only one that keeps them out of URLs and
+// bodies.
+const (
+	Basic Auth = "basic"
+	Query Auth = "query"
+	Body  Auth = "body"
+)
+
+// Config is what a Client needs; all of it is required.
+type Config struct {
+	// URL is what the paths of the API are appended to, such as
+	// https://api.nexmo.com.
+	URL string
+	// Key and Secret are the account's credentials.
+	Key    string
+	Secret Secret
+	Auth   Auth
+	// Timeout bounds one call from its start to the last byte of its answer.
+	Timeout time.Duration
+	// Transport makes the exchange. It must not follow redirects or retry a POST
+	// that was written; http.Transport does neither.
+	Transport http.RoundTripper
+}
+
+// Client sends calls with the account's credentials.
+type Client struct {
+	Config
+	targets [len(wire.Operations)][len(wire.Formats)]*url.URL
+	body    string // credentials in the body, for Auth Body
+	header  http.Header
+}
+
+// New returns a Client.
+func New(config Config) (*Client, error) {
+	c := &Client{Config: config, header: http.Header{
+		"Content-Type": {"application/x-www-form-urlencoded"},
+		"User-Agent":   {"caddy-verify"},
+		// An answer must be read before it is passed on, and a compressed one can be
+		// a bomb.
+		"Accept-Encoding": {"identity"},
+	}}
+	credentials := url.Values{"api_key": {config.Key}, "api_secret": {config.Secret.value}}.Encode()
+	switch config.Auth {
+	case Basic:
+		r := http.Request{Header: c.header}
+		r.SetBasicAuth(config.Key, config.Secret.value)
+	case Body:
+		c.body = credentials
+	}
+	for _, o := range wire.Operations {
+		for _, f := range wire.Formats {
+			target, err := url.Parse(strings.TrimSuffix(config.URL, "/") + wire.Path(o, f))
+			if err != nil {
+				return nil, errors.New("the upstream is not a URL")
+			}
+			if config.Auth == Query {
+				target.RawQuery = credentials
+			}
+			c.targets[o][f] = target
+		}
+	}
+	return c, nil
+}
+
+// Send makes one call, once. What goes wrong is told by the answer's Fault.
+//
+// It is a POST whatever the client sent, since Go's transport sends a GET again
+// when a kept-alive connection dies under it: see wire.Operation.Repeatable.
+func (c *Client) Send(ctx context.Context, call *wire.Call) wire.Answer {
+	ctx, cancel := context.WithTimeout(ctx, c.Timeout)
+	defer cancel()
+	var progress progress
+	req := c.request(httptrace.WithClientTrace(ctx, progress.trace()), call)
+	response, err := c.Transport.RoundTrip(req)
+	if err != nil {
+		return c.failed(ctx, err, &progress)
+	}
+	defer response.Body.Close()
+	return c.read(ctx, call, response)
+}
+
+// request builds the upstream request from nothing but the call.
+func (c *Client) request(ctx context.Context, call *wire.Call) *http.Request {
+	form := call.Form()
+	if c.body != "" {
+		form += "&" + c.body
+	}
+	header := c.header.Clone()
+	header.Set("Accept", call.Format.ContentType())
+	req := &http.Request{
+		Method:        http.MethodPost,
+		URL:           c.targets[call.Operation][call.Format],
+		Host:          c.targets[call.Operation][call.Format].Host,
+		Header:        header,
+		Body:          io.NopCloser(strings.NewReader(form)),
+		ContentLength: int64(len(form)),
+		Proto:         "HTTP/1.1",
+		ProtoMajor:    1,
+		ProtoMinor:    1,
+		// With GetBody, the transport moves a POST to another connection if, and only
+		// if, nothing of it was written or the peer said that it did not handle it.
+		GetBody: func() (io.ReadCloser, error) { return io.NopCloser(strings.NewReader(form)), nil },
+	}
+	return req.WithContext(ctx)
+}
+
+// read checks what came back, and passes it on as it is or not at all.
+func (c *Client) read(ctx context.Context, call *wire.Call, response *http.Response) wire.Answer {
+	mayHaveSent := true
+	if encoding := response.Header.Get("Content-Encoding"); encoding != "" && !strings.EqualFold(encoding, "identity") {
+		return fault(wire.AnswerUnreadable, mayHaveSent, nil)
+	}
+	if response.ContentLength > wire.MaxAnswer {
+		return fault(wire.AnswerTooLarge, mayHaveSent, nil)
+	}
+	body, err := readBody(response)
+	switch {
+	case errors.Is(ctx.Err(), context.DeadlineExceeded) && err != nil:
+		return fault(wire.UpstreamTimeout, mayHaveSent, nil)
+	case ctx.Err() != nil && err != nil:
+		return fault(wire.ClientLeft, mayHaveSent, nil)
+	case err != nil:
+		return fault(wire.ConnectionLost, mayHaveSent, nil)
+	case len(body) > wire.MaxAnswer:
+		return fault(wire.AnswerTooLarge, mayHaveSent, nil)
+	}
+	contentType := response.Header.Get("Content-Type")
+	reading, err := wire.Read(call.Operation, call.Format, contentType, body)
+	if redirect := response.StatusCode/100 == 3; err != nil || redirect {
+		return refusal(response.StatusCode, err)
+	}
+	if c.Secret.In(body) || c.Secret.In([]byte(contentType)) {
+		return fault(wire.AnswerWithSecret, mayHaveSent, nil)
+	}
+	return wire.Answer{Code: response.StatusCode, ContentType: contentType, Body: body, Reading: reading}
+}
+
+func readBody(response *http.Response) ([]byte, error) {
+	if n := response.ContentLength; n >= 0 {
+		body := make([]byte, n)
+		_, err := io.ReadFull(response.Body, body)
+		return body, err
+	}
+	return io.ReadAll(io.LimitReader(response.Body, wire.MaxAnswer+1))
+}
+
+// refusal tells what an HTTP status code means whose body is no answer of the
+// API. Whoever says 401, 403 or 429 has not done what was asked.
+func refusal(code int, err error) wire.Answer {
+	switch {
+	case code == http.StatusUnauthorized, code == http.StatusForbidden:
+		return fault(wire.UpstreamUnauthorized, false, nil)
+	case code == http.StatusTooManyRequests:
+		return fault(wire.UpstreamThrottled, false, nil)
+	case code != http.StatusOK:
+		return fault(wire.UpstreamError, true, nil)
+	}
+	return fault(wire.AnswerUnreadable, true, err)
+}
+
+// failed tells why no answer came. The error's own text is not kept: it may
+// hold a URL.
+func (c *Client) failed(ctx context.Context, err error, p *progress) wire.Answer {
+	mayHaveSent := !p.neverConnected()
+	switch {
+	case errors.Is(ctx.Err(), context.DeadlineExceeded):
+		return fault(wire.UpstreamTimeout, mayHaveSent, nil)
+	case ctx.Err() != nil:
+		return fault(wire.ClientLeft, mayHaveSent, nil)
+	case mayHaveSent:
+		return fault(wire.ConnectionLost, mayHaveSent, nil)
+	case isTLS(err):
+		return fault(wire.TLSFailed, false, nil)
+	}
+	return fault(wire.ConnectFailed, false, nil)
+}
+
+func isTLS(err error) bool {
+	var (
+		record       tls.RecordHeaderError
+		verification *tls.CertificateVerificationError
+		alert        tls.AlertError
+		unknown      x509.UnknownAuthorityError
+		hostname     x509.HostnameError
+		invalid      x509.CertificateInvalidError
+	)
+	return errors.As(err, &record) || errors.As(err, &verification) || errors.As(err, &alert) ||
+		errors.As(err, &unknown) || errors.As(err, &hostname) || errors.As(err, &invalid)
+}
+
+func fault(cause wire.Cause, mayHaveSent bool, err error) wire.Answer {
+	return (&wire.Fault{Cause: cause, MayHaveSent: mayHaveSent, Err: err}).Answer()
+}
+
+// progress follows a call as far as it takes to know that nothing was sent.
+type progress struct{ sought, got atomic.Bool }
+
+func (p *progress) trace() *httptrace.ClientTrace {
+	return &httptrace.ClientTrace{
+		GetConn: func(string) { p.sought.Store(true) },
+		GotConn: func(httptrace.GotConnInfo) { p.got.Store(true) },
+	}
+}
+
+// neverConnected is only true of a transport that reports its connections.
+func (p *progress) neverConnected() bool { return p.sought.Load() && !p.got.Load() }

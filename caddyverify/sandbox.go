@@ -1,0 +1,120 @@
+package caddyverify
+
+import (
+	"encoding/json"
+	"fmt"
+	"net/http"
+	"strings"
+
+	"github.com/caddyserver/caddy/v2"
+	"github.com/caddyserver/caddy/v2/modules/caddyhttp"
+
+	"github.com/caddyverify/caddy-verify/caddyverify/internal/wire"
+	"github.com/caddyverify/caddy-verify/caddyverify/sandbox"
+)
+
+func init() {
+	caddy.RegisterModule(Sandbox{})
+}
+
+// Sandbox is a Verify API to develop and test against. It keeps verifications,
+// sends nothing and costs nothing. It answers calls under /verify/ and
+// GET /sandbox/calls, which tells in JSON what it received; all else is left to
+// the next handler.
+type Sandbox struct {
+	// Credentials that callers must present. Default: any are accepted.
+	Credentials *Credentials `json:"credentials,omitempty"`
+
+	// Code is the right code of every verification, 4 to 10 letters, digits or
+	// dashes. Default: a random one for each, in the log.
+	Code string `json:"code,omitempty"`
+
+	// Speed is how many seconds pass in a verification in each real second.
+	// Default: `1`.
+	Speed float64 `json:"speed,omitempty"`
+
+	// Limit is how many calls are accepted in a second before status 1 is
+	// answered; negative for no limit. Default: `30`.
+	Limit float64 `json:"limit,omitempty"`
+
+	// Faults are what goes wrong, each written as
+	// `<operation>|* <kind> [<value>] [<share>%]`; the documentation of package
+	// sandbox lists the kinds. Default: none.
+	Faults []string `json:"faults,omitempty"`
+
+	api  *pooledSandbox
+	pool string
+}
+
+// sandboxes keeps the verifications of a sandbox over reloads of Caddy's
+// configuration, as long as its own part of that stays the same.
+var sandboxes = caddy.NewUsagePool()
+
+type pooledSandbox struct{ *sandbox.Sandbox }
+
+// Destruct implements caddy.Destructor; a sandbox holds nothing but memory.
+func (pooledSandbox) Destruct() error { return nil }
+
+// CaddyModule returns the Caddy module information.
+func (Sandbox) CaddyModule() caddy.ModuleInfo {
+	return caddy.ModuleInfo{
+		ID:  "http.handlers.verify_sandbox",
+		New: func() caddy.Module { return new(Sandbox) },
+	}
+}
+
+// Provision makes the sandbox, or takes over that of the configuration before.
+func (s *Sandbox) Provision(ctx caddy.Context) error {
+	config := sandbox.Config{Code: s.Code, Speed: s.Speed, Limit: s.Limit, Logger: ctx.Slogger()}
+	if s.Credentials != nil {
+		var err error
+		if config.APIKey, config.APISecret, err = s.Credentials.resolve(); err != nil {
+			return fmt.Errorf("credentials: %w", err)
+		}
+	}
+	for _, line := range s.Faults {
+		fault, err := sandbox.ParseFault(line)
+		if err != nil {
+			return err
+		}
+		config.Faults = append(config.Faults, fault)
+	}
+	key, err := json.Marshal(s)
+	if err != nil {
+		return err
+	}
+	value, _, err := sandboxes.LoadOrNew(string(key), func() (caddy.Destructor, error) {
+		api, err := sandbox.New(config)
+		return &pooledSandbox{api}, err
+	})
+	if err != nil {
+		return err
+	}
+	s.api, s.pool = value.(*pooledSandbox), string(key)
+	return nil
+}
+
+// Cleanup gives the sandbox back.
+func (s *Sandbox) Cleanup() error {
+	if s.api == nil {
+		return nil // Provision failed
+	}
+	_, err := sandboxes.Delete(s.pool)
+	return err
+}
+
+// ServeHTTP answers as the Verify API would.
+func (s *Sandbox) ServeHTTP(w http.ResponseWriter, r *http.Request, next caddyhttp.Handler) error {
+	if !strings.HasPrefix(r.URL.Path, wire.Prefix) && r.URL.Path != sandbox.CallsPath {
+		return next.ServeHTTP(w, r)
+	}
+	s.api.ServeHTTP(w, r)
+	return nil
+}
+
+// Interface guards
+var (
+	_ caddy.Provisioner           = (*Sandbox)(nil)
+	_ caddy.CleanerUpper          = (*Sandbox)(nil)
+	_ caddyhttp.MiddlewareHandler = (*Sandbox)(nil)
+)

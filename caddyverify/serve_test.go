@@ -1,0 +1,340 @@
+package caddyverify
+
+import (
+	"encoding/base64"
+	"net/http"
+	"net/http/httptest"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/caddyserver/caddy/v2"
+
+	"github.com/caddyverify/caddy-verify/caddyverify/internal/wire"
+)
+
+// ways are the ways in which real SDKs send a call.
+var ways = map[string]func(t *testing.T, url, form string) *http.Request{
+	"GET with a query": func(t *testing.T, url, form string) *http.Request {
+		return request(t, http.MethodGet, url+"?"+form, "", "")
+	},
+	"POST with a form": func(t *testing.T, url, form string) *http.Request {
+		return request(t, http.MethodPost, url, "application/x-www-form-urlencoded", form)
+	},
+	"POST with JSON": func(t *testing.T, url, form string) *http.Request {
+		body := `{"` + strings.NewReplacer("=", `":"`, "&", `","`).Replace(form) + `"}`
+		return request(t, http.MethodPost, url, "application/json", body)
+	},
+}
+
+// dummies are what clients take for credentials.
+var dummies = map[string]func(r *http.Request){
+	"no credentials":       func(*http.Request) {},
+	"credentials in query": func(r *http.Request) { r.URL.RawQuery += "&api_key=dummy&api_secret=dummy-secret" },
+	"a signed query":       func(r *http.Request) { r.URL.RawQuery += "&api_key=dummy&sig=dummy-secret&timestamp=1" },
+	"HTTP Basic":           func(r *http.Request) { r.SetBasicAuth("dummy", "dummy-secret") },
+}
+
+// forms is a call of each operation.
+var forms = map[wire.Operation]string{
+	wire.Request: "number=" + testNumber + "&brand=Acme",
+	wire.Check:   "request_id=cc121958d8fb4368aa3bb762bb9a0f74&code=1234",
+	wire.Search:  "request_id=cc121958d8fb4368aa3bb762bb9a0f74",
+	wire.Control: "request_id=cc121958d8fb4368aa3bb762bb9a0f74&cmd=cancel",
+}
+
+func TestOperations(t *testing.T) {
+	u := newUpstream(t)
+	gateway := newGateway(t, &Handler{Upstream: u.URL})
+	wantAuth := "Basic " + base64.StdEncoding.EncodeToString([]byte(testKey+":"+testSecret))
+	for way, build := range ways {
+		for credentials, add := range dummies {
+			for _, format := range wire.Formats {
+				t.Run(way+", "+credentials+", "+format.String(), func(t *testing.T) {
+					u.Reset()
+					call := func(o wire.Operation, form, wantStatus string) reply {
+						t.Helper()
+						r := build(t, gateway.URL+wire.Path(o, format), form)
+						r.Header.Set("Traceparent", "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01")
+						r.Header.Set("Cookie", "session=1")
+						r.Header.Set("Idempotency-Key", "key")
+						add(r)
+						got := do(t, r)
+						if got.StatusCode != http.StatusOK || got.body != u.lastBody() {
+							t.Errorf("%v: got %d %q, the upstream sent %q", o, got.StatusCode, got.body, u.lastBody())
+						}
+						if got.Header.Get("Content-Type") != format.ContentType() {
+							t.Errorf("%v: Content-Type is %q", o, got.Header.Get("Content-Type"))
+						}
+						reading, err := wire.Read(o, format, format.ContentType(), []byte(got.body))
+						if err != nil || string(reading.Status) != wantStatus {
+							t.Fatalf("%v: status is %q (%v), want %s: %s", o, reading.Status, err, wantStatus, got.body)
+						}
+						return got
+					}
+					call(wire.Request, "number="+testNumber+"&brand=Acme&country=GB&sender_id=ACME&code_length=4&lg=en-gb&pin_expiry=300&next_event_wait=100&workflow_id=1", "0")
+					id := u.Verifications()[0].RequestID
+					call(wire.Search, "request_id="+id, "IN PROGRESS")
+					call(wire.Check, "request_id="+id+"&code=9999&ip_address=192.0.2.1", "16")
+					call(wire.Check, "request_id="+id+"&code="+testCode, "0")
+					call(wire.Control, "request_id="+id+"&cmd=cancel", "6")
+
+					for _, seen := range u.Calls() {
+						if seen.Method != http.MethodPost {
+							t.Errorf("%s went upstream as %s, which Go may send twice", seen.Operation, seen.Method)
+						}
+						if got := seen.Header.Get("Authorization"); got != wantAuth {
+							t.Errorf("%s: Authorization is %q", seen.Operation, got)
+						}
+						for name := range seen.Header {
+							switch name {
+							case "Accept", "Accept-Encoding", "Authorization", "Content-Length", "Content-Type", "User-Agent":
+							default:
+								t.Errorf("%s: header %s went upstream", seen.Operation, name)
+							}
+						}
+						for name := range seen.Params {
+							if name == "api_key" || name == "api_secret" || name == "sig" || name == "timestamp" {
+								t.Errorf("%s: parameter %s went upstream", seen.Operation, name)
+							}
+						}
+						if strings.Contains(seen.URI, "?") {
+							t.Errorf("%s: went upstream with a query", seen.Operation)
+						}
+					}
+				})
+			}
+		}
+	}
+}
+
+func TestAuth(t *testing.T) {
+	for auth, place := range map[string]string{"": "basic", "basic": "basic", "query": "query", "body": "form"} {
+		t.Run("auth "+auth, func(t *testing.T) {
+			u := newUpstream(t)
+			gateway := newGateway(t, &Handler{Upstream: u.URL, Auth: auth})
+			got := postForm(t, gateway.URL+"/verify/json", "number="+testNumber+"&brand=Acme")
+			if got.field("status") != "0" {
+				t.Fatalf("got %s", got.body)
+			}
+			if places := u.Calls()[0].Credentials; len(places) != 1 || places[0] != place {
+				t.Errorf("the credentials went in %q, want %q", places, place)
+			}
+		})
+	}
+}
+
+func TestOtherPaths(t *testing.T) {
+	u := newUpstream(t)
+	gateway := newGateway(t, &Handler{Upstream: u.URL})
+	for path, want := range map[string]int{
+		"/":                                  http.StatusTeapot,
+		"/verify":                            http.StatusTeapot,
+		"/Verify/json":                       http.StatusTeapot,
+		"//verify/json":                      http.StatusTeapot,
+		"/sms/json":                          http.StatusTeapot,
+		"/verify/":                           http.StatusNotFound,
+		"/verify/json/":                      http.StatusNotFound,
+		"/verify/JSON":                       http.StatusNotFound,
+		"/verify/psd2/json":                  http.StatusNotFound,
+		"/verify/network-unblock":            http.StatusNotFound,
+		"/verify/%6Ason":                     http.StatusNotFound,
+		"/verify/check%2Fjson":               http.StatusNotFound,
+		"/verify/%2e%2e/account/get-balance": http.StatusNotFound,
+		"/verify/../account/get-balance":     http.StatusNotFound,
+		"/verify/check//json":                http.StatusNotFound,
+		"/verify/request/json":               http.StatusNotFound,
+	} {
+		r := request(t, http.MethodGet, gateway.URL, "", "")
+		r.URL.Opaque = path // sent as it stands
+		if got := do(t, r); got.StatusCode != want {
+			t.Errorf("%s: got %d, want %d", path, got.StatusCode, want)
+		}
+	}
+	if calls := u.Calls(); len(calls) != 0 {
+		t.Errorf("%d calls went upstream", len(calls))
+	}
+}
+
+func TestRefusals(t *testing.T) {
+	u := newUpstream(t)
+	gateway := newGateway(t, &Handler{Upstream: u.URL})
+	asHTTP := newGateway(t, &Handler{Upstream: u.URL, Errors: "http"})
+	tests := []struct {
+		name, method, target, contentType, body string
+		code, codeHTTP                          int
+		status, text                            string
+	}{
+		{name: "method", method: http.MethodPut, target: "/verify/json", code: 405, codeHTTP: 405, status: "3", text: "PUT"},
+		{name: "HEAD", method: http.MethodHead, target: "/verify/json?number=1&brand=x", code: 405, codeHTTP: 405},
+		{name: "missing", target: "/verify/json?number=1", code: 200, codeHTTP: 400, status: "2", text: "brand"},
+		{name: "unknown", target: "/verify/json?number=1&brand=x&colour=red", code: 200, codeHTTP: 400, status: "3", text: "colour"},
+		{name: "near a credential", target: "/verify/json?number=1&brand=x&apiKey=1", code: 200, codeHTTP: 400, status: "3", text: "apiKey"},
+		{name: "repeated", target: "/verify/check/json?request_id=a&request_id=b&code=1", code: 200, codeHTTP: 400, status: "3", text: "request_id"},
+		{name: "invalid", target: "/verify/check/json?request_id=a%00b&code=1", code: 200, codeHTTP: 400, status: "3", text: "request_id"},
+		{name: "eleven ids", target: "/verify/search/json?request_ids=" + strings.Join(strings.Split("abcdefghijk", ""), "&request_ids="), code: 200, codeHTTP: 400, status: "18", text: "request_ids"},
+		{name: "undecodable", target: "/verify/json?number=%zz", code: 400, codeHTTP: 400, status: "3", text: "%"},
+		{name: "long query", target: "/verify/json?number=" + strings.Repeat("1", wire.MaxQuery), code: 414, codeHTTP: 414, status: "3", text: "8 KiB"},
+		{name: "many parameters", target: "/verify/json?" + strings.Repeat("api_key=1&", 65), code: 413, codeHTTP: 413, status: "3", text: "64"},
+		{name: "large body", method: http.MethodPost, target: "/verify/json", contentType: "application/x-www-form-urlencoded", body: "number=" + strings.Repeat("1", wire.MaxBody), code: 413, codeHTTP: 413, status: "3", text: "16 KiB"},
+		{name: "media type", method: http.MethodPost, target: "/verify/json", contentType: "text/plain", body: "number=1", code: 415, codeHTTP: 415, status: "3", text: "application/json"},
+	}
+	for _, test := range tests {
+		for _, format := range []string{"json", "xml"} {
+			t.Run(test.name+" "+format, func(t *testing.T) {
+				method := test.method
+				if method == "" {
+					method = http.MethodGet
+				}
+				target := strings.Replace(test.target, "/json", "/"+format, 1)
+				got := do(t, request(t, method, gateway.URL+target, test.contentType, test.body))
+				if got.StatusCode != test.code {
+					t.Errorf("got %d, want %d", got.StatusCode, test.code)
+				}
+				if !strings.HasPrefix(got.Header.Get("Proxy-Status"), "caddy-verify; error=http_request_error; details=") {
+					t.Errorf("Proxy-Status is %q", got.Header.Get("Proxy-Status"))
+				}
+				if allow := got.Header.Get("Allow"); (allow == "GET, POST") != (test.code == 405) {
+					t.Errorf("Allow is %q", allow)
+				}
+				if method != http.MethodHead {
+					operation, f, _ := wire.ParsePath(strings.SplitN(target, "?", 2)[0])
+					reading, err := wire.Read(operation, f, got.Header.Get("Content-Type"), []byte(got.body))
+					if err != nil || string(reading.Status) != test.status {
+						t.Errorf("status is %q (%v), want %s: %s", reading.Status, err, test.status, got.body)
+					}
+					if !strings.Contains(got.body, test.text) || !strings.Contains(got.body, "nothing was sent") {
+						t.Errorf("the text does not say what is wrong: %s", got.body)
+					}
+				}
+				if got := do(t, request(t, method, asHTTP.URL+target, test.contentType, test.body)); got.StatusCode != test.codeHTTP {
+					t.Errorf("errors http: got %d, want %d", got.StatusCode, test.codeHTTP)
+				}
+			})
+		}
+	}
+	if calls := u.Calls(); len(calls) != 0 {
+		t.Errorf("%d calls went upstream", len(calls))
+	}
+}
+
+// Go's transport sends a GET again when a kept-alive connection dies under it.
+// A message must not be sent twice for that, nor a try used up.
+func TestOneDelivery(t *testing.T) {
+	for _, o := range wire.Operations {
+		for way, build := range ways {
+			t.Run(o.String()+", "+way, func(t *testing.T) {
+				u := newUpstream(t)
+				gateway := newGateway(t, &Handler{Upstream: u.URL})
+				call := func() reply {
+					r := build(t, gateway.URL+wire.Path(o, wire.JSON), forms[o])
+					r.Header.Set("Idempotency-Key", "key") // would make Go send a POST again
+					return do(t, r)
+				}
+				call() // leaves a connection behind that is kept alive
+				u.Reset()
+				u.fail(t, "* reset_after")
+				got := call()
+				if calls := u.Calls(); len(calls) != 1 {
+					t.Fatalf("it was delivered %d times", len(calls))
+				}
+				if got.field("status") != "5" || !strings.Contains(got.body, "may have been sent") {
+					t.Errorf("the client reads %s", got.body)
+				}
+			})
+		}
+	}
+}
+
+// Whatever the upstream does, the client gets a clean answer without the secret.
+func TestHostileUpstream(t *testing.T) {
+	tests := []struct {
+		fault       string
+		status      string
+		code        int // under errors http
+		mayHaveSent bool
+		proxyError  string
+	}{
+		{fault: "close", status: "5", code: 502, mayHaveSent: true, proxyError: "connection_terminated"},
+		{fault: "reset_after", status: "5", code: 502, mayHaveSent: true, proxyError: "connection_terminated"},
+		{fault: "hang", status: "5", code: 504, mayHaveSent: true, proxyError: "http_response_timeout"},
+		{fault: "drip 10s", status: "5", code: 504, mayHaveSent: true, proxyError: "http_response_timeout"},
+		{fault: "garbage", status: "5", code: 502, mayHaveSent: true, proxyError: "http_protocol_error"},
+		{fault: "html", status: "5", code: 502, mayHaveSent: true, proxyError: "http_protocol_error"},
+		{fault: "truncate", status: "5", code: 502, mayHaveSent: true, proxyError: "connection_terminated"},
+		{fault: "big", status: "5", code: 502, mayHaveSent: true, proxyError: "http_response_body_size"},
+		{fault: "bomb", status: "5", code: 502, mayHaveSent: true, proxyError: "http_protocol_error"},
+		{fault: "deep", status: "5", code: 502, mayHaveSent: true, proxyError: "http_protocol_error"},
+		{fault: "dtd", status: "5", code: 502, mayHaveSent: true, proxyError: "http_protocol_error"},
+		{fault: "duplicate_status", status: "5", code: 502, mayHaveSent: true, proxyError: "http_protocol_error"},
+		{fault: "redirect", status: "5", code: 502, mayHaveSent: true, proxyError: "http_protocol_error"},
+		{fault: "echo", status: "5", code: 502, mayHaveSent: true, proxyError: "http_protocol_error"},
+		{fault: "no_content_type", status: "5", code: 502, mayHaveSent: true, proxyError: "http_protocol_error"},
+		{fault: "http 502", status: "5", code: 502, mayHaveSent: true, proxyError: "http_protocol_error"},
+		{fault: "http 429", status: "1", code: 429, proxyError: "connection_limit_reached"},
+		{fault: "http 401", status: "4", code: 502, proxyError: "http_protocol_error"},
+	}
+	for _, test := range tests {
+		for _, o := range wire.Operations {
+			for _, format := range wire.Formats {
+				t.Run(test.fault+", "+o.String()+" "+format.String(), func(t *testing.T) {
+					t.Parallel()
+					u := newUpstream(t)
+					var timeout caddy.Duration // the default, unless nothing else ends the call
+					if test.code == http.StatusGatewayTimeout {
+						timeout = caddy.Duration(100 * time.Millisecond)
+					}
+					gateway := newGateway(t, &Handler{Upstream: u.URL, Timeout: timeout})
+					asHTTP := newGateway(t, &Handler{Upstream: u.URL, Timeout: timeout, Errors: "http"})
+					u.fail(t, "* "+test.fault)
+					got := postForm(t, gateway.URL+wire.Path(o, format), forms[o])
+					reading, err := wire.Read(o, format, got.Header.Get("Content-Type"), []byte(got.body))
+					if got.StatusCode != http.StatusOK || err != nil || string(reading.Status) != test.status {
+						t.Errorf("the client reads %d %q (%v)", got.StatusCode, got.body, err)
+					}
+					if strings.Contains(got.body, "may have been sent") != test.mayHaveSent {
+						t.Errorf("may have been sent: want %v: %s", test.mayHaveSent, got.body)
+					}
+					if proxy := got.Header.Get("Proxy-Status"); !strings.HasPrefix(proxy, "caddy-verify; error="+test.proxyError+";") {
+						t.Errorf("Proxy-Status is %q", proxy)
+					}
+					if got := postForm(t, asHTTP.URL+wire.Path(o, format), forms[o]); got.StatusCode != test.code {
+						t.Errorf("errors http: got %d, want %d", got.StatusCode, test.code)
+					}
+				})
+			}
+		}
+	}
+}
+
+func TestUnreachableUpstream(t *testing.T) {
+	closed := httptest.NewServer(http.NotFoundHandler())
+	closed.Close()
+	stranger := httptest.NewTLSServer(http.NotFoundHandler())
+	t.Cleanup(stranger.Close)
+	for url, want := range map[string]string{
+		closed.URL:   "caddy-verify; error=destination_unavailable; details=\"connect_failed\"",
+		stranger.URL: "caddy-verify; error=tls_protocol_error; details=\"tls_failed\"",
+	} {
+		gateway := newGateway(t, &Handler{Upstream: url})
+		got := postForm(t, gateway.URL+"/verify/json", "number="+testNumber+"&brand=Acme")
+		if got.field("status") != "5" || !strings.Contains(got.body, "nothing was sent") || got.Header.Get("Proxy-Status") != want {
+			t.Errorf("got %s, Proxy-Status %s", got.body, got.Header.Get("Proxy-Status"))
+		}
+	}
+}
+
+// A client that leaves ends its search, but not what may cost money.
+func TestClientLeaves(t *testing.T) {
+	u := newUpstream(t)
+	gateway := newGateway(t, &Handler{Upstream: u.URL})
+	u.fail(t, "* delay 100ms")
+	r := request(t, http.MethodPost, gateway.URL+"/verify/json", "application/x-www-form-urlencoded", "number="+testNumber+"&brand=Acme")
+	leaving(t, r, func() bool { return len(u.Calls()) == 1 })
+	gateway.Close() // waits for the handler
+	u.mu.Lock()
+	defer u.mu.Unlock()
+	if len(u.bodies) != 1 || !strings.Contains(u.bodies[0], `"status":"0"`) {
+		t.Errorf("the upstream's answer was cut off: %q", u.bodies)
+	}
+}
