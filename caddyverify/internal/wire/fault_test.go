@@ -240,3 +240,16 @@ func TestProxyErrorsAreRegistered(t *testing.T) {
 		}
 	}
 }
+
+// What a client did wrong is no trouble of the operator's, nor is that it left.
+func TestFaultTrouble(t *testing.T) {
+	trouble := map[Cause]bool{
+		ConnectFailed: true, TLSFailed: true, UpstreamTimeout: true, ConnectionLost: true, UpstreamError: true,
+		UpstreamThrottled: true, UpstreamUnauthorized: true, AnswerTooLarge: true, AnswerUnreadable: true, AnswerWithSecret: true,
+	}
+	for _, test := range said {
+		if got := (&Fault{Cause: test.cause}).Trouble(); got != trouble[test.cause] {
+			t.Errorf("%s: Trouble is %v", test.cause, got)
+		}
+	}
+}

@@ -522,8 +522,8 @@ func TestReadContentType(t *testing.T) {
 
 func TestStatus(t *testing.T) {
 	for _, test := range []struct {
-		status          Status
-		numeric, final_ bool
+		status         Status
+		numeric, final bool
 	}{
 		{Success, true, false},
 		{NoResponse, true, false},
@@ -544,7 +544,7 @@ func TestStatus(t *testing.T) {
 			if got := test.status.Numeric(); got != test.numeric {
 				t.Errorf("Numeric is %v", got)
 			}
-			if got := test.status.Final(); got != test.final_ {
+			if got := test.status.Final(); got != test.final {
 				t.Errorf("Final is %v", got)
 			}
 		})
