@@ -1,0 +1,9 @@
+// Package e2e tests the gateway from outside: a real Caddy with the plugin in it, real SDKs in front, and what they say
+// to each other on the wire. These tests need more than Go does, so they have a build tag of their own:
+//
+//	npm ci --prefix e2e/sdk
+//	go test -tags e2e ./e2e
+//
+// With the tag, whatever is missing fails a test and says how to get it; nothing is skipped. The tests build cmd/caddy,
+// or take the Caddy that E2E_CADDY names.
+package e2e

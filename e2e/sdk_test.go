@@ -1,0 +1,169 @@
+//go:build e2e
+
+package e2e
+
+import (
+	"bytes"
+	"context"
+	"encoding/base64"
+	"fmt"
+	"net/http"
+	"os"
+	"os/exec"
+	"regexp"
+	"slices"
+	"strconv"
+	"strings"
+	"testing"
+	"time"
+)
+
+// What an application is set up with. None of it may leave the gateway.
+const (
+	dummyKey    = "dummy-key-of-an-app"
+	dummySecret = "dummy-secret-of-an-app"
+	appAgent    = "app-behind-the-gateway"
+)
+
+// What the gateway is set up with.
+const (
+	gatewayKey    = "e2e-key"
+	gatewaySecret = "e2e-secret-of-the-gateway"
+)
+
+// sdks are those of sdk/sdk.mjs, each with the first of two numbers of its own: Verify takes one verification at a time
+// for a number. The numbers are kept free for fiction, and the sandbox has no special answer for these.
+var sdks = []struct {
+	name   string
+	number int
+}{
+	{"server-sdk", 447700900400},
+	{"verify-1.18", 447700900410},
+	{"nexmo", 447700900420},
+}
+
+// TestDemo is the README's first minute with an application in it: the demo, an SDK pointed at it, Ctrl-C.
+func TestDemo(t *testing.T) {
+	address := freeAddress(t)
+	demo := start(t, nil, "verify", "demo", "--listen", address)
+	demo.listening(t, address)
+	code := demo.says(t, regexp.MustCompile(`(?i)\bcode\b\D{0,20}\b(\d{4,6})\b`))[1]
+	for _, sdk := range sdks {
+		t.Run(sdk.name, func(t *testing.T) {
+			runSDK(t, sdk.name, sdk.number, address, code, 0)
+		})
+	}
+	demo.interrupt(t)
+}
+
+// TestGateway puts a gateway with real credentials between applications and the API, and looks at what leaves it.
+func TestGateway(t *testing.T) {
+	const code = "1234"
+	env := []string{"E2E_VERIFY_SECRET=" + gatewaySecret}
+	api := freeAddress(t)
+	// Sixty times as fast, the 30 seconds before a verification can be cancelled are half a second.
+	startCaddyfile(t, env, caddyfile(api, `verify_sandbox {
+			credentials `+gatewayKey+` {env.E2E_VERIFY_SECRET}
+			code `+code+`
+			speed 60
+		}`), api)
+	upstream := startRecorder(t, "http://"+api)
+	gateway := freeAddress(t)
+	caddy := startCaddyfile(t, env, caddyfile(gateway, `verify {
+			upstream `+upstream.URL+`
+			credentials `+gatewayKey+` {env.E2E_VERIFY_SECRET}
+		}`), gateway)
+
+	for _, sdk := range sdks {
+		t.Run(sdk.name, func(t *testing.T) {
+			before := len(upstream.recorded())
+			said := runSDK(t, sdk.name, sdk.number, gateway, code, 5*time.Second)
+			if strings.Contains(said, gatewaySecret) {
+				t.Errorf("the gateway's secret reached an application")
+			}
+			calls := upstream.recorded()[before:]
+			for _, path := range []string{"/verify/json", "/verify/check/json", "/verify/search/json", "/verify/control/json"} {
+				if !slices.ContainsFunc(calls, func(c call) bool { return c.path == path }) {
+					t.Errorf("no call of %s reached the API", path)
+				}
+			}
+			for _, c := range calls {
+				inspect(t, c)
+			}
+		})
+	}
+
+	caddy.interrupt(t)
+	secrets := []string{gatewaySecret, dummySecret, basic(gatewayKey, gatewaySecret), basic(dummyKey, dummySecret)}
+	for _, sdk := range sdks {
+		secrets = append(secrets, strconv.Itoa(sdk.number), strconv.Itoa(sdk.number+1))
+	}
+	for _, secret := range secrets {
+		if strings.Contains(caddy.output.String(), secret) {
+			t.Errorf("the gateway logged %q", secret)
+		}
+	}
+}
+
+// inspect wants a call to carry the gateway's credentials and nothing that only the application could have put there.
+func inspect(t *testing.T, c call) {
+	t.Helper()
+	if want := "Basic " + basic(gatewayKey, gatewaySecret); c.authorization != want {
+		t.Errorf("%s %s is authorized by %q, want %q", c.method, c.path, c.authorization, want)
+	}
+	if c.method != http.MethodPost && c.path != "/verify/search/json" {
+		t.Errorf("%s %s: a call that changes something must be a POST", c.method, c.path)
+	}
+	for _, own := range []string{dummyKey, dummySecret, basic(dummyKey, dummySecret), appAgent} {
+		if strings.Contains(c.everything, own) {
+			t.Errorf("%s %s carries the application's %q", c.method, c.path, own)
+		}
+	}
+}
+
+func basic(user, password string) string {
+	return base64.StdEncoding.EncodeToString([]byte(user + ":" + password))
+}
+
+// caddyfile is that of a server which does one thing on one loopback address.
+func caddyfile(address, directive string) string {
+	return fmt.Sprintf(`{
+		admin off
+		persist_config off
+		auto_https off
+		default_bind 127.0.0.1
+	}
+	http://%s {
+		%s
+	}
+	`, address, directive)
+}
+
+// runSDK runs sdk/sdk.mjs against an address and returns what it printed.
+func runSDK(t *testing.T, sdk string, number int, address, code string, cancelWithin time.Duration) string {
+	t.Helper()
+	if _, err := os.Stat("sdk/node_modules"); err != nil {
+		t.Fatalf("the SDKs are not installed; run: npm ci --prefix e2e/sdk (%v)", err)
+	}
+	ctx, cancel := context.WithTimeout(t.Context(), 2*patience)
+	defer cancel()
+	cmd := exec.CommandContext(ctx, "node", "sdk/sdk.mjs",
+		"--sdk", sdk,
+		"--host", "http://"+address,
+		"--api-key", dummyKey,
+		"--api-secret", dummySecret,
+		"--app", appAgent,
+		"--number", strconv.Itoa(number),
+		"--code", code,
+		"--cancel-within", strconv.FormatInt(cancelWithin.Milliseconds(), 10),
+	)
+	var stdout, stderr bytes.Buffer
+	cmd.Stdout, cmd.Stderr = &stdout, &stderr
+	if err := cmd.Run(); err != nil {
+		t.Fatalf("%s: %v\n%s%s", sdk, err, &stdout, &stderr)
+	}
+	if !strings.HasSuffix(stdout.String(), `{"step":"done"}`+"\n") {
+		t.Fatalf("%s ended early:\n%s%s", sdk, &stdout, &stderr)
+	}
+	return stdout.String() + stderr.String()
+}
