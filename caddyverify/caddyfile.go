@@ -39,6 +39,16 @@ func init() {
 //	    transport   http {
 //	        ...
 //	    }
+//	    cache off
+//	    cache {
+//	        in_progress    <duration>|off
+//	        settling       <duration>|off
+//	        final          <duration>|off
+//	        not_found      <duration>|off
+//	        stale_if_error <duration>|off
+//	        max_entries    <number>
+//	        max_bytes      <size>
+//	    }
 //	}
 //
 // Its errors name the subdirective and never print what was written for it.
@@ -60,6 +70,8 @@ func (h *Handler) UnmarshalCaddyfile(d *caddyfile.Dispenser) error {
 			h.Timeout, err = durationArg(d, name)
 		case "transport":
 			h.TransportRaw, err = parseTransport(d)
+		case "cache":
+			h.Cache, err = parseCache(d)
 		default:
 			return d.Errf("unrecognized subdirective %q", name)
 		}
@@ -108,14 +120,19 @@ func (s *Sandbox) UnmarshalCaddyfile(d *caddyfile.Dispenser) error {
 	}, "fault")
 }
 
-// subdirectives consumes the directive's name and calls parse for each line of
-// its block. A subdirective may be given once, unless it is one of many.
+// subdirectives consumes the directive's name and reads its block. A subdirective
+// may be given once, unless it is one of many.
 func subdirectives(d *caddyfile.Dispenser, parse func(name string) error, many ...string) error {
 	d.Next()
 	directive := d.Val()
 	if d.NextArg() {
 		return d.Errf("%s takes no arguments but a matcher; write a block in braces", directive)
 	}
+	return block(d, parse, many...)
+}
+
+// block calls parse for each line of the block that follows.
+func block(d *caddyfile.Dispenser, parse func(name string) error, many ...string) error {
 	seen := map[string]bool{}
 	for nesting := d.Nesting(); d.NextBlock(nesting); {
 		name := d.Val()
@@ -142,6 +159,18 @@ func oneArg(d *caddyfile.Dispenser, name, usage string) (value string, err error
 		return "", d.Errf("%s takes one argument: %s %s", name, name, usage)
 	}
 	return value, nil
+}
+
+func countArg(d *caddyfile.Dispenser, name string) (int, error) {
+	value, err := oneArg(d, name, "<number>")
+	if err != nil {
+		return 0, err
+	}
+	count, err := strconv.Atoi(value)
+	if err != nil || count <= 0 {
+		return 0, d.Errf("%s: write a whole number above 0", name)
+	}
+	return count, nil
 }
 
 func durationArg(d *caddyfile.Dispenser, name string) (caddy.Duration, error) {

@@ -49,6 +49,13 @@ func TestConfigErrors(t *testing.T) {
 		{"a bad duration", credentials + "timeout VALUE-x", "timeout"},
 		{"a negative duration", credentials + "timeout -1s", "timeout"},
 		{"no duration", credentials + "timeout", "timeout takes one argument"},
+		{"a cache argument", credentials + "cache VALUE-x", "cache takes a block"},
+		{"a cache subdirective", credentials + "cache {\nttl 1s\n}", `unrecognized subdirective of cache "ttl"`},
+		{"a bad lifetime", credentials + "cache {\nfinal VALUE-x\n}", "final"},
+		{"a lifetime of nothing", credentials + "cache {\nfinal 0s\n}", "final"},
+		{"a repeated lifetime", credentials + "cache {\nfinal 1h\nfinal 2h\n}", "final is given more than once"},
+		{"a bad number", credentials + "cache {\nmax_entries 1.5\n}", "max_entries"},
+		{"a bad size", credentials + "cache {\nmax_bytes VALUE-x\n}", "max_bytes"},
 		{"another transport", credentials + "transport fastcgi", "transport"},
 		{"HTTP/3", credentials + "transport http {\nversions 3\n}", "HTTP/3"},
 	}

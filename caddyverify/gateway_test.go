@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"io"
+	"log/slog"
 	"net/http"
 	"net/http/httptest"
 	"runtime"
@@ -182,3 +183,5 @@ func leaving(t *testing.T, r *http.Request, condition func() bool) {
 		t.Fatal("the answer came before the client could leave")
 	}
 }
+
+var discard = slog.New(slog.DiscardHandler)

@@ -18,6 +18,7 @@ import (
 	"github.com/caddyserver/caddy/v2/modules/caddyhttp"
 	"github.com/caddyserver/caddy/v2/modules/caddyhttp/reverseproxy"
 
+	"github.com/caddyverify/caddy-verify/caddyverify/internal/search"
 	"github.com/caddyverify/caddy-verify/caddyverify/internal/upstream"
 )
 
@@ -69,8 +70,13 @@ type Handler struct {
 	// which providers close an idle connection.
 	TransportRaw json.RawMessage `json:"transport,omitempty" caddy:"namespace=http.reverse_proxy.transport inline_key=protocol"`
 
+	// Cache keeps the answers to searches in memory.
+	Cache *Cache `json:"cache,omitempty"`
+
 	client *upstream.Client
+	cache  *search.Cache // nil when off
 	logger *slog.Logger
+	kept   []any // keys of what it holds in state
 }
 
 // Credentials are an API key and its secret. Write the secret as a placeholder,
@@ -145,7 +151,18 @@ func (h *Handler) Provision(ctx caddy.Context) error {
 		Timeout:   time.Duration(h.Timeout),
 		Transport: transport,
 	})
-	return err
+	if err != nil {
+		return err
+	}
+	if h.Cache == nil {
+		h.Cache = new(Cache)
+	}
+	if !h.Cache.Off {
+		settings := h.Cache.settings(time.Duration(h.Timeout))
+		h.cache = keep(h, cacheKey{base, key, settings},
+			func() *search.Cache { return search.New(settings) }, (*search.Cache).Close)
+	}
+	return nil
 }
 
 // transport loads the module for connections to the upstream.
@@ -211,5 +228,6 @@ func oneOf(value string, allowed ...string) (string, error) {
 // Interface guards
 var (
 	_ caddy.Provisioner           = (*Handler)(nil)
+	_ caddy.CleanerUpper          = (*Handler)(nil)
 	_ caddyhttp.MiddlewareHandler = (*Handler)(nil)
 )

@@ -11,8 +11,19 @@ import (
 
 	"github.com/caddyserver/caddy/v2/modules/caddyhttp"
 
+	"github.com/caddyverify/caddy-verify/caddyverify/internal/search"
 	"github.com/caddyverify/caddy-verify/caddyverify/internal/wire"
 )
+
+// exchange is one call and what became of it.
+type exchange struct {
+	operation wire.Operation
+	format    wire.Format
+	answer    wire.Answer
+	// cacheStatus and age are the headers of a search's answer.
+	cacheStatus string
+	age         string
+}
 
 // ServeHTTP answers the calls of the Verify API. It returns no error for them:
 // Caddy would log it with the query, and so with numbers and codes.
@@ -20,28 +31,65 @@ func (h *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request, next caddyht
 	if !strings.HasPrefix(r.URL.Path, wire.Prefix) {
 		return next.ServeHTTP(w, r)
 	}
-	operation, format, found := wire.ParsePath(r.URL.Path)
-	var answer wire.Answer
+	var x exchange
+	var found bool
+	x.operation, x.format, found = wire.ParsePath(r.URL.Path)
 	if found && r.URL.RawPath == "" {
-		answer = h.answer(r, operation, format)
+		h.answer(r, &x)
 	} else {
-		answer = wire.Refuse(wire.UnknownPath, "").Answer()
+		x.answer = wire.Refuse(wire.UnknownPath, "").Answer()
 	}
-	if answer.Fault != nil {
-		h.log(r.Context(), operation, answer)
-		answer = wire.Say(answer.Fault, operation, format, h.Errors == errorsHTTP)
+	if x.answer.Fault != nil {
+		h.log(r.Context(), &x)
+		x.answer = wire.Say(x.answer.Fault, x.operation, x.format, h.Errors == errorsHTTP)
 	}
-	write(w, answer)
+	write(w, &x)
 	return nil
 }
 
 // answer takes one call all the way. What fails on the way is an answer too.
-func (h *Handler) answer(r *http.Request, o wire.Operation, f wire.Format) wire.Answer {
-	call, err := wire.Parse(o, f, r)
+func (h *Handler) answer(r *http.Request, x *exchange) {
+	call, err := wire.Parse(x.operation, x.format, r)
 	if err != nil {
-		return asAnswer(err)
+		x.answer = asAnswer(err)
+		return
 	}
-	return h.client.Send(upstreamContext(r, o), call)
+	ctx := upstreamContext(r)
+	if x.operation == wire.Search {
+		h.search(ctx, call, x)
+		return
+	}
+	// Whatever comes back, what memory knows of this verification may be over, and
+	// so may be what a search that is under way brings back.
+	h.forget(call)
+	x.answer = h.client.Send(context.WithoutCancel(ctx), call)
+	h.forget(call)
+}
+
+// search answers from memory what memory has.
+func (h *Handler) search(ctx context.Context, call *wire.Call, x *exchange) {
+	if h.cache == nil {
+		x.answer = h.client.Send(ctx, call)
+		x.cacheStatus = "caddy-verify; fwd=bypass"
+		return
+	}
+	var result search.Result
+	x.answer, result = h.cache.Search(ctx, caller, call, h.client.Send)
+	x.cacheStatus = result.CacheStatus()
+	if age, ok := result.AgeSeconds(); ok {
+		x.age = strconv.FormatInt(age, 10)
+	}
+}
+
+// caller is whom answers are kept for. All callers of a handler are one.
+const caller = ""
+
+// forget drops what memory knows of the verification that a check or control is
+// about.
+func (h *Handler) forget(call *wire.Call) {
+	if id := call.RequestID(); id != "" && h.cache != nil {
+		h.cache.Drop(id)
+	}
 }
 
 // asAnswer turns the error of a step that gives up on a call into its answer.
@@ -53,21 +101,23 @@ func asAnswer(err error) wire.Answer {
 	return fault.Answer()
 }
 
-// upstreamContext is the context of the upstream call. A client that leaves ends
-// a search; anything else goes on, since it may be done already.
-func upstreamContext(r *http.Request, o wire.Operation) context.Context {
-	ctx := r.Context()
-	if !o.Repeatable() {
-		ctx = context.WithoutCancel(ctx)
-	}
-	// The transport notes in the request's variables that it used a proxy. They
-	// are a plain map, and an upstream call may outlive its request.
-	return context.WithValue(ctx, caddyhttp.VarsCtxKey, nil)
+// upstreamContext is the request's context for what may outlive the request. The
+// transport notes in the request's variables that it used a proxy, and they are a
+// plain map.
+func upstreamContext(r *http.Request) context.Context {
+	return context.WithValue(r.Context(), caddyhttp.VarsCtxKey, nil)
 }
 
 // write sends an answer to the client.
-func write(w http.ResponseWriter, answer wire.Answer) {
+func write(w http.ResponseWriter, x *exchange) {
+	answer := &x.answer
 	header := w.Header()
+	if x.cacheStatus != "" {
+		header.Set("Cache-Status", x.cacheStatus)
+	}
+	if x.age != "" {
+		header.Set("Age", x.age)
+	}
 	header.Set("Content-Type", answer.ContentType)
 	header.Set("Content-Length", strconv.Itoa(len(answer.Body)))
 	// Answers hold codes and numbers, and each is true for its moment only.
@@ -87,13 +137,13 @@ func write(w http.ResponseWriter, answer wire.Answer) {
 }
 
 // log notes an answer that the gateway had to give by itself.
-func (h *Handler) log(ctx context.Context, o wire.Operation, answer wire.Answer) {
+func (h *Handler) log(ctx context.Context, x *exchange) {
 	level := slog.LevelDebug
-	if answer.Fault.Trouble() {
+	if x.answer.Fault.Trouble() {
 		level = slog.LevelError
 	}
 	h.logger.LogAttrs(ctx, level, "answered by the gateway",
-		slog.String("operation", o.String()),
-		slog.String("status", string(answer.Status)),
-		slog.String("cause", string(answer.Fault.Cause)))
+		slog.String("operation", x.operation.String()),
+		slog.String("status", string(x.answer.Status)),
+		slog.String("cause", string(x.answer.Fault.Cause)))
 }

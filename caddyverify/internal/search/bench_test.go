@@ -1,0 +1,150 @@
+package search
+
+import (
+	"context"
+	"fmt"
+	"math/rand/v2"
+	"runtime"
+	"runtime/debug"
+	"slices"
+	"testing"
+	"time"
+
+	"github.com/caddyverify/caddy-verify/caddyverify/internal/wire"
+)
+
+func nobody(context.Context, *wire.Call) wire.Answer { panic("asked upstream") }
+
+// filled is a Cache with n entries of final states.
+func filled(b *testing.B, n int) *Cache {
+	c := New(Settings{MaxEntries: 2 * n, MaxBytes: 8 << 30, Final: 1000 * time.Hour})
+	b.Cleanup(c.Close)
+	now := c.now()
+	for i := range n {
+		c.fill(realID(i), "app", final, now)
+	}
+	return c
+}
+
+var sizes = []int{10_000, 1_000_000}
+
+func BenchmarkHit(b *testing.B) {
+	for _, n := range sizes {
+		b.Run(fmt.Sprintf("entries=%d", n), func(b *testing.B) {
+			c := filled(b, n)
+			calls := make([]*wire.Call, 1<<14)
+			for i := range calls {
+				calls[i] = one(wire.JSON, realID(rand.IntN(n)))
+			}
+			ctx := b.Context()
+			b.ReportAllocs()
+			b.ResetTimer()
+			b.RunParallel(func(p *testing.PB) {
+				for i := rand.IntN(len(calls)); p.Next(); i++ {
+					if _, r := c.Search(ctx, "app", calls[i%len(calls)], nobody); r.Kind != Hit {
+						b.Error(r.CacheStatus())
+					}
+				}
+			})
+		})
+	}
+}
+
+func BenchmarkHitTenIDs(b *testing.B) {
+	for _, n := range sizes {
+		for _, f := range wire.Formats[:1] {
+			b.Run(fmt.Sprintf("entries=%d", n), func(b *testing.B) {
+				c := filled(b, n)
+				calls := make([]*wire.Call, 1<<12)
+				for i := range calls {
+					ids := make([]string, wire.MaxIDs)
+					for k := range ids {
+						ids[k] = realID(rand.IntN(n))
+					}
+					calls[i] = many(f, ids...)
+				}
+				b.ReportAllocs()
+				b.ResetTimer()
+				for i := range b.N {
+					if _, r := c.Search(b.Context(), "app", calls[i%len(calls)], nobody); r.Kind != Hit {
+						b.Error(r.CacheStatus())
+					}
+				}
+			})
+		}
+	}
+}
+
+func BenchmarkMiss(b *testing.B) {
+	c := New(Settings{InProgress: -1})
+	b.Cleanup(c.Close)
+	a := says(wire.JSON, string(realistic("a", ip)))
+	fetch := func(context.Context, *wire.Call) wire.Answer { return a }
+	call := one(wire.JSON, "a")
+	b.ReportAllocs()
+	for range b.N {
+		c.Search(b.Context(), "app", call, fetch)
+	}
+}
+
+// BenchmarkSweepPause removes a million entries, half of those there are, and
+// reports the longest time that a shard's lock was held for it. The collector is
+// off meanwhile, to show the lock's own time on a machine that may have few cores.
+func BenchmarkSweepPause(b *testing.B) {
+	const n = 2_000_000
+	for range b.N {
+		b.StopTimer()
+		c := New(Settings{MaxEntries: 2 * n, MaxBytes: 8 << 30})
+		for i := range n {
+			c.fill(realID(i), "app", []class{final, inProgress}[i%2], time.Hour)
+		}
+		runtime.GC()
+		percent := debug.SetGCPercent(-1)
+		b.StartTimer()
+		var holds []time.Duration
+		for i := range c.shards {
+			for {
+				begun := time.Now()
+				removed := c.shards[i].sweep(2*time.Hour, sweepAtOnce)
+				holds = append(holds, time.Since(begun))
+				if removed < sweepAtOnce {
+					break
+				}
+			}
+		}
+		b.StopTimer()
+		debug.SetGCPercent(percent)
+		slices.Sort(holds)
+		b.ReportMetric(float64(holds[len(holds)-1]), "max-ns/hold")
+		b.ReportMetric(float64(holds[len(holds)*99/100]), "p99-ns/hold")
+		b.ReportMetric(float64(c.Stats().EvictedExpired), "removed")
+		c.Close()
+	}
+}
+
+// BenchmarkFlood stores ever new ids in a full Cache, and reports the longest of
+// it: the lock is held for less.
+func BenchmarkFlood(b *testing.B) {
+	const n = 1_000_000
+	c := New(Settings{MaxEntries: n, MaxBytes: 8 << 30, NotFound: time.Hour})
+	b.Cleanup(c.Close)
+	for i := range n {
+		c.fill(realID(i), "app", notFound, 0)
+	}
+	ids := make([]string, 1<<16)
+	for i := range ids {
+		ids[i] = realID(-1 - i)
+	}
+	var longest time.Duration
+	b.ReportAllocs()
+	b.ResetTimer()
+	for i := range b.N {
+		begun := time.Now()
+		c.fill(ids[i%len(ids)], "app", notFound, 0)
+		longest = max(longest, time.Since(begun))
+	}
+	b.ReportMetric(float64(longest), "max-ns")
+	if c.Stats().Entries > n {
+		b.Error("over the bound")
+	}
+}

@@ -1,0 +1,108 @@
+package search
+
+import (
+	"context"
+	"hash/maphash"
+	"sync"
+	"time"
+
+	"github.com/caddyverify/caddy-verify/caddyverify/internal/wire"
+)
+
+const (
+	// maxShards bounds how finely the entries are divided; each shard has its lock
+	// and its share of the bounds.
+	maxShards = 32
+	// A shard's share is at least this, so that a large answer finds a place and
+	// the shares fill evenly.
+	minShardEntries = 512
+	minShardBytes   = 2 << 20
+	// sweepEvery is how often expired entries are looked for, and sweepAtOnce how
+	// many are removed while searches wait.
+	sweepEvery  = 5 * time.Second
+	sweepAtOnce = 64
+)
+
+// Fetch makes one upstream search. A failure is an Answer too, with its Fault.
+// ctx has the values of the search that began the call, which may be over: what
+// belongs to its request must not be changed.
+type Fetch func(ctx context.Context, call *wire.Call) wire.Answer
+
+// Cache answers searches for one account. Make it with New.
+type Cache struct {
+	settings  Settings
+	lifetimes lifetimes
+	begun     time.Time
+	seed      maphash.Seed
+	shards    []shard
+	counters  counters
+
+	close sync.Once
+	stop  chan struct{}
+	swept chan struct{}
+}
+
+// New makes a Cache, and with it a goroutine that Close ends.
+func New(s Settings) *Cache {
+	s = s.withDefaults()
+	n := 1
+	for n < maxShards && s.MaxEntries/(2*n) >= minShardEntries && s.MaxBytes/int64(2*n) >= minShardBytes {
+		n *= 2
+	}
+	c := &Cache{
+		settings:  s,
+		lifetimes: newLifetimes(s),
+		begun:     time.Now(),
+		seed:      maphash.MakeSeed(),
+		shards:    make([]shard, n),
+		stop:      make(chan struct{}),
+		swept:     make(chan struct{}),
+	}
+	for i := range c.shards {
+		c.shards[i].store = newStore(s.MaxEntries/n, s.MaxBytes/int64(n), &c.counters)
+		c.shards[i].flights = make(map[string][]*flight)
+	}
+	go c.sweep()
+	return c
+}
+
+// Close ends the Cache's goroutine. A closed Cache still answers.
+func (c *Cache) Close() {
+	c.close.Do(func() { close(c.stop) })
+	<-c.swept
+}
+
+// Drop forgets what is known about a verification, for all callers and in both
+// formats, and detaches the calls that are asking about it: what they bring is
+// not stored and not given to any search that begins after Drop. It belongs
+// before and after every check and control, whatever comes of them.
+func (c *Cache) Drop(requestID string) {
+	c.shard(requestID).drop(requestID)
+}
+
+// Stats tells what the Cache holds and has done. It takes no lock.
+func (c *Cache) Stats() Stats { return c.counters.read() }
+
+func (c *Cache) shard(id string) *shard {
+	return &c.shards[maphash.String(c.seed, id)&uint64(len(c.shards)-1)]
+}
+
+// now is monotonic: setting the clock changes no lifetime.
+func (c *Cache) now() time.Duration { return time.Since(c.begun) }
+
+func (c *Cache) sweep() {
+	defer close(c.swept)
+	ticker := time.NewTicker(sweepEvery)
+	defer ticker.Stop()
+	for {
+		select {
+		case <-c.stop:
+			return
+		case <-ticker.C:
+		}
+		for i := range c.shards {
+			for c.shards[i].sweep(c.now(), sweepAtOnce) == sweepAtOnce {
+			}
+		}
+	}
+}

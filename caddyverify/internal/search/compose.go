@@ -1,0 +1,143 @@
+package search
+
+import (
+	"net/http"
+	"time"
+
+	"github.com/caddyverify/caddy-verify/caddyverify/internal/wire"
+)
+
+// reply is the answer to a query in the making, once all has been waited for.
+type reply struct {
+	told []*wire.Verification // the states, in the order asked
+	// none is an answer of 101; failure is what no stale state makes good for.
+	none, failure *wire.Answer
+	media         string  // the Content-Type of a part, rather a new one
+	whole         *flight // the last flight that brought a part
+	mixed         bool    // whole did not bring all of them
+	standIn       bool    // a part is past its lifetime, for the upstream's trouble
+	result        Result
+}
+
+func compose(q *query) (wire.Answer, Result) {
+	var room [wire.MaxIDs]*wire.Verification
+	r := reply{told: room[:0], result: Result{Asked: len(q.parts)}}
+	now := q.cache.now()
+	for i := range q.parts {
+		p := &q.parts[i]
+		if p.flight != nil {
+			r.landed(q, p, now)
+		}
+		if p.entry != nil {
+			r.recalled(p.entry, now)
+		}
+	}
+	return r.answer(q)
+}
+
+// landed takes in a part that was waited for. In trouble it finds the entry that
+// can stand in.
+func (r *reply) landed(q *query, p *part, now time.Duration) {
+	r.result.Collapsed = r.result.Collapsed || p.joined
+	r.result.Stored = r.result.Stored || !p.joined && p.flight.stored
+	r.mixed = r.mixed || r.whole != nil && r.whole != p.flight
+	r.whole = p.flight
+	a := &p.flight.answer
+	switch state, says := p.flight.says(a, p.id); says {
+	case found:
+		r.told, r.media = append(r.told, state), a.ContentType
+	case unknown:
+		r.none = a
+	case rejected:
+		if inTrouble(a) {
+			p.entry = q.cache.shard(p.id).usable(p.id, q.caller, q.format, now, q.cache.lifetimes.stale)
+		}
+		if p.entry == nil && r.failure == nil {
+			r.failure = a
+		}
+		r.standIn = r.standIn || p.entry != nil && p.entry.expires <= now
+	}
+}
+
+// recalled takes in a part that memory answered.
+func (r *reply) recalled(e *entry, now time.Duration) {
+	r.mixed = true
+	if e.class != notFound {
+		r.told = append(r.told, &e.found[0])
+	} else if r.none == nil {
+		a := e.answer()
+		r.none = &a
+	}
+	if r.media == "" {
+		r.media = e.contentType
+	}
+	ttl := e.expires - now
+	if r.result.FromMemory == 0 || ttl < r.result.TTL {
+		r.result.TTL = ttl
+	}
+	r.result.Age = max(r.result.Age, now-e.fetched)
+	r.result.FromMemory++
+}
+
+func (r *reply) answer(q *query) (wire.Answer, Result) {
+	result := r.result
+	switch {
+	case r.failure != nil:
+		// Never a list that is silently shorter.
+		return *r.failure, Result{Asked: result.Asked, Collapsed: result.Collapsed, Stored: result.Stored}
+	case r.standIn:
+		result.Kind = Stale
+	case result.FromMemory == result.Asked:
+		result.Kind, result.TTL = Hit, max(result.TTL, 0)
+	case result.FromMemory > 0:
+		// A part can have passed its lifetime while the others were waited for; it
+		// was fresh when it was asked for.
+		result.Kind = Partial
+	}
+	if len(r.told) == 0 && r.none != nil {
+		return *r.none, result
+	}
+	if !r.mixed && r.whole.answer.List == q.list && same(r.told, r.whole.answer.Found) {
+		return r.whole.answer, result
+	}
+	if len(r.told) == 0 && !q.list { // examine lets no such answer through
+		return fault(wire.AnswerUnreadable, true, q.format, errOtherID), Result{Asked: result.Asked}
+	}
+	if r.media == "" {
+		r.media = q.format.ContentType()
+	}
+	return q.assemble(r.told, r.media), result
+}
+
+// same tells that an answer's states are the ones to tell, in their order.
+func same(told []*wire.Verification, found []wire.Verification) bool {
+	if len(told) != len(found) {
+		return false
+	}
+	for i := range told {
+		if told[i] != &found[i] {
+			return false
+		}
+	}
+	return true
+}
+
+// assemble writes an answer of the upstream's own parts.
+func (q *query) assemble(told []*wire.Verification, contentType string) wire.Answer {
+	a := wire.Answer{Code: http.StatusOK, ContentType: contentType}
+	a.Found = make([]wire.Verification, len(told))
+	var room [wire.MaxIDs][]byte
+	raw := room[:0]
+	for i, v := range told {
+		a.Found[i] = *v
+		raw = append(raw, v.Raw)
+	}
+	if a.List = q.list; a.List {
+		a.Body = wire.List(q.format, raw)
+		return a
+	}
+	// A search for one is told its state, or has been answered before.
+	a.Verification = a.Found[0]
+	a.Body = wire.One(q.format, raw[0])
+	return a
+}

@@ -1,0 +1,185 @@
+package search
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net/http"
+	"runtime/debug"
+	"sync"
+
+	"github.com/caddyverify/caddy-verify/caddyverify/internal/wire"
+)
+
+// flight is one upstream call and the searches that wait for it. While it is
+// under way a shard's table names it for each verification it asks for; only
+// what is still named there when the answer comes is stored.
+type flight struct {
+	caller string
+	format wire.Format
+	// ids and list are what is asked. ids is complete before the call begins.
+	ids  []string
+	list bool
+	// done is closed once answer is there and what can be kept is stored.
+	done chan struct{}
+	// stored tells that something was; valid after done.
+	stored bool
+
+	mu sync.Mutex
+	// waiters counts who waits, once for each verification.
+	waiters int
+	// over: answer will not change any more.
+	over   bool
+	answer wire.Answer
+	cancel context.CancelFunc
+}
+
+func newFlight(caller string, f wire.Format, list bool) *flight {
+	return &flight{caller: caller, format: f, list: list, done: make(chan struct{})}
+}
+
+// join makes the caller wait for the flight, unless it has failed: an error is
+// for those who asked before it happened.
+func (f *flight) join() bool {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	if f.over && failed(&f.answer) {
+		return false
+	}
+	f.waiters++
+	return true
+}
+
+// leave takes back a join. It reports true, once, when nobody is left to wait.
+func (f *flight) leave() (last bool) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.waiters--
+	if f.waiters > 0 || f.over {
+		return false
+	}
+	f.over, f.answer = true, fault(wire.ClientLeft, true, f.format, nil)
+	f.cancel()
+	return true
+}
+
+// end sets the answer. It reports false when there is one already.
+func (f *flight) end(a wire.Answer) bool {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	if f.over {
+		return false
+	}
+	f.over, f.answer = true, a
+	return true
+}
+
+// begin gives the call its context: with the values of the search that began it,
+// but neither its end nor its deadline.
+func (f *flight) begin(ctx context.Context, c *Cache) context.Context {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	ctx, f.cancel = context.WithTimeout(context.WithoutCancel(ctx), c.settings.Timeout)
+	return ctx
+}
+
+// fly makes the upstream call and lands it, at its deadline at the latest, even
+// where fetch hangs.
+func (c *Cache) fly(ctx context.Context, f *flight, fetch Fetch) {
+	c.counters.fetches.Add(1)
+	stop := context.AfterFunc(ctx, func() {
+		c.land(f, fault(wire.UpstreamTimeout, true, f.format, ctx.Err()))
+	})
+	// Deferred, so that a fetch which ends the goroutine still lands.
+	answer := fault(wire.AnswerUnreadable, true, f.format, errNoAnswer)
+	defer func() {
+		if p := recover(); p != nil {
+			answer = fault(wire.AnswerUnreadable, true, f.format, fmt.Errorf("panic in a search: %v\n%s", p, debug.Stack()))
+		}
+		stop()
+		c.land(f, f.examine(answer))
+		f.cancel()
+	}()
+	answer = fetch(ctx, wire.SearchFor(f.format, f.ids, f.list))
+}
+
+// land ends the flight and stores what may be.
+func (c *Cache) land(f *flight, a wire.Answer) {
+	if !f.end(a) {
+		return
+	}
+	for _, id := range f.ids {
+		if c.shard(id).land(c, f, id) {
+			f.stored = true
+		}
+	}
+	close(f.done)
+}
+
+var (
+	errNoAnswer = errors.New("the search gave no answer")
+	errOtherID  = errors.New("the answer is not about the verification asked for")
+)
+
+// examine replaces an answer that is not about what was asked.
+func (f *flight) examine(a wire.Answer) wire.Answer {
+	if failedOnTheWay(&a) || a.List && f.list {
+		return a
+	}
+	other := !a.List && len(a.Found) == 0 && !a.Status.Numeric()
+	if !f.list {
+		_, says := f.says(&a, f.ids[0])
+		other = other || says == leftOut || a.RequestID != "" && a.RequestID != f.ids[0]
+	}
+	if other {
+		return fault(wire.AnswerUnreadable, true, f.format, errOtherID)
+	}
+	return a
+}
+
+// verdict is what an answer means for one verification.
+type verdict uint8
+
+const (
+	found    verdict = iota // it tells its state
+	unknown                 // it says 101
+	leftOut                 // a list without it
+	rejected                // the call failed, or was refused as a whole
+)
+
+// says finds what an answer says about one verification. What it says about
+// others that were not asked for is not looked at.
+func (f *flight) says(a *wire.Answer, id string) (*wire.Verification, verdict) {
+	switch {
+	case failed(a):
+		return nil, rejected
+	case !a.List && a.Status == wire.NoResponse:
+		return nil, unknown
+	}
+	for i := range a.Found {
+		if a.Found[i].RequestID == id {
+			return &a.Found[i], found
+		}
+	}
+	return nil, leftOut
+}
+
+func failedOnTheWay(a *wire.Answer) bool { return a.Fault != nil || a.Code != http.StatusOK }
+
+// failed tells that an answer holds no states: a number other than 101 is about
+// the call as a whole.
+func failed(a *wire.Answer) bool {
+	return failedOnTheWay(a) || !a.List && a.Status.Numeric() && a.Status != wire.NoResponse
+}
+
+// inTrouble tells the failures for which a stale state may stand in from those
+// that say something about the call.
+func inTrouble(a *wire.Answer) bool {
+	return failedOnTheWay(a) || a.Status == wire.Throttled || a.Status == wire.InternalError
+}
+
+// fault answers for the gateway. It speaks as the API does; who answers with
+// HTTP codes writes the Fault anew.
+func fault(cause wire.Cause, mayHaveSent bool, f wire.Format, err error) wire.Answer {
+	return wire.Say(&wire.Fault{Cause: cause, MayHaveSent: mayHaveSent, Err: err}, wire.Search, f, false)
+}

@@ -1,0 +1,67 @@
+package search
+
+import (
+	"bytes"
+	"time"
+
+	"github.com/caddyverify/caddy-verify/caddyverify/internal/wire"
+)
+
+// class is a kind of state with a lifetime of its own.
+type class uint8
+
+const (
+	notFound class = iota
+	inProgress
+	settling
+	final
+	classes
+)
+
+// lifetimes is what the Settings come to for each class.
+type lifetimes struct {
+	// fresh is how long a state is answered; what has none is not stored.
+	fresh [classes]time.Duration
+	// kept is how long it stays in memory, fresh or not.
+	kept [classes]time.Duration
+	// stale is how long past its lifetime it may be answered in trouble.
+	stale time.Duration
+}
+
+func newLifetimes(s Settings) lifetimes {
+	l := lifetimes{stale: max(s.StaleIfError, 0)}
+	l.fresh = [classes]time.Duration{notFound: s.NotFound, inProgress: s.InProgress, settling: s.Settling, final: s.Final}
+	for c, fresh := range l.fresh {
+		l.kept[c] = fresh + l.stale
+	}
+	// In trouble, "no such verification" would be a guess.
+	l.kept[notFound] = s.NotFound
+	// It is needed to see that the next one is the same.
+	l.kept[settling] = s.Settling + max(l.stale, s.Settling)
+	return l
+}
+
+// classify finds the class of a state that the provider told just now, given
+// what it told before (nil for nothing). ok is false for what is not stored: any
+// word or number but those whose meaning is known.
+func (l *lifetimes) classify(e, before *entry, now time.Duration) (c class, ok bool) {
+	status := e.found[0].Status
+	switch {
+	case status == wire.NoResponse:
+		c = notFound
+	case status == wire.InProgress:
+		c = inProgress
+	case status.Final():
+		if before != nil && bytes.Equal(before.found[0].Raw, e.found[0].Raw) {
+			e.since = before.since
+		}
+		c = settling
+		settled := l.fresh[settling] < 0 || now-e.since >= l.fresh[settling]
+		if settled && l.fresh[final] > 0 {
+			c = final
+		}
+	default:
+		return 0, false
+	}
+	return c, l.fresh[c] > 0
+}

@@ -1,0 +1,87 @@
+package search
+
+import (
+	"strconv"
+	"time"
+)
+
+// Kind says where an answer comes from.
+type Kind uint8
+
+const (
+	// Miss: all of it from upstream, or the upstream failed.
+	Miss Kind = iota
+	// Hit: all of it from memory.
+	Hit
+	// Partial: some of it from memory, the rest from upstream.
+	Partial
+	// Stale: the upstream failed, and states past their lifetime stand in.
+	Stale
+	kinds
+)
+
+// String returns the word for metrics.
+func (k Kind) String() string {
+	return [...]string{Miss: "miss", Hit: "hit", Partial: "partial", Stale: "stale"}[k]
+}
+
+// Result is what Cache-Status (RFC 9211) and Age (RFC 9111) tell of an answer.
+type Result struct {
+	Kind Kind
+	// Stored tells that something the upstream said to this search was stored.
+	Stored bool
+	// Collapsed tells that the search shared a call which another one had begun.
+	Collapsed bool
+	// Asked is how many verifications were asked for, FromMemory for how many of
+	// them memory had the answer.
+	Asked, FromMemory int
+	// TTL is for how long the answer can still be given from memory: that of the
+	// part which expires first, negative for a stale one. Only for Hit and Stale.
+	TTL time.Duration
+	// Age is how long ago the upstream said the oldest part of the answer; 0 when
+	// all of it is new.
+	Age time.Duration
+}
+
+// AgeSeconds is the value of the header Age, and whether to send one: an answer
+// that comes from upstream just now has none.
+func (r Result) AgeSeconds() (seconds int64, ok bool) {
+	return int64(r.Age / time.Second), r.FromMemory > 0
+}
+
+// CacheStatus returns the value of the header Cache-Status.
+func (r Result) CacheStatus() string {
+	b := append(make([]byte, 0, 64), "caddy-verify"...)
+	switch r.Kind {
+	case Hit:
+		return string(appendTTL(append(b, "; hit"...), r.TTL))
+	case Stale:
+		// Nobody waits for the call that failed: to the client this is a hit.
+		return string(append(appendTTL(append(b, "; hit"...), r.TTL), "; detail=stale-if-error"...))
+	case Partial:
+		b = append(b, "; fwd=partial"...)
+	default:
+		b = append(b, "; fwd=miss"...)
+	}
+	if r.Stored {
+		b = append(b, "; stored"...)
+	}
+	if r.Collapsed {
+		b = append(b, "; collapsed"...)
+	}
+	if r.Kind == Partial {
+		b = strconv.AppendInt(append(b, `; detail="`...), int64(r.FromMemory), 10)
+		b = strconv.AppendInt(append(b, " of "...), int64(r.Asked), 10)
+		b = append(b, ` from memory"`...)
+	}
+	return string(b)
+}
+
+// appendTTL rounds down, so that what is past its lifetime is negative.
+func appendTTL(b []byte, ttl time.Duration) []byte {
+	seconds := ttl / time.Second
+	if ttl < seconds*time.Second {
+		seconds--
+	}
+	return strconv.AppendInt(append(b, "; ttl="...), int64(seconds), 10)
+}

@@ -1,0 +1,33 @@
+package search
+
+import (
+	"testing"
+	"time"
+)
+
+func TestCacheStatus(t *testing.T) {
+	tests := []struct {
+		result Result
+		want   string
+	}{
+		{Result{Kind: Hit, TTL: 23*time.Second + 999*time.Millisecond}, "caddy-verify; hit; ttl=23"},
+		{Result{Kind: Hit}, "caddy-verify; hit; ttl=0"},
+		{Result{}, "caddy-verify; fwd=miss"},
+		{Result{Stored: true}, "caddy-verify; fwd=miss; stored"},
+		{Result{Collapsed: true}, "caddy-verify; fwd=miss; collapsed"},
+		{Result{Stored: true, Collapsed: true}, "caddy-verify; fwd=miss; stored; collapsed"},
+		{Result{Kind: Partial, Stored: true, Asked: 5, FromMemory: 2}, `caddy-verify; fwd=partial; stored; detail="2 of 5 from memory"`},
+		{Result{Kind: Stale, TTL: -12 * time.Second}, "caddy-verify; hit; ttl=-12; detail=stale-if-error"},
+		{Result{Kind: Stale, TTL: -time.Millisecond}, "caddy-verify; hit; ttl=-1; detail=stale-if-error"},
+	}
+	for _, test := range tests {
+		expect(t, "Cache-Status", test.result.CacheStatus(), test.want)
+	}
+}
+
+func TestAge(t *testing.T) {
+	seconds, ok := Result{Kind: Hit, FromMemory: 1, Age: 1900 * time.Millisecond}.AgeSeconds()
+	expect(t, "hit", []any{seconds, ok}, []any{1, true})
+	_, ok = Result{Stored: true}.AgeSeconds()
+	expect(t, "miss", ok, false)
+}

@@ -1,0 +1,152 @@
+package search
+
+import (
+	"context"
+
+	"github.com/caddyverify/caddy-verify/caddyverify/internal/wire"
+)
+
+// Search answers a search: from memory what is known, by one upstream call what
+// is not, and by waiting for another's call what that is asking already. The
+// answer's bytes may be shared and must not be written to. Where it has a Fault
+// it is in the API's own shape.
+//
+// A caller sees only answers to the same caller. When ctx ends, Search returns
+// with the Fault ClientLeft, and the upstream call goes on for the others.
+func (c *Cache) Search(ctx context.Context, caller string, call *wire.Call, fetch Fetch) (wire.Answer, Result) {
+	answer, result := c.search(ctx, caller, call, fetch)
+	c.counters.add(&result)
+	return answer, result
+}
+
+func (c *Cache) search(ctx context.Context, caller string, call *wire.Call, fetch Fetch) (wire.Answer, Result) {
+	if id := call.Get("request_id"); id != "" { // the common one, without any allocation
+		now := c.now()
+		if e := c.shard(id).find(id, caller, call.Format, now); e != nil {
+			return e.answer(), Result{Kind: Hit, Asked: 1, FromMemory: 1, TTL: e.expires - now, Age: now - e.fetched}
+		}
+	}
+	ids, list := call.IDs()
+	if len(ids) == 0 { // wire.Parse lets none through
+		return fetch(ctx, call), Result{}
+	}
+	var room [wire.MaxIDs]part
+	q := query{cache: c, caller: caller, format: call.Format, list: list, parts: room[:0]}
+	for _, id := range ids {
+		q.parts = append(q.parts, part{id: id, open: true})
+	}
+	if list && q.recall() {
+		return compose(&q)
+	}
+	if err := ctx.Err(); err != nil {
+		return fault(wire.ClientLeft, false, q.format, err), Result{Asked: len(ids)}
+	}
+	for _, alone := range [...]bool{false, true} {
+		if own := q.claim(alone); own != nil {
+			go c.fly(own.begin(ctx, c), own, fetch)
+		}
+		if !q.wait(ctx) {
+			return fault(wire.ClientLeft, true, q.format, ctx.Err()), Result{Asked: len(ids)}
+		}
+		if alone || !q.reopen() {
+			break
+		}
+	}
+	return compose(&q)
+}
+
+// query is one search under way.
+type query struct {
+	cache  *Cache
+	caller string
+	format wire.Format
+	list   bool
+	parts  []part
+}
+
+// part is what a search asks about one verification.
+type part struct {
+	id     string
+	entry  *entry  // where memory had it
+	flight *flight // where it was waited for
+	joined bool    // flight is another search's
+	open   bool    // neither yet
+}
+
+// recall looks everything up in memory. It reports false if something is missing.
+func (q *query) recall() bool {
+	now := q.cache.now()
+	for i := range q.parts {
+		p := &q.parts[i]
+		if p.entry = q.cache.shard(p.id).find(p.id, q.caller, q.format, now); p.entry == nil {
+			return false
+		}
+	}
+	return true
+}
+
+// claim finds for each open part its entry or a flight to wait for. It returns
+// the flight that it has to begin, or nil.
+func (q *query) claim(alone bool) *flight {
+	own := newFlight(q.caller, q.format, q.list)
+	now := q.cache.now()
+	for i := range q.parts {
+		if p := &q.parts[i]; p.open {
+			p.entry, p.flight = q.cache.shard(p.id).claim(p.id, own, alone, now)
+			p.joined = p.flight != nil && p.flight != own
+			p.open = false
+		}
+	}
+	if len(own.ids) == 0 {
+		return nil
+	}
+	return own
+}
+
+// wait waits for all flights. It reports false when the caller has left.
+func (q *query) wait(ctx context.Context) bool {
+	for i := range q.parts {
+		f := q.parts[i].flight
+		if f == nil {
+			continue
+		}
+		select {
+		case <-f.done:
+			continue
+		default:
+		}
+		select {
+		case <-f.done:
+		case <-ctx.Done():
+			q.leave()
+			return false
+		}
+	}
+	return true
+}
+
+func (q *query) leave() {
+	for i := range q.parts {
+		if f := q.parts[i].flight; f != nil && f.leave() {
+			for _, id := range f.ids {
+				q.cache.shard(id).abandon(id, f)
+			}
+		}
+	}
+}
+
+// reopen finds the parts for which another search's call is no answer: it was
+// refused for what else it asked, or left out what would be 101 if asked alone.
+func (q *query) reopen() (any bool) {
+	for i := range q.parts {
+		p := &q.parts[i]
+		if !p.joined {
+			continue
+		}
+		a := &p.flight.answer
+		_, says := p.flight.says(a, p.id)
+		p.open = says == leftOut && !q.list || says == rejected && !inTrouble(a) && len(p.flight.ids) > 1
+		any = any || p.open
+	}
+	return any
+}

@@ -1,0 +1,136 @@
+package search
+
+import (
+	"slices"
+	"sync"
+	"time"
+
+	"github.com/caddyverify/caddy-verify/caddyverify/internal/wire"
+)
+
+// shard holds what is known and what is being asked about some of the
+// verifications. One lock guards both, so that for each search a state is either
+// in memory, on its way or missing, and a drop comes before or after it.
+type shard struct {
+	mu      sync.RWMutex
+	store   store
+	flights map[string][]*flight // by request_id
+}
+
+// find returns the entry where it is fresh, or else nil.
+func (s *shard) find(id, caller string, f wire.Format, now time.Duration) *entry {
+	s.mu.RLock()
+	defer s.mu.RUnlock()
+	if e := s.store.get(id, caller, f); e != nil && now < e.expires {
+		return e
+	}
+	return nil
+}
+
+// usable is find for a time of trouble: up to stale past the lifetime.
+func (s *shard) usable(id, caller string, f wire.Format, now, stale time.Duration) *entry {
+	s.mu.RLock()
+	defer s.mu.RUnlock()
+	e := s.store.get(id, caller, f)
+	if e == nil || now >= e.expires && (e.class == notFound || now >= e.expires+stale) {
+		return nil
+	}
+	return e
+}
+
+// claim finds the fresh entry, or else joins the flight that will bring it, or
+// else makes own the flight to bring it.
+func (s *shard) claim(id string, own *flight, alone bool, now time.Duration) (*entry, *flight) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if e := s.store.get(id, own.caller, own.format); e != nil && now < e.expires {
+		return e, nil
+	}
+	for _, f := range s.flights[id] {
+		if f.caller == own.caller && f.format == own.format {
+			if !alone && f.join() {
+				return nil, f
+			}
+			s.detach(id, f)
+			break
+		}
+	}
+	own.join()
+	own.ids = append(own.ids, id)
+	s.flights[id] = append(s.flights[id], own)
+	return nil, own
+}
+
+// detach takes a flight from the table. It reports false where it is no longer
+// in there.
+func (s *shard) detach(id string, f *flight) bool {
+	flights := s.flights[id]
+	i := slices.Index(flights, f)
+	switch {
+	case i < 0:
+		return false
+	case len(flights) == 1:
+		delete(s.flights, id)
+	default:
+		s.flights[id] = slices.Delete(flights, i, i+1)
+	}
+	return true
+}
+
+// land stores what a flight brought about a verification, unless the flight has
+// been detached since: then the state may have changed after it was told.
+func (s *shard) land(c *Cache, f *flight, id string) (stored bool) {
+	state, says := f.says(&f.answer, id)
+	var e *entry
+	switch {
+	case says == found && state.Status.Numeric():
+		// A list that tells a number for one of its parts: not seen, not kept.
+	case says == found && f.answer.List:
+		e = newEntry(f.caller, f.format, state, nil, f.answer.ContentType)
+	case says == found, says == unknown && len(f.ids) == 1:
+		// Alone, so that its bytes are the whole answer to this search.
+		e = newEntry(f.caller, f.format, &f.answer.Verification, f.answer.Body, f.answer.ContentType)
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if !s.detach(id, f) || says == rejected {
+		return false
+	}
+	before := s.store.get(id, f.caller, f.format)
+	if e != nil {
+		now := c.now()
+		e.fetched, e.since = now, now
+		if class, ok := c.lifetimes.classify(e, before, now); ok {
+			e.class = class
+			e.expires = now + c.lifetimes.fresh[class]
+			e.until = now + c.lifetimes.kept[class]
+			return s.store.put(e, before, id)
+		}
+	}
+	if before != nil {
+		s.store.remove(before) // it is no longer what the provider says
+	}
+	return false
+}
+
+// drop forgets a verification, and what is being brought about it.
+func (s *shard) drop(id string) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.store.drop(id)
+	delete(s.flights, id)
+}
+
+// abandon takes a flight nobody waits for from the table.
+func (s *shard) abandon(id string, f *flight) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.detach(id, f)
+}
+
+// sweep removes expired entries, at most so many, and tells how many.
+func (s *shard) sweep(now time.Duration, most int) int {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.store.expire(now, most)
+}
