@@ -1,0 +1,206 @@
+// Package breaker keeps calls from an upstream that does not answer, and finds out
+// when it does again without a customer's call as the canary. What counts is
+// decided in one table (judge.go); gobreaker counts it and trips; the probes, the
+// growing open time and the account's own troubles are added here.
+package breaker
+
+import (
+	"errors"
+	"sync"
+	"time"
+
+	"github.com/sony/gobreaker/v2"
+
+	"github.com/caddyverify/caddy-verify/caddyverify/internal/wire"
+)
+
+// State is the state of a circuit.
+type State uint8
+
+// The states. Only Closed lets calls through.
+const (
+	Closed   State = iota
+	Open           // waiting for the time of the next probe
+	HalfOpen       // a probe is under way, or due
+)
+
+// String returns the word used in logs and metrics.
+func (s State) String() string { return [...]string{"closed", "open", "half_open"}[s] }
+
+// Change is a change of a circuit's state.
+type Change struct {
+	Class    Class
+	From, To State
+	// Why names the outcome that made the change: a wire.Cause or a Verify status,
+	// such as "connect_failed" or "status 5". Empty when the open time is over.
+	Why string
+	// Err is the error behind Why, if any. It is not for clients.
+	Err error
+	// Failures of Outcomes were in the window, for a circuit that was closed.
+	Failures, Outcomes int
+	// OpenFor is how long a circuit that opens stays so before it is probed.
+	OpenFor time.Duration
+}
+
+// Breaker is the circuit of one class of calls to one account at one upstream.
+// Its methods may be used by any number of goroutines, and from its callbacks.
+type Breaker struct {
+	class    Class
+	settings Settings
+	changes  relay[Change]
+
+	mu sync.Mutex
+	// circuit counts while the state is Closed, and trips. Its own Open and
+	// HalfOpen are not used: its open time is constant, and its half-open state
+	// takes any caller's call for a probe. Each closing begins a new one.
+	circuit *gobreaker.TwoStepCircuitBreaker[struct{}]
+	// tripped tells that circuit has tripped, and counts what it had counted.
+	tripped bool
+	counts  gobreaker.Counts
+	// dials is the row of failed connections.
+	dials int
+
+	// until is the end of the open time; zero means Closed.
+	until time.Time
+	// openFor is the present open time, which doubles.
+	openFor time.Duration
+	probing
+}
+
+// New returns a closed Breaker. The settings are expected to be valid.
+func New(class Class, s Settings) *Breaker {
+	b := &Breaker{class: class, settings: s.withDefaults()}
+	b.circuit = b.newCircuit()
+	return b
+}
+
+// OnChange has changes told to f from now on, one after the other and outside
+// all locks. Of several, the one that came last and has not stopped is told.
+func (b *Breaker) OnChange(f func(Change)) (stop func()) { return b.changes.listen(f) }
+
+var (
+	errFailure  = errors.New("failure")
+	errExcluded = errors.New("excluded")
+)
+
+// newCircuit makes the part that counts. What it calls back runs under its lock
+// and under b.mu: these functions only compute.
+func (b *Breaker) newCircuit() *gobreaker.TwoStepCircuitBreaker[struct{}] {
+	return gobreaker.NewTwoStepCircuitBreaker[struct{}](gobreaker.Settings{
+		Interval:     b.settings.Window,
+		BucketPeriod: b.settings.Window / buckets,
+		IsExcluded:   func(err error) bool { return err == errExcluded },
+		// It is asked after each failure, never after a success.
+		ReadyToTrip: func(counts gobreaker.Counts) bool {
+			outcomes := int(counts.TotalFailures + counts.TotalSuccesses)
+			b.counts = counts
+			b.tripped = b.dials >= b.settings.DialFailures ||
+				outcomes >= b.settings.MinOutcomes &&
+					float64(counts.TotalFailures) >= b.settings.FailureShare*float64(outcomes)
+			return b.tripped
+		},
+	})
+}
+
+// Call is a call that a Breaker let through.
+type Call struct {
+	breaker *Breaker
+	circuit *gobreaker.TwoStepCircuitBreaker[struct{}]
+	report  func(error) // nil once called
+}
+
+// Allow asks whether a call may be made now. If so, its outcome is told to the
+// Call; each try of a call that is repeated asks for itself. If not, retryAfter
+// is when asking again makes sense, always above 0. It never waits.
+func (b *Breaker) Allow() (call *Call, retryAfter time.Duration, ok bool) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	if !b.until.IsZero() {
+		return nil, b.retryAfter(time.Now()), false
+	}
+	report, err := b.circuit.Allow()
+	if err != nil { // not while Closed
+		return nil, b.settings.OpenFor, false
+	}
+	return &Call{breaker: b, circuit: b.circuit, report: report}, 0, true
+}
+
+// Done tells the outcome. Only the first one told counts, and none once the
+// circuit has opened: it belongs to the time before. A Call whose outcome is
+// never told counts as nothing.
+func (c *Call) Done(answer wire.Answer) {
+	b, judgement := c.breaker, Judge(answer)
+	b.mu.Lock()
+	report := c.report
+	c.report = nil
+	if report == nil || c.circuit != b.circuit || !b.until.IsZero() {
+		b.mu.Unlock()
+		return
+	}
+	switch {
+	case judgement.DialFailure:
+		b.dials++
+	case judgement.Answered:
+		b.dials = 0
+	}
+	switch judgement.Verdict {
+	case Success:
+		report(nil)
+	case Failure:
+		report(errFailure)
+	default:
+		report(errExcluded)
+	}
+	if !b.tripped {
+		b.mu.Unlock()
+		return
+	}
+	b.open(Closed, b.settings.OpenFor, answer)
+	b.mu.Unlock()
+	b.changes.deliver()
+}
+
+// open begins an open time. The caller holds b.mu and delivers the change.
+func (b *Breaker) open(from State, openFor time.Duration, answer wire.Answer) {
+	b.openFor = openFor
+	b.until = time.Now().Add(openFor)
+	b.probeAt, b.again, b.announced = b.until, 0, false
+	change := Change{Class: b.class, From: from, To: Open, OpenFor: openFor}
+	change.Why, change.Err = why(answer)
+	if from == Closed {
+		change.Failures = int(b.counts.TotalFailures)
+		change.Outcomes = change.Failures + int(b.counts.TotalSuccesses)
+	}
+	b.changes.push(change)
+	b.arm()
+}
+
+// close begins to count afresh. The caller holds b.mu and delivers the change.
+func (b *Breaker) close(answer wire.Answer) {
+	b.until, b.openFor = time.Time{}, 0
+	b.circuit, b.tripped, b.dials = b.newCircuit(), false, 0
+	change := Change{Class: b.class, From: HalfOpen, To: Closed}
+	change.Why, change.Err = why(answer)
+	b.changes.push(change)
+}
+
+// State returns the state at this moment, whether or not anyone called.
+func (b *Breaker) State() State {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	switch {
+	case b.until.IsZero():
+		return Closed
+	case time.Now().Before(b.until):
+		return Open
+	}
+	return HalfOpen
+}
+
+// retryAfter tells when the next probe will have been made. The caller holds b.mu.
+func (b *Breaker) retryAfter(now time.Time) time.Duration {
+	if wait := b.probeAt.Sub(now); b.running == nil && wait > 0 {
+		return wait
+	}
+	return time.Second
+}

@@ -1,0 +1,99 @@
+package breaker
+
+import "github.com/caddyverify/caddy-verify/caddyverify/internal/wire"
+
+// Verdict is what an outcome means to a closed circuit.
+type Verdict uint8
+
+// The verdicts. Only Failure and Success are counted.
+const (
+	// Excluded says nothing about the upstream's health.
+	Excluded Verdict = iota
+	// Life is an answer about the caller's own input: the upstream lives, but
+	// wrong codes typed by users must not make up for failures.
+	Life
+	// Success is a call that did what it was meant to do.
+	Success
+	// Failure is the upstream's fault, or the network's.
+	Failure
+)
+
+// String returns the word used in logs and metrics.
+func (v Verdict) String() string {
+	return [...]string{"excluded", "life", "success", "failure"}[v]
+}
+
+// Judgement is all that a breaker wants to know about an outcome.
+type Judgement struct {
+	Verdict Verdict
+	// DialFailure tells that no connection was made.
+	DialFailure bool
+	// Answered tells that bytes came back over a connection. It ends a row of
+	// failed connections.
+	Answered bool
+	// Closes tells that the circuit closes when a probe ends like this.
+	Closes bool
+}
+
+var (
+	success  = Judgement{Verdict: Success, Answered: true, Closes: true}
+	life     = Judgement{Verdict: Life, Answered: true, Closes: true}
+	failure  = Judgement{Verdict: Failure, Answered: true}
+	silence  = Judgement{Verdict: Failure}
+	noDial   = Judgement{Verdict: Failure, DialFailure: true}
+	throttle = Judgement{Verdict: Excluded, Answered: true}
+	// The account's trouble is not the upstream's and has its own alarm, Account.
+	// A probe that hears of it closes the circuit: else checks, which go on
+	// while the account is in trouble, would be stopped for as long.
+	account = Judgement{Verdict: Excluded, Answered: true, Closes: true}
+)
+
+// byCause is the table for outcomes that the gateway has to report itself. A
+// cause that is not in it is the gateway's own refusal, or the client's leaving:
+// Excluded.
+var byCause = map[wire.Cause]Judgement{
+	wire.ConnectFailed:        noDial,
+	wire.TLSFailed:            noDial,
+	wire.UpstreamTimeout:      silence,
+	wire.ConnectionLost:       silence,
+	wire.UpstreamError:        failure,
+	wire.AnswerTooLarge:       failure,
+	wire.AnswerUnreadable:     failure,
+	wire.AnswerWithSecret:     failure, // of no use to the caller, yet paid for
+	wire.UpstreamThrottled:    throttle,
+	wire.UpstreamUnauthorized: account,
+}
+
+// byStatus is the table for the upstream's own answers. A number that is not in
+// it is about the caller's input, as far as is known: Life.
+var byStatus = map[wire.Status]Judgement{
+	wire.Success:        success,
+	wire.InternalError:  failure,
+	wire.Throttled:      throttle,
+	wire.BadCredentials: account,
+	wire.AccountBarred:  account,
+	wire.NoCredit:       account,
+}
+
+// Judge decides what an outcome means. The operation does not change that: it
+// decides which of the two breakers is told.
+func Judge(answer wire.Answer) Judgement {
+	if answer.Fault != nil {
+		return byCause[answer.Fault.Cause]
+	}
+	if answer.List || !answer.Status.Numeric() { // what a search found
+		return success
+	}
+	if judgement, ok := byStatus[answer.Status]; ok {
+		return judgement
+	}
+	return life
+}
+
+// why names an outcome in a log line: a fault's cause or a Verify status.
+func why(answer wire.Answer) (word string, err error) {
+	if answer.Fault != nil {
+		return string(answer.Fault.Cause), answer.Fault.Err
+	}
+	return "status " + string(answer.Status), nil
+}

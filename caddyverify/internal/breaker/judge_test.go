@@ -1,0 +1,84 @@
+package breaker
+
+import (
+	"testing"
+
+	"github.com/caddyverify/caddy-verify/caddyverify/internal/wire"
+)
+
+// TestJudge has every outcome that there is, by hand: byCause and byStatus must
+// not agree with themselves only.
+func TestJudge(t *testing.T) {
+	const (
+		dial     = 1 << iota // counts in a row of failed connections
+		answered             // ends such a row
+		closes               // closes the circuit after a probe
+	)
+	tests := []struct {
+		name    string
+		answer  wire.Answer
+		verdict Verdict
+		flags   int
+	}{
+		{"success", says("0"), Success, answered | closes},
+		{"throttled", says("1"), Excluded, answered},
+		{"missing parameter", says("2"), Life, answered | closes},
+		{"invalid parameter", says("3"), Life, answered | closes},
+		{"bad credentials", says("4"), Excluded, answered | closes},
+		{"internal error", says("5"), Failure, answered},
+		{"not found", says("6"), Life, answered | closes},
+		{"number blocked", says("7"), Life, answered | closes},
+		{"account barred", says("8"), Excluded, answered | closes},
+		{"no credit", says("9"), Excluded, answered | closes},
+		{"concurrent", says("10"), Life, answered | closes},
+		{"unsupported network", says("15"), Life, answered | closes},
+		{"wrong code", says("16"), Life, answered | closes},
+		{"too many wrong codes", says("17"), Life, answered | closes},
+		{"too many ids", says("18"), Life, answered | closes},
+		{"cannot control", says("19"), Life, answered | closes},
+		{"pin code not supported", says("20"), Life, answered | closes},
+		{"demo account", says("29"), Life, answered | closes},
+		{"no response", says("101"), Life, answered | closes},
+		{"a number of the future", says("77"), Life, answered | closes},
+		{"search: in progress", says("IN PROGRESS"), Success, answered | closes},
+		{"search: success", says("SUCCESS"), Success, answered | closes},
+		{"search: failed", says("FAILED"), Success, answered | closes},
+		{"search: expired", says("EXPIRED"), Success, answered | closes},
+		{"search: cancelled", says("CANCELLED"), Success, answered | closes},
+		{"search: a list", wire.Answer{Reading: wire.Reading{List: true}}, Success, answered | closes},
+
+		{"no connection", fails(wire.ConnectFailed), Failure, dial},
+		{"no trusted connection", fails(wire.TLSFailed), Failure, dial},
+		{"timeout", fails(wire.UpstreamTimeout), Failure, 0},
+		{"connection lost", fails(wire.ConnectionLost), Failure, 0},
+		{"HTTP 5xx", fails(wire.UpstreamError), Failure, answered},
+		{"too large", fails(wire.AnswerTooLarge), Failure, answered},
+		{"unreadable", fails(wire.AnswerUnreadable), Failure, answered},
+		{"with a secret", fails(wire.AnswerWithSecret), Failure, answered},
+		{"HTTP 429", fails(wire.UpstreamThrottled), Excluded, answered},
+		{"HTTP 401", fails(wire.UpstreamUnauthorized), Excluded, answered | closes},
+		{"client left", fails(wire.ClientLeft), Excluded, 0},
+
+		{"refused: method", fails(wire.MethodNotAllowed), Excluded, 0},
+		{"refused: path", fails(wire.UnknownPath), Excluded, 0},
+		{"refused: body", fails(wire.BodyTooLarge), Excluded, 0},
+		{"refused: query", fails(wire.QueryTooLong), Excluded, 0},
+		{"refused: parameters", fails(wire.TooManyParameters), Excluded, 0},
+		{"refused: media type", fails(wire.UnknownMediaType), Excluded, 0},
+		{"refused: undecodable", fails(wire.Undecodable), Excluded, 0},
+		{"refused: missing", fails(wire.MissingParameter), Excluded, 0},
+		{"refused: invalid", fails(wire.InvalidParameter), Excluded, 0},
+		{"refused: unknown", fails(wire.UnknownParameter), Excluded, 0},
+		{"refused: repeated", fails(wire.RepeatedParameter), Excluded, 0},
+		{"refused: ids", fails(wire.TooManyRequestIDs), Excluded, 0},
+		{"refused: a cause unknown here", fails("limit_reached"), Excluded, 0},
+	}
+	for _, tt := range tests {
+		t.Run(tt.name, func(t *testing.T) {
+			want := Judgement{tt.verdict, tt.flags&dial != 0, tt.flags&answered != 0, tt.flags&closes != 0}
+			if got := Judge(tt.answer); got != want {
+				t.Errorf("Judge() = %+v, want %+v", got, want)
+			}
+		})
+	}
+}

@@ -1,0 +1,80 @@
+package breaker
+
+import (
+	"fmt"
+	"time"
+)
+
+// Settings say when a circuit opens and for how long. The zero value of a field
+// is its default, so that the zero Settings are the documented ones.
+type Settings struct {
+	// Window is how long an outcome counts. It must be at least three times
+	// Timeout: an outcome counts from the start of its call, so that in a shorter
+	// window timeouts are forgotten about as fast as they come. Default: 30s.
+	Window time.Duration
+	// MinOutcomes is how many outcomes, failures and successes together, the
+	// window must hold before their share says anything. Default: 20.
+	MinOutcomes int
+	// FailureShare of these opens the circuit, above 0 and at most 1.
+	// Default: 0.5.
+	FailureShare float64
+	// DialFailures is how many failed connections in a row open the circuit.
+	// Default: 5.
+	DialFailures int
+	// OpenFor is how long the circuit stays open before the first probe. The time
+	// doubles with each failed probe. Default: 5s.
+	OpenFor time.Duration
+	// MaxOpenFor is where the doubling ends. Default: 60s.
+	MaxOpenFor time.Duration
+	// Timeout is the longest that a call to the upstream may take; a probe gets as
+	// long. Default: 10s.
+	Timeout time.Duration
+}
+
+// buckets is how many parts the window has. Outcomes leave it part by part, one
+// second each by default.
+const buckets = 30
+
+// withDefaults returns s with its zero fields set.
+func (s Settings) withDefaults() Settings {
+	setDefault(&s.Window, 30*time.Second)
+	setDefault(&s.MinOutcomes, 20)
+	setDefault(&s.FailureShare, 0.5)
+	setDefault(&s.DialFailures, 5)
+	setDefault(&s.OpenFor, 5*time.Second)
+	setDefault(&s.MaxOpenFor, time.Minute)
+	setDefault(&s.Timeout, 10*time.Second)
+	return s
+}
+
+func setDefault[T comparable](field *T, value T) {
+	var zero T
+	if *field == zero {
+		*field = value
+	}
+}
+
+// Validate tells what is wrong with the settings, by the name of the setting.
+func (s Settings) Validate() error {
+	s = s.withDefaults()
+	switch {
+	case s.Timeout < 0:
+		return fmt.Errorf("timeout must be above 0, not %v", s.Timeout)
+	case s.Window < 3*s.Timeout:
+		return fmt.Errorf("window must be at least three times the timeout of %v, which is %v, not %v: timeouts would be forgotten before they can open the circuit",
+			s.Timeout, 3*s.Timeout, s.Window)
+	case s.Window < buckets*time.Millisecond:
+		return fmt.Errorf("window must be at least %v, not %v", buckets*time.Millisecond, s.Window)
+	case s.MinOutcomes < 0:
+		return fmt.Errorf("min_outcomes must be at least 1, not %d", s.MinOutcomes)
+	case !(s.FailureShare > 0 && s.FailureShare <= 1): // false for NaN, too
+		return fmt.Errorf("failure_share must be above 0 and at most 1, not %v", s.FailureShare)
+	case s.DialFailures < 0:
+		return fmt.Errorf("dial_failures must be at least 1, not %d", s.DialFailures)
+	case s.OpenFor < 0:
+		return fmt.Errorf("open_for must be above 0, not %v", s.OpenFor)
+	case s.MaxOpenFor < s.OpenFor:
+		return fmt.Errorf("max_open_for must be at least open_for, which is %v, not %v", s.OpenFor, s.MaxOpenFor)
+	}
+	return nil
+}

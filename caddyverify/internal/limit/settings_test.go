@@ -1,0 +1,29 @@
+package limit
+
+import (
+	"strings"
+	"testing"
+)
+
+func TestValidate(t *testing.T) {
+	tests := []struct {
+		name     string
+		settings Settings
+		want     string // part of the error, empty for none
+	}{
+		{"defaults", Settings{}, ""},
+		{"off", Settings{Rate: -1}, ""},
+		{"off with a reserve", Settings{Rate: -1, CheckReserve: 5}, ""},
+		{"slow", Settings{Rate: 1}, ""},
+		{"all reserved", Settings{Rate: 6, CheckReserve: 6}, "check_reserve"},
+		{"absurd", Settings{Rate: 1_000_000}, "limit must be at most"},
+	}
+	for _, tt := range tests {
+		t.Run(tt.name, func(t *testing.T) {
+			err := tt.settings.Validate()
+			if (err == nil) != (tt.want == "") || err != nil && !strings.Contains(err.Error(), tt.want) {
+				t.Errorf("Validate() = %v, want %q", err, tt.want)
+			}
+		})
+	}
+}

@@ -1,0 +1,71 @@
+package limit
+
+import "time"
+
+// slots are the calls that may be made within a second. Each slot comes back a
+// second after it was taken, and no two come back closer together than an even
+// pace would have it. Both halves are needed: with the first alone, a burst whose
+// connections took 100 ms to make and a burst one second after it would reach
+// the provider within the same second. So a rested account may make all its calls
+// at once, and a busy one makes them evenly.
+//
+// At most as many calls as there are slots are made within any second, and at
+// most size + 1 + j × size within a second at the provider when calls are
+// delayed on the way by up to j seconds.
+//
+// (rate.Limiter of golang.org/x/time lets burst + rate calls pass in a second: to
+// stay under 30 at 28/s its burst would have to be 2, and the tenth of ten
+// users in the same moment would wait longer than he may.)
+type slots struct {
+	// back is when each slot comes, or came, back: a ring of n times in their order.
+	back    []time.Time
+	head, n int
+	// last is the latest time that was ever in back.
+	last time.Time
+}
+
+func newSlots(size int, now time.Time) slots {
+	s := slots{back: make([]time.Time, size), n: size, last: now}
+	for i := range s.back {
+		s.back[i] = now
+	}
+	return s
+}
+
+// at returns when i+1 slots will be free, for 0 ≤ i < n.
+func (s *slots) at(i int) time.Time { return s.back[(s.head+i)%len(s.back)] }
+
+// pace is the time between two slots that come back.
+func (s *slots) pace() time.Duration { return time.Second / time.Duration(s.n) }
+
+// take uses the first slot, which must be free.
+func (s *slots) take(now time.Time) {
+	pace := s.pace()
+	s.drop()
+	s.push(later(now.Add(time.Second), s.last.Add(pace)))
+}
+
+// drop removes the first slot.
+func (s *slots) drop() {
+	s.head = (s.head + 1) % len(s.back)
+	s.n--
+}
+
+// add makes one slot more. It comes after all others, so that a slot that was
+// dropped while in use is not used twice in a second.
+func (s *slots) add(now time.Time) {
+	s.push(later(now, s.last.Add(s.pace())))
+}
+
+func (s *slots) push(t time.Time) {
+	s.back[(s.head+s.n)%len(s.back)] = t
+	s.n++
+	s.last = t
+}
+
+func later(a, b time.Time) time.Time {
+	if b.After(a) {
+		return b
+	}
+	return a
+}

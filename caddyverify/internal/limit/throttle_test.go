@@ -1,0 +1,95 @@
+package limit
+
+import (
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/caddyverify/caddy-verify/caddyverify/internal/wire"
+)
+
+// TestThrottled shows the rate fall when the provider throttles, and rise after.
+func TestThrottled(t *testing.T) {
+	gateway := wire.Answer{Reading: throttled.Reading, Fault: &wire.Fault{Cause: "limit_reached"}}
+	http429 := wire.Answer{Reading: throttled.Reading, Fault: &wire.Fault{Cause: wire.UpstreamThrottled}}
+	fine := wire.Answer{Reading: wire.Reading{Verification: wire.Verification{Status: wire.Success}}}
+	steps := []struct {
+		name    string
+		after   time.Duration
+		answers []wire.Answer
+		rate    int
+	}{
+		{"at first", 0, nil, 28},
+		{"fine", 0, []wire.Answer{fine}, 28},
+		{"the gateway's own status 1", 0, []wire.Answer{gateway}, 28},
+		{"status 1, many in a moment", 0, []wire.Answer{throttled, throttled, throttled}, 14},
+		{"another soon after", 999 * time.Millisecond, []wire.Answer{throttled}, 14},
+		{"a second later", time.Millisecond, nil, 15},
+		{"HTTP 429", 0, []wire.Answer{http429}, 8},
+		{"again", time.Second, []wire.Answer{throttled}, 5},
+		{"again", time.Second, []wire.Answer{throttled}, 3},
+		{"again", time.Second, []wire.Answer{throttled}, 2},
+		{"again", time.Second, []wire.Answer{throttled}, 2}, // up to 3 and down by 1
+		{"one a second more each second", 10 * time.Second, nil, 12},
+		{"up to the limit", 16 * time.Second, nil, 28},
+		{"and no further", time.Hour, nil, 28},
+		{"in one step down", 0, []wire.Answer{throttled}, 14},
+	}
+	synctest.Test(t, func(t *testing.T) {
+		l := New(Settings{})
+		for _, step := range steps {
+			time.Sleep(step.after)
+			for _, answer := range step.answers {
+				l.Observe(answer)
+			}
+			if rate := l.Stats().Rate; rate != step.rate {
+				t.Fatalf("%s: the rate is %d, want %d", step.name, rate, step.rate)
+			}
+		}
+	})
+}
+
+// TestThrottledFloor shows that the rate never falls to nothing.
+func TestThrottledFloor(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		l := New(Settings{Rate: 2})
+		for range 5 {
+			l.Observe(throttled)
+			time.Sleep(time.Second - 1)
+			l.Observe(throttled)
+			if rate := l.Stats().Rate; rate != 1 {
+				t.Fatalf("the rate is %d, want 1", rate)
+			}
+			time.Sleep(1)
+		}
+	})
+}
+
+// TestUpstreamDecides has a provider that allows 10 a second: the Limiter finds
+// the rate by itself and little is throttled.
+func TestUpstreamDecides(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		l := New(Settings{})
+		var passed, refused []time.Duration
+		start := time.Now()
+		for time.Since(start) < 2*time.Minute {
+			time.Sleep(10 * time.Millisecond)
+			if _, ok := l.Wait(t.Context(), wire.Request); !ok {
+				continue
+			}
+			at := time.Since(start)
+			if mostInASecond(append(passed[max(0, len(passed)-20):], at)) > 10 {
+				refused = append(refused, at)
+				l.Observe(throttled)
+				continue
+			}
+			passed = append(passed, at)
+		}
+		perSecond := float64(len(passed)) / 120
+		share := float64(len(refused)) / float64(len(passed)+len(refused))
+		t.Logf("%.1f of 10 calls a second passed, %.1f %% were throttled", perSecond, 100*share)
+		if perSecond < 6 || share > 0.15 {
+			t.Errorf("%.1f calls a second passed and %.3f were throttled", perSecond, share)
+		}
+	})
+}

@@ -1,0 +1,207 @@
+package limit
+
+import (
+	"context"
+	"strings"
+	"sync"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/caddyverify/caddy-verify/caddyverify/internal/wire"
+)
+
+func TestBursts(t *testing.T) {
+	ms := func(n int) time.Duration { return time.Duration(n) * time.Millisecond }
+	tests := []struct {
+		name     string
+		settings Settings
+		arrivals []arrival
+		atOnce   [len(wire.Operations)]int // let through without a wait
+		later    [len(wire.Operations)]int // let through after one
+	}{
+		{name: "a rested account answers 22 at once and keeps 6 for checks", arrivals: atOnce(0, wire.Request, 40), atOnce: [4]int{22}},
+		{name: "the 6 are there", arrivals: append(atOnce(0, wire.Request, 40), atOnce(ms(1), wire.Check, 10)...), atOnce: [4]int{22, 6}},
+		{name: "checks take all", arrivals: atOnce(0, wire.Check, 40), atOnce: [4]int{0, 28}},
+		{name: "searches and controls are as requests", arrivals: append(atOnce(0, wire.Search, 20), atOnce(0, wire.Control, 20)...), atOnce: [4]int{0, 0, 20, 2}},
+		{name: "no reserve", settings: Settings{CheckReserve: -1}, arrivals: atOnce(0, wire.Request, 40), atOnce: [4]int{28}},
+		{name: "what comes shortly before the second is over waits", arrivals: append(atOnce(0, wire.Check, 28), atOnce(ms(900), wire.Check, 10)...), atOnce: [4]int{0, 28}, later: [4]int{0, 5}},
+		{name: "without a wait it does not", settings: Settings{MaxWait: -1}, arrivals: append(atOnce(0, wire.Check, 28), atOnce(ms(900), wire.Check, 10)...), atOnce: [4]int{0, 28}},
+		{name: "a slow limit", settings: Settings{Rate: 2}, arrivals: append(atOnce(0, wire.Request, 9), atOnce(ms(800), wire.Request, 9)...), atOnce: [4]int{2}, later: [4]int{1}},
+		{name: "no limit", settings: Settings{Rate: -1}, arrivals: atOnce(0, wire.Request, 1000), atOnce: [4]int{1000}},
+	}
+	for _, tt := range tests {
+		bubble(t, tt.name, func(t *testing.T) {
+			var now, then [len(wire.Operations)]int
+			for _, o := range run(New(tt.settings), tt.arrivals) {
+				switch {
+				case o.ok && o.waited == 0:
+					now[o.operation]++
+				case o.ok:
+					then[o.operation]++
+				}
+			}
+			if now != tt.atOnce || then != tt.later {
+				t.Errorf("let through at once %v, later %v; want %v and %v", now, then, tt.atOnce, tt.later)
+			}
+		})
+	}
+}
+
+// TestOrder has calls wait and shows in which order they go.
+func TestOrder(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		l := New(Settings{Rate: 100, CheckReserve: -1})
+		run(l, atOnce(0, wire.Check, 100)) // comes back from now + 1 s, one each 10 ms
+		time.Sleep(900 * time.Millisecond)
+
+		var (
+			mu    sync.Mutex
+			order []string // one each 10 ms, so one at a time
+		)
+		type call struct {
+			name      string
+			operation wire.Operation
+		}
+		for _, c := range []call{{"r1", wire.Request}, {"s2", wire.Search}, {"c1", wire.Check}, {"c2", wire.Check}, {"c3", wire.Check}, {"c4", wire.Check}, {"r3", wire.Request}} {
+			go func() {
+				if _, ok := l.Wait(t.Context(), c.operation); ok {
+					mu.Lock()
+					defer mu.Unlock()
+					order = append(order, c.name)
+				}
+			}()
+			synctest.Wait()
+		}
+		if waiting := l.Stats().Waiting; waiting != 7 {
+			t.Fatalf("%d wait, want 7", waiting)
+		}
+		time.Sleep(time.Second)
+		synctest.Wait()
+		// Checks first, but every fourth is another; each kind in order of arrival.
+		if got, want := strings.Join(order, " "), "c1 c2 c3 r1 c4 s2 r3"; got != want {
+			t.Errorf("the order was %s, want %s", got, want)
+		}
+	})
+}
+
+// TestLeaving has a call leave the queue: the next one gets its turn.
+func TestLeaving(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		l := New(Settings{Rate: 1})
+		if _, ok := l.Wait(t.Context(), wire.Check); !ok {
+			t.Fatal("the first was refused")
+		}
+		time.Sleep(800 * time.Millisecond)
+
+		ctx, leave := context.WithCancel(t.Context())
+		type result struct {
+			retryAfter time.Duration
+			ok         bool
+		}
+		left, stayed := make(chan result, 1), make(chan result, 1)
+		wait := func(ctx context.Context, results chan<- result) {
+			retryAfter, ok := l.Wait(ctx, wire.Check)
+			results <- result{retryAfter, ok}
+		}
+		go wait(ctx, left)
+		synctest.Wait()
+		if _, ok := l.Wait(t.Context(), wire.Check); ok {
+			t.Error("the third was let through though two seconds' calls are given away")
+		}
+		leave()
+		synctest.Wait()
+		if r := <-left; r.ok || r.retryAfter != 0 {
+			t.Errorf("the one that left got %+v", r)
+		}
+		go wait(t.Context(), stayed)
+		time.Sleep(200 * time.Millisecond)
+		synctest.Wait()
+		select {
+		case r := <-stayed:
+			if !r.ok {
+				t.Error("the one that stayed was refused")
+			}
+		default:
+			t.Error("the one that stayed did not get the turn of the one that left")
+		}
+		if stats := l.Stats(); stats.Waiting != 0 || stats.Refused[wire.Check] != 1 {
+			t.Errorf("%+v, want none waiting and one refused", stats)
+		}
+		if retryAfter, ok := l.Wait(ctx, wire.Check); ok || retryAfter != 0 {
+			t.Error("a call whose client has left was let through, or told to come again")
+		}
+	})
+}
+
+// TestLastMoment has the turn come in the moment in which the wait ends.
+func TestLastMoment(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		l := New(Settings{Rate: 1})
+		for range 50 {
+			if _, ok := l.Wait(t.Context(), wire.Check); !ok {
+				t.Fatal("refused though its turn came in time")
+			}
+			time.Sleep(750 * time.Millisecond)
+		}
+	})
+}
+
+// TestNoJumping has a call come when a turn is there whose timer is late: the
+// turn is for the call that waits.
+func TestNoJumping(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		l := New(Settings{Rate: 1, MaxWait: time.Second})
+		run(l, atOnce(0, wire.Check, 1))
+		time.Sleep(500 * time.Millisecond)
+		waited := make(chan bool, 1)
+		go func() {
+			_, ok := l.Wait(t.Context(), wire.Check)
+			waited <- ok
+		}()
+		synctest.Wait()
+		l.timer.Stop()
+		time.Sleep(500 * time.Millisecond)
+		came := time.Now()
+		if _, ok := l.Wait(t.Context(), wire.Check); !ok || time.Since(came) != time.Second {
+			t.Errorf("the call that came last got %v after %v, want its turn after 1s", ok, time.Since(came))
+		}
+		if !<-waited {
+			t.Error("the call that waited was refused")
+		}
+	})
+}
+
+// TestRefusalIsQuick shows that nobody waits in vain where that can be foreseen.
+func TestRefusalIsQuick(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		l := New(Settings{Rate: 1})
+		outcomes := run(l, atOnce(0, wire.Request, 2))
+		if o := outcomes[1]; o.ok || o.waited != 0 || o.retryAfter != time.Second {
+			t.Errorf("the second got %+v, want an immediate refusal for a second", o)
+		}
+	})
+}
+
+func BenchmarkWait(b *testing.B) {
+	b.Run("free", func(b *testing.B) {
+		l := New(Settings{})
+		b.ReportAllocs()
+		for b.Loop() {
+			l.Wait(b.Context(), wire.Check)
+			// Make as if the slot came back long ago.
+			l.slots.last = time.Time{}
+			l.slots.back[(l.slots.head+l.slots.n-1)%len(l.slots.back)] = time.Time{}
+		}
+		if refused := l.Stats().Refused[wire.Check]; refused > 0 {
+			b.Fatalf("%d were refused", refused)
+		}
+	})
+	b.Run("refused", func(b *testing.B) {
+		l := New(Settings{Rate: 1, MaxWait: -1})
+		b.ReportAllocs()
+		for b.Loop() {
+			l.Wait(b.Context(), wire.Check)
+		}
+	})
+}
