@@ -57,7 +57,7 @@ func TestProbeVerdict(t *testing.T) {
 			stop := b.ProbeWith(tt.probe)
 			time.Sleep(5*time.Second - 1)
 			expectState(t, b, Open)
-			time.Sleep(1)
+			time.Sleep(time.Nanosecond)
 			synctest.Wait()
 			if tt.after > 0 {
 				expectState(t, b, HalfOpen)
