@@ -55,12 +55,6 @@ func (c *Cache) settings(timeout time.Duration) search.Settings {
 	}
 }
 
-// cacheKey is what a search cache is kept under. Two accounts never share one.
-type cacheKey struct {
-	upstream, apiKey string
-	settings         search.Settings
-}
-
 func parseCache(d *caddyfile.Dispenser) (*Cache, error) {
 	c := new(Cache)
 	if d.NextArg() {

@@ -184,7 +184,7 @@ func TestCacheSurvivesReload(t *testing.T) {
 	handlers := []*Handler{provision(&Handler{})}
 	for range 3 {
 		next, last := provision(&Handler{}), handlers[len(handlers)-1]
-		if next.cache != last.cache {
+		if next.account.cache != last.account.cache {
 			t.Error("the cache did not survive a reload")
 		}
 		if err := last.Cleanup(); err != nil {
@@ -198,7 +198,7 @@ func TestCacheSurvivesReload(t *testing.T) {
 		"another upstream": {Upstream: "https://example.com"},
 		"other settings":   {Cache: &Cache{MaxEntries: 7}},
 	} {
-		if provision(h).cache == live.cache {
+		if provision(h).account.cache == live.account.cache {
 			t.Errorf("%s shares the cache", name)
 		}
 		if err := h.Cleanup(); err != nil {

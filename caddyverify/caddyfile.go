@@ -1,6 +1,7 @@
 package caddyverify
 
 import (
+	"math"
 	"net/http"
 	"slices"
 	"strconv"
@@ -49,6 +50,12 @@ func init() {
 //	        max_entries    <number>
 //	        max_bytes      <size>
 //	    }
+//	    breaker off
+//	    breaker {
+//	        window   <duration>
+//	        open_for <duration>
+//	    }
+//	    limit <n>/s|off
 //	}
 //
 // Its errors name the subdirective and never print what was written for it.
@@ -72,6 +79,10 @@ func (h *Handler) UnmarshalCaddyfile(d *caddyfile.Dispenser) error {
 			h.TransportRaw, err = parseTransport(d)
 		case "cache":
 			h.Cache, err = parseCache(d)
+		case "breaker":
+			h.Breaker, err = parseBreaker(d)
+		case "limit":
+			h.Limit, err = limitArg(d)
 		default:
 			return d.Errf("unrecognized subdirective %q", name)
 		}
@@ -202,6 +213,18 @@ func parseTransport(d *caddyfile.Dispenser) ([]byte, error) {
 		return nil, err
 	}
 	return caddyconfig.JSONModuleObject(module.(http.RoundTripper), "protocol", "http", nil), nil
+}
+
+func limitArg(d *caddyfile.Dispenser) (int, error) {
+	value, err := oneArg(d, "limit", "<n>/s|off")
+	if err != nil {
+		return 0, err
+	}
+	rate, err := parseRate(value)
+	if err != nil || rate != math.Trunc(rate) || rate > math.MaxInt32 {
+		return 0, d.Err("limit: write a whole number per second such as 28/s, or off")
+	}
+	return int(rate), nil
 }
 
 // parseRate reads a number of calls a second; off is negative.

@@ -92,18 +92,26 @@ func (r *bodyRecorder) Write(p []byte) (int, error) {
 // Unwrap lets the sandbox take over the connection.
 func (r *bodyRecorder) Unwrap() http.ResponseWriter { return r.ResponseWriter }
 
-// newGateway serves a provisioned handler; what it leaves to the next handler is
-// answered with 418.
+// newGateway serves a provisioned handler, without a limit of calls unless it has
+// one; what it leaves to the next handler is answered with 418.
 func newGateway(t *testing.T, h *Handler) *httptest.Server {
 	t.Helper()
 	if h.Credentials == nil {
 		h.Credentials = &Credentials{APIKey: testKey, APISecret: testSecret}
+	}
+	if h.Limit == 0 {
+		h.Limit = -1
 	}
 	ctx, cancel := caddy.NewContext(caddy.Context{Context: context.Background()})
 	t.Cleanup(cancel)
 	if err := h.Provision(ctx); err != nil {
 		t.Fatal(err)
 	}
+	t.Cleanup(func() {
+		if err := h.Cleanup(); err != nil {
+			t.Error(err)
+		}
+	})
 	next := caddyhttp.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) error {
 		w.WriteHeader(http.StatusTeapot)
 		return nil

@@ -18,7 +18,6 @@ import (
 	"github.com/caddyserver/caddy/v2/modules/caddyhttp"
 	"github.com/caddyserver/caddy/v2/modules/caddyhttp/reverseproxy"
 
-	"github.com/caddyverify/caddy-verify/caddyverify/internal/search"
 	"github.com/caddyverify/caddy-verify/caddyverify/internal/upstream"
 )
 
@@ -73,10 +72,20 @@ type Handler struct {
 	// Cache keeps the answers to searches in memory.
 	Cache *Cache `json:"cache,omitempty"`
 
-	client *upstream.Client
-	cache  *search.Cache // nil when off
-	logger *slog.Logger
-	kept   []any // keys of what it holds in state
+	// Breaker stops calls to an upstream in trouble.
+	Breaker *Breaker `json:"breaker,omitempty"`
+
+	// Limit is how many calls a second the account may make; negative for no
+	// limit. The provider's own limit is 30, and it answers status 1 to more. A
+	// call waits up to 250 ms for its turn before the gateway does so; checks go
+	// first. Default: `28`.
+	Limit int `json:"limit,omitempty"`
+
+	client  *upstream.Client
+	account account
+	logger  *slog.Logger
+	kept    []any    // keys of what it holds in state
+	stops   []func() // end what it listens to
 }
 
 // Credentials are an API key and its secret. Write the secret as a placeholder,
@@ -148,7 +157,6 @@ func (h *Handler) Provision(ctx caddy.Context) error {
 		Key:       key,
 		Secret:    upstream.NewSecret(secret),
 		Auth:      upstream.Auth(auth),
-		Timeout:   time.Duration(h.Timeout),
 		Transport: transport,
 	})
 	if err != nil {
@@ -157,12 +165,10 @@ func (h *Handler) Provision(ctx caddy.Context) error {
 	if h.Cache == nil {
 		h.Cache = new(Cache)
 	}
-	if !h.Cache.Off {
-		settings := h.Cache.settings(time.Duration(h.Timeout))
-		h.cache = keep(h, cacheKey{base, key, settings},
-			func() *search.Cache { return search.New(settings) }, (*search.Cache).Close)
+	if h.Breaker == nil {
+		h.Breaker = new(Breaker)
 	}
-	return nil
+	return h.keepAccount(accountID{base, key}, h.client.Secret)
 }
 
 // transport loads the module for connections to the upstream.

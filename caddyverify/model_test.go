@@ -10,8 +10,13 @@ import (
 	"testing/synctest"
 	"time"
 
+	"github.com/caddyserver/caddy/v2"
 	"pgregory.net/rapid"
 
+	"github.com/caddyverify/caddy-verify/caddyverify/internal/breaker"
+	"github.com/caddyverify/caddy-verify/caddyverify/internal/delivery"
+	"github.com/caddyverify/caddy-verify/caddyverify/internal/limit"
+	"github.com/caddyverify/caddy-verify/caddyverify/internal/retry"
 	"github.com/caddyverify/caddy-verify/caddyverify/internal/search"
 	"github.com/caddyverify/caddy-verify/caddyverify/internal/upstream"
 	"github.com/caddyverify/caddy-verify/caddyverify/internal/wire"
@@ -29,7 +34,7 @@ func TestSearchModel(t *testing.T) {
 		var violations []string
 		synctest.Test(t, func(t *testing.T) {
 			m := newModel(t)
-			defer m.gateway.cache.Close()
+			defer m.gateway.account.cache.Close()
 			for _, s := range steps {
 				m.step(s)
 			}
@@ -89,12 +94,19 @@ func newModel(t *testing.T) *model {
 	m := &model{api: api, said: map[string][]said{}, changed: map[string]int{}}
 	client, err := upstream.New(upstream.Config{
 		URL: "https://sandbox.invalid", Key: testKey, Secret: upstream.NewSecret(testSecret),
-		Auth: upstream.Basic, Timeout: 10 * time.Second, Transport: m,
+		Auth: upstream.Basic, Transport: m,
 	})
 	if err != nil {
 		t.Fatal(err)
 	}
-	m.gateway = &Handler{client: client, cache: search.New(search.Settings{}), logger: discard}
+	m.gateway = &Handler{client: client, logger: discard, Timeout: caddy.Duration(10 * time.Second), account: account{
+		cache:    search.New(search.Settings{}),
+		breakers: breaker.NewPair(breaker.Settings{}),
+		trouble:  new(breaker.Account),
+		limiter:  limit.New(limit.Settings{}),
+		office:   delivery.New(),
+		retries:  retry.NewBudget(),
+	}}
 	return m
 }
 

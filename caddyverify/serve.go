@@ -11,6 +11,7 @@ import (
 
 	"github.com/caddyserver/caddy/v2/modules/caddyhttp"
 
+	"github.com/caddyverify/caddy-verify/caddyverify/internal/delivery"
 	"github.com/caddyverify/caddy-verify/caddyverify/internal/search"
 	"github.com/caddyverify/caddy-verify/caddyverify/internal/wire"
 )
@@ -23,6 +24,8 @@ type exchange struct {
 	// cacheStatus and age are the headers of a search's answer.
 	cacheStatus string
 	age         string
+	// handed is told whether the client got the answer.
+	handed delivery.Handed
 }
 
 // ServeHTTP answers the calls of the Verify API. It returns no error for them:
@@ -43,7 +46,10 @@ func (h *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request, next caddyht
 		h.log(r.Context(), &x)
 		x.answer = wire.Say(x.answer.Fault, x.operation, x.format, h.Errors == errorsHTTP)
 	}
-	write(w, &x)
+	err := write(w, &x)
+	if x.handed != nil {
+		x.handed(err == nil && r.Context().Err() == nil)
+	}
 	return nil
 }
 
@@ -59,22 +65,31 @@ func (h *Handler) answer(r *http.Request, x *exchange) {
 		h.search(ctx, call, x)
 		return
 	}
+	key := r.Header.Get("Idempotency-Key")
+	if len(key) > maxIdempotencyKey {
+		x.answer = wire.Refuse(wire.InvalidParameter, "Idempotency-Key").Answer()
+		return
+	}
 	// Whatever comes back, what memory knows of this verification may be over, and
 	// so may be what a search that is under way brings back.
 	h.forget(call)
-	x.answer = h.client.Send(context.WithoutCancel(ctx), call)
+	x.answer, _, x.handed = h.account.office.Deliver(ctx, delivery.Call{Call: call, Caller: caller, IdempotencyKey: key},
+		func() wire.Answer { return h.send(context.WithoutCancel(ctx), call) })
 	h.forget(call)
 }
 
+// maxIdempotencyKey is the longest key that a client may give a call, in bytes.
+const maxIdempotencyKey = 255
+
 // search answers from memory what memory has.
 func (h *Handler) search(ctx context.Context, call *wire.Call, x *exchange) {
-	if h.cache == nil {
-		x.answer = h.client.Send(ctx, call)
+	if h.account.cache == nil {
+		x.answer = h.send(ctx, call)
 		x.cacheStatus = "caddy-verify; fwd=bypass"
 		return
 	}
 	var result search.Result
-	x.answer, result = h.cache.Search(ctx, caller, call, h.client.Send)
+	x.answer, result = h.account.cache.Search(ctx, caller, call, h.send)
 	x.cacheStatus = result.CacheStatus()
 	if age, ok := result.AgeSeconds(); ok {
 		x.age = strconv.FormatInt(age, 10)
@@ -87,8 +102,13 @@ const caller = ""
 // forget drops what memory knows of the verification that a check or control is
 // about.
 func (h *Handler) forget(call *wire.Call) {
-	if id := call.RequestID(); id != "" && h.cache != nil {
-		h.cache.Drop(id)
+	id := call.RequestID()
+	if id == "" {
+		return
+	}
+	h.account.office.Forget(id)
+	if h.account.cache != nil {
+		h.account.cache.Drop(id)
 	}
 }
 
@@ -108,8 +128,9 @@ func upstreamContext(r *http.Request) context.Context {
 	return context.WithValue(r.Context(), caddyhttp.VarsCtxKey, nil)
 }
 
-// write sends an answer to the client.
-func write(w http.ResponseWriter, x *exchange) {
+// write sends an answer to the client. The error tells that it did not get there,
+// as far as that can be known.
+func write(w http.ResponseWriter, x *exchange) error {
 	answer := &x.answer
 	header := w.Header()
 	if x.cacheStatus != "" {
@@ -133,7 +154,13 @@ func write(w http.ResponseWriter, x *exchange) {
 		}
 	}
 	w.WriteHeader(answer.Code)
-	_, _ = w.Write(answer.Body) // a client that left has nothing to be told
+	_, err := w.Write(answer.Body)
+	if err == nil && x.operation == wire.Request {
+		if err = http.NewResponseController(w).Flush(); errors.Is(err, http.ErrNotSupported) {
+			err = nil
+		}
+	}
+	return err
 }
 
 // log notes an answer that the gateway had to give by itself.

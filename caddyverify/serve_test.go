@@ -1,6 +1,7 @@
 package caddyverify
 
 import (
+	"crypto/rand"
 	"encoding/base64"
 	"net/http"
 	"net/http/httptest"
@@ -57,7 +58,7 @@ func TestOperations(t *testing.T) {
 						r := build(t, gateway.URL+wire.Path(o, format), form)
 						r.Header.Set("Traceparent", "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01")
 						r.Header.Set("Cookie", "session=1")
-						r.Header.Set("Idempotency-Key", "key")
+						r.Header.Set("Idempotency-Key", rand.Text())
 						add(r)
 						got := do(t, r)
 						if got.StatusCode != http.StatusOK || got.body != u.lastBody() {
@@ -228,15 +229,19 @@ func TestOneDelivery(t *testing.T) {
 				gateway := newGateway(t, &Handler{Upstream: u.URL, Cache: &Cache{Off: true}})
 				call := func() reply {
 					r := build(t, gateway.URL+wire.Path(o, wire.JSON), forms[o])
-					r.Header.Set("Idempotency-Key", "key") // would make Go send a POST again
+					r.Header.Set("Idempotency-Key", rand.Text()) // would make Go send a POST again
 					return do(t, r)
 				}
 				call() // leaves a connection behind that is kept alive
 				u.Reset()
 				u.fail(t, "* reset_after")
 				got := call()
-				if calls := u.Calls(); len(calls) != 1 {
-					t.Fatalf("it was delivered %d times", len(calls))
+				want := 1
+				if o == wire.Search {
+					want = 2 // it changes nothing, and is tried again
+				}
+				if calls := u.Calls(); len(calls) != want {
+					t.Fatalf("it was delivered %d times, want %d", len(calls), want)
 				}
 				if got.field("status") != "5" || !strings.Contains(got.body, "may have been sent") {
 					t.Errorf("the client reads %s", got.body)

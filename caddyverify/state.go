@@ -33,6 +33,10 @@ func keep[T any](h *Handler, key any, begin func() T, end func(T)) T {
 
 // Cleanup gives back what the handler kept.
 func (h *Handler) Cleanup() error {
+	for _, stop := range h.stops {
+		stop()
+	}
+	h.stops = nil
 	for _, key := range h.kept {
 		if _, err := state.Delete(key); err != nil {
 			return err

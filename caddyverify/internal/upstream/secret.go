@@ -2,6 +2,7 @@ package upstream
 
 import (
 	"bytes"
+	"crypto/sha256"
 	"encoding/base64"
 	"encoding/hex"
 	"fmt"
@@ -59,6 +60,9 @@ func (s Secret) In(text []byte) bool {
 	}
 	return bytes.IndexByte(text, '&') >= 0 && bytes.Contains([]byte(html.UnescapeString(string(text))), s.forms[0])
 }
+
+// Sum tells two secrets apart without showing them.
+func (s Secret) Sum() [sha256.Size]byte { return sha256.Sum256([]byte(s.value)) }
 
 // unescapePercent decodes what is well-formed and leaves the rest as it is.
 func unescapePercent(text []byte) []byte {

@@ -13,7 +13,6 @@ import (
 	"net/url"
 	"strings"
 	"sync/atomic"
-	"time"
 
 	"github.com/caddyverify/caddy-verify/caddyverify/internal/wire"
 )
@@ -39,8 +38,6 @@ type Config struct {
 	Key    string
 	Secret Secret
 	Auth   Auth
-	// Timeout bounds one call from its start to the last byte of its answer.
-	Timeout time.Duration
 	// Transport makes the exchange. It must not follow redirects or retry a POST
 	// that was written; http.Transport does neither.
 	Transport http.RoundTripper
@@ -86,13 +83,12 @@ func New(config Config) (*Client, error) {
 	return c, nil
 }
 
-// Send makes one call, once. What goes wrong is told by the answer's Fault.
+// Send makes one call, once, within the deadline of ctx. What goes wrong is told
+// by the answer's Fault.
 //
 // It is a POST whatever the client sent, since Go's transport sends a GET again
 // when a kept-alive connection dies under it: see wire.Operation.Repeatable.
 func (c *Client) Send(ctx context.Context, call *wire.Call) wire.Answer {
-	ctx, cancel := context.WithTimeout(ctx, c.Timeout)
-	defer cancel()
 	var progress progress
 	req := c.request(httptrace.WithClientTrace(ctx, progress.trace()), call)
 	response, err := c.Transport.RoundTrip(req)

@@ -43,6 +43,17 @@ const (
 	ClientLeft           Cause = "client_left"
 )
 
+// Why the gateway did not make a call. Nothing of it was sent.
+const (
+	BreakerOpen           Cause = "breaker_open"
+	LimitReached          Cause = "limit_reached"
+	TooManyUnderWay       Cause = "too_many_under_way"
+	AccountBadCredentials Cause = "account_bad_credentials"
+	AccountIsBarred       Cause = "account_barred"
+	AccountNoCredit       Cause = "account_no_credit"
+	IdempotencyKeyReused  Cause = "idempotency_key_reused"
+)
+
 // Fault is what the gateway has to say instead of the provider. It is an error
 // whose text is fixed but for the name of a parameter.
 type Fault struct {
@@ -133,6 +144,14 @@ var wordings = map[Cause]wording{
 	AnswerUnreadable:     {InternalError, http.StatusBadGateway, false, "http_protocol_error", "The Verify API's answer cannot be read"},
 	AnswerWithSecret:     {InternalError, http.StatusBadGateway, false, "http_protocol_error", "The Verify API's answer was withheld"},
 	ClientLeft:           {InternalError, 499, false, "connection_terminated", "The client left before the Verify API answered"},
+
+	BreakerOpen:           {InternalError, http.StatusServiceUnavailable, false, "destination_unavailable", "The Verify API is in trouble and is not called for now"},
+	LimitReached:          {Throttled, http.StatusTooManyRequests, false, "connection_limit_reached", "The account's limit of calls a second is reached"},
+	TooManyUnderWay:       {Throttled, http.StatusTooManyRequests, false, "connection_limit_reached", "Too many calls are under way"},
+	AccountBadCredentials: {BadCredentials, http.StatusBadGateway, false, "http_request_denied", "The Verify API refuses the gateway's credentials"},
+	AccountIsBarred:       {AccountBarred, http.StatusBadGateway, false, "http_request_denied", "The Verify API has barred the account"},
+	AccountNoCredit:       {NoCredit, http.StatusBadGateway, false, "http_request_denied", "The account has no credit left"},
+	IdempotencyKeyReused:  {Invalid, http.StatusUnprocessableEntity, false, "http_request_error", "The Idempotency-Key was used for another call"},
 }
 
 // printable makes a name fit to be read back: short, and without what could

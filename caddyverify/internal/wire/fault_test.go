@@ -48,6 +48,14 @@ var said = []struct {
 	{AnswerUnreadable, "5", 200, 502, "http_protocol_error", "cannot be read"},
 	{AnswerWithSecret, "5", 200, 502, "http_protocol_error", "withheld"},
 	{ClientLeft, "5", 200, 499, "connection_terminated", "client left"},
+
+	{BreakerOpen, "5", 200, 503, "destination_unavailable", "in trouble"},
+	{LimitReached, "1", 200, 429, "connection_limit_reached", "limit of calls a second"},
+	{TooManyUnderWay, "1", 200, 429, "connection_limit_reached", "under way"},
+	{AccountBadCredentials, "4", 200, 502, "http_request_denied", "refuses the gateway's credentials"},
+	{AccountIsBarred, "8", 200, 502, "http_request_denied", "barred"},
+	{AccountNoCredit, "9", 200, 502, "http_request_denied", "no credit"},
+	{IdempotencyKeyReused, "3", 200, 422, "http_request_error", "another call"},
 }
 
 func TestFaultSays(t *testing.T) {
@@ -246,6 +254,8 @@ func TestFaultTrouble(t *testing.T) {
 	trouble := map[Cause]bool{
 		ConnectFailed: true, TLSFailed: true, UpstreamTimeout: true, ConnectionLost: true, UpstreamError: true,
 		UpstreamThrottled: true, UpstreamUnauthorized: true, AnswerTooLarge: true, AnswerUnreadable: true, AnswerWithSecret: true,
+		BreakerOpen: true, LimitReached: true, TooManyUnderWay: true,
+		AccountBadCredentials: true, AccountIsBarred: true, AccountNoCredit: true,
 	}
 	for _, test := range said {
 		if got := (&Fault{Cause: test.cause}).Trouble(); got != trouble[test.cause] {

@@ -1,0 +1,110 @@
+package caddyverify
+
+import (
+	"context"
+	"crypto/rand"
+	"encoding/hex"
+	"fmt"
+	"log/slog"
+	"time"
+
+	"github.com/caddyverify/caddy-verify/caddyverify/internal/breaker"
+	"github.com/caddyverify/caddy-verify/caddyverify/internal/delivery"
+	"github.com/caddyverify/caddy-verify/caddyverify/internal/limit"
+	"github.com/caddyverify/caddy-verify/caddyverify/internal/retry"
+	"github.com/caddyverify/caddy-verify/caddyverify/internal/search"
+	"github.com/caddyverify/caddy-verify/caddyverify/internal/upstream"
+)
+
+// account is what the gateway knows and has under way of one account at one
+// upstream. All of it survives a reload, each part as long as its settings stay.
+type account struct {
+	cache    *search.Cache // nil when off
+	breakers *breaker.Pair // nil when off
+	trouble  *breaker.Account
+	limiter  *limit.Limiter
+	office   *delivery.Office
+	retries  *retry.Budget
+}
+
+// The keys of an account's parts in state. Two accounts never share one.
+type (
+	accountID struct{ upstream, apiKey string }
+	cacheKey  struct {
+		accountID
+		search.Settings
+	}
+	breakerKey struct {
+		accountID
+		breaker.Settings
+	}
+	limiterKey struct {
+		accountID
+		limit.Settings
+	}
+	officeKey  struct{ accountID }
+	retriesKey struct{ accountID }
+	troubleKey struct {
+		accountID
+		// A new secret begins without the trouble of the last one.
+		secret [32]byte
+	}
+)
+
+// keepAccount finds or makes the parts of the handler's account.
+func (h *Handler) keepAccount(id accountID, secret upstream.Secret) error {
+	timeout := time.Duration(h.Timeout)
+	limits := limit.Settings{Rate: h.Limit}
+	if err := limits.Validate(); err != nil {
+		return err
+	}
+	circuits := h.Breaker.settings(timeout)
+	if err := circuits.Validate(); err != nil {
+		return fmt.Errorf("breaker: %w", err)
+	}
+	if !h.Cache.Off {
+		settings := h.Cache.settings(timeout)
+		h.account.cache = keep(h, cacheKey{id, settings}, func() *search.Cache { return search.New(settings) }, (*search.Cache).Close)
+	}
+	h.account.limiter = keep(h, limiterKey{id, limits}, func() *limit.Limiter { return limit.New(limits) }, nothing)
+	h.account.office = keep(h, officeKey{id}, delivery.New, nothing)
+	h.account.retries = keep(h, retriesKey{id}, retry.NewBudget, nothing)
+	h.account.trouble = keep(h, troubleKey{id, secret.Sum()}, func() *breaker.Account { return new(breaker.Account) }, nothing)
+	h.stops = append(h.stops, h.account.trouble.OnChange(h.logTrouble))
+	if !h.Breaker.Off {
+		h.account.breakers = keep(h, breakerKey{id, circuits}, func() *breaker.Pair { return breaker.NewPair(circuits) }, nothing)
+		h.stops = append(h.stops, h.account.breakers.OnChange(h.logBreaker), h.account.breakers.ProbeWith(h.probe))
+	}
+	return nil
+}
+
+// nothing ends a part that holds nothing but memory.
+func nothing[T any](T) {}
+
+// unusedID makes up a request_id that no verification has.
+func unusedID() string {
+	id := make([]byte, 16)
+	_, _ = rand.Read(id) // never fails
+	return hex.EncodeToString(id)
+}
+
+func (h *Handler) logBreaker(change breaker.Change) {
+	attrs := []slog.Attr{
+		slog.String("breaker", change.Class.String()),
+		slog.String("from", change.From.String()),
+		slog.String("to", change.To.String()),
+		slog.String("why", change.Why),
+	}
+	if change.To == breaker.Open {
+		attrs = append(attrs, slog.Duration("open_for", change.OpenFor))
+	}
+	if change.Outcomes > 0 {
+		attrs = append(attrs, slog.Int("failures", change.Failures), slog.Int("outcomes", change.Outcomes))
+	}
+	h.logger.LogAttrs(context.Background(), slog.LevelWarn, "breaker changed", attrs...)
+}
+
+func (h *Handler) logTrouble(change breaker.AccountChange) {
+	h.logger.LogAttrs(context.Background(), slog.LevelWarn, "account trouble changed",
+		slog.String("from", string(change.From)), slog.String("to", string(change.To)))
+}

@@ -1,0 +1,295 @@
+package delivery
+
+import (
+	"context"
+	"fmt"
+	"sync"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/caddyverify/caddy-verify/caddyverify/internal/wire"
+)
+
+// script is an upstream that counts and numbers what it starts.
+type script struct {
+	mu    sync.Mutex
+	sent  int
+	slow  time.Duration
+	fault *wire.Fault
+	says  wire.Status
+}
+
+func (s *script) send() wire.Answer {
+	time.Sleep(s.slow)
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.sent++
+	if s.fault != nil {
+		return s.fault.Answer()
+	}
+	v := wire.Verification{RequestID: fmt.Sprint("id-", s.sent), Status: s.says}
+	return wire.Answer{Code: 200, Body: []byte(v.RequestID), Reading: wire.Reading{Verification: v}}
+}
+
+func newScript() *script { return &script{says: wire.Success} }
+
+func params(pairs ...string) (all []wire.Param) {
+	for i := 0; i < len(pairs); i += 2 {
+		all = append(all, wire.Param{Name: pairs[i], Value: pairs[i+1]})
+	}
+	return all
+}
+
+func requestFor(number string, more ...string) Call {
+	return Call{Call: &wire.Call{Operation: wire.Request, Params: params(append([]string{"number", number, "brand", "Acme"}, more...)...)}}
+}
+
+func (c Call) with(change func(*Call)) Call {
+	change(&c)
+	return c
+}
+
+func keyed(key string) func(*Call) { return func(c *Call) { c.IdempotencyKey = key } }
+
+// ask makes a call whose client gets the answer, or not.
+func ask(o *Office, s *script, call Call, gets bool) (string, Source) {
+	answer, source, handed := o.Deliver(context.Background(), call, s.send)
+	handed(gets)
+	if answer.Fault != nil {
+		return string(answer.Fault.Cause), source
+	}
+	return string(answer.Body), source
+}
+
+func expect(t *testing.T, o *Office, s *script, call Call, gets bool, want string, wantSource Source) {
+	t.Helper()
+	if got, source := ask(o, s, call, gets); got != want || source != wantSource {
+		t.Errorf("got %s, %v; want %s, %v", got, source, want, wantSource)
+	}
+}
+
+func TestUnreadAnswer(t *testing.T) {
+	call := requestFor("447700900000")
+	tests := []struct {
+		name   string
+		before func(*Office)
+		again  Call
+		want   string
+		source Source
+	}{
+		{name: "the same", again: call, want: "id-1", source: Replayed},
+		{name: "the number written otherwise", again: requestFor("+44 7700-900000"), want: "id-1", source: Replayed},
+		{name: "in another language", again: requestFor("447700900000", "lg", "de-de"), want: "id-1", source: Replayed},
+		{name: "another number", again: requestFor("447700900001"), want: "id-2", source: Sent},
+		{name: "another country", again: requestFor("447700900000", "country", "GB"), want: "id-2", source: Sent},
+		{name: "another brand", again: Call{Call: &wire.Call{Params: params("number", "447700900000", "brand", "Other")}}, want: "id-2", source: Sent},
+		{name: "another caller", again: call.with(func(c *Call) { c.Caller = "app" }), want: "id-2", source: Sent},
+		{name: "another format", again: Call{Call: &wire.Call{Format: wire.XML, Params: call.Params}}, want: "id-2", source: Sent},
+		{name: "after a check", before: func(o *Office) { o.Forget("id-1") }, again: call, want: "id-2", source: Sent},
+		{name: "after another's check", before: func(o *Office) { o.Forget("id-9") }, again: call, want: "id-1", source: Replayed},
+		{name: "just in time", before: wait(KeepFor - time.Second), again: call, want: "id-1", source: Replayed},
+		{name: "too late", before: wait(KeepFor + 1), again: call, want: "id-2", source: Sent},
+	}
+	for _, test := range tests {
+		t.Run(test.name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				o, s := New(), newScript()
+				expect(t, o, s, call, false, "id-1", Sent)
+				if test.before != nil {
+					test.before(o)
+				}
+				expect(t, o, s, test.again, true, test.want, test.source)
+			})
+		})
+	}
+}
+
+func wait(d time.Duration) func(*Office) { return func(*Office) { time.Sleep(d) } }
+
+func TestUnreadAnswerIsGivenOnce(t *testing.T) {
+	o, s, call := New(), newScript(), requestFor("447700900000")
+	expect(t, o, s, call, false, "id-1", Sent)
+	expect(t, o, s, call, false, "id-1", Replayed) // that client left, too
+	expect(t, o, s, call, true, "id-1", Replayed)
+	expect(t, o, s, call, true, "id-2", Sent)
+}
+
+// A user who asks again after a finished verification gets a new one, and so does
+// one whose first answer was read.
+func TestNewVerification(t *testing.T) {
+	o, s, call := New(), newScript(), requestFor("447700900000")
+	expect(t, o, s, call, true, "id-1", Sent)
+	expect(t, o, s, call, true, "id-2", Sent)
+	expect(t, o, s, call, false, "id-3", Sent)
+	o.Forget("id-3") // its check
+	expect(t, o, s, call, true, "id-4", Sent)
+}
+
+// A verification that may be over already is not handed out.
+func TestUnreadAnswerOfShortVerification(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		o, s := New(), newScript()
+		call := requestFor("447700900000", "workflow_id", "6", "next_event_wait", "60")
+		expect(t, o, s, call, false, "id-1", Sent)
+		time.Sleep(30 * time.Second)
+		expect(t, o, s, call, false, "id-1", Replayed)
+		time.Sleep(30*time.Second + 1) // being handed out has not made it younger
+		expect(t, o, s, call, false, "id-2", Sent)
+	})
+}
+
+func TestUnreadFailuresAreNotKept(t *testing.T) {
+	for name, s := range map[string]*script{
+		"status 10": {says: wire.Concurrent},
+		"a fault":   {fault: &wire.Fault{Cause: wire.ConnectionLost, MayHaveSent: true}},
+	} {
+		o, call := New(), requestFor("447700900000")
+		ask(o, s, call, false)
+		ask(o, s, call, false)
+		if s.sent != 2 {
+			t.Errorf("%s: sent %d times", name, s.sent)
+		}
+	}
+}
+
+func TestIdempotencyKey(t *testing.T) {
+	check := Call{Call: &wire.Call{Operation: wire.Check, Params: params("request_id", "a", "code", "1234")}}
+	for name, call := range map[string]Call{"request": requestFor("447700900000"), "check": check} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				o, s := New(), newScript()
+				call := call.with(keyed("k"))
+				expect(t, o, s, call, true, "id-1", Sent)
+				expect(t, o, s, call, true, "id-1", Replayed)
+				o.Forget("id-1")
+				time.Sleep(KeepFor - time.Second)
+				expect(t, o, s, call, false, "id-1", Replayed)
+				expect(t, o, s, call.with(keyed("l")), true, "id-2", Sent)
+				expect(t, o, s, call.with(func(c *Call) { c.Caller = "app" }), true, "id-3", Sent)
+				other := call.with(func(c *Call) {
+					c.Call = &wire.Call{Operation: c.Operation, Params: params("request_id", "b", "number", "1")}
+				})
+				expect(t, o, s, other, true, string(wire.IdempotencyKeyReused), Sent)
+				time.Sleep(time.Second + 1)
+				expect(t, o, s, call, true, "id-4", Sent)
+			})
+		})
+	}
+}
+
+// What certainly was not sent must not stop its repetition; what may have been,
+// must.
+func TestIdempotencyKeyAfterTrouble(t *testing.T) {
+	for name, test := range map[string]struct {
+		*script
+		sent int
+	}{
+		"nothing was sent":     {&script{fault: &wire.Fault{Cause: wire.BreakerOpen}}, 2},
+		"throttled":            {&script{says: wire.Throttled}, 2},
+		"it may have been":     {&script{fault: &wire.Fault{Cause: wire.UpstreamTimeout, MayHaveSent: true}}, 1},
+		"the upstream failed":  {&script{says: wire.InternalError}, 1},
+		"the input is refused": {&script{says: wire.Invalid}, 1},
+	} {
+		o, s, call := New(), test.script, requestFor("447700900000").with(keyed("k"))
+		ask(o, s, call, true)
+		ask(o, s, call, true)
+		if s.sent != test.sent {
+			t.Errorf("%s: sent %d times, want %d", name, s.sent, test.sent)
+		}
+	}
+}
+
+func TestIdenticalRequestsShareACall(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		o, s := New(), newScript()
+		s.slow = time.Second
+		call := requestFor("447700900000")
+		results := make(chan string, 10)
+		launch := func(ctx context.Context, call Call, gets bool) {
+			go func() {
+				answer, source, handed := o.Deliver(ctx, call, s.send)
+				handed(gets)
+				if answer.Fault != nil {
+					results <- string(answer.Fault.Cause)
+					return
+				}
+				results <- string(answer.Body) + " " + source.String()
+			}()
+			synctest.Wait()
+		}
+		leaving, leave := context.WithCancel(context.Background())
+		launch(leaving, call, false) // sends, and its client leaves
+		launch(context.Background(), call, true)
+		launch(leaving, call, false)
+		launch(context.Background(), requestFor("447700900000", "lg", "de-de"), true)
+		leave()
+		synctest.Wait()
+		if got := <-results; got != string(wire.ClientLeft) {
+			t.Errorf("the one that left while waiting got %s", got)
+		}
+		time.Sleep(time.Second)
+		synctest.Wait()
+		got := map[string]int{}
+		for range 3 {
+			got[<-results]++
+		}
+		if s.sent != 2 || got["id-1 sent"]+got["id-2 sent"] != 2 || got["id-1 shared"]+got["id-2 shared"] != 1 {
+			t.Errorf("%d were sent; %v", s.sent, got)
+		}
+		// One of the clients got the answer, so it is not kept for the other.
+		s.slow = 0
+		expect(t, o, s, call, true, "id-3", Sent)
+	})
+}
+
+func TestTooManyUnderWay(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		o, s := New(), newScript()
+		s.slow = time.Minute
+		for i := range maxUnderWay {
+			go ask(o, s, requestFor(fmt.Sprint(447700000000+i)), true)
+		}
+		synctest.Wait()
+		expect(t, o, s, requestFor("1"), true, string(wire.TooManyUnderWay), Sent)
+		time.Sleep(time.Minute)
+		synctest.Wait()
+		s.slow = 0
+		if got, _ := ask(o, s, requestFor("1"), true); got == string(wire.TooManyUnderWay) {
+			t.Error("they are still under way")
+		}
+	})
+}
+
+func TestPanicLeavesNobodyWaiting(t *testing.T) {
+	o, call := New(), requestFor("447700900000").with(keyed("k"))
+	func() {
+		defer func() { _ = recover() }()
+		o.Deliver(context.Background(), call, func() wire.Answer { panic("send") })
+	}()
+	answer, _, _ := o.Deliver(context.Background(), call, newScript().send)
+	if answer.Fault == nil || !answer.Fault.MayHaveSent {
+		t.Errorf("the repetition got %+v", answer)
+	}
+	if len(o.flights) != 0 || o.underWay != 0 {
+		t.Errorf("%d flights, %d under way", len(o.flights), o.underWay)
+	}
+}
+
+// Memory stays within bounds, and what expired is not kept.
+func TestBounds(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		o, s := New(), newScript()
+		for i := range maxKept + 100 {
+			ask(o, s, requestFor(fmt.Sprint(447700000000+i)).with(keyed(fmt.Sprint(i))), false)
+		}
+		if n, m := o.unread.ItemCount(), o.byKey.ItemCount(); n != maxKept || m != maxKept || len(o.unreadBy) != maxKept {
+			t.Errorf("%d and %d are kept, %d by request_id", n, m, len(o.unreadBy))
+		}
+		time.Sleep(KeepFor + 1)
+		ask(o, s, requestFor("1"), true)
+		if n, m := o.unread.ItemCount(), o.byKey.ItemCount(); n != 0 || m != 0 || len(o.unreadBy) != 0 {
+			t.Errorf("%d and %d are kept after their time, %d by request_id", n, m, len(o.unreadBy))
+		}
+	})
+}
