@@ -11,6 +11,7 @@ import (
 
 	"github.com/caddyserver/caddy/v2"
 
+	"github.com/caddyverify/caddy-verify/caddyverify/internal/breaker"
 	"github.com/caddyverify/caddy-verify/caddyverify/internal/wire"
 )
 
@@ -251,33 +252,46 @@ func TestOneDelivery(t *testing.T) {
 	}
 }
 
-// Whatever the upstream does, the client gets a clean answer without the secret.
-func TestHostileUpstream(t *testing.T) {
+// TestOutcomes is what becomes of a call, whatever the upstream does: what the
+// client reads, whether the call is tried again, and what the breaker counts.
+func TestOutcomes(t *testing.T) {
 	tests := []struct {
 		fault       string
 		status      string
 		code        int // under errors http
 		mayHaveSent bool
 		proxyError  string
+		// retried tells that a search is tried again; nothing else ever is.
+		retried bool
+		verdict breaker.Verdict
 	}{
-		{fault: "close", status: "5", code: 502, mayHaveSent: true, proxyError: "connection_terminated"},
-		{fault: "reset_after", status: "5", code: 502, mayHaveSent: true, proxyError: "connection_terminated"},
-		{fault: "hang", status: "5", code: 504, mayHaveSent: true, proxyError: "http_response_timeout"},
-		{fault: "drip 10s", status: "5", code: 504, mayHaveSent: true, proxyError: "http_response_timeout"},
-		{fault: "garbage", status: "5", code: 502, mayHaveSent: true, proxyError: "http_protocol_error"},
-		{fault: "html", status: "5", code: 502, mayHaveSent: true, proxyError: "http_protocol_error"},
-		{fault: "truncate", status: "5", code: 502, mayHaveSent: true, proxyError: "connection_terminated"},
-		{fault: "big", status: "5", code: 502, mayHaveSent: true, proxyError: "http_response_body_size"},
-		{fault: "bomb", status: "5", code: 502, mayHaveSent: true, proxyError: "http_protocol_error"},
-		{fault: "deep", status: "5", code: 502, mayHaveSent: true, proxyError: "http_protocol_error"},
-		{fault: "dtd", status: "5", code: 502, mayHaveSent: true, proxyError: "http_protocol_error"},
-		{fault: "duplicate_status", status: "5", code: 502, mayHaveSent: true, proxyError: "http_protocol_error"},
-		{fault: "redirect", status: "5", code: 502, mayHaveSent: true, proxyError: "http_protocol_error"},
-		{fault: "echo", status: "5", code: 502, mayHaveSent: true, proxyError: "http_protocol_error"},
-		{fault: "no_content_type", status: "5", code: 502, mayHaveSent: true, proxyError: "http_protocol_error"},
-		{fault: "http 502", status: "5", code: 502, mayHaveSent: true, proxyError: "http_protocol_error"},
+		{fault: "close", status: "5", code: 502, mayHaveSent: true, proxyError: "connection_terminated", retried: true, verdict: breaker.Failure},
+		{fault: "reset_after", status: "5", code: 502, mayHaveSent: true, proxyError: "connection_terminated", retried: true, verdict: breaker.Failure},
+		{fault: "hang", status: "5", code: 504, mayHaveSent: true, proxyError: "http_response_timeout", verdict: breaker.Failure},
+		{fault: "drip 10s", status: "5", code: 504, mayHaveSent: true, proxyError: "http_response_timeout", verdict: breaker.Failure},
+		{fault: "garbage", status: "5", code: 502, mayHaveSent: true, proxyError: "http_protocol_error", retried: true, verdict: breaker.Failure},
+		{fault: "html", status: "5", code: 502, mayHaveSent: true, proxyError: "http_protocol_error", retried: true, verdict: breaker.Failure},
+		{fault: "truncate", status: "5", code: 502, mayHaveSent: true, proxyError: "connection_terminated", retried: true, verdict: breaker.Failure},
+		{fault: "big", status: "5", code: 502, mayHaveSent: true, proxyError: "http_response_body_size", verdict: breaker.Failure},
+		{fault: "bomb", status: "5", code: 502, mayHaveSent: true, proxyError: "http_protocol_error", retried: true, verdict: breaker.Failure},
+		{fault: "deep", status: "5", code: 502, mayHaveSent: true, proxyError: "http_protocol_error", retried: true, verdict: breaker.Failure},
+		{fault: "dtd", status: "5", code: 502, mayHaveSent: true, proxyError: "http_protocol_error", retried: true, verdict: breaker.Failure},
+		{fault: "duplicate_status", status: "5", code: 502, mayHaveSent: true, proxyError: "http_protocol_error", retried: true, verdict: breaker.Failure},
+		{fault: "redirect", status: "5", code: 502, mayHaveSent: true, proxyError: "http_protocol_error", retried: true, verdict: breaker.Failure},
+		{fault: "echo", status: "5", code: 502, mayHaveSent: true, proxyError: "http_protocol_error", verdict: breaker.Failure},
+		{fault: "no_content_type", status: "5", code: 502, mayHaveSent: true, proxyError: "http_protocol_error", retried: true, verdict: breaker.Failure},
+		{fault: "http 502", status: "5", code: 502, mayHaveSent: true, proxyError: "http_protocol_error", retried: true, verdict: breaker.Failure},
 		{fault: "http 429", status: "1", code: 429, proxyError: "connection_limit_reached"},
 		{fault: "http 401", status: "4", code: 502, proxyError: "http_protocol_error"},
+		{fault: "status 1", status: "1"},
+		{fault: "status 2", status: "2", verdict: breaker.Life},
+		{fault: "status 3", status: "3", verdict: breaker.Life},
+		{fault: "status 4", status: "4"},
+		{fault: "status 5", status: "5", retried: true, verdict: breaker.Failure},
+		{fault: "status 6", status: "6", verdict: breaker.Life},
+		{fault: "status 8", status: "8"},
+		{fault: "status 9", status: "9"},
+		{fault: "status 101", status: "101", verdict: breaker.Life},
 	}
 	for _, test := range tests {
 		for _, o := range wire.Operations {
@@ -293,6 +307,13 @@ func TestHostileUpstream(t *testing.T) {
 					asHTTP := newGateway(t, &Handler{Upstream: u.URL, Timeout: timeout, Errors: "http"})
 					u.fail(t, "* "+test.fault)
 					got := postForm(t, gateway.URL+wire.Path(o, format), forms[o])
+					want := 1
+					if test.retried && o == wire.Search {
+						want = 2
+					}
+					if n := len(u.Calls()); n != want {
+						t.Errorf("it was sent %d times, want %d", n, want)
+					}
 					reading, err := wire.Read(o, format, got.Header.Get("Content-Type"), []byte(got.body))
 					if got.StatusCode != http.StatusOK || err != nil || string(reading.Status) != test.status {
 						t.Errorf("the client reads %d %q (%v)", got.StatusCode, got.body, err)
@@ -300,11 +321,24 @@ func TestHostileUpstream(t *testing.T) {
 					if strings.Contains(got.body, "may have been sent") != test.mayHaveSent {
 						t.Errorf("may have been sent: want %v: %s", test.mayHaveSent, got.body)
 					}
-					if proxy := got.Header.Get("Proxy-Status"); !strings.HasPrefix(proxy, "caddy-verify; error="+test.proxyError+";") {
-						t.Errorf("Proxy-Status is %q", proxy)
+					answer := wire.Answer{Reading: reading}
+					proxy := got.Header.Get("Proxy-Status")
+					if test.proxyError == "" { // the upstream's own answer
+						if proxy != "" || got.body != u.lastBody() {
+							t.Errorf("got %q, Proxy-Status %q; the upstream sent %q", got.body, proxy, u.lastBody())
+						}
+					} else {
+						if !strings.HasPrefix(proxy, "caddy-verify; error="+test.proxyError+";") {
+							t.Errorf("Proxy-Status is %q", proxy)
+						}
+						_, cause, _ := strings.Cut(strings.TrimSuffix(proxy, `"`), `details="`)
+						answer = (&wire.Fault{Cause: wire.Cause(cause)}).Answer()
+						if got := postForm(t, asHTTP.URL+wire.Path(o, format), forms[o]); got.StatusCode != test.code {
+							t.Errorf("errors http: got %d, want %d", got.StatusCode, test.code)
+						}
 					}
-					if got := postForm(t, asHTTP.URL+wire.Path(o, format), forms[o]); got.StatusCode != test.code {
-						t.Errorf("errors http: got %d, want %d", got.StatusCode, test.code)
+					if verdict := breaker.Judge(answer).Verdict; verdict != test.verdict {
+						t.Errorf("to the breaker it is %v, want %v", verdict, test.verdict)
 					}
 				})
 			}

@@ -279,6 +279,7 @@ func TestModel(t *testing.T) {
 			}
 			all.Wait()
 			time.Sleep(time.Minute) // for calls that nobody waits for
+			synctest.Wait()
 			c.check(t)
 			for i := range c.shards {
 				if n := len(c.shards[i].flights); n != 0 {

@@ -110,6 +110,9 @@ func TestWhatWasNotAsked(t *testing.T) {
 		}{
 			{"one, about another", one(f, "a"), oneOf(f, stranger), "", wire.AnswerUnreadable},
 			{"one, id in other case", one(f, "X"), oneOf(f, stranger), "", wire.AnswerUnreadable},
+			{"one, 101 for another", one(f, "a"), oneOf(f, fragment(f, "x", "101", "0")), "", wire.AnswerUnreadable},
+			{"one, 101 for it", one(f, "a"), oneOf(f, fragment(f, "a", "101", "0")), oneOf(f, fragment(f, "a", "101", "0")), ""},
+			{"list, 101 for one of them", many(f, "a"), listOf(f, fragment(f, "a", "101", "0")), listOf(f, fragment(f, "a", "101", "0")), ""},
 			{"one, no id", one(f, "a"), oneOf(f, fragment(f, "", done, "1")), "", wire.AnswerUnreadable},
 			{"one, a list without it", one(f, "a"), listOf(f, stranger), "", wire.AnswerUnreadable},
 			{"one, a list with it", one(f, "a"), listOf(f, stranger, mine), string(wire.One(f, []byte(mine))), ""},

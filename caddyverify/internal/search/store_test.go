@@ -5,6 +5,7 @@ import (
 	"math/rand/v2"
 	"runtime"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"github.com/caddyverify/caddy-verify/caddyverify/internal/wire"
@@ -184,6 +185,7 @@ func TestSweep(t *testing.T) {
 		expect(t, "after the 101s", c.Stats().Entries, 10_000)
 		pass(6 * time.Minute)
 		expect(t, "after all", c.Stats().Entries, 0)
+		synctest.Wait()
 		expect(t, "expired", c.Stats().EvictedExpired, 20_000)
 		c.check(t)
 	})

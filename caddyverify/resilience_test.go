@@ -1,0 +1,399 @@
+package caddyverify
+
+import (
+	"context"
+	"fmt"
+	"net/http"
+	"net/http/httptest"
+	"slices"
+	"strings"
+	"sync"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/caddyserver/caddy/v2"
+
+	"github.com/caddyverify/caddy-verify/caddyverify/internal/breaker"
+	"github.com/caddyverify/caddy-verify/caddyverify/internal/wire"
+	"github.com/caddyverify/caddy-verify/caddyverify/sandbox"
+)
+
+// direct is a gateway whose transport hands calls to a sandbox without a network,
+// for fake time.
+type direct struct {
+	*Handler
+	api  *sandbox.Sandbox
+	mu   sync.Mutex
+	down error         // what every call ends with
+	slow time.Duration // how long a call is under way
+	asks []time.Time   // when calls went upstream
+}
+
+func newDirect(t *testing.T, h *Handler, config sandbox.Config) *direct {
+	t.Helper()
+	api, err := sandbox.New(config)
+	if err != nil {
+		t.Fatal(err)
+	}
+	d := &direct{Handler: h, api: api}
+	h.Upstream = "https://sandbox.invalid"
+	h.Credentials = &Credentials{APIKey: testKey, APISecret: testSecret}
+	ctx, cancel := caddy.NewContext(caddy.Context{Context: context.Background()})
+	t.Cleanup(cancel)
+	if err := h.Provision(ctx); err != nil {
+		t.Fatal(err)
+	}
+	h.client.Transport = d
+	return d
+}
+
+// close must be called before the bubble ends.
+func (d *direct) close(t *testing.T) {
+	if err := d.Cleanup(); err != nil {
+		t.Error(err)
+	}
+}
+
+func (d *direct) set(change func()) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	change()
+}
+
+func (d *direct) RoundTrip(r *http.Request) (*http.Response, error) {
+	d.mu.Lock()
+	d.asks = append(d.asks, time.Now())
+	down, slow := d.down, d.slow
+	d.mu.Unlock()
+	if down != nil {
+		return nil, down
+	}
+	select {
+	case <-time.After(slow):
+	case <-r.Context().Done():
+		return nil, r.Context().Err()
+	}
+	w := httptest.NewRecorder()
+	d.api.ServeHTTP(w, r)
+	return w.Result(), nil
+}
+
+func (d *direct) call(o wire.Operation, form string) *httptest.ResponseRecorder {
+	r := httptest.NewRequest(http.MethodPost, wire.Path(o, wire.JSON), strings.NewReader(form))
+	r.Header.Set("Content-Type", "application/x-www-form-urlencoded")
+	w := httptest.NewRecorder()
+	_ = d.ServeHTTP(w, r, nil) // always nil: see TestRefusals
+	return w
+}
+
+func status(w *httptest.ResponseRecorder) string { return reply{body: w.Body.String()}.field("status") }
+
+var sandboxConfig = sandbox.Config{APIKey: testKey, APISecret: testSecret, Code: testCode, Limit: -1}
+
+func TestBreakerOpensAndRecovers(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		d := newDirect(t, &Handler{Limit: -1}, sandboxConfig)
+		defer d.close(t)
+		id := reply{body: d.call(wire.Request, forms[wire.Request]).Body.String()}.field("request_id")
+		known := d.call(wire.Search, "request_id="+id)
+		time.Sleep(3 * time.Second) // IN PROGRESS is over in memory
+
+		d.set(func() { d.down = http.ErrServerClosed })
+		for n := 0; d.account.breakers.Write.State() == breaker.Closed || d.account.breakers.Read.State() == breaker.Closed; n++ {
+			if n > 40 {
+				t.Fatal("the breaker does not open")
+			}
+			d.call(wire.Request, fmt.Sprintf("brand=Acme&number=4477009%05d", n))
+			d.call(wire.Check, "request_id=unknown&code=1234")
+		}
+		d.set(func() { d.asks = nil })
+		for o, form := range map[wire.Operation]string{
+			wire.Request: forms[wire.Request], wire.Check: forms[wire.Check], wire.Control: forms[wire.Control], wire.Search: forms[wire.Search],
+		} {
+			begun := time.Now()
+			w := d.call(o, form)
+			if status(w) != "5" || w.Code != http.StatusOK || !strings.Contains(w.Body.String(), "nothing was sent (caddy-verify: breaker_open)") {
+				t.Errorf("%v: the client reads %d %s", o, w.Code, w.Body)
+			}
+			if w.Header().Get("Retry-After") != "5" || w.Header().Get("Proxy-Status") != `caddy-verify; error=destination_unavailable; details="breaker_open"` {
+				t.Errorf("%v: headers are %v", o, w.Header())
+			}
+			if d := time.Since(begun); d != 0 {
+				t.Errorf("%v: it took %v", o, d)
+			}
+		}
+		if w := d.call(wire.Search, "request_id="+id); w.Body.String() != known.Body.String() || !strings.Contains(w.Header().Get("Cache-Status"), "stale-if-error") {
+			t.Errorf("the search was answered with %s, %s", w.Body, w.Header().Get("Cache-Status"))
+		}
+		if len(d.asks) != 0 {
+			t.Errorf("%d calls went upstream", len(d.asks))
+		}
+
+		// Probes go out after 5, 10, 20, 40, 60, 60 … seconds. All of them are searches.
+		time.Sleep(5*time.Second + 10*time.Second + 20*time.Second + 40*time.Second + 60*time.Second + time.Second)
+		synctest.Wait()
+		if n := len(d.asks); n != 2*5 { // both circuits
+			t.Errorf("%d probes in two minutes", n)
+		}
+		d.set(func() { d.down = nil })
+		d.api.Reset()
+		time.Sleep(time.Minute)
+		synctest.Wait()
+		for _, call := range d.api.Calls() {
+			if call.Operation != "search" || call.Status != "101" {
+				t.Errorf("a probe was a %s, answered with %s", call.Operation, call.Status)
+			}
+		}
+		if n := d.api.Accepted(); n != 0 {
+			t.Errorf("the probes sent %d messages", n)
+		}
+		if w := d.call(wire.Request, forms[wire.Request]); status(w) != "0" {
+			t.Errorf("after the recovery: %s", w.Body)
+		}
+	})
+}
+
+// While a circuit is half-open, no call of a customer is the canary.
+func TestHalfOpenCostsNobody(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		d := newDirect(t, &Handler{Limit: -1}, sandboxConfig)
+		defer d.close(t)
+		d.set(func() { d.down = http.ErrServerClosed })
+		for d.account.breakers.Write.State() == breaker.Closed {
+			d.call(wire.Request, forms[wire.Request])
+		}
+		d.set(func() { d.down, d.slow, d.asks = nil, 2*time.Second, nil })
+		time.Sleep(6 * time.Second) // the probe is under way
+		if state := d.account.breakers.Write.State(); state != breaker.HalfOpen {
+			t.Fatalf("the state is %v", state)
+		}
+		for range 10 {
+			if w := d.call(wire.Request, forms[wire.Request]); !strings.Contains(w.Body.String(), "breaker_open") {
+				t.Errorf("the client reads %s", w.Body)
+			}
+		}
+		if len(d.asks) != 1 {
+			t.Errorf("%d calls went upstream, want the probe alone", len(d.asks))
+		}
+		time.Sleep(2 * time.Second)
+		synctest.Wait()
+		d.set(func() { d.slow = 0 })
+		if w := d.call(wire.Request, forms[wire.Request]); status(w) != "0" {
+			t.Errorf("after the probe: %s", w.Body)
+		}
+	})
+}
+
+func TestBreakerOff(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		d := newDirect(t, &Handler{Limit: -1, Breaker: &Breaker{Off: true}}, sandboxConfig)
+		defer d.close(t)
+		d.set(func() { d.down = http.ErrServerClosed })
+		for range 100 {
+			d.call(wire.Request, forms[wire.Request])
+		}
+		d.set(func() { d.down = nil })
+		if w := d.call(wire.Request, forms[wire.Request]); status(w) != "0" {
+			t.Errorf("the client reads %s", w.Body)
+		}
+	})
+}
+
+// TestOverload asks ten times as much as the provider takes. The sandbox is as
+// strict as the provider: one call more than 30 in any second and it says so.
+func TestOverload(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		config := sandboxConfig
+		config.Limit = 30
+		d := newDirect(t, &Handler{Cache: &Cache{Off: true}}, config)
+		defer d.close(t)
+		var running sync.WaitGroup
+		var mu sync.Mutex
+		answered, asked := map[wire.Operation]int{}, map[wire.Operation]int{}
+		var waits []time.Duration
+		for i := range 300 * 20 {
+			o := []wire.Operation{wire.Request, wire.Search, wire.Control}[i%3]
+			if i%60 == 0 {
+				o = wire.Check // 5 a second
+			}
+			asked[o]++
+			running.Go(func() {
+				begun := time.Now()
+				w := d.call(o, strings.Replace(forms[o], testNumber, fmt.Sprintf("4477009%05d", i), 1))
+				mu.Lock()
+				defer mu.Unlock()
+				if status(w) != "1" {
+					answered[o]++
+					if o == wire.Check {
+						waits = append(waits, time.Since(begun))
+					}
+				} else if !strings.Contains(w.Body.String(), "limit_reached") || w.Header().Get("Retry-After") == "" {
+					t.Errorf("the provider throttled: %s", w.Body)
+				}
+				if waited := time.Since(begun); waited > 250*time.Millisecond {
+					t.Errorf("a call waited for %v", waited)
+				}
+			})
+			time.Sleep(time.Second / 300)
+		}
+		running.Wait()
+		if calls := len(d.asks); calls < 20*27 {
+			t.Errorf("only %d calls in 20 s went upstream", calls)
+		}
+		slices.Sort(waits)
+		if answered[wire.Check] < asked[wire.Check]*95/100 {
+			t.Errorf("%d of %d checks were answered", answered[wire.Check], asked[wire.Check])
+		}
+		t.Logf("%d of %d checks answered, waiting %v at most (median %v); upstream %d calls in 20 s; of others %d of %d",
+			answered[wire.Check], asked[wire.Check], waits[len(waits)-1], waits[len(waits)/2], len(d.asks),
+			answered[wire.Request]+answered[wire.Search]+answered[wire.Control], asked[wire.Request]+asked[wire.Search]+asked[wire.Control])
+	})
+}
+
+// A provider that throttles below its own limit slows the gateway down.
+func TestSlowsDown(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		config := sandboxConfig
+		config.Limit = 10
+		d := newDirect(t, &Handler{Cache: &Cache{Off: true}}, config)
+		defer d.close(t)
+		throttled, asked := 0, 0
+		for range 100 * 60 {
+			if w := d.call(wire.Search, forms[wire.Search]); status(w) == "1" && !strings.Contains(w.Body.String(), "caddy-verify") {
+				throttled++
+			}
+			time.Sleep(10 * time.Millisecond)
+		}
+		asked = len(d.asks)
+		if throttled*10 > asked {
+			t.Errorf("%d of %d calls were throttled", throttled, asked)
+		}
+		if stats := d.account.limiter.Stats(); stats.Rate >= 28 {
+			t.Errorf("the rate is %d", stats.Rate)
+		}
+		time.Sleep(time.Minute)
+		if stats := d.account.limiter.Stats(); stats.Rate != 28 {
+			t.Errorf("after a quiet minute the rate is %d", stats.Rate)
+		}
+	})
+}
+
+func TestAccountTrouble(t *testing.T) {
+	tests := []struct {
+		fault, status, cause string
+		stopped              []wire.Operation
+	}{
+		{"* status 4", "4", "account_bad_credentials", []wire.Operation{wire.Request, wire.Search, wire.Control}},
+		{"* status 8", "8", "account_barred", []wire.Operation{wire.Request, wire.Search, wire.Control}},
+		{"* http 401", "4", "account_bad_credentials", []wire.Operation{wire.Request, wire.Search, wire.Control}},
+		{"request status 9", "9", "account_no_credit", []wire.Operation{wire.Request}},
+	}
+	for _, test := range tests {
+		t.Run(test.fault, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				d := newDirect(t, &Handler{Limit: -1}, sandboxConfig)
+				defer d.close(t)
+				fault, err := sandbox.ParseFault(test.fault)
+				if err != nil {
+					t.Fatal(err)
+				}
+				if err := d.api.SetFaults(fault); err != nil {
+					t.Fatal(err)
+				}
+				d.call(wire.Request, forms[wire.Request])
+				for _, o := range wire.Operations {
+					d.set(func() { d.asks = nil })
+					w := d.call(o, forms[o])
+					stopped := slices.Contains(test.stopped, o)
+					if stopped != (len(d.asks) == 0) {
+						t.Errorf("%v: %d calls went upstream", o, len(d.asks))
+					}
+					if stopped && (status(w) != test.status || !strings.Contains(w.Body.String(), "nothing was sent (caddy-verify: "+test.cause+")") || w.Header().Get("Retry-After") != "30") {
+						t.Errorf("%v: the client reads %s, Retry-After %s", o, w.Body, w.Header().Get("Retry-After"))
+					}
+				}
+				if err := d.api.SetFaults(); err != nil {
+					t.Fatal(err)
+				}
+				time.Sleep(31 * time.Second)
+				if w := d.call(wire.Request, forms[wire.Request]); status(w) != "0" {
+					t.Errorf("when it is over: %s", w.Body)
+				}
+			})
+		})
+	}
+}
+
+// A reload with a new secret must not wait for the trouble of the last one.
+func TestNewSecretEndsTrouble(t *testing.T) {
+	u := newUpstream(t)
+	gateway := newGateway(t, &Handler{Upstream: u.URL, Credentials: &Credentials{APIKey: testKey, APISecret: "not-the-secret"}})
+	for range 2 {
+		if got := postForm(t, gateway.URL+"/verify/json", forms[wire.Request]); got.field("status") != "4" {
+			t.Fatalf("got %s", got.body)
+		}
+	}
+	if n := len(u.Calls()); n != 1 {
+		t.Errorf("%d calls went upstream", n)
+	}
+	gateway = newGateway(t, &Handler{Upstream: u.URL})
+	if got := postForm(t, gateway.URL+"/verify/json", forms[wire.Request]); got.field("status") != "0" {
+		t.Errorf("with the right secret: %s", got.body)
+	}
+}
+
+// The user of a client that lost the answer asks again, and must get neither a
+// second message nor a status 10.
+func TestRepetitionAfterLeaving(t *testing.T) {
+	u := newUpstream(t)
+	gateway := newGateway(t, &Handler{Upstream: u.URL})
+	u.fail(t, "request delay 50ms")
+	ask := func() *http.Request {
+		return request(t, http.MethodPost, gateway.URL+"/verify/json", "application/x-www-form-urlencoded", forms[wire.Request])
+	}
+	leaving(t, ask(), func() bool { return len(u.Calls()) == 1 })
+	u.fail(t)
+	got := do(t, ask()) // shares the call under way, or gets its answer
+	if got.field("status") != "0" || u.Accepted() != 1 || len(u.Calls()) != 1 {
+		t.Fatalf("got %s; %d messages, %d calls", got.body, u.Accepted(), len(u.Calls()))
+	}
+	// It was handed over. Another repetition is the provider's to answer.
+	if got := do(t, ask()); got.field("status") != "10" {
+		t.Errorf("the third time: %s", got.body)
+	}
+	// A user who asks again after a finished verification gets a new one.
+	postForm(t, gateway.URL+"/verify/check/json", "code="+testCode+"&request_id="+got.field("request_id"))
+	if again := do(t, ask()); again.field("status") != "0" || again.field("request_id") == got.field("request_id") {
+		t.Errorf("after the check: %s", again.body)
+	}
+}
+
+func TestIdempotencyKeyOfClient(t *testing.T) {
+	u := newUpstream(t)
+	gateway := newGateway(t, &Handler{Upstream: u.URL})
+	ask := func(o wire.Operation, form, key string) reply {
+		r := request(t, http.MethodPost, gateway.URL+wire.Path(o, wire.JSON), "application/x-www-form-urlencoded", form)
+		r.Header.Set("Idempotency-Key", key)
+		return do(t, r)
+	}
+	first := ask(wire.Request, forms[wire.Request], "a")
+	if again := ask(wire.Request, forms[wire.Request], "a"); again.body != first.body || u.Accepted() != 1 {
+		t.Errorf("got %s and %s", first.body, again.body)
+	}
+	check := "code=9999&request_id=" + first.field("request_id")
+	for range 5 { // one try, not five
+		if got := ask(wire.Check, check, "a"); got.field("status") != "16" {
+			t.Errorf("the check got %s", got.body)
+		}
+	}
+	if got := ask(wire.Check, "code="+testCode+"&request_id="+first.field("request_id"), "a"); !strings.Contains(got.body, "idempotency_key_reused") {
+		t.Errorf("another check with the same key got %s", got.body)
+	}
+	if got := ask(wire.Check, check, strings.Repeat("k", 256)); !strings.Contains(got.body, "Idempotency-Key") || got.field("status") != "3" {
+		t.Errorf("a long key got %s", got.body)
+	}
+	if again := ask(wire.Request, forms[wire.Request], "a"); again.body != first.body {
+		t.Errorf("after the checks: %s", again.body)
+	}
+}
