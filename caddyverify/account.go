@@ -10,6 +10,7 @@ import (
 
 	"github.com/caddyverify/caddy-verify/caddyverify/internal/breaker"
 	"github.com/caddyverify/caddy-verify/caddyverify/internal/delivery"
+	"github.com/caddyverify/caddy-verify/caddyverify/internal/ledger"
 	"github.com/caddyverify/caddy-verify/caddyverify/internal/limit"
 	"github.com/caddyverify/caddy-verify/caddyverify/internal/retry"
 	"github.com/caddyverify/caddy-verify/caddyverify/internal/search"
@@ -25,6 +26,7 @@ type account struct {
 	limiter  *limit.Limiter
 	office   *delivery.Office
 	retries  *retry.Budget
+	book     *book
 }
 
 // The keys of an account's parts in state. Two accounts never share one.
@@ -44,6 +46,7 @@ type (
 	}
 	officeKey  struct{ accountID }
 	retriesKey struct{ accountID }
+	bookKey    struct{ accountID }
 	troubleKey struct {
 		accountID
 		// A new secret begins without the trouble of the last one.
@@ -69,11 +72,15 @@ func (h *Handler) keepAccount(id accountID, secret upstream.Secret) error {
 	h.account.limiter = keep(h, limiterKey{id, limits}, func() *limit.Limiter { return limit.New(limits) }, nothing)
 	h.account.office = keep(h, officeKey{id}, delivery.New, nothing)
 	h.account.retries = keep(h, retriesKey{id}, retry.NewBudget, nothing)
+	h.account.book = keep(h, bookKey{id}, func() *book { return &book{Ledger: ledger.New(ledger.Settings{})} }, nothing)
 	h.account.trouble = keep(h, troubleKey{id, secret.Sum()}, func() *breaker.Account { return new(breaker.Account) }, nothing)
-	h.stops = append(h.stops, h.account.trouble.OnChange(h.logTrouble))
+	h.stops = append(h.stops, h.account.trouble.OnChange(h.troubleChanged))
 	if !h.Breaker.Off {
 		h.account.breakers = keep(h, breakerKey{id, circuits}, func() *breaker.Pair { return breaker.NewPair(circuits) }, nothing)
-		h.stops = append(h.stops, h.account.breakers.OnChange(h.logBreaker), h.account.breakers.ProbeWith(h.probe))
+		h.stops = append(h.stops, h.account.breakers.OnChange(h.breakerChanged), h.account.breakers.ProbeWith(h.probe))
+	}
+	if h.Settle {
+		h.beginToSettle()
 	}
 	return nil
 }
@@ -88,7 +95,8 @@ func unusedID() string {
 	return hex.EncodeToString(id)
 }
 
-func (h *Handler) logBreaker(change breaker.Change) {
+func (h *Handler) breakerChanged(change breaker.Change) {
+	metrics.Transition(change.Class.String(), change.From.String(), change.To.String())
 	attrs := []slog.Attr{
 		slog.String("breaker", change.Class.String()),
 		slog.String("from", change.From.String()),
@@ -104,7 +112,7 @@ func (h *Handler) logBreaker(change breaker.Change) {
 	h.logger.LogAttrs(context.Background(), slog.LevelWarn, "breaker changed", attrs...)
 }
 
-func (h *Handler) logTrouble(change breaker.AccountChange) {
+func (h *Handler) troubleChanged(change breaker.AccountChange) {
 	h.logger.LogAttrs(context.Background(), slog.LevelWarn, "account trouble changed",
 		slog.String("from", string(change.From)), slog.String("to", string(change.To)))
 }

@@ -55,7 +55,9 @@ func init() {
 //	        window   <duration>
 //	        open_for <duration>
 //	    }
-//	    limit <n>/s|off
+//	    limit     <n>/s|off
+//	    countries <code...>
+//	    settle
 //	}
 //
 // Its errors name the subdirective and never print what was written for it.
@@ -83,6 +85,13 @@ func (h *Handler) UnmarshalCaddyfile(d *caddyfile.Dispenser) error {
 			h.Breaker, err = parseBreaker(d)
 		case "limit":
 			h.Limit, err = limitArg(d)
+		case "countries":
+			if h.Countries = d.RemainingArgs(); len(h.Countries) == 0 {
+				err = d.Err("countries takes two-letter codes: countries GB DE …")
+			}
+		case "settle":
+			h.Settle = true
+			err = noArgs(d, name)
 		default:
 			return d.Errf("unrecognized subdirective %q", name)
 		}

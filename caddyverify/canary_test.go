@@ -8,9 +8,11 @@ import (
 	"io"
 	"net"
 	"net/http"
+	"net/http/httptest"
 	"os"
 	"path/filepath"
 	"strings"
+	"sync"
 	"testing"
 
 	"github.com/caddyserver/caddy/v2"
@@ -38,6 +40,7 @@ func TestCanary(t *testing.T) {
 	u := newUpstreamFor(t, canarySecret)
 	site, admin := freeAddress(t), freeAddress(t)
 	logs := []string{filepath.Join(folder, "default.log"), filepath.Join(folder, "site.log")}
+	exported := collect(t)
 	config := shippedConfig(t, map[string]string{
 		":8080 {":               "http://" + site + " {\nhandle_errors {\nrespond 500\n}\nerror /boom* 500",
 		"https://api.nexmo.com": u.URL,
@@ -121,6 +124,7 @@ func TestCanary(t *testing.T) {
 	everyWay()
 
 	shown := adminAnswers(t, admin)
+	scraped := get(t, "http://"+site+"/metrics").body
 	if err := caddy.Stop(); err != nil {
 		t.Fatal(err)
 	}
@@ -153,15 +157,25 @@ func TestCanary(t *testing.T) {
 		shown += string(content)
 	}
 
-	basic := base64.StdEncoding.EncodeToString([]byte(testKey + ":" + canarySecret))
-	for where, text := range map[string]string{"answers": answers.String(), "logs": logged.String(), "admin API": shown} {
-		for _, canary := range []string{canarySecret, basic} {
-			expectAbsent(t, where, text, canary)
-		}
+	if !strings.Contains(scraped, `verify_requests_total{operation="check",source="gateway",status="5"}`) {
+		t.Errorf("the scrape has no metrics of the gateway: %s", scraped)
 	}
-	for _, canary := range []string{canaryClient, canaryNumber, canaryCode} {
-		expectAbsent(t, "logs", logged.String(), canary)
-		expectAbsent(t, "admin API", shown, canary)
+	spans, pushed := exported("/v1/traces"), exported("/v1/metrics")
+	if !strings.Contains(spans, "POST /verify/check/{format}") || !strings.Contains(pushed, "verify_requests_total") {
+		t.Errorf("the exports have %d and %d bytes, and not what they should", len(spans), len(pushed))
+	}
+
+	basic := base64.StdEncoding.EncodeToString([]byte(testKey + ":" + canarySecret))
+	for where, text := range map[string]string{
+		"answers": answers.String(), "logs": logged.String(), "admin API": shown, "scrape": scraped, "spans": spans, "exported metrics": pushed,
+	} {
+		expectAbsent(t, where, text, canarySecret)
+		expectAbsent(t, where, text, basic)
+		if where != "answers" {
+			for _, canary := range []string{canaryClient, canaryNumber, canaryCode} {
+				expectAbsent(t, where, text, canary)
+			}
+		}
 	}
 }
 
@@ -169,6 +183,32 @@ func expectAbsent(t *testing.T, where, text, canary string) {
 	t.Helper()
 	if i := strings.Index(text, canary); i >= 0 {
 		t.Errorf("%s is in the %s: …%s…", canary, where, text[max(0, i-200):min(len(text), i+100)])
+	}
+}
+
+// collect stands in for an OpenTelemetry Collector. It returns what came in so far
+// on a path; texts stand in it as they are.
+func collect(t *testing.T) func(path string) string {
+	t.Helper()
+	var mu sync.Mutex
+	bodies := map[string]string{}
+	server := httptest.NewServer(http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) {
+		body, err := io.ReadAll(r.Body)
+		if err != nil {
+			t.Error(err)
+		}
+		mu.Lock()
+		defer mu.Unlock()
+		bodies[r.URL.Path] += string(body)
+	}))
+	t.Cleanup(server.Close)
+	t.Setenv("OTEL_EXPORTER_OTLP_ENDPOINT", server.URL)
+	t.Setenv("OTEL_EXPORTER_OTLP_PROTOCOL", "http/protobuf")
+	t.Setenv("OTEL_EXPORTER_OTLP_COMPRESSION", "none")
+	return func(path string) string {
+		mu.Lock()
+		defer mu.Unlock()
+		return bodies[path]
 	}
 }
 

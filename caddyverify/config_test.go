@@ -64,6 +64,9 @@ func TestConfigErrors(t *testing.T) {
 		{"a limit without a unit", credentials + "limit 28", "limit"},
 		{"half a call", credentials + "limit 0.5/s", "limit"},
 		{"no limit worth the name", credentials + "limit 100000/s", "limit must be at most"},
+		{"no countries", credentials + "countries", "countries takes two-letter codes"},
+		{"a bad country", credentials + "countries GB UKX", "countries"},
+		{"settle with an argument", credentials + "settle VALUE-x", "settle takes no argument"},
 		{"another transport", credentials + "transport fastcgi", "transport"},
 		{"HTTP/3", credentials + "transport http {\nversions 3\n}", "HTTP/3"},
 	}

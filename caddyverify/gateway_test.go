@@ -4,7 +4,6 @@ import (
 	"bytes"
 	"context"
 	"io"
-	"log/slog"
 	"net/http"
 	"net/http/httptest"
 	"runtime"
@@ -191,5 +190,3 @@ func leaving(t *testing.T, r *http.Request, condition func() bool) {
 		t.Fatal("the answer came before the client could leave")
 	}
 }
-
-var discard = slog.New(slog.DiscardHandler)

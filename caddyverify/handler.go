@@ -11,6 +11,7 @@ import (
 	"net/netip"
 	"net/url"
 	"slices"
+	"strings"
 	"time"
 
 	"github.com/caddyserver/caddy/v2"
@@ -18,6 +19,7 @@ import (
 	"github.com/caddyserver/caddy/v2/modules/caddyhttp"
 	"github.com/caddyserver/caddy/v2/modules/caddyhttp/reverseproxy"
 
+	"github.com/caddyverify/caddy-verify/caddyverify/internal/ledger"
 	"github.com/caddyverify/caddy-verify/caddyverify/internal/upstream"
 )
 
@@ -81,11 +83,22 @@ type Handler struct {
 	// first. Default: `28`.
 	Limit int `json:"limit,omitempty"`
 
-	client  *upstream.Client
-	account account
-	logger  *slog.Logger
-	kept    []any    // keys of what it holds in state
-	stops   []func() // end what it listens to
+	// Countries are the values of the metrics' label `country`, as ISO 3166-1 alpha-2
+	// codes; any other country is `other`. Default: fifty countries of much traffic.
+	Countries []string `json:"countries,omitempty"`
+
+	// Settle searches, when there is nothing else to do, for verifications whose
+	// time is over and whose end no application has asked for, so that metrics know
+	// every outcome and price. Default: `false`.
+	Settle bool `json:"settle,omitempty"`
+
+	client    *upstream.Client
+	base      *url.URL
+	countries ledger.Countries
+	account   account
+	logger    *slog.Logger
+	kept      []any    // keys of what it holds in state
+	stops     []func() // end what it listens to
 }
 
 // Credentials are an API key and its secret. Write the secret as a placeholder,
@@ -167,6 +180,16 @@ func (h *Handler) Provision(ctx caddy.Context) error {
 	}
 	if h.Breaker == nil {
 		h.Breaker = new(Breaker)
+	}
+	if h.base, err = url.Parse(strings.TrimSuffix(base, "/")); err != nil {
+		return errors.New("upstream: not a URL")
+	}
+	if h.countries, err = ledger.NewCountries(h.Countries); err != nil {
+		return fmt.Errorf("countries: %w", err)
+	}
+	metrics.PrepareCountries(h.countries.Labels())
+	if err := registerMetrics(ctx.GetMetricsRegistry()); err != nil {
+		return err
 	}
 	return h.keepAccount(accountID{base, key}, h.client.Secret)
 }

@@ -10,15 +10,8 @@ import (
 	"testing/synctest"
 	"time"
 
-	"github.com/caddyserver/caddy/v2"
 	"pgregory.net/rapid"
 
-	"github.com/caddyverify/caddy-verify/caddyverify/internal/breaker"
-	"github.com/caddyverify/caddy-verify/caddyverify/internal/delivery"
-	"github.com/caddyverify/caddy-verify/caddyverify/internal/limit"
-	"github.com/caddyverify/caddy-verify/caddyverify/internal/retry"
-	"github.com/caddyverify/caddy-verify/caddyverify/internal/search"
-	"github.com/caddyverify/caddy-verify/caddyverify/internal/upstream"
 	"github.com/caddyverify/caddy-verify/caddyverify/internal/wire"
 	"github.com/caddyverify/caddy-verify/caddyverify/sandbox"
 )
@@ -34,7 +27,7 @@ func TestSearchModel(t *testing.T) {
 		var violations []string
 		synctest.Test(t, func(t *testing.T) {
 			m := newModel(t)
-			defer m.gateway.account.cache.Close()
+			defer m.gateway.close(t)
 			for _, s := range steps {
 				m.step(s)
 			}
@@ -73,7 +66,7 @@ type said struct {
 }
 
 type model struct {
-	gateway *Handler
+	gateway *direct
 	api     *sandbox.Sandbox
 	running sync.WaitGroup
 	numbers int
@@ -87,26 +80,9 @@ type model struct {
 }
 
 func newModel(t *testing.T) *model {
-	api, err := sandbox.New(sandbox.Config{APIKey: testKey, APISecret: testSecret, Code: testCode, Limit: -1})
-	if err != nil {
-		t.Fatal(err)
-	}
-	m := &model{api: api, said: map[string][]said{}, changed: map[string]int{}}
-	client, err := upstream.New(upstream.Config{
-		URL: "https://sandbox.invalid", Key: testKey, Secret: upstream.NewSecret(testSecret),
-		Auth: upstream.Basic, Transport: m,
-	})
-	if err != nil {
-		t.Fatal(err)
-	}
-	m.gateway = &Handler{client: client, logger: discard, Timeout: caddy.Duration(10 * time.Second), account: account{
-		cache:    search.New(search.Settings{}),
-		breakers: breaker.NewPair(breaker.Settings{}),
-		trouble:  new(breaker.Account),
-		limiter:  limit.New(limit.Settings{}),
-		office:   delivery.New(),
-		retries:  retry.NewBudget(),
-	}}
+	d := newDirect(t, &Handler{}, sandboxConfig)
+	m := &model{gateway: d, api: d.api, said: map[string][]said{}, changed: map[string]int{}}
+	d.client.Transport = m
 	return m
 }
 

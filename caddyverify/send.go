@@ -4,6 +4,7 @@ import (
 	"context"
 	"time"
 
+	"github.com/caddyverify/caddy-verify/caddyverify/internal/observe"
 	"github.com/caddyverify/caddy-verify/caddyverify/internal/retry"
 	"github.com/caddyverify/caddy-verify/caddyverify/internal/wire"
 )
@@ -13,52 +14,63 @@ func (h *Handler) send(ctx context.Context, call *wire.Call) wire.Answer {
 	ctx, cancel := context.WithTimeout(ctx, time.Duration(h.Timeout))
 	defer cancel()
 	h.account.retries.Called()
-	answer := h.try(ctx, call)
+	answer := h.try(ctx, call, 0)
 	if !retry.Worth(call.Operation, &answer) || !h.account.retries.Spend() {
 		return answer
 	}
 	select {
 	case <-time.After(retry.Delay()):
-		return h.try(ctx, call)
+		metrics.Retry(call.Operation)
+		return h.try(ctx, call, 1)
 	case <-ctx.Done():
 		return answer
 	}
 }
 
-// try makes a call unless it is known to be of no use.
-func (h *Handler) try(ctx context.Context, call *wire.Call) (answer wire.Answer) {
+// try makes a call, for the resend-th time again, unless it is known to be of no
+// use.
+func (h *Handler) try(ctx context.Context, call *wire.Call, resend int) (answer wire.Answer) {
 	a := &h.account
 	if status, retryAfter, blocked := a.trouble.Check(call.Operation); blocked {
-		return notNow(troubles[status], retryAfter)
+		return notNow(call.Operation, troubles[status], retryAfter)
 	}
 	if a.breakers != nil {
 		pass, retryAfter, ok := a.breakers.For(call.Operation).Allow()
 		if !ok {
-			return notNow(wire.BreakerOpen, retryAfter)
+			return notNow(call.Operation, wire.BreakerOpen, retryAfter)
 		}
 		defer func() { pass.Done(answer) }()
 	}
-	return h.ask(ctx, call)
+	return h.ask(ctx, call, resend)
 }
 
 // ask waits for the call's turn, makes it, and learns from its answer.
-func (h *Handler) ask(ctx context.Context, call *wire.Call) wire.Answer {
+func (h *Handler) ask(ctx context.Context, call *wire.Call, resend int) wire.Answer {
 	a := &h.account
 	if retryAfter, ok := a.limiter.Wait(ctx, call.Operation); !ok {
 		if ctx.Err() != nil {
 			return (&wire.Fault{Cause: wire.ClientLeft}).Answer()
 		}
-		return notNow(wire.LimitReached, retryAfter)
+		return notNow(call.Operation, wire.LimitReached, retryAfter)
 	}
+	var origins []observe.Origin
+	if call.Operation == wire.Request || observe.Recording(ctx) {
+		origins = h.origins(call)
+	}
+	span := observe.StartClient(ctx, h.base, call, resend, h.circuit(call.Operation), origins)
+	begun := time.Now()
 	answer := h.client.Send(ctx, call)
+	took := time.Since(begun)
+	span.End(&answer)
 	a.limiter.Observe(answer)
 	a.trouble.Observe(call.Operation, answer)
+	h.note(ctx, call, &answer, origins, took)
 	return answer
 }
 
 // probe asks for a sign of life: a search that costs nobody anything.
 func (h *Handler) probe(ctx context.Context) wire.Answer {
-	return h.ask(ctx, wire.SearchFor(wire.JSON, []string{unusedID()}, false))
+	return h.ask(ctx, wire.SearchFor(wire.JSON, []string{unusedID()}, false), 0)
 }
 
 // troubles are the causes for what the account is refused for.
@@ -68,6 +80,7 @@ var troubles = map[wire.Status]wire.Cause{
 	wire.NoCredit:       wire.AccountNoCredit,
 }
 
-func notNow(cause wire.Cause, retryAfter time.Duration) wire.Answer {
+func notNow(o wire.Operation, cause wire.Cause, retryAfter time.Duration) wire.Answer {
+	metrics.Refused(o, cause)
 	return (&wire.Fault{Cause: cause, RetryAfter: retryAfter}).Answer()
 }

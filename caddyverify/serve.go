@@ -3,7 +3,6 @@ package caddyverify
 import (
 	"context"
 	"errors"
-	"log/slog"
 	"net/http"
 	"strconv"
 	"strings"
@@ -20,12 +19,20 @@ import (
 type exchange struct {
 	operation wire.Operation
 	format    wire.Format
+	found     bool       // the path is that of a call
+	call      *wire.Call // nil where it could not be read
 	answer    wire.Answer
-	// cacheStatus and age are the headers of a search's answer.
+
+	// Of a search: what memory had, and the headers that tell of it.
+	searched    bool // with the cache on
+	result      search.Result
 	cacheStatus string
 	age         string
-	// handed is told whether the client got the answer.
-	handed delivery.Handed
+
+	// Of the others: where the answer came from, and what is to be told whether the
+	// client got it.
+	delivered string
+	handed    delivery.Handed
 }
 
 // ServeHTTP answers the calls of the Verify API. It returns no error for them:
@@ -34,18 +41,19 @@ func (h *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request, next caddyht
 	if !strings.HasPrefix(r.URL.Path, wire.Prefix) {
 		return next.ServeHTTP(w, r)
 	}
+	begun := time.Now()
 	var x exchange
-	var found bool
-	x.operation, x.format, found = wire.ParsePath(r.URL.Path)
-	if found && r.URL.RawPath == "" {
+	x.operation, x.format, x.found = wire.ParsePath(r.URL.Path)
+	x.found = x.found && r.URL.RawPath == ""
+	if x.found {
 		h.answer(r, &x)
 	} else {
 		x.answer = wire.Refuse(wire.UnknownPath, "").Answer()
 	}
 	if x.answer.Fault != nil {
-		h.log(r.Context(), &x)
 		x.answer = wire.Say(x.answer.Fault, x.operation, x.format, h.Errors == errorsHTTP)
 	}
+	h.report(r, &x, time.Since(begun))
 	err := write(w, &x)
 	if x.handed != nil {
 		x.handed(err == nil && r.Context().Err() == nil)
@@ -60,6 +68,7 @@ func (h *Handler) answer(r *http.Request, x *exchange) {
 		x.answer = asAnswer(err)
 		return
 	}
+	x.call = call
 	ctx := upstreamContext(r)
 	if x.operation == wire.Search {
 		h.search(ctx, call, x)
@@ -73,8 +82,10 @@ func (h *Handler) answer(r *http.Request, x *exchange) {
 	// Whatever comes back, what memory knows of this verification may be over, and
 	// so may be what a search that is under way brings back.
 	h.forget(call)
-	x.answer, _, x.handed = h.account.office.Deliver(ctx, delivery.Call{Call: call, Caller: caller, IdempotencyKey: key},
+	var source delivery.Source
+	x.answer, source, x.handed = h.account.office.Deliver(ctx, delivery.Call{Call: call, Caller: caller, IdempotencyKey: key},
 		func() wire.Answer { return h.send(context.WithoutCancel(ctx), call) })
+	x.delivered = source.String()
 	h.forget(call)
 }
 
@@ -88,10 +99,10 @@ func (h *Handler) search(ctx context.Context, call *wire.Call, x *exchange) {
 		x.cacheStatus = "caddy-verify; fwd=bypass"
 		return
 	}
-	var result search.Result
-	x.answer, result = h.account.cache.Search(ctx, caller, call, h.send)
-	x.cacheStatus = result.CacheStatus()
-	if age, ok := result.AgeSeconds(); ok {
+	x.searched = true
+	x.answer, x.result = h.account.cache.Search(ctx, caller, call, h.send)
+	x.cacheStatus = x.result.CacheStatus()
+	if age, ok := x.result.AgeSeconds(); ok {
 		x.age = strconv.FormatInt(age, 10)
 	}
 }
@@ -161,16 +172,4 @@ func write(w http.ResponseWriter, x *exchange) error {
 		}
 	}
 	return err
-}
-
-// log notes an answer that the gateway had to give by itself.
-func (h *Handler) log(ctx context.Context, x *exchange) {
-	level := slog.LevelDebug
-	if x.answer.Fault.Trouble() {
-		level = slog.LevelError
-	}
-	h.logger.LogAttrs(ctx, level, "answered by the gateway",
-		slog.String("operation", x.operation.String()),
-		slog.String("status", string(x.answer.Status)),
-		slog.String("cause", string(x.answer.Fault.Cause)))
 }

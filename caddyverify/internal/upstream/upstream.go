@@ -126,33 +126,49 @@ func (c *Client) request(ctx context.Context, call *wire.Call) *http.Request {
 
 // read checks what came back, and passes it on as it is or not at all.
 func (c *Client) read(ctx context.Context, call *wire.Call, response *http.Response) wire.Answer {
-	mayHaveSent := true
+	useless := func(cause wire.Cause, err error) wire.Answer {
+		return (&wire.Fault{Cause: cause, MayHaveSent: true, UpstreamCode: response.StatusCode, Err: err}).Answer()
+	}
 	if encoding := response.Header.Get("Content-Encoding"); encoding != "" && !strings.EqualFold(encoding, "identity") {
-		return fault(wire.AnswerUnreadable, mayHaveSent, nil)
+		return useless(wire.AnswerUnreadable, nil)
 	}
 	if response.ContentLength > wire.MaxAnswer {
-		return fault(wire.AnswerTooLarge, mayHaveSent, nil)
+		return useless(wire.AnswerTooLarge, nil)
 	}
 	body, err := readBody(response)
 	switch {
 	case errors.Is(ctx.Err(), context.DeadlineExceeded) && err != nil:
-		return fault(wire.UpstreamTimeout, mayHaveSent, nil)
+		return useless(wire.UpstreamTimeout, nil)
 	case ctx.Err() != nil && err != nil:
-		return fault(wire.ClientLeft, mayHaveSent, nil)
+		return useless(wire.ClientLeft, nil)
 	case err != nil:
-		return fault(wire.ConnectionLost, mayHaveSent, nil)
+		return useless(wire.ConnectionLost, nil)
 	case len(body) > wire.MaxAnswer:
-		return fault(wire.AnswerTooLarge, mayHaveSent, nil)
+		return useless(wire.AnswerTooLarge, nil)
 	}
 	contentType := response.Header.Get("Content-Type")
 	reading, err := wire.Read(call.Operation, call.Format, contentType, body)
-	if redirect := response.StatusCode/100 == 3; err != nil || redirect {
-		return refusal(response.StatusCode, err)
+	switch code := response.StatusCode; {
+	case err == nil && code/100 != 3: // a redirect is never an answer
+	case code == http.StatusUnauthorized, code == http.StatusForbidden:
+		return refusal(wire.UpstreamUnauthorized, code)
+	case code == http.StatusTooManyRequests:
+		return refusal(wire.UpstreamThrottled, code)
+	case code != http.StatusOK:
+		return useless(wire.UpstreamError, nil)
+	default:
+		return useless(wire.AnswerUnreadable, err)
 	}
 	if c.Secret.In(body) || c.Secret.In([]byte(contentType)) {
-		return fault(wire.AnswerWithSecret, mayHaveSent, nil)
+		return useless(wire.AnswerWithSecret, nil)
 	}
 	return wire.Answer{Code: response.StatusCode, ContentType: contentType, Body: body, Reading: reading}
+}
+
+// refusal is the answer to an HTTP status code by which the provider says that it
+// has not done what was asked.
+func refusal(cause wire.Cause, code int) wire.Answer {
+	return (&wire.Fault{Cause: cause, UpstreamCode: code}).Answer()
 }
 
 func readBody(response *http.Response) ([]byte, error) {
@@ -164,35 +180,21 @@ func readBody(response *http.Response) ([]byte, error) {
 	return io.ReadAll(io.LimitReader(response.Body, wire.MaxAnswer+1))
 }
 
-// refusal tells what an HTTP status code means whose body is no answer of the
-// API. Whoever says 401, 403 or 429 has not done what was asked.
-func refusal(code int, err error) wire.Answer {
-	switch {
-	case code == http.StatusUnauthorized, code == http.StatusForbidden:
-		return fault(wire.UpstreamUnauthorized, false, nil)
-	case code == http.StatusTooManyRequests:
-		return fault(wire.UpstreamThrottled, false, nil)
-	case code != http.StatusOK:
-		return fault(wire.UpstreamError, true, nil)
-	}
-	return fault(wire.AnswerUnreadable, true, err)
-}
-
 // failed tells why no answer came. The error's own text is not kept: it may
 // hold a URL.
 func (c *Client) failed(ctx context.Context, err error, p *progress) wire.Answer {
 	mayHaveSent := !p.neverConnected()
 	switch {
 	case errors.Is(ctx.Err(), context.DeadlineExceeded):
-		return fault(wire.UpstreamTimeout, mayHaveSent, nil)
+		return unanswered(wire.UpstreamTimeout, mayHaveSent)
 	case ctx.Err() != nil:
-		return fault(wire.ClientLeft, mayHaveSent, nil)
+		return unanswered(wire.ClientLeft, mayHaveSent)
 	case mayHaveSent:
-		return fault(wire.ConnectionLost, mayHaveSent, nil)
+		return unanswered(wire.ConnectionLost, mayHaveSent)
 	case isTLS(err):
-		return fault(wire.TLSFailed, false, nil)
+		return unanswered(wire.TLSFailed, false)
 	}
-	return fault(wire.ConnectFailed, false, nil)
+	return unanswered(wire.ConnectFailed, false)
 }
 
 func isTLS(err error) bool {
@@ -208,8 +210,8 @@ func isTLS(err error) bool {
 		errors.As(err, &unknown) || errors.As(err, &hostname) || errors.As(err, &invalid)
 }
 
-func fault(cause wire.Cause, mayHaveSent bool, err error) wire.Answer {
-	return (&wire.Fault{Cause: cause, MayHaveSent: mayHaveSent, Err: err}).Answer()
+func unanswered(cause wire.Cause, mayHaveSent bool) wire.Answer {
+	return (&wire.Fault{Cause: cause, MayHaveSent: mayHaveSent}).Answer()
 }
 
 // progress follows a call as far as it takes to know that nothing was sent.

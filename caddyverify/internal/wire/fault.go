@@ -62,6 +62,9 @@ type Fault struct {
 	Name string
 	// MayHaveSent tells that the call may have reached the provider.
 	MayHaveSent bool
+	// UpstreamCode is the HTTP status code that the provider answered with; 0 for
+	// no answer.
+	UpstreamCode int
 	// RetryAfter tells the client when asking again makes sense; 0 for no advice.
 	RetryAfter time.Duration
 	// Err is the error behind it, for errors.Is. It is never shown to anyone.

@@ -48,13 +48,20 @@ func RedactURI(uri string) string {
 	return path + "?" + b.String()
 }
 
+// RedactID returns what may be shown of a request_id that a client sent: all of
+// it, unless it could be a phone number put in the wrong place. The longest has 15
+// digits (ITU-T E.164).
+func RedactID(id string) string {
+	if len(id) > 15 && isRequestID(id) {
+		return id
+	}
+	return redacted
+}
+
 func redactPair(name, value string) string {
 	switch {
 	case name == "request_id" || name == "request_ids":
-		// The longest phone number has 15 digits (ITU-T E.164).
-		if len(value) > 15 && isRequestID(value) {
-			return name + "=" + value
-		}
+		return name + "=" + RedactID(value)
 	case name == "cmd":
 		if value == "cancel" || value == "trigger_next_event" {
 			return name + "=" + value

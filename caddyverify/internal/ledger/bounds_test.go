@@ -1,0 +1,190 @@
+package ledger
+
+import (
+	"fmt"
+	"runtime"
+	"slices"
+	"sync"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/caddyverify/caddy-verify/caddyverify/internal/wire"
+)
+
+func TestEvictionOrder(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		l := New(Settings{MaxEntries: 6})
+		observe(l, request("overdue"))
+		time.Sleep(overdueAfter)
+		observe(l, request("late"), request("soon", wire.Param{Name: "workflow_id", Value: "3"}),
+			request("done first"), request("done second"))
+		observe(l, check("done first", "0"), check("stranger", "0"), check("done second", "0"))
+		wantStats(t, l, 2, 1, 6)
+		var lost int
+		for i, victim := range []string{"stranger", "done first", "done second", "overdue", "soon", "late"} {
+			if l.records[victim] == nil {
+				t.Errorf("%q went too early", victim)
+			}
+			events := observe(l, request(fmt.Sprint(i), wire.Param{Name: "next_event_wait", Value: "900"}))
+			if l.records[victim] != nil {
+				t.Errorf("%q did not go", victim)
+			}
+			lost += len(events.Finished)
+			if got := l.Stats(); got.Entries != 6 || got.Lost != uint64(lost) {
+				t.Errorf("Stats() = %+v after %d lost", got, lost)
+			}
+		}
+		if lost != 3 {
+			t.Errorf("%d lost, want 3", lost)
+		}
+	})
+}
+
+// Whatever floods it, the bound holds, and so do the sums.
+func TestFlood(t *testing.T) {
+	tests := map[string]func(id string) []Observation{
+		"requests":  func(id string) []Observation { return []Observation{request(id)} },
+		"verified":  func(id string) []Observation { return []Observation{request(id), check(id, "0")} },
+		"strangers": func(id string) []Observation { return []Observation{finds(id, wire.Expired)} },
+		"nothing": func(id string) []Observation {
+			return []Observation{finds(id, wire.InProgress), check(id, "16"), check(id, "6"), refuses("101", id)}
+		},
+	}
+	for name, flood := range tests {
+		t.Run(name, func(t *testing.T) {
+			const most = 100
+			l := New(Settings{MaxEntries: most})
+			var started, finished int
+			for i := range 10_000 {
+				events := observe(l, flood(fmt.Sprint(i))...)
+				started += len(events.Started)
+				finished += len(events.Finished)
+				if len(l.records) > most {
+					t.Fatalf("%d entries", len(l.records))
+				}
+			}
+			if s := l.Stats(); started != finished+s.UnderWay+s.Unsettled {
+				t.Errorf("%d started, %d finished, %+v", started, finished, s)
+			}
+			l.consistent(t)
+		})
+	}
+}
+
+// consistent checks that each record is in the list that fits it.
+func (l *Ledger) consistent(t *testing.T) {
+	t.Helper()
+	var n, open, overdue, waiting int
+	walk := func(q *list, fits func(*record) bool) {
+		for r := q.first; r != nil; r = r.next {
+			n++
+			if r.in != q || l.records[r.id] != r || !fits(r) {
+				t.Errorf("misplaced: %+v", r)
+			}
+			if r.outcome == "" {
+				open++
+				if r.overdue {
+					overdue++
+				}
+			}
+		}
+	}
+	walk(&l.finished, func(r *record) bool { return r.outcome != "" && !r.stranger })
+	walk(&l.strangers, func(r *record) bool { return r.outcome != "" && r.stranger })
+	walk(&l.due, func(r *record) bool { return r.outcome == "" && r.overdue })
+	for i := range l.waiting.slots {
+		before := n
+		walk(&l.waiting.slots[i], func(r *record) bool { return r.outcome == "" })
+		waiting += n - before
+	}
+	if n != len(l.records) || open != l.open || overdue != l.overdue || waiting != l.waiting.size {
+		t.Errorf("%d in lists, %d entries; %d open, counted %d; %d overdue, counted %d; %d wait, counted %d",
+			n, len(l.records), open, l.open, overdue, l.overdue, waiting, l.waiting.size)
+	}
+}
+
+// After a night without calls, each call does a part of what is to be done.
+func TestAfterANight(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		const n = 5000
+		l := New(Settings{})
+		for i := range n {
+			observe(l, request(fmt.Sprint(i)))
+		}
+		time.Sleep(10 * time.Hour)
+		total, calls := 0, 0
+		for ; total < n && calls < n; calls++ {
+			got := len(observe(l, check("x", "16")).Finished)
+			if total += got; got > 16 {
+				t.Fatalf("one call gave up %d", got)
+			}
+		}
+		if total != n || calls > n/8 {
+			t.Errorf("%d calls gave up %d of %d", calls, total, n)
+		}
+		time.Sleep(time.Hour)
+		for range n {
+			observe(l, check("x", "16"))
+		}
+		wantStats(t, l, 0, 0, 0)
+	})
+}
+
+func TestConcurrently(t *testing.T) {
+	l := New(Settings{MaxEntries: 500})
+	var all sync.WaitGroup
+	var mu sync.Mutex
+	var total Events
+	for range 8 {
+		all.Go(func() {
+			var own Events
+			for i := range 2000 {
+				id := fmt.Sprint(i)
+				own.add(l.Observe(request(id).costing("1", "", "EUR")))
+				own.add(l.Observe(check(id, "0").costing("1", "", "EUR")))
+				l.Link(id)
+				_, events := l.Due(10)
+				own.add(events)
+				if i%100 == 0 {
+					l.Stats()
+					runtime.Gosched()
+				}
+			}
+			mu.Lock()
+			defer mu.Unlock()
+			total.add(own)
+		})
+	}
+	all.Wait()
+	s := l.Stats()
+	if len(total.Started) != len(total.Finished)+s.UnderWay+s.Unsettled {
+		t.Errorf("%d started, %d finished, %+v", len(total.Started), len(total.Finished), s)
+	}
+	l.consistent(t)
+}
+
+func TestValidate(t *testing.T) {
+	tests := []struct {
+		settings Settings
+		valid    bool
+	}{
+		{Settings{}, true},
+		{Settings{MaxEntries: 1, Grace: 1, GiveUp: 1, Keep: 1}, true},
+		{Settings{MaxEntries: -1}, false},
+		{Settings{Grace: -1}, false},
+		{Settings{GiveUp: -1}, false},
+		{Settings{Keep: -1}, false},
+	}
+	for _, tt := range tests {
+		if err := tt.settings.Validate(); (err == nil) != tt.valid {
+			t.Errorf("Validate(%+v) = %v", tt.settings, err)
+		}
+	}
+	if got, want := New(Settings{}).settings, (Settings{100_000, 90 * time.Second, time.Hour, time.Hour}); got != want {
+		t.Errorf("defaults = %+v, want %+v", got, want)
+	}
+	if !slices.Equal(Outcomes[:], []Outcome{Success, Failed, Expired, Cancelled, Unknown}) {
+		t.Errorf("Outcomes = %v", Outcomes)
+	}
+}

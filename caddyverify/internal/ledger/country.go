@@ -1,0 +1,66 @@
+package ledger
+
+import (
+	"strings"
+
+	"github.com/nyaruka/phonenumbers"
+)
+
+// CountryOf returns the country that a request's number belongs to, as its
+// ISO 3166-1 alpha-2 code, or "" where it belongs to none. country is the
+// request's parameter of that name: numbers without it are international ones.
+//
+// A number that no operator has, as those for drama and documentation, is of the
+// country named, or else of the main one with its calling code.
+func CountryOf(number, country string) string {
+	digits, international := digitsOf(number)
+	region := strings.ToUpper(country)
+	code := 0
+	if len(region) == 2 {
+		code = phonenumbers.GetCountryCodeForRegion(region)
+	}
+	if code == 0 {
+		region, international = "", true
+		digits = strings.TrimPrefix(digits, "00")
+	}
+	if international {
+		digits = "+" + digits
+	}
+	parsed, err := phonenumbers.Parse(digits, region)
+	if err != nil {
+		return region
+	}
+	if found := alpha2(phonenumbers.GetRegionCodeForNumber(parsed)); found != "" {
+		return found
+	}
+	calling := int(parsed.GetCountryCode())
+	if calling == code {
+		return region
+	}
+	return alpha2(phonenumbers.GetRegionCodeForCountryCode(calling))
+}
+
+// alpha2 drops what is no country: 001 for calling codes such as those of
+// satellites, ZZ for unknown ones.
+func alpha2(region string) string {
+	if len(region) != 2 || region == phonenumbers.UNKNOWN_REGION {
+		return ""
+	}
+	return region
+}
+
+// digitsOf returns the digits of a number, which are all that the library gets to
+// see of what a client sent, and whether a plus sign precedes them.
+func digitsOf(number string) (digits string, plus bool) {
+	const most = 24 // the longest number has 15; cut to this, none becomes one
+	var b strings.Builder
+	for i := 0; i < len(number) && b.Len() < most; i++ {
+		switch c := number[i]; {
+		case c == '+' && b.Len() == 0:
+			plus = true
+		case c >= '0' && c <= '9':
+			b.WriteByte(c)
+		}
+	}
+	return b.String(), plus
+}

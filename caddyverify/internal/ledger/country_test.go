@@ -1,0 +1,105 @@
+package ledger
+
+import (
+	"slices"
+	"strings"
+	"testing"
+)
+
+func TestCountryOf(t *testing.T) {
+	tests := []struct {
+		name, number, country, want string
+	}{
+		{"drama", "447700900000", "", "GB"},
+		{"drama with its country", "447700900000", "GB", "GB"},
+		{"drama, national", "07700900000", "GB", "GB"},
+		{"drama, of an island", "07700900000", "JE", "JE"},
+		{"drama with a plus", "+44 7700 900-000", "", "GB"},
+		{"drama with 00", "00447700900000", "", "GB"},
+		{"mobile", "447400123456", "", "GB"},
+		{"Jersey", "447797712345", "", "JE"},
+		{"Guernsey by its number", "07781123456", "GB", "GG"},
+		{"US", "12015550123", "", "US"},
+		{"fiction", "15555550100", "", "US"},
+		{"Canada", "15062345678", "", "CA"},
+		{"Jamaica", "18762101234", "", "JM"},
+		{"US, national", "2015550123", "US", "US"},
+		{"Russia", "79123456789", "", "RU"},
+		{"Kazakhstan", "77710009998", "", "KZ"},
+		{"Germany", "4915123456789", "", "DE"},
+		{"Germany, national", "015123456789", "de", "DE"},
+		{"Germany, national without 0", "15123456789", "DE", "DE"},
+		{"another country's, with a plus", "+33612345678", "GB", "FR"},
+		{"the country's code comes with it", "33612345678", "FR", "FR"},
+		{"Kosovo", "38343201234", "", "XK"},
+		{"country that is none", "447700900000", "ZZ", "GB"},
+		{"country that is no code", "447700900000", "United Kingdom", "GB"},
+		{"world", "447700900000", "001", "GB"},
+		{"toll-free without a country", "80012345678", "", ""},
+		{"satellite", "881612345678", "", ""},
+		{"unassigned code", "99912345678", "", ""},
+		{"empty", "", "", ""},
+		{"empty with a country", "", "SE", "SE"},
+		{"letters", "call me", "", ""},
+		{"letters with a country", "call me", "SE", "SE"},
+		{"too short", "4", "", ""},
+		{"too long", strings.Repeat("4", 1000), "", ""},
+		{"zeros", strings.Repeat("0", 12), "", ""},
+		{"pluses", "++++", "", ""},
+		{"bytes", "\xff\x00+\xf0", "\xff\xff", ""},
+		{"phone-context", "7700900000;phone-context=+44", "", "KZ"}, // not read as more than digits
+	}
+	for _, tt := range tests {
+		t.Run(tt.name, func(t *testing.T) {
+			if got := CountryOf(tt.number, tt.country); got != tt.want {
+				t.Errorf("CountryOf(%q, %q) = %q, want %q", tt.number, tt.country, got, tt.want)
+			}
+		})
+	}
+}
+
+func TestCountries(t *testing.T) {
+	all, err := NewCountries(nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if labels := all.Labels(); len(labels) != 51 || !slices.IsSorted(labels[:50]) || labels[50] != OtherCountry {
+		t.Errorf("%d labels by default: %v", len(labels), labels)
+	}
+	few, err := NewCountries([]string{"us", "GB", "US"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if got := few.Labels(); !slices.Equal(got, []string{"GB", "US", "other"}) {
+		t.Errorf("Labels() = %v", got)
+	}
+	for number, want := range map[string]string{"447700900000": "GB", "12015550123": "US", "4915123456789": "other", "": "other"} {
+		if got := few.Label(number, ""); got != want {
+			t.Errorf("Label(%q) = %q, want %q", number, got, want)
+		}
+	}
+	if got := (Countries{}).Label("447700900000", "GB"); got != OtherCountry {
+		t.Errorf("the zero Countries say %q", got)
+	}
+	for _, code := range []string{"", "G", "GBR", "UK", "XX", "ZZ", "001", "other"} {
+		if _, err := NewCountries([]string{"US", code}); err == nil {
+			t.Errorf("NewCountries takes %q", code)
+		}
+	}
+}
+
+// Whatever a client sends, the answer is a country or none.
+func FuzzCountryOf(f *testing.F) {
+	for _, seed := range [][2]string{{"447700900000", ""}, {"07700900000", "GB"}, {"+1 (201) 555-0123", "us"}, {"\x00", "\xff\xff"}} {
+		f.Add(seed[0], seed[1])
+	}
+	f.Fuzz(func(t *testing.T, number, country string) {
+		got := CountryOf(number, country)
+		if got == "" {
+			return
+		}
+		if _, err := NewCountries([]string{got}); err != nil || got != strings.ToUpper(got) {
+			t.Errorf("CountryOf(%q, %q) = %q", number, country, got)
+		}
+	})
+}

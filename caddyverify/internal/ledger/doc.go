@@ -1,0 +1,12 @@
+// Package ledger keeps the verifications under way and counts each of them once:
+// as started at a request's status 0, as finished at the first answer that tells
+// how it ended, and what it cost at the price last known. Repeated checks,
+// replayed answers and late searches add nothing. It says which verifications have
+// run out without anybody having seen the end, for the settler to ask about.
+//
+// At any time
+//
+//	started = finished, outcome unknown included + under way + unsettled.
+//
+// It is pure: it counts nothing itself but returns what happened as values.
+package ledger

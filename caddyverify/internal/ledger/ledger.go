@@ -1,0 +1,174 @@
+package ledger
+
+import (
+	"strings"
+	"sync"
+	"time"
+)
+
+// Ledger holds verifications. It is safe for concurrent use; make one with New.
+// It needs no goroutine: what time brings about is done by the calls that come,
+// a little at each.
+type Ledger struct {
+	settings Settings
+	epoch    time.Time
+
+	mu      sync.Mutex
+	records map[string]*record
+	// Each record is in one of these: waiting for its expiry or for the next time
+	// to be asked about, ready to be asked about, finished, or a stranger.
+	waiting   wheel
+	due       list
+	finished  list
+	strangers list
+	// overdue is how many are unsettled, open how many have not finished.
+	overdue, open int
+	lost          uint64
+	currencies    [MaxCurrencies]string
+}
+
+// New returns an empty Ledger.
+func New(settings Settings) *Ledger {
+	return &Ledger{
+		settings: settings.withDefaults(),
+		epoch:    time.Now(),
+		records:  make(map[string]*record),
+	}
+}
+
+func (l *Ledger) now() time.Duration { return time.Since(l.epoch) }
+
+// Link returns what Observe was given for the verification's request.
+func (l *Ledger) Link(requestID string) (link any, ok bool) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if r := l.records[requestID]; r != nil {
+		link = r.link
+	}
+	return link, link != nil
+}
+
+// Stats is what a Ledger holds.
+type Stats struct {
+	// UnderWay can still be verified; Unsettled have run out, and how is not known.
+	UnderWay, Unsettled int
+	// Entries is all that is kept, with what has finished.
+	Entries int
+	// Lost is how many were under way or unsettled when they had to make room.
+	// They count as finished with outcome unknown.
+	Lost uint64
+}
+
+// Stats tells what the ledger holds now.
+func (l *Ledger) Stats() Stats {
+	for {
+		most := 256 // at a time, so that calls need not wait long
+		l.mu.Lock()
+		l.turn(l.now(), &most)
+		stats := Stats{UnderWay: l.open - l.overdue, Unsettled: l.overdue, Entries: len(l.records), Lost: l.lost}
+		l.mu.Unlock()
+		if most > 0 {
+			return stats
+		}
+	}
+}
+
+// turn moves up to most of what has expired, or is to be asked about again, to
+// those due.
+func (l *Ledger) turn(now time.Duration, most *int) {
+	for r := l.waiting.next(now, most); r != nil; r = l.waiting.next(now, most) {
+		if !r.overdue {
+			r.overdue = true
+			l.overdue++
+		}
+		l.due.push(r)
+	}
+}
+
+// tidy gives up and forgets a bounded part of what it is time for. A call adds at
+// most ten records, so that this keeps up.
+func (l *Ledger) tidy(now time.Duration, events *Events) {
+	for range 16 {
+		r := l.due.first
+		if r == nil || l.givenUpAt(r) > now {
+			break
+		}
+		l.finish(r, Unknown, now, events)
+	}
+	for _, queue := range [...]*list{&l.finished, &l.strangers} {
+		for range 16 {
+			r := queue.first
+			if r == nil || r.when > now {
+				break
+			}
+			l.drop(r)
+		}
+	}
+}
+
+func (l *Ledger) givenUpAt(r *record) time.Duration { return r.expires + l.settings.GiveUp }
+
+// insert makes room and takes in a verification. The texts of a call or an answer
+// are parts of something larger, which is not kept.
+func (l *Ledger) insert(id string, now time.Duration, events *Events) *record {
+	for len(l.records) >= l.settings.MaxEntries {
+		l.evict(now, events)
+	}
+	r := &record{id: strings.Clone(id), begun: now}
+	l.records[r.id] = r
+	return r
+}
+
+// evict drops what is missed least: the oldest stranger, the oldest finished, what
+// is unsettled for longest, what is nearest to its expiry.
+func (l *Ledger) evict(now time.Duration, events *Events) {
+	for _, victim := range [...]*record{l.strangers.first, l.finished.first, l.due.first, l.waiting.soonest()} {
+		if victim == nil {
+			continue
+		}
+		if victim.outcome == "" {
+			l.lost++
+			l.finish(victim, Unknown, now, events)
+		}
+		l.drop(victim)
+		return
+	}
+}
+
+// drop forgets a verification that finished.
+func (l *Ledger) drop(r *record) {
+	delete(l.records, r.id)
+	r.in.unlink(r)
+}
+
+// leave takes a record that has not finished out of the list it is in.
+func (l *Ledger) leave(r *record) {
+	if r.in == &l.due {
+		l.due.unlink(r)
+	} else {
+		l.waiting.remove(r)
+	}
+}
+
+// finish ends a verification with an outcome, once, and returns what it added to
+// events, or nil.
+func (l *Ledger) finish(r *record, outcome Outcome, now time.Duration, events *Events) *Finish {
+	if r.outcome != "" {
+		return nil
+	}
+	l.leave(r)
+	l.open--
+	if r.overdue {
+		l.overdue--
+	}
+	r.outcome = outcome
+	r.when = now + l.settings.Keep
+	l.finished.push(r)
+	events.Finished = append(events.Finished, Finish{
+		Outcome:  outcome,
+		Country:  r.country,
+		Workflow: r.workflow,
+		Attempts: int(r.attempts),
+	})
+	return &events.Finished[len(events.Finished)-1]
+}

@@ -1,0 +1,175 @@
+package ledger
+
+import (
+	"math"
+	"slices"
+	"time"
+
+	"github.com/caddyverify/caddy-verify/caddyverify/internal/wire"
+)
+
+// Observation is a call and its answer.
+type Observation struct {
+	Call   *wire.Call
+	Answer *wire.Answer
+	// FromMemory tells that the upstream did not give this answer to this call: it
+	// was replayed, cached or stale, and says nothing new.
+	FromMemory bool
+	// Country is the label for a request's destination, as Countries.Label returns
+	// it. It is kept, and comes back with the verification's end and cost, so that
+	// shares hold when the list of countries changes in between.
+	Country string
+	// Link is kept for a request and handed back by Link; nil for none.
+	Link any
+}
+
+// maxID is the longest request_id that is kept. No client can ask about a longer
+// one (wire.Parse); real ones have 32 characters.
+const maxID = 64
+
+// Observe learns from an answer and tells what it brought about. It is to be fed
+// where answers come in from the upstream, in any order and however often.
+func (l *Ledger) Observe(o Observation) (events Events) {
+	if o.FromMemory || o.Answer.Fault != nil {
+		return events // the gateway's own words
+	}
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	now := l.now()
+	most := 32
+	l.turn(now, &most)
+	switch o.Call.Operation {
+	case wire.Request:
+		l.request(&o, now, &events)
+	case wire.Check:
+		l.check(&o, now, &events)
+	case wire.Control:
+		if o.Answer.Status == wire.Success && o.Call.Get("cmd") == "cancel" {
+			l.end(o.Call.RequestID(), Cancelled, now, &events)
+		}
+	case wire.Search:
+		l.search(&o, now, &events)
+	}
+	l.tidy(now, &events) // after it: an end that is told late is better than none
+	return events
+}
+
+func (l *Ledger) request(o *Observation, now time.Duration, events *Events) {
+	id := o.Answer.RequestID
+	if o.Answer.Status != wire.Success || id == "" || len(id) > maxID {
+		return // status 10 names the verification that is under way already
+	}
+	if r := l.records[id]; r != nil {
+		if !r.stranger {
+			return
+		}
+		l.drop(r)
+	}
+	r := l.insert(id, now, events)
+	r.country, r.workflow, r.link = o.Country, workflowOf(o.Call), o.Link
+	r.expires = now + lifetime(o.Call) + l.settings.Grace
+	l.waiting.add(r, r.expires)
+	l.open++
+	events.Started = append(events.Started, Start{Country: r.country, Workflow: r.workflow})
+}
+
+func (l *Ledger) check(o *Observation, now time.Duration, events *Events) {
+	id := o.Call.RequestID()
+	r := l.records[id]
+	status := o.Answer.Status
+	switch status {
+	case wire.Success, wire.WrongCode, wire.TooManyWrongCodes:
+		if r != nil && r.attempts < math.MaxUint8 {
+			r.attempts++
+		}
+	}
+	switch status {
+	case wire.Success:
+		if finish := l.end(id, Success, now, events); finish != nil {
+			finish.TimeToSuccess = now - r.begun
+		}
+	case wire.TooManyWrongCodes:
+		l.end(id, Failed, now, events)
+	}
+	if r != nil {
+		l.price(r, &o.Answer.Verification, events)
+	}
+}
+
+func (l *Ledger) search(o *Observation, now time.Duration, events *Events) {
+	ids, _ := o.Call.IDs()
+	a := o.Answer
+	if !a.List && a.Status.Numeric() {
+		l.refused(ids, a.Status, now, events)
+		return
+	}
+	var told [wire.MaxIDs]bool
+	for i := range a.Found {
+		v := &a.Found[i]
+		n := slices.Index(ids, v.RequestID)
+		if v.RequestID == "" && len(ids) == 1 && !a.List {
+			n = 0
+		}
+		if n < 0 || n >= len(told) || v.Status == wire.NoResponse {
+			continue // not asked for, or left out in other words
+		}
+		told[n] = true
+		if outcome, final := outcomeOf(v.Status); final {
+			l.end(ids[n], outcome, now, events)
+		}
+		if r := l.records[ids[n]]; r != nil {
+			l.price(r, v, events)
+		}
+	}
+	if !a.List {
+		return
+	}
+	for n, id := range ids {
+		if n < len(told) && !told[n] {
+			l.gone(id, now, events)
+		}
+	}
+}
+
+// refused takes in a search that was answered with a number. What it says of ten
+// may be due to one of them: they are asked about one by one.
+func (l *Ledger) refused(ids []string, s wire.Status, now time.Duration, events *Events) {
+	if len(ids) == 1 {
+		if s == wire.NoResponse {
+			l.gone(ids[0], now, events)
+		}
+		return
+	}
+	switch s {
+	case wire.NoResponse, wire.Invalid, wire.NotFoundOrFinished:
+		for _, id := range ids {
+			if r := l.records[id]; r != nil {
+				r.alone = true
+			}
+		}
+	}
+}
+
+// gone gives up a verification that the provider does not know. Before it is
+// overdue that says nothing: a search may answer 101 right after the end.
+func (l *Ledger) gone(id string, now time.Duration, events *Events) {
+	if r := l.records[id]; r != nil && r.overdue {
+		l.finish(r, Unknown, now, events)
+	}
+}
+
+// end finishes a verification, or notes that of a stranger.
+func (l *Ledger) end(id string, outcome Outcome, now time.Duration, events *Events) *Finish {
+	if r := l.records[id]; r != nil {
+		return l.finish(r, outcome, now, events)
+	}
+	if id == "" || len(id) > maxID {
+		return nil
+	}
+	r := l.insert(id, now, events)
+	r.stranger, r.outcome = true, outcome
+	r.when = now + l.settings.Keep
+	l.strangers.push(r)
+	events.Strangers = append(events.Strangers, outcome)
+	return nil
+}

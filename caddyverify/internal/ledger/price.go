@@ -1,0 +1,114 @@
+package ledger
+
+import (
+	"strings"
+
+	"github.com/caddyverify/caddy-verify/caddyverify/internal/wire"
+)
+
+// units is an amount of money in 1e-8 of its currency: prices have up to eight
+// decimals, and sums of units are exact.
+type units int64
+
+const (
+	decimals = 8
+	unit     = 100_000_000
+	// maxPrice is the most that is believed of one verification. A garbled price
+	// could not be taken back from a counter. The weakest currencies stay below it.
+	maxPrice = 1_000_000 * unit
+)
+
+// MaxCurrencies is how many currencies a ledger tells apart, the first ones it
+// sees; an account has one. The rest are "other", whose sum means nothing but
+// that somebody should look.
+const MaxCurrencies = 4
+
+const otherCurrency = "other"
+
+// parsePrice reads a decimal number such as 0.10000000. It reports false for
+// anything else, and for what is more than maxPrice.
+func parsePrice(text string) (units, bool) {
+	whole, fraction, dot := strings.Cut(text, ".")
+	if whole == "" || dot && fraction == "" || len(whole) > 9 || len(fraction) > decimals {
+		return 0, false
+	}
+	var amount units
+	for _, part := range [...]string{whole, fraction} {
+		for i := range len(part) {
+			c := part[i]
+			if c < '0' || c > '9' {
+				return 0, false
+			}
+			amount = amount*10 + units(c-'0')
+		}
+	}
+	for range decimals - len(fraction) {
+		amount *= 10
+	}
+	return amount, amount <= maxPrice
+}
+
+// price adds what an answer tells of a verification's cost beyond what is known.
+// Estimates rise while messages are sent; one that is lower is older, or a
+// correction that a counter cannot make.
+func (l *Ledger) price(r *record, v *wire.Verification, events *Events) {
+	if r.stranger {
+		return
+	}
+	for i, text := range [len(Kinds)]string{v.Price, v.EstimatedPrice} {
+		amount, ok := parsePrice(text)
+		if !ok || amount <= r.paid[i] {
+			continue
+		}
+		currency, ok := l.currency(r, v.Currency)
+		if !ok {
+			return
+		}
+		events.Costs = append(events.Costs, Cost{
+			Currency: currency,
+			Kind:     Kinds[i],
+			Country:  r.country,
+			Amount:   float64(amount-r.paid[i]) / unit,
+		})
+		r.paid[i] = amount
+	}
+}
+
+// currency returns the label for a verification's currency. It reports false
+// where there is none, or another than before: the difference of the two amounts
+// would be no amount.
+func (l *Ledger) currency(r *record, code string) (string, bool) {
+	if !isCurrency(code) {
+		return "", false
+	}
+	index := uint8(MaxCurrencies + 1)
+	for i, known := range l.currencies {
+		if known == "" {
+			l.currencies[i] = strings.Clone(code)
+		}
+		if l.currencies[i] == code {
+			index = uint8(i + 1)
+			break
+		}
+	}
+	if r.currency == 0 {
+		r.currency = index
+	}
+	if r.currency != index {
+		return "", false
+	}
+	if index > MaxCurrencies {
+		return otherCurrency, true
+	}
+	return l.currencies[index-1], true
+}
+
+// isCurrency tells whether code can be one of ISO 4217.
+func isCurrency(code string) bool {
+	for i := range len(code) {
+		if code[i] < 'A' || code[i] > 'Z' {
+			return false
+		}
+	}
+	return len(code) == 3
+}

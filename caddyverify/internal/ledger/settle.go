@@ -1,0 +1,64 @@
+package ledger
+
+import (
+	"time"
+
+	"github.com/caddyverify/caddy-verify/caddyverify/internal/wire"
+)
+
+// A verification is asked about when it is overdue, and where that brings no end,
+// 2, 8 and 26 minutes later. After that, or GiveUp, nobody asks any more.
+const (
+	maxAsks   = 4
+	firstWait = 2 * time.Minute
+	growth    = 3
+)
+
+// Due returns the verifications that one search should ask about, at most so
+// many and at most ten, and marks them as asked about. Observe takes in the
+// answer; where the search fails they come again later, a few times. It also tells
+// of those whose time is over; with most 0 it does nothing else.
+func (l *Ledger) Due(most int) (ids []string, events Events) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	now := l.now()
+	atOnce := 256
+	l.turn(now, &atOnce)
+	l.tidy(now, &events)
+	most = min(most, wire.MaxIDs)
+	for range 256 {
+		r := l.due.first
+		if r == nil || len(ids) >= most {
+			break
+		}
+		if l.givenUpAt(r) <= now {
+			l.finish(r, Unknown, now, &events)
+			continue
+		}
+		if r.alone && len(ids) > 0 {
+			break
+		}
+		ids = append(ids, r.id)
+		l.asked(r, now)
+		if r.alone {
+			break
+		}
+	}
+	return ids, events
+}
+
+// asked has a record that is due wait until it is to be asked about again, or for
+// being given up.
+func (l *Ledger) asked(r *record, now time.Duration) {
+	end := l.givenUpAt(r)
+	next := end
+	if r.asks++; r.asks < maxAsks {
+		wait := firstWait
+		for range r.asks - 1 {
+			wait *= growth
+		}
+		next = min(next, now+wait)
+	}
+	l.due.unlink(r)
+	l.waiting.add(r, next)
+}

@@ -1,0 +1,85 @@
+// Package observe tells operators what the gateway does: metrics, spans and the
+// words that both use. It knows no Caddy.
+package observe
+
+// Label is a label of a metric. Its values are a bounded list.
+type Label struct {
+	Name string
+	// Values says which there are.
+	Values string
+}
+
+// Metric describes a metric.
+type Metric struct {
+	Name, Type, Help string
+	Labels           []Label
+}
+
+var (
+	labelOperation = Label{"operation", "request, check, search, control"}
+	labelCountry   = Label{"country", "those of `countries`, other"}
+	labelWorkflow  = Label{"workflow", "default, 1 to 7, other"}
+	labelBreaker   = Label{"breaker", "read (check, search), write (request, control)"}
+	labelState     = Label{"state", "closed, open, half_open"}
+	labelSource    = Label{"source", "upstream, cache (from memory), gateway (its own answer)"}
+	labelOutcome   = Label{"outcome", "answered, timeout, connect, tls, connection_lost, http_3xx, http_4xx, http_5xx, bad_body, rejected_open, cancelled"}
+)
+
+// The metrics, in the order of docs/telemetry.md.
+var (
+	requestsTotal = Metric{"verify_requests_total", "counter", "Calls of clients, by what they were answered.", []Label{
+		labelOperation, {"status", "Verify's number, or a search's word; list for a list, other for what is not documented"}, labelSource}}
+	requestDuration = Metric{"verify_request_duration_seconds", "histogram", "Time from a call's arrival to its answer.", []Label{labelOperation, labelSource}}
+
+	upstreamTotal    = Metric{"verify_upstream_requests_total", "counter", "Tries to make a call, by how they ended.", []Label{labelOperation, labelOutcome}}
+	upstreamDuration = Metric{"verify_upstream_request_duration_seconds", "histogram", "Time of a call to the upstream; exemplars carry traceID.", []Label{labelOperation, labelOutcome}}
+	upstreamRetries  = Metric{"verify_upstream_retries_total", "counter", "Second tries.", []Label{labelOperation}}
+	throttledTotal   = Metric{"verify_throttled_total", "counter", "Calls refused for coming too fast, by the gateway's limit or by the upstream.", []Label{{"where", "local, upstream"}}}
+	deliveriesTotal  = Metric{"verify_deliveries_total", "counter", "Requests, checks and controls, by where their answer came from.", []Label{{"source", "sent, shared (with an identical one under way), replayed (kept from an earlier one)"}}}
+
+	breakerState       = Metric{"verify_breaker_state", "gauge", "How many circuits are in a state; with one account, 1 for the present state.", []Label{labelBreaker, labelState}}
+	breakerTransitions = Metric{"verify_breaker_transitions_total", "counter", "Changes of a circuit's state.", []Label{labelBreaker, {"from", labelState.Values}, {"to", labelState.Values}}}
+	accountTrouble     = Metric{"verify_account_trouble", "gauge", "1 while the upstream refuses the account with a status.", []Label{{"status", "4 (credentials), 8 (barred), 9 (no credit)"}}}
+	limitRate          = Metric{"verify_limit_rate", "gauge", "Calls a second that may be made at present; 0 for no limit.", nil}
+	limitWaiting       = Metric{"verify_limit_waiting", "gauge", "Calls that wait for their turn.", nil}
+
+	cacheRequests  = Metric{"verify_cache_requests_total", "counter", "Searches, by what memory had.", []Label{{"result", "hit, miss, partial, coalesced (with a call under way), stale, bypass (cache off)"}}}
+	cacheEntries   = Metric{"verify_cache_entries", "gauge", "States that are kept.", nil}
+	cacheBytes     = Metric{"verify_cache_bytes", "gauge", "Memory that they take.", nil}
+	cacheEvictions = Metric{"verify_cache_evictions_total", "counter", "States removed.", []Label{{"reason", "size, expired"}}}
+
+	startedTotal  = Metric{"verify_verifications_started_total", "counter", "Verifications started: requests with status 0, each once.", []Label{labelCountry, labelWorkflow}}
+	finishedTotal = Metric{"verify_verifications_finished_total", "counter", "Verifications that ended, each once. unknown: given up, the provider never told.", []Label{
+		{"outcome", "success, failed, expired, cancelled, unknown"}, labelCountry, labelWorkflow}}
+	strangersTotal = Metric{"verify_verifications_strangers_total", "counter", "Ends of verifications whose start this gateway did not see.", []Label{{"outcome", "success, failed, expired, cancelled"}}}
+	underWay       = Metric{"verify_verifications_under_way", "gauge", "Verifications that can still be completed.", nil}
+	unsettled      = Metric{"verify_verifications_unsettled", "gauge", "Verifications whose time is over and whose outcome is not known.", nil}
+	timeToSuccess  = Metric{"verify_time_to_success_seconds", "histogram", "Time from the request to the right code.", []Label{labelWorkflow}}
+	attempts       = Metric{"verify_attempts_per_verification", "histogram", "Codes tried before the end.", []Label{{"outcome", "success, failed, expired, cancelled, unknown"}}}
+	costTotal      = Metric{"verify_cost_total", "counter", "Money spent, as told by checks and searches, in units of the currency.", []Label{
+		{"currency", "the first four seen, other"}, {"kind", "fee (price), messages (estimated_price_messages_sent)"}, labelCountry}}
+
+	settlerBacklog = Metric{"verify_settler_backlog", "gauge", "Verifications that the settler has yet to ask about; the same as unsettled, 0 without settle.", nil}
+	settlerLookups = Metric{"verify_settler_lookups_total", "counter", "The settler's searches.", []Label{{"result", "answered, failed"}}}
+
+	buildInfo = Metric{"verify_build_info", "gauge", "1.", []Label{{"version", "of the module"}, {"goversion", "of Go"}}}
+)
+
+// Catalogue lists all metrics.
+var Catalogue = []Metric{
+	requestsTotal, requestDuration,
+	upstreamTotal, upstreamDuration, upstreamRetries, throttledTotal, deliveriesTotal,
+	breakerState, breakerTransitions, accountTrouble, limitRate, limitWaiting,
+	cacheRequests, cacheEntries, cacheBytes, cacheEvictions,
+	startedTotal, finishedTotal, strangersTotal, underWay, unsettled, timeToSuccess, attempts, costTotal,
+	settlerBacklog, settlerLookups,
+	buildInfo,
+}
+
+func (m Metric) labelNames() []string {
+	names := make([]string, len(m.Labels))
+	for i, l := range m.Labels {
+		names[i] = l.Name
+	}
+	return names
+}

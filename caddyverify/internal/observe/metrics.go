@@ -1,0 +1,238 @@
+package observe
+
+import (
+	"errors"
+	"runtime"
+	"runtime/debug"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+
+	"github.com/caddyverify/caddy-verify/caddyverify/internal/wire"
+)
+
+// Source is where an answer comes from.
+type Source string
+
+// The sources.
+const (
+	Upstream Source = "upstream"
+	Memory   Source = "cache"
+	Gateway  Source = "gateway"
+)
+
+// Metrics holds the collectors. There is one for the process, registered anew
+// with each configuration's registry, so that no reload begins them at 0.
+type Metrics struct {
+	requests, upstream, retries, throttled, deliveries *prometheus.CounterVec
+	transitions, cache                                 *prometheus.CounterVec
+	started, finished, strangers, cost, lookups        *prometheus.CounterVec
+	duration, upstreamDuration, timeToSuccess, tries   *prometheus.HistogramVec
+	build                                              *prometheus.GaugeVec
+}
+
+// NewMetrics returns Metrics whose series exist as far as they are known ahead,
+// so that rates see zero rather than nothing.
+func NewMetrics() *Metrics {
+	short := []float64{.001, .0025, .005, .01, .025, .05, .075, .1, .25, .5, .75, 1, 2.5, 5, 7.5, 10}
+	m := &Metrics{
+		requests:         counter(requestsTotal),
+		duration:         histogram(requestDuration, short),
+		upstream:         counter(upstreamTotal),
+		upstreamDuration: histogram(upstreamDuration, []float64{.025, .05, .1, .25, .5, .75, 1, 2.5, 5, 10, 30}),
+		retries:          counter(upstreamRetries),
+		throttled:        counter(throttledTotal),
+		deliveries:       counter(deliveriesTotal),
+		transitions:      counter(breakerTransitions),
+		cache:            counter(cacheRequests),
+		started:          counter(startedTotal),
+		finished:         counter(finishedTotal),
+		strangers:        counter(strangersTotal),
+		timeToSuccess:    histogram(timeToSuccess, []float64{5, 10, 15, 20, 30, 45, 60, 90, 120, 180, 300, 600}),
+		tries:            histogram(attempts, []float64{0, 1, 2, 3, 4, 6, 9}),
+		cost:             counter(costTotal),
+		lookups:          counter(settlerLookups),
+		build:            prometheus.NewGaugeVec(prometheus.GaugeOpts{Name: buildInfo.Name, Help: buildInfo.Help}, buildInfo.labelNames()),
+	}
+	m.build.WithLabelValues(version(), runtime.Version()).Set(1)
+	m.prepare()
+	return m
+}
+
+func counter(m Metric) *prometheus.CounterVec {
+	return prometheus.NewCounterVec(prometheus.CounterOpts{Name: m.Name, Help: m.Help}, m.labelNames())
+}
+
+func histogram(m Metric, buckets []float64) *prometheus.HistogramVec {
+	return prometheus.NewHistogramVec(prometheus.HistogramOpts{Name: m.Name, Help: m.Help, Buckets: buckets}, m.labelNames())
+}
+
+// version is that of the module in the binary.
+func version() string {
+	const path = "github.com/caddyverify/caddy-verify"
+	info, ok := debug.ReadBuildInfo()
+	if !ok {
+		return "unknown"
+	}
+	for _, module := range append(info.Deps, &info.Main) {
+		if module.Path == path && module.Version != "" {
+			return module.Version
+		}
+	}
+	return "unknown"
+}
+
+// prepare makes the series that every gateway will have.
+func (m *Metrics) prepare() {
+	for _, o := range wire.Operations {
+		for _, s := range expected[o] {
+			m.requests.WithLabelValues(o.String(), s, string(Upstream))
+		}
+		for _, s := range gatewayStatuses {
+			m.requests.WithLabelValues(o.String(), s, string(Gateway))
+		}
+		for _, outcome := range Outcomes {
+			m.upstream.WithLabelValues(o.String(), outcome)
+		}
+		m.retries.WithLabelValues(o.String())
+		m.duration.WithLabelValues(o.String(), string(Upstream))
+		m.upstreamDuration.WithLabelValues(o.String(), OutcomeAnswered)
+	}
+	for _, s := range []string{"IN PROGRESS", "SUCCESS", "FAILED", "EXPIRED", "CANCELLED", "101", "list"} {
+		m.requests.WithLabelValues("search", s, string(Memory))
+	}
+	for vec, values := range map[*prometheus.CounterVec][]string{
+		m.throttled:  {"local", "upstream"},
+		m.deliveries: {"sent", "shared", "replayed"},
+		m.cache:      {"hit", "miss", "partial", "coalesced", "stale", "bypass"},
+		m.strangers:  {"success", "failed", "expired", "cancelled"},
+		m.lookups:    {"answered", "failed"},
+	} {
+		for _, value := range values {
+			vec.WithLabelValues(value)
+		}
+	}
+	for _, class := range []string{"read", "write"} {
+		for _, change := range [][2]string{{"closed", "open"}, {"open", "half_open"}, {"half_open", "open"}, {"half_open", "closed"}} {
+			m.transitions.WithLabelValues(class, change[0], change[1])
+		}
+	}
+	for _, outcome := range verificationOutcomes {
+		m.tries.WithLabelValues(outcome)
+	}
+	m.timeToSuccess.WithLabelValues("default")
+}
+
+// PrepareCountries makes the series of countries for verifications without a
+// workflow_id, which are nearly all.
+func (m *Metrics) PrepareCountries(countries []string) {
+	for _, country := range countries {
+		m.started.WithLabelValues(country, "default")
+		for _, outcome := range verificationOutcomes {
+			m.finished.WithLabelValues(outcome, country, "default")
+		}
+	}
+}
+
+// Register adds the collectors to a registry. A registry that has them already
+// is one that another handler of the same configuration registered with.
+func (m *Metrics) Register(registry prometheus.Registerer) error {
+	for _, c := range []prometheus.Collector{
+		m.requests, m.duration, m.upstream, m.upstreamDuration, m.retries, m.throttled, m.deliveries, m.transitions, m.cache,
+		m.started, m.finished, m.strangers, m.timeToSuccess, m.tries, m.cost, m.lookups, m.build,
+	} {
+		if err := Register(registry, c); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// Register adds a collector to a registry unless it is there.
+func Register(registry prometheus.Registerer, c prometheus.Collector) error {
+	var already prometheus.AlreadyRegisteredError
+	if err := registry.Register(c); err != nil && !errors.As(err, &already) {
+		return err
+	}
+	return nil
+}
+
+// Call counts a call of a client.
+func (m *Metrics) Call(o wire.Operation, status string, source Source, took time.Duration) {
+	m.requests.WithLabelValues(o.String(), status, string(source)).Inc()
+	m.duration.WithLabelValues(o.String(), string(source)).Observe(took.Seconds())
+}
+
+// Search counts what memory had for a search.
+func (m *Metrics) Search(result string) { m.cache.WithLabelValues(result).Inc() }
+
+// Delivery counts where the answer to a call that is sent once came from.
+func (m *Metrics) Delivery(source string) { m.deliveries.WithLabelValues(source).Inc() }
+
+// Retry counts a second try.
+func (m *Metrics) Retry(o wire.Operation) { m.retries.WithLabelValues(o.String()).Inc() }
+
+// Refused counts a call that was not made because the breaker is open or the
+// limit reached.
+func (m *Metrics) Refused(o wire.Operation, cause wire.Cause) {
+	switch cause {
+	case wire.BreakerOpen:
+		m.upstream.WithLabelValues(o.String(), OutcomeRejected).Inc()
+	case wire.LimitReached:
+		m.throttled.WithLabelValues("local").Inc()
+	}
+}
+
+// Upstream counts a call that was made. traceID is that of a recorded trace, or "".
+func (m *Metrics) Upstream(o wire.Operation, answer *wire.Answer, took time.Duration, traceID string) {
+	outcome := OutcomeOf(answer)
+	m.upstream.WithLabelValues(o.String(), outcome).Inc()
+	observer := m.upstreamDuration.WithLabelValues(o.String(), outcome)
+	if traceID != "" {
+		// Not trace_id: Caddy's OTLP export of metrics drops everything if it meets an
+		// exemplar with the label names of the OpenTelemetry specification.
+		observer.(prometheus.ExemplarObserver).ObserveWithExemplar(took.Seconds(), prometheus.Labels{"traceID": traceID})
+	} else {
+		observer.Observe(took.Seconds())
+	}
+	if answer.Status == wire.Throttled {
+		m.throttled.WithLabelValues("upstream").Inc()
+	}
+}
+
+// Transition counts a change of a circuit's state.
+func (m *Metrics) Transition(class, from, to string) {
+	m.transitions.WithLabelValues(class, from, to).Inc()
+}
+
+// Started counts a verification that began.
+func (m *Metrics) Started(country, workflow string) {
+	m.started.WithLabelValues(country, workflow).Inc()
+}
+
+// Finished counts a verification that ended. took is above 0 only where a check
+// said success.
+func (m *Metrics) Finished(outcome, country, workflow string, took time.Duration, tries int) {
+	m.finished.WithLabelValues(outcome, country, workflow).Inc()
+	m.tries.WithLabelValues(outcome).Observe(float64(tries))
+	if took > 0 {
+		m.timeToSuccess.WithLabelValues(workflow).Observe(took.Seconds())
+	}
+}
+
+// Stranger counts the end of a verification whose start was not seen.
+func (m *Metrics) Stranger(outcome string) { m.strangers.WithLabelValues(outcome).Inc() }
+
+// Cost adds money spent.
+func (m *Metrics) Cost(currency, kind, country string, amount float64) {
+	m.cost.WithLabelValues(currency, kind, country).Add(amount)
+}
+
+// Lookup counts a search of the settler.
+func (m *Metrics) Lookup(answered bool) {
+	result := "failed"
+	if answered {
+		result = "answered"
+	}
+	m.lookups.WithLabelValues(result).Inc()
+}

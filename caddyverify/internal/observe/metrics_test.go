@@ -1,0 +1,153 @@
+package observe
+
+import (
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+	dto "github.com/prometheus/client_model/go"
+
+	"github.com/caddyverify/caddy-verify/caddyverify/internal/wire"
+)
+
+type stateOnly struct{ State }
+
+func (*stateOnly) Describe(to chan<- *prometheus.Desc)   { DescribeState(to) }
+func (s *stateOnly) Collect(to chan<- prometheus.Metric) { s.State.Collect(to) }
+
+func gather(t *testing.T, m *Metrics) map[string]*dto.MetricFamily {
+	t.Helper()
+	registry := prometheus.NewPedanticRegistry()
+	if err := m.Register(registry); err != nil {
+		t.Fatal(err)
+	}
+	if err := Register(registry, &stateOnly{}); err != nil {
+		t.Fatal(err)
+	}
+	families, err := registry.Gather()
+	if err != nil {
+		t.Fatal(err)
+	}
+	all := map[string]*dto.MetricFamily{}
+	for _, family := range families {
+		all[family.GetName()] = family
+	}
+	return all
+}
+
+// Every metric of the catalogue is there from the start, as it is described, but
+// for the cost, whose currencies are not known ahead.
+func TestCatalogue(t *testing.T) {
+	m := NewMetrics()
+	m.PrepareCountries([]string{"GB", "other"})
+	families := gather(t, m)
+	for _, metric := range Catalogue {
+		family := families[metric.Name]
+		delete(families, metric.Name)
+		if family == nil {
+			if metric.Name != costTotal.Name {
+				t.Errorf("%s has no series", metric.Name)
+			}
+			continue
+		}
+		if kind := strings.ToLower(family.GetType().String()); kind != metric.Type || family.GetHelp() != metric.Help {
+			t.Errorf("%s is a %s: %s", metric.Name, kind, family.GetHelp())
+		}
+		var labels []string
+		for _, l := range family.GetMetric()[0].GetLabel() {
+			labels = append(labels, l.GetName())
+		}
+		want := metric.labelNames()
+		slices.Sort(want)
+		if !slices.Equal(labels, want) {
+			t.Errorf("%s has the labels %q, want %q", metric.Name, labels, want)
+		}
+	}
+	for name := range families {
+		t.Errorf("%s is not in the catalogue", name)
+	}
+}
+
+// An exemplar's labels must not be those of the OpenTelemetry specification.
+func TestExemplars(t *testing.T) {
+	m := NewMetrics()
+	answer := wire.Answer{Reading: wire.Reading{Verification: wire.Verification{Status: wire.Success}}}
+	m.Upstream(wire.Check, &answer, 30*time.Millisecond, "0af7651916cd43dd8448eb211c80319c")
+	m.Upstream(wire.Search, &answer, 30*time.Millisecond, "")
+	exemplars := 0
+	for _, metric := range gather(t, m)[upstreamDuration.Name].GetMetric() {
+		for _, bucket := range metric.GetHistogram().GetBucket() {
+			if e := bucket.GetExemplar(); e != nil {
+				exemplars++
+				if l := e.GetLabel(); len(l) != 1 || l[0].GetName() != "traceID" || l[0].GetValue() != "0af7651916cd43dd8448eb211c80319c" {
+					t.Errorf("the exemplar is %v", l)
+				}
+			}
+		}
+	}
+	if exemplars != 1 {
+		t.Errorf("%d exemplars, want 1", exemplars)
+	}
+}
+
+func TestWords(t *testing.T) {
+	status := func(s wire.Status) *wire.Answer {
+		return &wire.Answer{Reading: wire.Reading{Verification: wire.Verification{Status: s}}}
+	}
+	fault := func(cause wire.Cause, code int) *wire.Answer {
+		a := (&wire.Fault{Cause: cause, UpstreamCode: code}).Answer()
+		return &a
+	}
+	tests := []struct {
+		answer               *wire.Answer
+		label, outcome, kind string
+		errs                 []wire.Operation
+		trouble              bool
+	}{
+		{status("0"), "0", "answered", "verify_0", nil, false},
+		{status("1"), "1", "answered", "verify_1", wire.Operations[:], true},
+		{status("3"), "3", "answered", "verify_3", wire.Operations[:], false},
+		{status("4"), "4", "answered", "verify_4", wire.Operations[:], true},
+		{status("5"), "5", "answered", "verify_5", wire.Operations[:], true},
+		{status("6"), "6", "answered", "verify_6", []wire.Operation{wire.Request, wire.Search}, false},
+		{status("9"), "9", "answered", "verify_9", wire.Operations[:], true},
+		{status("10"), "10", "answered", "verify_10", nil, false},
+		{status("16"), "16", "answered", "verify_16", nil, false},
+		{status("17"), "17", "answered", "verify_17", nil, false},
+		{status("19"), "19", "answered", "verify_19", nil, false},
+		{status("101"), "101", "answered", "verify_101", nil, false},
+		{status("77"), "other", "answered", "verify_other", wire.Operations[:], false},
+		{status("IN PROGRESS"), "IN PROGRESS", "answered", "verify_IN PROGRESS", nil, false},
+		{status("PENDING"), "other", "answered", "verify_other", nil, false},
+		{&wire.Answer{Reading: wire.Reading{List: true}}, "list", "answered", "verify_list", nil, false},
+		{fault(wire.UpstreamTimeout, 0), "5", "timeout", "upstream_timeout", wire.Operations[:], true},
+		{fault(wire.ConnectFailed, 0), "5", "connect", "connect_failed", wire.Operations[:], true},
+		{fault(wire.TLSFailed, 0), "5", "tls", "tls_failed", wire.Operations[:], true},
+		{fault(wire.ConnectionLost, 0), "5", "connection_lost", "connection_lost", wire.Operations[:], true},
+		{fault(wire.UpstreamError, 502), "5", "http_5xx", "upstream_error", wire.Operations[:], true},
+		{fault(wire.UpstreamError, 404), "5", "http_4xx", "upstream_error", wire.Operations[:], true},
+		{fault(wire.UpstreamError, 302), "5", "http_3xx", "upstream_error", wire.Operations[:], true},
+		{fault(wire.UpstreamThrottled, 429), "1", "http_4xx", "upstream_throttled", wire.Operations[:], true},
+		{fault(wire.UpstreamUnauthorized, 401), "4", "http_4xx", "upstream_unauthorized", wire.Operations[:], true},
+		{fault(wire.AnswerUnreadable, 200), "5", "bad_body", "answer_unreadable", wire.Operations[:], true},
+		{fault(wire.ClientLeft, 0), "5", "cancelled", "client_left", nil, false},
+	}
+	for _, test := range tests {
+		if label, outcome := StatusLabel(test.answer), OutcomeOf(test.answer); label != test.label || outcome != test.outcome {
+			t.Errorf("%+v: label %q, outcome %q", test.answer.Status, label, outcome)
+		}
+		if !slices.Contains(Outcomes[:], OutcomeOf(test.answer)) {
+			t.Errorf("%q is not in the list", OutcomeOf(test.answer))
+		}
+		if kind, trouble := ErrorType(test.answer), Trouble(test.answer); kind != test.kind || trouble != test.trouble {
+			t.Errorf("%+v: error.type %q, trouble %v", test.answer.Status, kind, trouble)
+		}
+		for _, o := range wire.Operations {
+			if got := IsError(o, test.answer); got != slices.Contains(test.errs, o) {
+				t.Errorf("%v %+v: an error: %v", o, test.answer.Status, got)
+			}
+		}
+	}
+}

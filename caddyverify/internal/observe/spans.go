@@ -1,0 +1,214 @@
+package observe
+
+import (
+	"context"
+	"net/url"
+	"strconv"
+
+	"go.opentelemetry.io/otel/attribute"
+	"go.opentelemetry.io/otel/codes"
+	semconv "go.opentelemetry.io/otel/semconv/v1.43.0"
+	"go.opentelemetry.io/otel/trace"
+
+	"github.com/caddyverify/caddy-verify/caddyverify/internal/wire"
+)
+
+const scope = "github.com/caddyverify/caddy-verify/caddyverify"
+
+// Origin is what spans want to know of the request that a later call is about.
+type Origin struct {
+	Span    trace.SpanContext
+	Country string
+}
+
+// Attribute describes an attribute of the gateway's own.
+type Attribute struct{ Name, Spans, Meaning string }
+
+// Attributes lists those that are not of the semantic conventions.
+var Attributes = []Attribute{
+	{"verify.operation", "server, client", "request, check, search or control"},
+	{"verify.status", "server, client", "Verify's status: a number, or a search's word; not on lists"},
+	{"verify.request_id", "server, client", "the verification; REDACTED if it could be a phone number in the wrong place"},
+	{"verify.request_ids", "server, client", "the verifications of a search by request_ids"},
+	{"verify.country", "server, client", "where the verification goes to, as in metrics"},
+	{"verify.cache", "server", "hit, miss, partial, stale or bypass"},
+	{"verify.cache.collapsed", "server", "the search shared a call that another one had begun"},
+	{"verify.delivery", "server", "sent, shared or replayed"},
+	{"verify.breaker", "server, client", "the state of the circuit: closed, open or half_open"},
+	{"verify.cause", "server", "why the gateway answered by itself"},
+	{"verify.link.operation", "links", "request: the link leads to the verification's request"},
+}
+
+func describe(o wire.Operation, call *wire.Call, origins []Origin) []attribute.KeyValue {
+	attributes := []attribute.KeyValue{attribute.String("verify.operation", o.String())}
+	if call != nil {
+		ids, list := call.IDs()
+		if id := call.RequestID(); id != "" {
+			ids = []string{id}
+		}
+		for i, id := range ids {
+			ids[i] = wire.RedactID(id)
+		}
+		if list {
+			attributes = append(attributes, attribute.StringSlice("verify.request_ids", ids))
+		} else if len(ids) == 1 {
+			attributes = append(attributes, attribute.String("verify.request_id", ids[0]))
+		}
+	}
+	if len(origins) == 1 && origins[0].Country != "" {
+		attributes = append(attributes, attribute.String("verify.country", origins[0].Country))
+	}
+	return attributes
+}
+
+func links(origins []Origin) []trace.Link {
+	var all []trace.Link
+	for _, origin := range origins {
+		if origin.Span.IsValid() {
+			all = append(all, trace.Link{
+				SpanContext: origin.Span,
+				Attributes:  []attribute.KeyValue{attribute.String("verify.link.operation", "request")},
+			})
+		}
+	}
+	return all
+}
+
+// Recording tells whether there is a span in ctx that anyone will see.
+func Recording(ctx context.Context) bool { return trace.SpanFromContext(ctx).IsRecording() }
+
+// TraceID is that of a recorded trace, or "".
+func TraceID(ctx context.Context) string {
+	if c := trace.SpanContextFromContext(ctx); c.IsSampled() {
+		return c.TraceID().String()
+	}
+	return ""
+}
+
+// RedactPath takes what a client wrote out of the path on the span that Caddy's
+// tracing began.
+func RedactPath(ctx context.Context, path string) {
+	trace.SpanFromContext(ctx).SetAttributes(semconv.URLPath(wire.RedactURI(path)))
+}
+
+// Server says on the span of the client's call, which Caddy's tracing began, what
+// became of it.
+type Server struct {
+	Method                   string
+	Call                     *wire.Call // nil where it could not be read
+	Operation                wire.Operation
+	Answer                   *wire.Answer
+	Origins                  []Origin
+	Cache, Delivery, Breaker string
+	Collapsed                bool
+}
+
+// Record writes it down.
+func (s *Server) Record(ctx context.Context) {
+	span := trace.SpanFromContext(ctx)
+	if !span.IsRecording() {
+		return
+	}
+	span.SetName(s.Method + " " + wire.Route(s.Operation))
+	span.SetAttributes(semconv.HTTPRoute(wire.Route(s.Operation)))
+	span.SetAttributes(describe(s.Operation, s.Call, s.Origins)...)
+	for name, value := range map[string]string{
+		"verify.cache": s.Cache, "verify.delivery": s.Delivery, "verify.breaker": s.Breaker,
+	} {
+		if value != "" {
+			span.SetAttributes(attribute.String(name, value))
+		}
+	}
+	if s.Collapsed {
+		span.SetAttributes(attribute.Bool("verify.cache.collapsed", true))
+	}
+	if s.Answer.Fault != nil {
+		span.SetAttributes(attribute.String("verify.cause", string(s.Answer.Fault.Cause)))
+	}
+	for _, link := range links(s.Origins) {
+		span.AddLink(link)
+	}
+	said(span, s.Operation, s.Answer)
+	// As with HTTP's 4xx, what a client did wrong is no error of the server.
+	if Trouble(s.Answer) {
+		fail(span, s.Answer)
+	}
+}
+
+// said notes an answer's status, and the verification that a request started.
+func said(span trace.Span, o wire.Operation, answer *wire.Answer) {
+	if answer.Status != "" && !answer.List {
+		span.SetAttributes(attribute.String("verify.status", string(answer.Status)))
+	}
+	if o == wire.Request && answer.RequestID != "" {
+		span.SetAttributes(attribute.String("verify.request_id", answer.RequestID))
+	}
+}
+
+func fail(span trace.Span, answer *wire.Answer) {
+	span.SetStatus(codes.Error, "")
+	span.SetAttributes(attribute.String(string(semconv.ErrorTypeKey), ErrorType(answer)))
+}
+
+// Client is the span of one call to the upstream.
+type Client struct {
+	span trace.Span
+	call *wire.Call
+}
+
+// StartClient begins the span of a call to the upstream at base, the resend-th
+// repetition of it. Without a recording span in ctx it does nothing.
+func StartClient(ctx context.Context, base *url.URL, call *wire.Call, resend int, breaker string, origins []Origin) Client {
+	parent := trace.SpanFromContext(ctx)
+	if !parent.IsRecording() {
+		return Client{}
+	}
+	// The URL as it is sent has no query, unless the credentials are in it.
+	target := *base
+	target.Path += wire.Path(call.Operation, call.Format)
+	attributes := append(describe(call.Operation, call, origins),
+		semconv.HTTPRequestMethodPost,
+		semconv.ServerAddress(base.Hostname()),
+		semconv.ServerPort(port(base)),
+		semconv.URLFull(target.String()),
+		semconv.URLTemplate(wire.Route(call.Operation)),
+	)
+	if resend > 0 {
+		attributes = append(attributes, semconv.HTTPRequestResendCount(resend))
+	}
+	if breaker != "" {
+		attributes = append(attributes, attribute.String("verify.breaker", breaker))
+	}
+	_, span := parent.TracerProvider().Tracer(scope).Start(ctx, "POST "+wire.Route(call.Operation),
+		trace.WithSpanKind(trace.SpanKindClient), trace.WithAttributes(attributes...), trace.WithLinks(links(origins)...))
+	return Client{span, call}
+}
+
+// End ends the span with what came back.
+func (c Client) End(answer *wire.Answer) {
+	if c.span == nil {
+		return
+	}
+	said(c.span, c.call.Operation, answer)
+	code := answer.Code
+	if answer.Fault != nil {
+		code = answer.Fault.UpstreamCode
+	}
+	if code != 0 {
+		c.span.SetAttributes(semconv.HTTPResponseStatusCode(code))
+	}
+	if IsError(c.call.Operation, answer) {
+		fail(c.span, answer)
+	}
+	c.span.End()
+}
+
+func port(u *url.URL) int {
+	if n, err := strconv.Atoi(u.Port()); err == nil {
+		return n
+	}
+	if u.Scheme == "http" {
+		return 80
+	}
+	return 443
+}

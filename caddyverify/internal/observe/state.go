@@ -1,0 +1,70 @@
+package observe
+
+import (
+	"strings"
+
+	"github.com/prometheus/client_golang/prometheus"
+)
+
+// State is what the gateway holds at the moment of a scrape, summed up over its
+// accounts. It has a value for every series from the beginning.
+type State struct {
+	AccountTroubles                     []string // statuses
+	Breakers                            map[[2]string]int
+	CacheEntries, CacheBytes            int64
+	EvictedSize, EvictedExpired         uint64
+	LimitRate, LimitWaiting             int
+	UnderWay, Unsettled, SettlerBacklog int
+}
+
+// descriptions of the metrics that are made of a State.
+var descriptions = func() map[string]*prometheus.Desc {
+	all := map[string]*prometheus.Desc{}
+	for _, m := range []Metric{
+		breakerState, accountTrouble, limitRate, limitWaiting,
+		cacheEntries, cacheBytes, cacheEvictions, underWay, unsettled, settlerBacklog,
+	} {
+		all[m.Name] = prometheus.NewDesc(m.Name, m.Help, m.labelNames(), nil)
+	}
+	return all
+}()
+
+// DescribeState sends the descriptions, for a prometheus.Collector.
+func DescribeState(to chan<- *prometheus.Desc) {
+	for _, description := range descriptions {
+		to <- description
+	}
+}
+
+// Collect sends the metrics, for a prometheus.Collector.
+func (s *State) Collect(to chan<- prometheus.Metric) {
+	send := func(m Metric, value float64, labels ...string) {
+		kind := prometheus.GaugeValue
+		if m.Type == "counter" {
+			kind = prometheus.CounterValue
+		}
+		to <- prometheus.MustNewConstMetric(descriptions[m.Name], kind, value, labels...)
+	}
+	for _, class := range []string{"read", "write"} {
+		for _, state := range []string{"closed", "open", "half_open"} {
+			send(breakerState, float64(s.Breakers[[2]string{class, state}]), class, state)
+		}
+	}
+	troubles := " " + strings.Join(s.AccountTroubles, " ") + " "
+	for _, status := range []string{"4", "8", "9"} {
+		value := 0.0
+		if strings.Contains(troubles, " "+status+" ") {
+			value = 1
+		}
+		send(accountTrouble, value, status)
+	}
+	send(limitRate, float64(s.LimitRate))
+	send(limitWaiting, float64(s.LimitWaiting))
+	send(cacheEntries, float64(s.CacheEntries))
+	send(cacheBytes, float64(s.CacheBytes))
+	send(cacheEvictions, float64(s.EvictedSize), "size")
+	send(cacheEvictions, float64(s.EvictedExpired), "expired")
+	send(underWay, float64(s.UnderWay))
+	send(unsettled, float64(s.Unsettled))
+	send(settlerBacklog, float64(s.SettlerBacklog))
+}

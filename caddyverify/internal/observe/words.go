@@ -1,0 +1,131 @@
+package observe
+
+import (
+	"slices"
+
+	"github.com/caddyverify/caddy-verify/caddyverify/internal/wire"
+)
+
+// The ways in which a try to make a call ends.
+const (
+	OutcomeAnswered  = "answered"
+	OutcomeTimeout   = "timeout"
+	OutcomeConnect   = "connect"
+	OutcomeTLS       = "tls"
+	OutcomeLost      = "connection_lost"
+	OutcomeHTTP3xx   = "http_3xx"
+	OutcomeHTTP4xx   = "http_4xx"
+	OutcomeHTTP5xx   = "http_5xx"
+	OutcomeBadBody   = "bad_body"
+	OutcomeRejected  = "rejected_open"
+	OutcomeCancelled = "cancelled"
+)
+
+// Outcomes lists them.
+var Outcomes = [...]string{
+	OutcomeAnswered, OutcomeTimeout, OutcomeConnect, OutcomeTLS, OutcomeLost,
+	OutcomeHTTP3xx, OutcomeHTTP4xx, OutcomeHTTP5xx, OutcomeBadBody, OutcomeRejected, OutcomeCancelled,
+}
+
+// OutcomeOf names how a call that was made ended.
+func OutcomeOf(answer *wire.Answer) string {
+	if answer.Fault == nil {
+		return OutcomeAnswered
+	}
+	switch answer.Fault.Cause {
+	case wire.UpstreamTimeout:
+		return OutcomeTimeout
+	case wire.ConnectFailed:
+		return OutcomeConnect
+	case wire.TLSFailed:
+		return OutcomeTLS
+	case wire.ConnectionLost:
+		return OutcomeLost
+	case wire.UpstreamThrottled, wire.UpstreamUnauthorized:
+		return OutcomeHTTP4xx
+	case wire.UpstreamError:
+		switch answer.Fault.UpstreamCode / 100 {
+		case 3:
+			return OutcomeHTTP3xx
+		case 4:
+			return OutcomeHTTP4xx
+		case 5:
+			return OutcomeHTTP5xx
+		}
+	case wire.ClientLeft:
+		return OutcomeCancelled
+	}
+	return OutcomeBadBody
+}
+
+// verificationOutcomes are the ends that a verification may take.
+var verificationOutcomes = []string{"success", "failed", "expired", "cancelled", "unknown"}
+
+// expected lists the statuses that the API documents for an operation.
+var expected = [...][]string{
+	wire.Request: {"0", "1", "2", "3", "4", "5", "6", "7", "8", "9", "10", "15", "20", "29"},
+	wire.Check:   {"0", "1", "2", "3", "4", "5", "6", "16", "17"},
+	wire.Search:  {"IN PROGRESS", "SUCCESS", "FAILED", "EXPIRED", "CANCELLED", "list", "1", "2", "3", "4", "5", "6", "18", "101"},
+	wire.Control: {"0", "1", "2", "3", "4", "5", "6", "8", "9", "19"},
+}
+
+// gatewayStatuses are those that the gateway answers with by itself.
+var gatewayStatuses = []string{"1", "2", "3", "4", "5", "8", "9"}
+
+// known holds all statuses that are a value of the label.
+var known = func() []string {
+	all := slices.Clone(gatewayStatuses)
+	for _, statuses := range expected {
+		all = append(all, statuses...)
+	}
+	slices.Sort(all)
+	return slices.Compact(all)
+}()
+
+// StatusLabel is the value of the label status for an answer.
+func StatusLabel(answer *wire.Answer) string {
+	if answer.List {
+		return "list"
+	}
+	if i, found := slices.BinarySearch(known, string(answer.Status)); found {
+		return known[i]
+	}
+	return "other"
+}
+
+// IsError tells the answers that are nobody's business as usual: the upstream, the
+// account or the call itself is wrong. A wrong code, a verification that is over,
+// or one that runs already, is an answer.
+func IsError(o wire.Operation, answer *wire.Answer) bool {
+	if answer.Fault != nil {
+		return answer.Fault.Cause != wire.ClientLeft
+	}
+	switch answer.Status {
+	case wire.Success, wire.Concurrent, wire.WrongCode, wire.TooManyWrongCodes, wire.CannotControl, wire.NoResponse:
+		return false
+	case wire.NotFoundOrFinished:
+		return o == wire.Request || o == wire.Search // not routed; wrong parameters
+	}
+	return answer.Status.Numeric()
+}
+
+// Trouble tells the answers that an operator should know of: not what a client
+// sent or did is wrong, but the upstream, the account or the network.
+func Trouble(answer *wire.Answer) bool {
+	if answer.Fault != nil {
+		return answer.Fault.Trouble()
+	}
+	switch answer.Status {
+	case wire.Throttled, wire.BadCredentials, wire.InternalError, wire.AccountBarred, wire.NoCredit:
+		return true
+	}
+	return false
+}
+
+// ErrorType is the value of error.type, the same on spans for the same cause.
+func ErrorType(answer *wire.Answer) string {
+	if answer.Fault != nil {
+		return string(answer.Fault.Cause)
+	}
+	return "verify_" + StatusLabel(answer)
+}

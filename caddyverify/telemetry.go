@@ -1,0 +1,230 @@
+package caddyverify
+
+import (
+	"context"
+	"log/slog"
+	"net/http"
+	"time"
+
+	"github.com/caddyserver/caddy/v2"
+	"github.com/prometheus/client_golang/prometheus"
+	"go.opentelemetry.io/otel/trace"
+
+	"github.com/caddyverify/caddy-verify/caddyverify/internal/breaker"
+	"github.com/caddyverify/caddy-verify/caddyverify/internal/ledger"
+	"github.com/caddyverify/caddy-verify/caddyverify/internal/limit"
+	"github.com/caddyverify/caddy-verify/caddyverify/internal/observe"
+	"github.com/caddyverify/caddy-verify/caddyverify/internal/search"
+	"github.com/caddyverify/caddy-verify/caddyverify/internal/wire"
+)
+
+// metrics are the process's: Caddy makes a new registry with each configuration,
+// and counters made with it would begin at 0 on every reload.
+var metrics = observe.NewMetrics()
+
+// registerMetrics adds the collectors to the configuration's registry, which
+// Caddy serves and, with `metrics { otlp }`, pushes.
+func registerMetrics(registry prometheus.Registerer) error {
+	if err := metrics.Register(registry); err != nil {
+		return err
+	}
+	return observe.Register(registry, stateCollector{})
+}
+
+// report says what became of a call: in metrics, on the span that Caddy's tracing
+// began for it, and in the log.
+func (h *Handler) report(r *http.Request, x *exchange, took time.Duration) {
+	source := x.source()
+	if x.found {
+		metrics.Call(x.operation, observe.StatusLabel(&x.answer), source, took)
+		if result := x.cacheResult(); result != "" {
+			metrics.Search(result)
+		}
+		if x.delivered != "" {
+			metrics.Delivery(x.delivered)
+		}
+		if observe.Recording(r.Context()) {
+			h.span(r, x)
+		}
+	} else {
+		observe.RedactPath(r.Context(), r.URL.EscapedPath())
+	}
+	level := slog.LevelDebug
+	if observe.Trouble(&x.answer) {
+		level = slog.LevelInfo
+	}
+	if h.logger.Enabled(r.Context(), level) {
+		h.logger.LogAttrs(r.Context(), level, "call", x.attrs(r, source, took)...)
+	}
+}
+
+func (h *Handler) span(r *http.Request, x *exchange) {
+	server := observe.Server{
+		Method:    r.Method,
+		Call:      x.call,
+		Operation: x.operation,
+		Answer:    &x.answer,
+		Cache:     x.cacheWord(),
+		Collapsed: x.searched && x.result.Collapsed,
+		Delivery:  x.delivered,
+		Breaker:   h.circuit(x.operation),
+	}
+	if x.call != nil {
+		server.Origins = h.origins(x.call)
+	}
+	server.Record(r.Context())
+}
+
+// attrs are what is logged of a call. None of it is what a client wrote.
+func (x *exchange) attrs(r *http.Request, source observe.Source, took time.Duration) []slog.Attr {
+	attrs := []slog.Attr{
+		slog.String("operation", x.operation.String()),
+		slog.String("format", x.format.String()),
+		slog.String("status", observe.StatusLabel(&x.answer)),
+		slog.String("source", string(source)),
+		slog.Duration("duration", took),
+	}
+	if x.answer.Fault != nil {
+		attrs = append(attrs, slog.String("cause", string(x.answer.Fault.Cause)), slog.Bool("may_have_been_sent", x.answer.Fault.MayHaveSent))
+	}
+	if word := x.cacheWord(); word != "" {
+		attrs = append(attrs, slog.String("cache", word))
+	}
+	if x.delivered != "" {
+		attrs = append(attrs, slog.String("delivery", x.delivered))
+	}
+	if replacer, ok := r.Context().Value(caddy.ReplacerCtxKey).(*caddy.Replacer); ok {
+		if user, ok := replacer.GetString("http.auth.user.id"); ok && user != "" {
+			attrs = append(attrs, slog.String("caller", user))
+		}
+	}
+	return attrs
+}
+
+func (x *exchange) source() observe.Source {
+	switch {
+	case x.answer.Fault != nil:
+		return observe.Gateway
+	case x.searched && (x.result.Kind == search.Hit || x.result.Kind == search.Stale), x.delivered == "replayed":
+		return observe.Memory
+	}
+	return observe.Upstream
+}
+
+// cacheWord is what memory had for a search, as on spans and in logs.
+func (x *exchange) cacheWord() string {
+	switch {
+	case x.searched:
+		return x.result.Kind.String()
+	case x.cacheStatus != "":
+		return "bypass"
+	}
+	return ""
+}
+
+// cacheResult is the same as in metrics, where a search that shared another's call
+// is neither hit nor miss.
+func (x *exchange) cacheResult() string {
+	if x.searched && x.result.Kind == search.Miss && x.result.Collapsed {
+		return "coalesced"
+	}
+	return x.cacheWord()
+}
+
+// circuit is the present state of the circuit that an operation depends on.
+func (h *Handler) circuit(o wire.Operation) string {
+	if h.account.breakers == nil {
+		return ""
+	}
+	return h.account.breakers.For(o).State().String()
+}
+
+// origins are the requests that a call is about. For a request itself it is where
+// that goes to.
+func (h *Handler) origins(call *wire.Call) []observe.Origin {
+	ids, _ := call.IDs()
+	switch call.Operation {
+	case wire.Request:
+		return []observe.Origin{{Country: h.countries.Label(call.Get("number"), call.Get("country"))}}
+	case wire.Check, wire.Control:
+		ids = []string{call.RequestID()}
+	}
+	var origins []observe.Origin
+	for _, id := range ids {
+		if link, ok := h.account.book.Link(id); ok {
+			origins = append(origins, link.(observe.Origin))
+		}
+	}
+	return origins
+}
+
+// note counts an answer of the upstream, and what it tells of verifications.
+func (h *Handler) note(ctx context.Context, call *wire.Call, answer *wire.Answer, origins []observe.Origin, took time.Duration) {
+	metrics.Upstream(call.Operation, answer, took, observe.TraceID(ctx))
+	observation := ledger.Observation{Call: call, Answer: answer}
+	if call.Operation == wire.Request {
+		observation.Country = origins[0].Country
+		observation.Link = observe.Origin{Span: trace.SpanContextFromContext(ctx), Country: origins[0].Country}
+	}
+	tally(h.account.book.Observe(observation))
+}
+
+// tally turns what the ledger learnt into metrics.
+func tally(events ledger.Events) {
+	for _, start := range events.Started {
+		metrics.Started(start.Country, start.Workflow)
+	}
+	for _, end := range events.Finished {
+		metrics.Finished(string(end.Outcome), end.Country, end.Workflow, end.TimeToSuccess, end.Attempts)
+	}
+	for _, cost := range events.Costs {
+		metrics.Cost(cost.Currency, string(cost.Kind), cost.Country, cost.Amount)
+	}
+	for _, outcome := range events.Strangers {
+		metrics.Stranger(string(outcome))
+	}
+}
+
+// stateCollector tells of what the gateway holds at the moment of a scrape, for
+// all accounts together.
+type stateCollector struct{}
+
+// Describe implements prometheus.Collector.
+func (stateCollector) Describe(to chan<- *prometheus.Desc) { observe.DescribeState(to) }
+
+// Collect implements prometheus.Collector.
+func (stateCollector) Collect(to chan<- prometheus.Metric) {
+	now := observe.State{Breakers: map[[2]string]int{}}
+	state.Range(func(_, value any) bool {
+		switch part := value.(type) {
+		case *kept[*search.Cache]:
+			stats := part.value.Stats()
+			now.CacheEntries += stats.Entries
+			now.CacheBytes += stats.Bytes
+			now.EvictedSize += stats.EvictedSize
+			now.EvictedExpired += stats.EvictedExpired
+		case *kept[*breaker.Pair]:
+			now.Breakers[[2]string{"read", part.value.Read.State().String()}]++
+			now.Breakers[[2]string{"write", part.value.Write.State().String()}]++
+		case *kept[*limit.Limiter]:
+			stats := part.value.Stats()
+			now.LimitRate += stats.Rate
+			now.LimitWaiting += stats.Waiting
+		case *kept[*breaker.Account]:
+			if status, inTrouble := part.value.Trouble(); inTrouble {
+				now.AccountTroubles = append(now.AccountTroubles, string(status))
+			}
+		case *kept[*book]:
+			_, events := part.value.Due(0) // gives up what nobody will learn of any more
+			tally(events)
+			stats := part.value.Stats()
+			now.UnderWay += stats.UnderWay
+			now.Unsettled += stats.Unsettled
+			if part.value.settlers.Load() > 0 {
+				now.SettlerBacklog += stats.Unsettled
+			}
+		}
+		return true
+	})
+	now.Collect(to)
+}
