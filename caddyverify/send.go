@@ -2,6 +2,7 @@ package caddyverify
 
 import (
 	"context"
+	"errors"
 	"time"
 
 	"github.com/caddyverify/caddy-verify/caddyverify/internal/observe"
@@ -48,7 +49,10 @@ func (h *Handler) try(ctx context.Context, call *wire.Call, resend int) (answer 
 func (h *Handler) ask(ctx context.Context, call *wire.Call, resend int) wire.Answer {
 	a := &h.account
 	if retryAfter, ok := a.limiter.Wait(ctx, call.Operation); !ok {
-		if ctx.Err() != nil {
+		switch err := ctx.Err(); {
+		case errors.Is(err, context.DeadlineExceeded):
+			return (&wire.Fault{Cause: wire.UpstreamTimeout}).Answer()
+		case err != nil:
 			return (&wire.Fault{Cause: wire.ClientLeft}).Answer()
 		}
 		return notNow(call.Operation, wire.LimitReached, retryAfter)

@@ -54,7 +54,7 @@ func (h *Handler) report(r *http.Request, x *exchange, took time.Duration) {
 		level = slog.LevelInfo
 	}
 	if h.logger.Enabled(r.Context(), level) {
-		h.logger.LogAttrs(r.Context(), level, "call", x.attrs(r, source, took)...)
+		h.logger.LogAttrs(r.Context(), level, "call", h.attrs(r, x, source, took)...)
 	}
 }
 
@@ -76,13 +76,18 @@ func (h *Handler) span(r *http.Request, x *exchange) {
 }
 
 // attrs are what is logged of a call. None of it is what a client wrote.
-func (x *exchange) attrs(r *http.Request, source observe.Source, took time.Duration) []slog.Attr {
-	attrs := []slog.Attr{
-		slog.String("operation", x.operation.String()),
-		slog.String("format", x.format.String()),
+func (h *Handler) attrs(r *http.Request, x *exchange, source observe.Source, took time.Duration) []slog.Attr {
+	var attrs []slog.Attr
+	if x.found {
+		attrs = append(attrs, slog.String("operation", x.operation.String()), slog.String("format", x.format.String()))
+	}
+	attrs = append(attrs,
 		slog.String("status", observe.StatusLabel(&x.answer)),
 		slog.String("source", string(source)),
 		slog.Duration("duration", took),
+	)
+	if circuit := h.circuit(x.operation); circuit != "" && x.found {
+		attrs = append(attrs, slog.String("breaker", circuit))
 	}
 	if x.answer.Fault != nil {
 		attrs = append(attrs, slog.String("cause", string(x.answer.Fault.Cause)), slog.Bool("may_have_been_sent", x.answer.Fault.MayHaveSent))

@@ -2,7 +2,9 @@ package caddyverify
 
 import (
 	"context"
+	"encoding/json"
 	"fmt"
+	"log/slog"
 	"maps"
 	"net/http"
 	"net/http/httptest"
@@ -20,6 +22,7 @@ import (
 	"go.opentelemetry.io/otel/sdk/trace/tracetest"
 	"go.opentelemetry.io/otel/trace"
 
+	"github.com/caddyverify/caddy-verify/caddyverify/internal/breaker"
 	"github.com/caddyverify/caddy-verify/caddyverify/internal/wire"
 	"github.com/caddyverify/caddy-verify/caddyverify/sandbox"
 )
@@ -381,5 +384,57 @@ func TestSettler(t *testing.T) {
 		if len(d.asks) > 5 {
 			t.Errorf("it took %d searches", len(d.asks))
 		}
+	})
+}
+
+// One line for each call, at info for trouble and debug for all else; changes of
+// a breaker's or the account's state at warn.
+func TestLogs(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		d := newDirect(t, &Handler{Limit: -1}, sandboxConfig)
+		defer d.close(t)
+		var logged strings.Builder
+		d.logger = slog.New(slog.NewJSONHandler(&logged, &slog.HandlerOptions{Level: slog.LevelDebug}))
+		line := func(want map[string]any) {
+			t.Helper()
+			var got map[string]any
+			text, rest, _ := strings.Cut(logged.String(), "\n")
+			logged.Reset()
+			logged.WriteString(rest)
+			if err := json.Unmarshal([]byte(text), &got); err != nil {
+				t.Fatalf("%q: %v", text, err)
+			}
+			for name, value := range want {
+				if got[name] != value {
+					t.Errorf("%s is %v, want %v: %s", name, got[name], value, text)
+				}
+			}
+		}
+		id := reply{body: d.call(wire.Request, forms[wire.Request]).Body.String()}.field("request_id")
+		line(map[string]any{"level": "DEBUG", "msg": "call", "operation": "request", "status": "0", "source": "upstream", "delivery": "sent", "breaker": "closed", "cause": nil})
+		d.call(wire.Search, "request_id="+id)
+		line(map[string]any{"level": "DEBUG", "operation": "search", "status": "IN PROGRESS", "cache": "miss"})
+		d.call(wire.Search, "request_id="+id)
+		line(map[string]any{"level": "DEBUG", "status": "IN PROGRESS", "source": "cache", "cache": "hit"})
+		d.call(wire.Check, "request_id="+id)
+		line(map[string]any{"level": "DEBUG", "operation": "check", "status": "2", "source": "gateway", "cause": "missing_parameter", "may_have_been_sent": false})
+		d.set(func() { d.down = http.ErrServerClosed })
+		d.call(wire.Check, "code=1234&request_id="+id)
+		line(map[string]any{"level": "INFO", "status": "5", "cause": "connection_lost", "may_have_been_sent": true})
+		for d.account.breakers.Read.State() == breaker.Closed {
+			logged.Reset()
+			d.call(wire.Check, "code=1234&request_id="+id)
+		}
+		line(map[string]any{"level": "WARN", "msg": "breaker changed", "breaker": "read", "from": "closed", "to": "open", "why": "connection_lost"})
+		d.set(func() { d.down = nil })
+		time.Sleep(6 * time.Second)
+		synctest.Wait()
+		logged.Reset()
+		if err := d.api.SetFaults(sandbox.Fault{Kind: "status", Value: "4"}); err != nil {
+			t.Fatal(err)
+		}
+		d.call(wire.Check, "code=1234&request_id="+id)
+		line(map[string]any{"level": "WARN", "msg": "account trouble changed", "from": "", "to": "4"})
+		line(map[string]any{"level": "INFO", "status": "4", "source": "upstream"})
 	})
 }
