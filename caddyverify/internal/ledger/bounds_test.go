@@ -181,6 +181,7 @@ func TestValidate(t *testing.T) {
 			t.Errorf("Validate(%+v) = %v", tt.settings, err)
 		}
 	}
+	observe(New(Settings{MaxEntries: -1}), request("a")) // not valid, but it must come back
 	if got, want := New(Settings{}).settings, (Settings{100_000, 90 * time.Second, time.Hour, time.Hour}); got != want {
 		t.Errorf("defaults = %+v, want %+v", got, want)
 	}

@@ -52,9 +52,8 @@ func alpha2(region string) string {
 // digitsOf returns the digits of a number, which are all that the library gets to
 // see of what a client sent, and whether a plus sign precedes them.
 func digitsOf(number string) (digits string, plus bool) {
-	const most = 24 // the longest number has 15; cut to this, none becomes one
 	var b strings.Builder
-	for i := 0; i < len(number) && b.Len() < most; i++ {
+	for i := range len(number) {
 		switch c := number[i]; {
 		case c == '+' && b.Len() == 0:
 			plus = true

@@ -67,7 +67,7 @@ func (l *Ledger) request(o *Observation, now time.Duration, events *Events) {
 	}
 	r := l.insert(id, now, events)
 	r.country, r.workflow, r.link = o.Country, workflowOf(o.Call), o.Link
-	r.expires = now + lifetime(o.Call) + l.settings.Grace
+	r.expires = now + o.Call.Lifetime() + l.settings.Grace
 	l.waiting.add(r, r.expires)
 	l.open++
 	events.Started = append(events.Started, Start{Country: r.country, Workflow: r.workflow})

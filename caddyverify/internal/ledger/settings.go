@@ -26,7 +26,9 @@ type Settings struct {
 }
 
 func (s Settings) withDefaults() Settings {
-	setDefault(&s.MaxEntries, 100_000)
+	if s.MaxEntries <= 0 { // nothing could be kept
+		s.MaxEntries = 100_000
+	}
 	setDefault(&s.Grace, 90*time.Second)
 	setDefault(&s.GiveUp, time.Hour)
 	setDefault(&s.Keep, time.Hour)

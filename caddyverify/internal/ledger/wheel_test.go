@@ -81,3 +81,21 @@ func TestWheelInParts(t *testing.T) {
 		}
 	}
 }
+
+// What is further away than the wheel reaches shares a slot with what is near, and
+// must not be in its way.
+func TestWheelOnceAround(t *testing.T) {
+	var w wheel
+	far, near := &record{}, &record{}
+	w.add(far, slots*tick)
+	w.add(near, 2*tick)
+	if most := 4; w.soonest() != near || w.next(10*tick, &most) != near {
+		t.Error("the near one is hidden")
+	}
+	if most := 4; w.next((slots-1)*tick, &most) != nil {
+		t.Error("the far one is early")
+	}
+	if most := 4; w.next(slots*tick, &most) != far {
+		t.Error("the far one is late")
+	}
+}
