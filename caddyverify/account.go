@@ -20,6 +20,7 @@ import (
 // account is what the gateway knows and has under way of one account at one
 // upstream. All of it survives a reload, each part as long as its settings stay.
 type account struct {
+	id       accountID
 	cache    *search.Cache // nil when off
 	breakers *breaker.Pair // nil when off
 	trouble  *breaker.Account
@@ -40,10 +41,7 @@ type (
 		accountID
 		breaker.Settings
 	}
-	limiterKey struct {
-		accountID
-		limit.Settings
-	}
+	limiterKey struct{ accountID }
 	officeKey  struct{ accountID }
 	retriesKey struct{ accountID }
 	bookKey    struct{ accountID }
@@ -65,11 +63,16 @@ func (h *Handler) keepAccount(id accountID, secret upstream.Secret) error {
 	if err := circuits.Validate(); err != nil {
 		return fmt.Errorf("breaker: %w", err)
 	}
+	if err := h.Cache.validate(); err != nil {
+		return fmt.Errorf("cache: %w", err)
+	}
 	if !h.Cache.Off {
 		settings := h.Cache.settings(timeout)
-		h.account.cache = keep(h, cacheKey{id, settings}, func() *search.Cache { return search.New(settings) }, (*search.Cache).Close)
+		h.account.cache = keep(h, cacheKey{id, settings}, func() *search.Cache { return search.New(settings) }, endCache)
 	}
-	h.account.limiter = keep(h, limiterKey{id, limits}, func() *limit.Limiter { return limit.New(limits) }, nothing)
+	h.account.id = id
+	h.account.limiter = keep(h, limiterKey{id}, func() *limit.Limiter { return limit.New(limits) }, nothing)
+	h.stops = append(h.stops, h.account.limiter.Configure(limits))
 	h.account.office = keep(h, officeKey{id}, delivery.New, nothing)
 	h.account.retries = keep(h, retriesKey{id}, retry.NewBudget, nothing)
 	h.account.book = keep(h, bookKey{id}, func() *book { return &book{Ledger: ledger.New(ledger.Settings{})} }, nothing)
@@ -83,6 +86,24 @@ func (h *Handler) keepAccount(id accountID, secret upstream.Secret) error {
 		h.beginToSettle()
 	}
 	return nil
+}
+
+// drop forgets a verification in every cache of the account: that of this handler,
+// of others in the same configuration, and during a reload of the last one.
+func (a *account) drop(requestID string) {
+	state.Range(func(key, value any) bool {
+		if k, ok := key.(cacheKey); ok && k.accountID == a.id {
+			value.(*kept[*search.Cache]).value.Drop(requestID)
+		}
+		return true
+	})
+}
+
+// endCache keeps the counts of a cache that ends.
+func endCache(c *search.Cache) {
+	stats := c.Stats()
+	metrics.Evicted(stats.EvictedSize, stats.EvictedExpired)
+	c.Close()
 }
 
 // nothing ends a part that holds nothing but memory.

@@ -1,6 +1,7 @@
 package caddyverify
 
 import (
+	"errors"
 	"time"
 
 	"github.com/caddyserver/caddy/v2"
@@ -38,8 +39,19 @@ type Cache struct {
 	// format. Default: `100000`.
 	MaxEntries int `json:"max_entries,omitempty"`
 
-	// MaxBytes is how much memory they may take. Default: 64 MiB.
+	// MaxBytes is how much memory they may take; at least 1 MiB, which is the
+	// largest answer. Default: 64 MiB.
 	MaxBytes int64 `json:"max_bytes,omitempty"`
+}
+
+func (c *Cache) validate() error {
+	switch {
+	case c.MaxEntries < 0:
+		return errors.New("max_entries must be above 0")
+	case c.MaxBytes != 0 && c.MaxBytes < 1<<20:
+		return errors.New("max_bytes must be at least 1 MiB")
+	}
+	return nil
 }
 
 func (c *Cache) settings(timeout time.Duration) search.Settings {
@@ -110,8 +122,8 @@ func sizeArg(d *caddyfile.Dispenser, name string) (int64, error) {
 		return 0, err
 	}
 	size, err := humanize.ParseBytes(value)
-	if err != nil || size == 0 || size > 1<<50 {
-		return 0, d.Errf("%s: write a size such as 64MiB", name)
+	if err != nil || size < 1<<20 || size > 1<<50 {
+		return 0, d.Errf("%s: write a size of at least 1MiB, such as 64MiB", name)
 	}
 	return int64(size), nil
 }

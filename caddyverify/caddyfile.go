@@ -153,9 +153,13 @@ func subdirectives(d *caddyfile.Dispenser, parse func(name string) error, many .
 
 // block calls parse for each line of the block that follows.
 func block(d *caddyfile.Dispenser, parse func(name string) error, many ...string) error {
-	seen := map[string]bool{}
+	seen, last := map[string]bool{}, ""
 	for nesting := d.Nesting(); d.NextBlock(nesting); {
 		name := d.Val()
+		if name == "{" {
+			return d.Errf("%s takes no block", last)
+		}
+		last = name
 		if seen[name] && !slices.Contains(many, name) {
 			return d.Errf("%s is given more than once", name)
 		}

@@ -2,6 +2,7 @@ package caddyverify
 
 import (
 	"bytes"
+	"crypto/rand"
 	"encoding/base64"
 	"encoding/json"
 	"fmt"
@@ -60,7 +61,8 @@ func TestCanary(t *testing.T) {
 	var answers strings.Builder
 	ask := func(r *http.Request) {
 		r.SetBasicAuth("client", canaryClient)
-		r.Header.Set("Referer", "http://app.internal/")
+		r.Header.Set("Referer", "http://app.internal/?number="+canaryNumber)
+		r.Header.Set("Idempotency-Key", "verify-"+canaryNumber+rand.Text())
 		got := do(t, r)
 		fmt.Fprintln(&answers, got.Status, got.Header, got.body)
 	}
@@ -118,10 +120,17 @@ func TestCanary(t *testing.T) {
 	}
 	ask(request(t, http.MethodPost, "http://"+site+"/verify/json", "text/plain", secrets))
 	ask(request(t, http.MethodDelete, "http://"+site+"/verify/json?"+secrets, "", ""))
-	if err := caddy.Load(append(config, ' '), true); err != nil { // as caddy reload --force
-		t.Fatal(err)
+	for _, auth := range []string{"query", "body"} { // and reloads meanwhile
+		if err := caddy.Load(bytes.Replace(config, []byte(`"auth":"basic"`), []byte(`"auth":"`+auth+`"`), 1), true); err != nil {
+			t.Fatal(err)
+		}
+		u.fail(t)
+		everyWay()
+		for _, fault := range []string{"close", "echo", "http 502"} {
+			u.fail(t, "* "+fault)
+			everyWay()
+		}
 	}
-	everyWay()
 
 	shown := adminAnswers(t, admin)
 	scraped := get(t, "http://"+site+"/metrics").body

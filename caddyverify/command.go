@@ -52,6 +52,8 @@ no_content_type, redirect, reset_after, status, truncate.`,
 			sandbox.Flags().Float64("speed", 1, "How many seconds pass in a verification in each real second")
 			sandbox.Flags().String("limit", "30/s", "How many calls are accepted in a second, or off")
 			sandbox.Flags().StringArray("fault", nil, "What goes wrong; may be repeated")
+			cmd.Args = cobra.NoArgs
+			cmd.RunE = func(cmd *cobra.Command, _ []string) error { return cmd.Help() }
 			cmd.AddCommand(demo, sandbox)
 		},
 	})
@@ -123,6 +125,9 @@ func cmdSandbox(flags caddycmd.Flags) (int, error) {
 		handler.Credentials = &Credentials{APIKey: key, APISecret: secret}
 	}
 	if handler.Faults, err = flags.GetStringArray("fault"); err != nil {
+		return caddy.ExitCodeFailedStartup, err
+	}
+	if _, err := handler.config(); err != nil {
 		return caddy.ExitCodeFailedStartup, err
 	}
 	if err := run("INFO", map[string]caddyhttp.MiddlewareHandler{listen: handler}); err != nil {

@@ -68,7 +68,14 @@ func TestConfigErrors(t *testing.T) {
 		{"a bad country", credentials + "countries GB UKX", "countries"},
 		{"settle with an argument", credentials + "settle VALUE-x", "settle takes no argument"},
 		{"another transport", credentials + "transport fastcgi", "transport"},
-		{"HTTP/3", credentials + "transport http {\nversions 3\n}", "HTTP/3"},
+		{"no host", credentials + "upstream https://:99", "upstream"},
+		{"no port", credentials + "upstream https://example.com:99999", "upstream"},
+		{"the API's own path", credentials + "upstream https://api.nexmo.com/verify/", "/verify"},
+		{"h2c", credentials + "transport http {\nversions h2c\n}", "h2c"},
+		{"the PROXY protocol", credentials + "transport http {\nproxy_protocol v1\n}", "proxy_protocol"},
+		{"a small cache", credentials + "cache {\nmax_bytes 1\n}", "max_bytes"},
+		{"a block for one", credentials + "timeout 10s {\n}", "timeout takes no block"},
+		{"HTTP/3", credentials + "transport http {\nversions 3\n}", "versions: 3"},
 	}
 	for _, test := range tests {
 		t.Run(test.name, func(t *testing.T) {

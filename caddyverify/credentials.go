@@ -25,9 +25,6 @@ func (c *Credentials) resolve() (key, secret string, err error) {
 	if secret, err = resolve("api_secret", c.APISecret); err != nil {
 		return "", "", err
 	}
-	if len(secret) < minSecret {
-		return "", "", fmt.Errorf("api_secret is shorter than %d characters, which no secret of the provider is", minSecret)
-	}
 	return key, secret, nil
 }
 

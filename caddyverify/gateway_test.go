@@ -95,6 +95,23 @@ func (r *bodyRecorder) Unwrap() http.ResponseWriter { return r.ResponseWriter }
 // one; what it leaves to the next handler is answered with 418.
 func newGateway(t *testing.T, h *Handler) *httptest.Server {
 	t.Helper()
+	newGatewayWith(t, h)
+	next := caddyhttp.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) error {
+		w.WriteHeader(http.StatusTeapot)
+		return nil
+	})
+	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if err := h.ServeHTTP(w, r, next); err != nil {
+			t.Errorf("an error was returned to Caddy, which would log the URI: %v", err)
+		}
+	}))
+	t.Cleanup(server.Close)
+	return server
+}
+
+// newGatewayWith provisions a handler, without serving it.
+func newGatewayWith(t *testing.T, h *Handler) *Handler {
+	t.Helper()
 	if h.Credentials == nil {
 		h.Credentials = &Credentials{APIKey: testKey, APISecret: testSecret}
 	}
@@ -111,17 +128,7 @@ func newGateway(t *testing.T, h *Handler) *httptest.Server {
 			t.Error(err)
 		}
 	})
-	next := caddyhttp.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) error {
-		w.WriteHeader(http.StatusTeapot)
-		return nil
-	})
-	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		if err := h.ServeHTTP(w, r, next); err != nil {
-			t.Errorf("an error was returned to Caddy, which would log the URI: %v", err)
-		}
-	}))
-	t.Cleanup(server.Close)
-	return server
+	return h
 }
 
 // reply is an answer with its body read.

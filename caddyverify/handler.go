@@ -7,10 +7,12 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"math"
 	"net/http"
 	"net/netip"
 	"net/url"
 	"slices"
+	"strconv"
 	"strings"
 	"time"
 
@@ -57,7 +59,7 @@ type Handler struct {
 
 	// Errors is how the gateway reports trouble of its own: `verify` answers
 	// HTTP 200 with a Verify status and error_text, as the API does and its SDKs
-	// expect; `http` answers the same body with 400, 429, 502, 503 or 504.
+	// expect; `http` answers the same body with 400, 422, 429, 502, 503 or 504.
 	// Default: `verify`.
 	Errors string `json:"errors,omitempty"`
 
@@ -66,9 +68,10 @@ type Handler struct {
 	Timeout caddy.Duration `json:"timeout,omitempty"`
 
 	// Transport configures the connections to the upstream. It is Caddy's own
-	// `http` transport, without HTTP/3, whose client may send a call twice.
-	// Default: `http` with `keepalive 30s`, which is shorter than the time after
-	// which providers close an idle connection.
+	// `http` transport, without HTTP/3 and h2c, whose clients may send a call twice,
+	// and without proxy_protocol. Default: `http` with `versions 1.1`, and with
+	// `keepalive 30s`, which is shorter than the time after which providers close an
+	// idle connection.
 	TransportRaw json.RawMessage `json:"transport,omitempty" caddy:"namespace=http.reverse_proxy.transport inline_key=protocol"`
 
 	// Cache keeps the answers to searches in memory.
@@ -80,7 +83,8 @@ type Handler struct {
 	// Limit is how many calls a second the account may make; negative for no
 	// limit. The provider's own limit is 30, and it answers status 1 to more. A
 	// call waits up to 250 ms for its turn before the gateway does so; checks go
-	// first. Default: `28`.
+	// first. Of several handlers for an account, the last one's holds for all.
+	// Default: `28`.
 	Limit int `json:"limit,omitempty"`
 
 	// Countries are the values of the metrics' label `country`, as ISO 3166-1 alpha-2
@@ -155,6 +159,9 @@ func (h *Handler) Provision(ctx caddy.Context) error {
 		return errors.New("credentials: they are missing; add `credentials <api_key> <api_secret>`, for example " + exampleCredentials)
 	}
 	key, secret, err := h.Credentials.resolve()
+	if err == nil && len(secret) < minSecret {
+		err = fmt.Errorf("api_secret is shorter than %d characters, which no secret of the provider is", minSecret)
+	}
 	if err != nil {
 		return fmt.Errorf("credentials: %w", err)
 	}
@@ -181,7 +188,7 @@ func (h *Handler) Provision(ctx caddy.Context) error {
 	if h.Breaker == nil {
 		h.Breaker = new(Breaker)
 	}
-	if h.base, err = url.Parse(strings.TrimSuffix(base, "/")); err != nil {
+	if h.base, err = url.Parse(base); err != nil {
 		return errors.New("upstream: not a URL")
 	}
 	if h.countries, err = ledger.NewCountries(h.Countries); err != nil {
@@ -199,6 +206,7 @@ func (h *Handler) transport(ctx caddy.Context) (http.RoundTripper, error) {
 	if h.TransportRaw == nil {
 		h.TransportRaw = caddyconfig.JSONModuleObject(reverseproxy.HTTPTransport{
 			KeepAlive: &reverseproxy.KeepAlive{IdleConnTimeout: caddy.Duration(defaultIdleTimeout)},
+			Versions:  []string{"1.1"},
 		}, "protocol", "http", nil)
 	}
 	module, err := ctx.LoadModule(h, "TransportRaw")
@@ -209,8 +217,13 @@ func (h *Handler) transport(ctx caddy.Context) (http.RoundTripper, error) {
 	if !ok {
 		return nil, errors.New("only the http transport speaks to the Verify API")
 	}
-	if slices.Contains(transport.Versions, "3") {
-		return nil, errors.New("HTTP/3 is not supported, since its client may send a call twice; remove 3 from versions")
+	for _, version := range []string{"3", "h2c"} {
+		if slices.Contains(transport.Versions, version) {
+			return nil, fmt.Errorf("versions: %s is not supported, since its client may send a call twice; use 1.1 or 2", version)
+		}
+	}
+	if transport.ProxyProtocol != "" {
+		return nil, errors.New("proxy_protocol is not supported: the upstream is not told of clients")
 	}
 	return transport, nil
 }
@@ -223,16 +236,28 @@ func upstreamURL(raw string, insecure bool) (string, error) {
 	}
 	u, err := url.Parse(raw)
 	switch {
-	case err != nil || u.Host == "" || u.Scheme != "https" && u.Scheme != "http":
+	case err != nil || u.Hostname() == "" || !isPort(u.Port()) || u.Scheme != "https" && u.Scheme != "http":
 		return "", errors.New("not an http or https URL; write for example " + defaultUpstream)
 	case u.User != nil:
 		return "", errors.New("the URL holds a user name; use credentials for what the Verify API is to see")
 	case u.RawQuery != "" || u.ForceQuery || u.Fragment != "":
 		return "", errors.New("the URL has a query or a fragment; write no more than scheme, host and perhaps a path")
+	case strings.HasSuffix(strings.TrimSuffix(u.Path, "/"), "/verify"):
+		return "", errors.New("the URL ends in /verify, which the paths of the API begin with; leave it out")
 	case u.Scheme == "http" && !insecure && !isLoopback(u.Hostname()):
 		return "", errors.New("http would send the credentials in clear; write https, or add insecure_upstream")
 	}
-	return raw, nil
+	// One spelling, so that one account is not taken for two.
+	u.Host = strings.ToLower(u.Host)
+	return strings.TrimSuffix(u.String(), "/"), nil
+}
+
+func isPort(port string) bool {
+	if port == "" {
+		return true
+	}
+	n, err := strconv.Atoi(port)
+	return err == nil && n > 0 && n <= math.MaxUint16
 }
 
 func isLoopback(host string) bool {

@@ -397,3 +397,53 @@ func TestIdempotencyKeyOfClient(t *testing.T) {
 		t.Errorf("after the checks: %s", again.body)
 	}
 }
+
+// Several handlers, and those of a reload, are one account to the provider.
+func TestOneAccount(t *testing.T) {
+	u := newUpstream(t)
+	patient := newGateway(t, &Handler{Upstream: u.URL, Cache: &Cache{InProgress: caddy.Duration(time.Hour)}})
+	other := newGateway(t, &Handler{Upstream: strings.ToUpper(u.URL[:4]) + u.URL[4:] + "/", Timeout: caddy.Duration(5 * time.Second)})
+	id := u.begin(t, testNumber)
+	search := "/verify/search/json?request_id=" + id
+	if got := get(t, patient.URL+search); !strings.Contains(got.body, "IN PROGRESS") {
+		t.Fatalf("got %s", got.body)
+	}
+	postForm(t, other.URL+"/verify/check/json", "code="+testCode+"&request_id="+id)
+	if got := get(t, patient.URL+search); !strings.Contains(got.body, "SUCCESS") {
+		t.Errorf("after a check by the other handler: %s", got.body)
+	}
+
+	first := newGatewayWith(t, &Handler{Upstream: u.URL, Limit: 20})
+	if rate := first.account.limiter.Stats().Rate; rate > 20 {
+		t.Errorf("the rate is %d", rate)
+	}
+	second := newGatewayWith(t, &Handler{Upstream: u.URL, Limit: 10})
+	if first.account.limiter != second.account.limiter {
+		t.Error("there are two limiters")
+	}
+	if rate := first.account.limiter.Stats().Rate; rate > 10 {
+		t.Errorf("with the second handler the rate is %d", rate)
+	}
+	if err := second.Cleanup(); err != nil { // it failed to load, say
+		t.Error(err)
+	}
+	if limits := first.account.limiter.Stats(); limits.Rate > 20 || limits.Rate == 0 {
+		t.Errorf("without the second handler the rate is %d", limits.Rate)
+	}
+}
+
+// Caddy's transport reads placeholders when it makes a connection, and takes for
+// granted that there is a request to read them of.
+func TestProbeWithPlaceholders(t *testing.T) {
+	t.Setenv("VERIFY_TEST_SNI", "example.com")
+	secure := httptest.NewTLSServer(http.NotFoundHandler())
+	t.Cleanup(secure.Close)
+	h := newGatewayWith(t, &Handler{
+		Upstream:     secure.URL,
+		TransportRaw: []byte(`{"protocol":"http","tls":{"server_name":"{env.VERIFY_TEST_SNI}","insecure_skip_verify":true}}`),
+	})
+	answer := h.probe(t.Context())
+	if answer.Fault == nil || answer.Fault.Cause != wire.UpstreamError { // it is a 404, and no panic
+		t.Errorf("the probe got %+v", answer)
+	}
+}

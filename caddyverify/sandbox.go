@@ -65,20 +65,11 @@ func (Sandbox) CaddyModule() caddy.ModuleInfo {
 
 // Provision makes the sandbox, or takes over that of the configuration before.
 func (s *Sandbox) Provision(ctx caddy.Context) error {
-	config := sandbox.Config{Code: s.Code, Speed: s.Speed, Limit: s.Limit, Logger: ctx.Slogger()}
-	if s.Credentials != nil {
-		var err error
-		if config.APIKey, config.APISecret, err = s.Credentials.resolve(); err != nil {
-			return fmt.Errorf("credentials: %w", err)
-		}
+	config, err := s.config()
+	if err != nil {
+		return err
 	}
-	for _, line := range s.Faults {
-		fault, err := sandbox.ParseFault(line)
-		if err != nil {
-			return err
-		}
-		config.Faults = append(config.Faults, fault)
-	}
+	config.Logger = ctx.Slogger()
 	key, err := json.Marshal(s)
 	if err != nil {
 		return err
@@ -92,6 +83,26 @@ func (s *Sandbox) Provision(ctx caddy.Context) error {
 	}
 	s.api, s.pool = value.(*pooledSandbox), string(key)
 	return nil
+}
+
+// config checks the settings and returns them as the sandbox takes them.
+func (s *Sandbox) config() (sandbox.Config, error) {
+	config := sandbox.Config{Code: s.Code, Speed: s.Speed, Limit: s.Limit}
+	if s.Credentials != nil {
+		var err error
+		if config.APIKey, config.APISecret, err = s.Credentials.resolve(); err != nil {
+			return config, fmt.Errorf("credentials: %w", err)
+		}
+	}
+	for _, line := range s.Faults {
+		fault, err := sandbox.ParseFault(line)
+		if err != nil {
+			return config, err
+		}
+		config.Faults = append(config.Faults, fault)
+	}
+	_, err := sandbox.New(config)
+	return config, err
 }
 
 // Cleanup gives the sandbox back.

@@ -5,6 +5,8 @@ import (
 	"errors"
 	"time"
 
+	"github.com/caddyserver/caddy/v2"
+
 	"github.com/caddyverify/caddy-verify/caddyverify/internal/observe"
 	"github.com/caddyverify/caddy-verify/caddyverify/internal/retry"
 	"github.com/caddyverify/caddy-verify/caddyverify/internal/wire"
@@ -40,6 +42,7 @@ func (h *Handler) try(ctx context.Context, call *wire.Call, resend int) (answer 
 		if !ok {
 			return notNow(call.Operation, wire.BreakerOpen, retryAfter)
 		}
+		answer = (&wire.Fault{Cause: wire.ConnectionLost, MayHaveSent: true}).Answer() // if the call panics
 		defer func() { pass.Done(answer) }()
 	}
 	return h.ask(ctx, call, resend)
@@ -74,7 +77,13 @@ func (h *Handler) ask(ctx context.Context, call *wire.Call, resend int) wire.Ans
 
 // probe asks for a sign of life: a search that costs nobody anything.
 func (h *Handler) probe(ctx context.Context) wire.Answer {
-	return h.ask(ctx, wire.SearchFor(wire.JSON, []string{unusedID()}, false), 0)
+	return h.ask(withReplacer(ctx), wire.SearchFor(wire.JSON, []string{unusedID()}, false), 0)
+}
+
+// withReplacer makes a context of the gateway's own fit for Caddy's transport,
+// which takes for granted that there is a replacer for its placeholders.
+func withReplacer(ctx context.Context) context.Context {
+	return context.WithValue(ctx, caddy.ReplacerCtxKey, caddy.NewReplacer())
 }
 
 // troubles are the causes for what the account is refused for.

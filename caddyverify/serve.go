@@ -8,6 +8,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/caddyserver/caddy/v2"
 	"github.com/caddyserver/caddy/v2/modules/caddyhttp"
 
 	"github.com/caddyverify/caddy-verify/caddyverify/internal/delivery"
@@ -71,11 +72,11 @@ func (h *Handler) answer(r *http.Request, x *exchange) {
 	x.call = call
 	ctx := upstreamContext(r)
 	if x.operation == wire.Search {
-		h.search(ctx, call, x)
+		h.search(ctx, callerOf(r), call, x)
 		return
 	}
 	key := r.Header.Get("Idempotency-Key")
-	if len(key) > maxIdempotencyKey {
+	if len(key) > maxIdempotencyKey || len(r.Header["Idempotency-Key"]) > 1 {
 		x.answer = wire.Refuse(wire.InvalidParameter, "Idempotency-Key").Answer()
 		return
 	}
@@ -83,9 +84,12 @@ func (h *Handler) answer(r *http.Request, x *exchange) {
 	// so may be what a search that is under way brings back.
 	h.forget(call)
 	var source delivery.Source
-	x.answer, source, x.handed = h.account.office.Deliver(ctx, delivery.Call{Call: call, Caller: caller, IdempotencyKey: key},
+	x.answer, source, x.handed = h.account.office.Deliver(ctx, delivery.Call{Call: call, Caller: callerOf(r), IdempotencyKey: key},
 		func() wire.Answer { return h.send(context.WithoutCancel(ctx), call) })
 	x.delivered = source.String()
+	if x.answer.Fault != nil && x.answer.Fault.Cause == wire.TooManyUnderWay {
+		metrics.Refused(call.Operation, wire.TooManyUnderWay)
+	}
 	h.forget(call)
 }
 
@@ -93,7 +97,7 @@ func (h *Handler) answer(r *http.Request, x *exchange) {
 const maxIdempotencyKey = 255
 
 // search answers from memory what memory has.
-func (h *Handler) search(ctx context.Context, call *wire.Call, x *exchange) {
+func (h *Handler) search(ctx context.Context, caller string, call *wire.Call, x *exchange) {
 	if h.account.cache == nil {
 		x.answer = h.send(ctx, call)
 		x.cacheStatus = "caddy-verify; fwd=bypass"
@@ -107,8 +111,16 @@ func (h *Handler) search(ctx context.Context, call *wire.Call, x *exchange) {
 	}
 }
 
-// caller is whom answers are kept for. All callers of a handler are one.
-const caller = ""
+// callerOf tells whom answers are kept for: the user that one of Caddy's
+// authentication handlers found, or "" for all others together.
+func callerOf(r *http.Request) string {
+	if replacer, ok := r.Context().Value(caddy.ReplacerCtxKey).(*caddy.Replacer); ok {
+		if user, ok := replacer.GetString("http.auth.user.id"); ok {
+			return user
+		}
+	}
+	return ""
+}
 
 // forget drops what memory knows of the verification that a check or control is
 // about.
@@ -118,9 +130,7 @@ func (h *Handler) forget(call *wire.Call) {
 		return
 	}
 	h.account.office.Forget(id)
-	if h.account.cache != nil {
-		h.account.cache.Drop(id)
-	}
+	h.account.drop(id)
 }
 
 // asAnswer turns the error of a step that gives up on a call into its answer.

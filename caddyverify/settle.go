@@ -53,7 +53,7 @@ func (h *Handler) settleSome(ctx context.Context) {
 
 // beginToSettle runs settle until the handler is cleaned up.
 func (h *Handler) beginToSettle() {
-	ctx, cancel := context.WithCancel(context.Background())
+	ctx, cancel := context.WithCancel(withReplacer(context.Background()))
 	ended := make(chan struct{})
 	h.account.book.settlers.Add(1)
 	go func() {

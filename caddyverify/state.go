@@ -1,6 +1,10 @@
 package caddyverify
 
-import "github.com/caddyserver/caddy/v2"
+import (
+	"errors"
+
+	"github.com/caddyserver/caddy/v2"
+)
 
 // state holds what must survive a reload of Caddy's configuration, by the
 // settings that it was made with: what is configured as before is kept, anything
@@ -37,11 +41,11 @@ func (h *Handler) Cleanup() error {
 		stop()
 	}
 	h.stops = nil
+	var errs []error
 	for _, key := range h.kept {
-		if _, err := state.Delete(key); err != nil {
-			return err
-		}
+		_, err := state.Delete(key)
+		errs = append(errs, err)
 	}
 	h.kept = nil
-	return nil
+	return errors.Join(errs...)
 }

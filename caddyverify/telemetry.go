@@ -6,7 +6,6 @@ import (
 	"net/http"
 	"time"
 
-	"github.com/caddyserver/caddy/v2"
 	"github.com/prometheus/client_golang/prometheus"
 	"go.opentelemetry.io/otel/trace"
 
@@ -98,10 +97,8 @@ func (h *Handler) attrs(r *http.Request, x *exchange, source observe.Source, too
 	if x.delivered != "" {
 		attrs = append(attrs, slog.String("delivery", x.delivered))
 	}
-	if replacer, ok := r.Context().Value(caddy.ReplacerCtxKey).(*caddy.Replacer); ok {
-		if user, ok := replacer.GetString("http.auth.user.id"); ok && user != "" {
-			attrs = append(attrs, slog.String("caller", user))
-		}
+	if caller := callerOf(r); caller != "" {
+		attrs = append(attrs, slog.String("caller", caller))
 	}
 	return attrs
 }
@@ -199,7 +196,7 @@ func (stateCollector) Describe(to chan<- *prometheus.Desc) { observe.DescribeSta
 
 // Collect implements prometheus.Collector.
 func (stateCollector) Collect(to chan<- prometheus.Metric) {
-	now := observe.State{Breakers: map[[2]string]int{}}
+	now := metrics.State()
 	state.Range(func(_, value any) bool {
 		switch part := value.(type) {
 		case *kept[*search.Cache]:

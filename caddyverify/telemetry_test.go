@@ -420,12 +420,12 @@ func TestLogs(t *testing.T) {
 		line(map[string]any{"level": "DEBUG", "operation": "check", "status": "2", "source": "gateway", "cause": "missing_parameter", "may_have_been_sent": false})
 		d.set(func() { d.down = http.ErrServerClosed })
 		d.call(wire.Check, "code=1234&request_id="+id)
-		line(map[string]any{"level": "INFO", "status": "5", "cause": "connection_lost", "may_have_been_sent": true})
+		line(map[string]any{"level": "INFO", "status": "5", "cause": "connect_failed", "may_have_been_sent": false})
 		for d.account.breakers.Read.State() == breaker.Closed {
 			logged.Reset()
 			d.call(wire.Check, "code=1234&request_id="+id)
 		}
-		line(map[string]any{"level": "WARN", "msg": "breaker changed", "breaker": "read", "from": "closed", "to": "open", "why": "connection_lost"})
+		line(map[string]any{"level": "WARN", "msg": "breaker changed", "breaker": "read", "from": "closed", "to": "open", "why": "connect_failed"})
 		d.set(func() { d.down = nil })
 		time.Sleep(6 * time.Second)
 		synctest.Wait()

@@ -81,6 +81,9 @@ func Judge(answer wire.Answer) Judgement {
 	if answer.Fault != nil {
 		return byCause[answer.Fault.Cause]
 	}
+	if answer.Code >= 500 {
+		return failure // whatever the body says
+	}
 	if answer.List || !answer.Status.Numeric() { // what a search found
 		return success
 	}

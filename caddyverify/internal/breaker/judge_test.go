@@ -82,3 +82,13 @@ func TestJudge(t *testing.T) {
 		})
 	}
 }
+
+// An HTTP code from 500 is a failure even where the body is an answer.
+func TestJudgeCode(t *testing.T) {
+	for code, want := range map[int]Verdict{200: Success, 401: Success, 500: Failure, 503: Failure} {
+		answer := wire.Answer{Code: code, Reading: wire.Reading{Verification: wire.Verification{Status: wire.Success}}}
+		if got := Judge(answer).Verdict; got != want {
+			t.Errorf("HTTP %d: got %v, want %v", code, got, want)
+		}
+	}
+}

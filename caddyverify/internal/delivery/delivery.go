@@ -4,6 +4,7 @@ package delivery
 
 import (
 	"context"
+	"crypto/sha256"
 	"strings"
 	"sync"
 	"time"
@@ -16,9 +17,12 @@ import (
 const (
 	// KeepFor is how long an answer is kept for a client that asks again.
 	KeepFor = 10 * time.Minute
-	// maxKept bounds the answers of each kind that are kept, under 1 KiB each. More
-	// than the provider lets an account start within KeepFor.
-	maxKept = 20_000
+	// maxUnread bounds the answers that are kept for want of a reader. It is more than
+	// the provider lets an account start within KeepFor.
+	maxUnread = 20_000
+	// maxKeys bounds the calls that are kept by their Idempotency-Key; more are
+	// refused, since a key is a promise. It is what 160 calls a second come to.
+	maxKeys = 100_000
 	// maxUnderWay bounds the calls under way, those included whose clients left.
 	maxUnderWay = 1024
 	// sweepEvery is how often expired answers are looked for, as calls come in.
@@ -46,17 +50,17 @@ func (s Source) String() string { return [...]string{"sent", "shared", "replayed
 type Office struct {
 	mu       sync.Mutex
 	underWay int
-	flights  map[string]*flight // requests under way, by all that they say
-	byKey    *cache.Cache       // *flight, by Idempotency-Key
-	unread   *cache.Cache       // *flight, by caller, number and brand
-	unreadBy map[string]string  // key in unread, by request_id
+	flights  map[[sha256.Size]byte]*flight // requests under way, by all that they say
+	byKey    *cache.Cache                  // *flight, by Idempotency-Key
+	unread   *cache.Cache                  // *flight, by caller, number and brand
+	unreadBy map[string]string             // key in unread, by request_id
 	swept    time.Time
 }
 
 // New returns an Office.
 func New() *Office {
 	o := &Office{
-		flights: map[string]*flight{},
+		flights: map[[sha256.Size]byte]*flight{},
 		// No janitor: it would be a goroutine that only the garbage collector ends.
 		byKey:    cache.New(KeepFor, 0),
 		unread:   cache.New(KeepFor, 0),
@@ -69,7 +73,7 @@ func New() *Office {
 
 // flight is one call and all that wait for its answer.
 type flight struct {
-	says    string // all that a call says, for requests and calls with a key
+	says    [sha256.Size]byte // all that a call says, for requests and calls with a key
 	done    chan struct{}
 	answer  wire.Answer
 	waiting int       // clients whose handing over is still to be told
@@ -95,8 +99,8 @@ type Call struct {
 //   - A call with an Idempotency-Key that was seen in the last 10 minutes gets
 //     the same answer, unless nothing can have been sent then.
 //   - A request that is identical to one under way gets that one's answer.
-//   - A request for the same number and brand as one whose answer no client got
-//     gets that answer, once, in place of a second message.
+//   - A request for the same number, brand and pin_code as one whose answer no
+//     client got gets that answer, once, in place of a second message.
 //
 // send is not cancelled when ctx ends: it may cost money by then. Deliver returns
 // when send does, or for a call that waits for another's send, when ctx ends.
@@ -127,16 +131,19 @@ func (o *Office) enter(call *Call) (*flight, Source, *wire.Fault) {
 	o.sweep()
 	f := &flight{done: make(chan struct{}), waiting: 1}
 	if call.Operation == wire.Request || call.IdempotencyKey != "" {
-		f.says = call.Caller + "\n" + call.Format.String() + "\n" + call.Form()
+		f.says = sha256.Sum256([]byte(call.Caller + "\n" + call.Format.String() + "\n" + call.Form()))
 	}
 	if call.IdempotencyKey != "" {
-		if found, ok := o.byKey.Get(keyOf(call)); ok {
+		if found, ok := o.byKey.Get(keyOf(call)); ok && !found.(*flight).unsent() {
 			known := found.(*flight)
 			if known.says != f.says {
 				return nil, Sent, wire.Refuse(wire.IdempotencyKeyReused, "")
 			}
 			known.waiting++
 			return known, Replayed, nil
+		}
+		if o.byKey.ItemCount() >= maxKeys {
+			return nil, Sent, tooMany()
 		}
 	}
 	if call.Operation == wire.Request {
@@ -154,9 +161,7 @@ func (o *Office) enter(call *Call) (*flight, Source, *wire.Fault) {
 		}
 	}
 	if o.underWay >= maxUnderWay {
-		fault := wire.Refuse(wire.TooManyUnderWay, "")
-		fault.RetryAfter = time.Second
-		return nil, Sent, fault
+		return nil, Sent, tooMany()
 	}
 	o.underWay++
 	if call.Operation == wire.Request {
@@ -168,7 +173,7 @@ func (o *Office) enter(call *Call) (*flight, Source, *wire.Fault) {
 
 // remember notes what an Idempotency-Key stands for. The caller holds o.mu.
 func (o *Office) remember(call *Call, f *flight) {
-	if call.IdempotencyKey != "" && o.byKey.ItemCount() < maxKept {
+	if call.IdempotencyKey != "" {
 		o.byKey.SetDefault(keyOf(call), f)
 	}
 }
@@ -184,20 +189,27 @@ func (o *Office) run(call *Call, f *flight, send func() wire.Answer) {
 			delete(o.flights, f.says)
 			f.until = time.Now().Add(min(KeepFor, call.Lifetime()))
 		}
-		if call.IdempotencyKey != "" && !mayHaveSent(&f.answer) {
-			o.byKey.Delete(keyOf(call)) // asking again is what helps
-		}
 		close(f.done)
 	}()
 	f.answer = send()
 }
 
-// mayHaveSent tells an answer after which a repetition might be a second one.
-func mayHaveSent(answer *wire.Answer) bool {
-	if answer.Fault != nil {
-		return answer.Fault.MayHaveSent
+// unsent tells a call that is over and of which nothing can have been sent: to
+// make it again is what helps.
+func (f *flight) unsent() bool {
+	select {
+	case <-f.done:
+	default:
+		return false
 	}
-	return answer.Status != wire.Throttled
+	if f.answer.Fault != nil {
+		return !f.answer.Fault.MayHaveSent
+	}
+	return f.answer.Status == wire.Throttled
+}
+
+func tooMany() *wire.Fault {
+	return &wire.Fault{Cause: wire.TooManyUnderWay, RetryAfter: time.Second}
 }
 
 // handed notes whether a client got the answer, and keeps the start of a
@@ -210,7 +222,7 @@ func (o *Office) handed(call *Call, f *flight, ok bool) {
 		return
 	}
 	left := time.Until(f.until)
-	if f.answer.Fault != nil || f.answer.Status != wire.Success || f.answer.RequestID == "" || left <= 0 || o.unread.ItemCount() >= maxKept {
+	if f.answer.Fault != nil || f.answer.Status != wire.Success || f.answer.RequestID == "" || left <= 0 || o.unread.ItemCount() >= maxUnread {
 		return
 	}
 	if older, ok := o.unread.Get(repeatOf(call)); ok {
@@ -256,5 +268,5 @@ func repeatOf(call *Call) string {
 		}
 		return r
 	}, call.Get("number"))
-	return strings.Join([]string{call.Caller, call.Format.String(), call.Get("country"), digits, call.Get("brand")}, "\n")
+	return strings.Join([]string{call.Caller, call.Format.String(), call.Get("country"), digits, call.Get("brand"), call.Get("pin_code")}, "\n")
 }

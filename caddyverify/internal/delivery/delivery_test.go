@@ -84,6 +84,7 @@ func TestUnreadAnswer(t *testing.T) {
 		{name: "another number", again: requestFor("447700900001"), want: "id-2", source: Sent},
 		{name: "another country", again: requestFor("447700900000", "country", "GB"), want: "id-2", source: Sent},
 		{name: "another brand", again: Call{Call: &wire.Call{Params: params("number", "447700900000", "brand", "Other")}}, want: "id-2", source: Sent},
+		{name: "another PIN", again: requestFor("447700900000", "pin_code", "9876"), want: "id-2", source: Sent},
 		{name: "another caller", again: call.with(func(c *Call) { c.Caller = "app" }), want: "id-2", source: Sent},
 		{name: "another format", again: Call{Call: &wire.Call{Format: wire.XML, Params: call.Params}}, want: "id-2", source: Sent},
 		{name: "after a check", before: func(o *Office) { o.Forget("id-1") }, again: call, want: "id-2", source: Sent},
@@ -200,6 +201,36 @@ func TestIdempotencyKeyAfterTrouble(t *testing.T) {
 	}
 }
 
+// A key that joined an identical call is not held to what was not sent.
+func TestKeyOfSharedCall(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		o, s, call := New(), newScript(), requestFor("447700900000")
+		s.slow, s.fault = time.Second, &wire.Fault{Cause: wire.BreakerOpen}
+		for _, key := range []string{"a", "b"} {
+			go ask(o, s, call.with(keyed(key)), true)
+			synctest.Wait()
+		}
+		time.Sleep(time.Second)
+		synctest.Wait()
+		s.slow, s.fault = 0, nil
+		expect(t, o, s, call.with(keyed("b")), true, "id-2", Sent)
+		expect(t, o, s, call.with(keyed("b")), true, "id-2", Replayed)
+		expect(t, o, s, call.with(keyed("a")), true, "id-3", Sent)
+	})
+}
+
+// A key is a promise: when no more can be kept, calls with one are refused.
+func TestTooManyKeys(t *testing.T) {
+	o, s := New(), newScript()
+	for i := range maxKeys {
+		ask(o, s, requestFor("447700900000").with(keyed(fmt.Sprint(i))), true)
+	}
+	expect(t, o, s, requestFor("447700900000").with(keyed("one more")), true, string(wire.TooManyUnderWay), Sent)
+	if got, _ := ask(o, s, requestFor("447700900000"), true); got == string(wire.TooManyUnderWay) {
+		t.Error("a call without a key is refused, too")
+	}
+}
+
 func TestIdenticalRequestsShareACall(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		o, s := New(), newScript()
@@ -280,10 +311,10 @@ func TestPanicLeavesNobodyWaiting(t *testing.T) {
 func TestBounds(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		o, s := New(), newScript()
-		for i := range maxKept + 100 {
+		for i := range maxUnread + 100 {
 			ask(o, s, requestFor(fmt.Sprint(447700000000+i)).with(keyed(fmt.Sprint(i))), false)
 		}
-		if n, m := o.unread.ItemCount(), o.byKey.ItemCount(); n != maxKept || m != maxKept || len(o.unreadBy) != maxKept {
+		if n, m := o.unread.ItemCount(), o.byKey.ItemCount(); n != maxUnread || m != maxUnread+100 || len(o.unreadBy) != maxUnread {
 			t.Errorf("%d and %d are kept, %d by request_id", n, m, len(o.unreadBy))
 		}
 		time.Sleep(KeepFor + 1)

@@ -4,20 +4,70 @@
 package limit
 
 import (
+	"slices"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/caddyverify/caddy-verify/caddyverify/internal/wire"
 )
 
+// Configure puts settings in force, until stop is called. Of several, those that
+// came last and have not been stopped are in force: on a reload the next
+// configuration comes before the last one goes, and if it fails to load, the last
+// one stays. A rate that is raised comes into force by one call a second each
+// second, one that is lowered at once.
+func (l *Limiter) Configure(s Settings) (stop func()) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	mine := &s
+	l.configured = append(l.configured, mine)
+	l.apply(s)
+	return func() {
+		l.mu.Lock()
+		defer l.mu.Unlock()
+		l.configured = slices.DeleteFunc(l.configured, func(other *Settings) bool { return other == mine })
+		if n := len(l.configured); n > 0 {
+			l.apply(*l.configured[n-1])
+		}
+	}
+}
+
+// apply changes the settings. The caller holds l.mu.
+func (l *Limiter) apply(s Settings) {
+	if s = s.withDefaults(); s == l.settings {
+		return
+	}
+	now := time.Now()
+	l.settings, l.grown = s, now
+	wasOff := l.off.Swap(s.Rate < 0)
+	switch {
+	case s.Rate < 0:
+		// Whoever waits goes on when next its turn is looked for.
+		for c := range l.queue {
+			for _, w := range l.queue[c] {
+				w.gone = true
+				close(w.turn)
+			}
+			l.queue[c] = nil
+		}
+	case wasOff:
+		l.slots = newSlots(s.Rate, now.Add(time.Second)) // what was made before is not known
+	default:
+		l.slots.resize(s.Rate)
+	}
+	l.arm(now)
+}
+
 // Limiter gives each call of an account its time. Its methods may be used by any
 // number of goroutines; it has none of its own.
 type Limiter struct {
-	settings Settings
-	off      bool
+	off atomic.Bool
 
-	mu    sync.Mutex
-	slots slots
+	mu         sync.Mutex
+	settings   Settings
+	configured []*Settings
+	slots      slots
 	queues
 	// cut is when the rate was lowered last, and grown when it was raised last.
 	cut, grown time.Time
@@ -27,8 +77,9 @@ type Limiter struct {
 // New returns a Limiter. The settings are expected to be valid.
 func New(s Settings) *Limiter {
 	s = s.withDefaults()
-	l := &Limiter{settings: s, off: s.Rate < 0}
-	if !l.off {
+	l := &Limiter{settings: s}
+	l.off.Store(s.Rate < 0)
+	if s.Rate > 0 {
 		l.slots = newSlots(s.Rate, time.Now())
 	}
 	return l
@@ -50,7 +101,7 @@ type Stats struct {
 func (l *Limiter) Stats() Stats {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	if l.off {
+	if l.off.Load() {
 		return Stats{}
 	}
 	l.recover(time.Now())
@@ -74,11 +125,14 @@ func (l *Limiter) Observe(answer wire.Answer) {
 	if answer.Fault != nil {
 		throttled = answer.Fault.Cause == wire.UpstreamThrottled
 	}
-	if !throttled || l.off {
+	if !throttled || l.off.Load() {
 		return
 	}
 	l.mu.Lock()
 	defer l.mu.Unlock()
+	if l.off.Load() {
+		return
+	}
 	now := time.Now()
 	l.recover(now)
 	if now.Sub(l.cut) < cutEvery {

@@ -57,6 +57,17 @@ func (s *slots) add(now time.Time) {
 	s.push(later(now, s.last.Add(s.pace())))
 }
 
+// resize makes room for size slots. What is above goes; what is missing comes with
+// add.
+func (s *slots) resize(size int) {
+	back := make([]time.Time, size)
+	keep := min(s.n, size)
+	for i := range keep {
+		back[i] = s.at(s.n - keep + i)
+	}
+	s.back, s.head, s.n = back, 0, keep
+}
+
 func (s *slots) push(t time.Time) {
 	s.back[(s.head+s.n)%len(s.back)] = t
 	s.n++

@@ -51,7 +51,7 @@ func (l *Limiter) Wait(ctx context.Context, o wire.Operation) (retryAfter time.D
 	if ctx.Err() != nil {
 		return 0, false
 	}
-	if l.off {
+	if l.off.Load() {
 		return 0, true
 	}
 	c := other
@@ -59,6 +59,10 @@ func (l *Limiter) Wait(ctx context.Context, o wire.Operation) (retryAfter time.D
 		c = check
 	}
 	l.mu.Lock()
+	if l.off.Load() {
+		l.mu.Unlock()
+		return 0, true
+	}
 	now := time.Now()
 	l.recover(now)
 	l.serve(now) // a turn may have come whose timer has not run yet
@@ -76,9 +80,10 @@ func (l *Limiter) Wait(ctx context.Context, o wire.Operation) (retryAfter time.D
 	w := &waiter{turn: make(chan struct{})}
 	l.queue[c] = append(l.queue[c], w)
 	l.arm(now)
+	wait := l.settings.MaxWait
 	l.mu.Unlock()
 
-	patience := time.NewTimer(l.settings.MaxWait)
+	patience := time.NewTimer(wait)
 	defer patience.Stop()
 	select {
 	case <-w.turn:

@@ -4,6 +4,7 @@ import (
 	"errors"
 	"runtime"
 	"runtime/debug"
+	"sync/atomic"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
@@ -29,6 +30,7 @@ type Metrics struct {
 	started, finished, strangers, cost, lookups        *prometheus.CounterVec
 	duration, upstreamDuration, timeToSuccess, tries   *prometheus.HistogramVec
 	build                                              *prometheus.GaugeVec
+	evictedSize, evictedExpired                        atomic.Uint64 // by caches that have ended
 }
 
 // NewMetrics returns Metrics whose series exist as far as they are known ahead,
@@ -98,6 +100,8 @@ func (m *Metrics) prepare() {
 		m.duration.WithLabelValues(o.String(), string(Upstream))
 		m.upstreamDuration.WithLabelValues(o.String(), OutcomeAnswered)
 	}
+	m.requests.WithLabelValues("search", "18", string(Gateway))
+	m.requests.WithLabelValues("request", "0", string(Memory))
 	for _, s := range []string{"IN PROGRESS", "SUCCESS", "FAILED", "EXPIRED", "CANCELLED", "101", "list"} {
 		m.requests.WithLabelValues("search", s, string(Memory))
 	}
@@ -172,13 +176,13 @@ func (m *Metrics) Delivery(source string) { m.deliveries.WithLabelValues(source)
 // Retry counts a second try.
 func (m *Metrics) Retry(o wire.Operation) { m.retries.WithLabelValues(o.String()).Inc() }
 
-// Refused counts a call that was not made because the breaker is open or the
-// limit reached.
+// Refused counts a call that was not made because the breaker is open, the limit
+// reached, or too many calls are under way.
 func (m *Metrics) Refused(o wire.Operation, cause wire.Cause) {
 	switch cause {
 	case wire.BreakerOpen:
 		m.upstream.WithLabelValues(o.String(), OutcomeRejected).Inc()
-	case wire.LimitReached:
+	case wire.LimitReached, wire.TooManyUnderWay:
 		m.throttled.WithLabelValues("local").Inc()
 	}
 }
@@ -198,6 +202,17 @@ func (m *Metrics) Upstream(o wire.Operation, answer *wire.Answer, took time.Dura
 	if answer.Status == wire.Throttled {
 		m.throttled.WithLabelValues("upstream").Inc()
 	}
+}
+
+// Evicted keeps the counts of a cache that ends.
+func (m *Metrics) Evicted(size, expired uint64) {
+	m.evictedSize.Add(size)
+	m.evictedExpired.Add(expired)
+}
+
+// State returns a State to add up in, with what has ended in it.
+func (m *Metrics) State() State {
+	return State{Breakers: map[[2]string]int{}, EvictedSize: m.evictedSize.Load(), EvictedExpired: m.evictedExpired.Load()}
 }
 
 // Transition counts a change of a circuit's state.

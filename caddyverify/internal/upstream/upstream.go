@@ -5,9 +5,9 @@ package upstream
 import (
 	"context"
 	"crypto/tls"
-	"crypto/x509"
 	"errors"
 	"io"
+	"net"
 	"net/http"
 	"net/http/httptrace"
 	"net/url"
@@ -38,8 +38,8 @@ type Config struct {
 	Key    string
 	Secret Secret
 	Auth   Auth
-	// Transport makes the exchange. It must not follow redirects or retry a POST
-	// that was written; http.Transport does neither.
+	// Transport makes the exchange: an http.Transport, or what ends in one. It must
+	// report its connections to httptrace, and speak HTTP/2 over TLS only.
 	Transport http.RoundTripper
 }
 
@@ -90,7 +90,7 @@ func New(config Config) (*Client, error) {
 // when a kept-alive connection dies under it: see wire.Operation.Repeatable.
 func (c *Client) Send(ctx context.Context, call *wire.Call) wire.Answer {
 	var progress progress
-	req := c.request(httptrace.WithClientTrace(ctx, progress.trace()), call)
+	req := c.request(httptrace.WithClientTrace(ctx, progress.trace()), call, &progress)
 	response, err := c.Transport.RoundTrip(req)
 	if err != nil {
 		return c.failed(ctx, err, &progress)
@@ -100,7 +100,7 @@ func (c *Client) Send(ctx context.Context, call *wire.Call) wire.Answer {
 }
 
 // request builds the upstream request from nothing but the call.
-func (c *Client) request(ctx context.Context, call *wire.Call) *http.Request {
+func (c *Client) request(ctx context.Context, call *wire.Call, p *progress) *http.Request {
 	form := call.Form()
 	if c.body != "" {
 		form += "&" + c.body
@@ -117,12 +117,21 @@ func (c *Client) request(ctx context.Context, call *wire.Call) *http.Request {
 		Proto:         "HTTP/1.1",
 		ProtoMajor:    1,
 		ProtoMinor:    1,
-		// With GetBody, the transport moves a POST to another connection if, and only
-		// if, nothing of it was written or the peer said that it did not handle it.
-		GetBody: func() (io.ReadCloser, error) { return io.NopCloser(strings.NewReader(form)), nil },
+		// With GetBody, the transport moves a POST to another connection. Over HTTP/1.1
+		// it does so if, and only if, nothing of it was written to a connection that
+		// the peer had closed. Over HTTP/2 it also does so, again and again, for a peer
+		// that resets the stream with PROTOCOL_ERROR after having handled the call.
+		GetBody: func() (io.ReadCloser, error) {
+			if p.http2.Load() {
+				return nil, errSentOnce
+			}
+			return io.NopCloser(strings.NewReader(form)), nil
+		},
 	}
 	return req.WithContext(ctx)
 }
+
+var errSentOnce = errors.New("a call is sent once")
 
 // read checks what came back, and passes it on as it is or not at all.
 func (c *Client) read(ctx context.Context, call *wire.Call, response *http.Response) wire.Answer {
@@ -183,7 +192,7 @@ func readBody(response *http.Response) ([]byte, error) {
 // failed tells why no answer came. The error's own text is not kept: it may
 // hold a URL.
 func (c *Client) failed(ctx context.Context, err error, p *progress) wire.Answer {
-	mayHaveSent := !p.neverConnected()
+	mayHaveSent := p.connected.Load()
 	switch {
 	case errors.Is(ctx.Err(), context.DeadlineExceeded):
 		return unanswered(wire.UpstreamTimeout, mayHaveSent)
@@ -201,28 +210,25 @@ func isTLS(err error) bool {
 	var (
 		record       tls.RecordHeaderError
 		verification *tls.CertificateVerificationError
-		alert        tls.AlertError
-		unknown      x509.UnknownAuthorityError
-		hostname     x509.HostnameError
-		invalid      x509.CertificateInvalidError
+		op           *net.OpError
 	)
-	return errors.As(err, &record) || errors.As(err, &verification) || errors.As(err, &alert) ||
-		errors.As(err, &unknown) || errors.As(err, &hostname) || errors.As(err, &invalid)
+	return errors.As(err, &record) || errors.As(err, &verification) ||
+		// crypto/tls has no exported type for the alerts of either side.
+		errors.As(err, &op) && (op.Op == "remote error" || op.Op == "local error")
 }
 
 func unanswered(cause wire.Cause, mayHaveSent bool) wire.Answer {
 	return (&wire.Fault{Cause: cause, MayHaveSent: mayHaveSent}).Answer()
 }
 
-// progress follows a call as far as it takes to know that nothing was sent.
-type progress struct{ sought, got atomic.Bool }
+// progress follows a call as far as it takes to know what may have been sent.
+type progress struct{ connected, http2 atomic.Bool }
 
 func (p *progress) trace() *httptrace.ClientTrace {
-	return &httptrace.ClientTrace{
-		GetConn: func(string) { p.sought.Store(true) },
-		GotConn: func(httptrace.GotConnInfo) { p.got.Store(true) },
-	}
+	return &httptrace.ClientTrace{GotConn: func(info httptrace.GotConnInfo) {
+		p.connected.Store(true)
+		if c, ok := info.Conn.(*tls.Conn); ok && c.ConnectionState().NegotiatedProtocol == "h2" {
+			p.http2.Store(true)
+		}
+	}}
 }
-
-// neverConnected is only true of a transport that reports its connections.
-func (p *progress) neverConnected() bool { return p.sought.Load() && !p.got.Load() }

@@ -146,7 +146,7 @@ var wordings = map[Cause]wording{
 	AnswerTooLarge:       {InternalError, http.StatusBadGateway, false, "http_response_body_size", "The Verify API's answer is larger than 1 MiB"},
 	AnswerUnreadable:     {InternalError, http.StatusBadGateway, false, "http_protocol_error", "The Verify API's answer cannot be read"},
 	AnswerWithSecret:     {InternalError, http.StatusBadGateway, false, "http_protocol_error", "The Verify API's answer was withheld"},
-	ClientLeft:           {InternalError, 499, false, "connection_terminated", "The client left before the Verify API answered"},
+	ClientLeft:           {InternalError, 499, true, "connection_terminated", "The client left before the Verify API answered"},
 
 	BreakerOpen:           {InternalError, http.StatusServiceUnavailable, false, "destination_unavailable", "The Verify API is in trouble and is not called for now"},
 	LimitReached:          {Throttled, http.StatusTooManyRequests, false, "connection_limit_reached", "The account's limit of calls a second is reached"},

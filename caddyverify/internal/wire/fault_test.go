@@ -47,7 +47,7 @@ var said = []struct {
 	{AnswerTooLarge, "5", 200, 502, "http_response_body_size", "1 MiB"},
 	{AnswerUnreadable, "5", 200, 502, "http_protocol_error", "cannot be read"},
 	{AnswerWithSecret, "5", 200, 502, "http_protocol_error", "withheld"},
-	{ClientLeft, "5", 200, 499, "connection_terminated", "client left"},
+	{ClientLeft, "5", 499, 499, "connection_terminated", "client left"},
 
 	{BreakerOpen, "5", 200, 503, "destination_unavailable", "in trouble"},
 	{LimitReached, "1", 200, 429, "connection_limit_reached", "limit of calls a second"},
