@@ -54,6 +54,7 @@ type Office struct {
 	byKey    *cache.Cache                  // *flight, by Idempotency-Key
 	unread   *cache.Cache                  // *flight, by caller, number and brand
 	unreadBy map[string]string             // key in unread, by request_id
+	known    *cache.Cache                  // request_ids that someone knows, while their answers may be still to come
 	swept    time.Time
 }
 
@@ -64,6 +65,7 @@ func New() *Office {
 		// No janitor: it would be a goroutine that only the garbage collector ends.
 		byKey:    cache.New(KeepFor, 0),
 		unread:   cache.New(KeepFor, 0),
+		known:    cache.New(KeepFor, 0),
 		unreadBy: map[string]string{},
 		swept:    time.Now(),
 	}
@@ -221,6 +223,9 @@ func (o *Office) handed(call *Call, f *flight, ok bool) {
 	if f.waiting--; f.waiting > 0 || f.read || call.Operation != wire.Request {
 		return
 	}
+	if _, known := o.known.Get(f.answer.RequestID); known {
+		return
+	}
 	left := time.Until(f.until)
 	if f.answer.Fault != nil || f.answer.Status != wire.Success || f.answer.RequestID == "" || left <= 0 || o.unread.ItemCount() >= maxUnread {
 		return
@@ -238,6 +243,11 @@ func (o *Office) Forget(requestID string) {
 	o.mu.Lock()
 	defer o.mu.Unlock()
 	o.forget(requestID)
+	// The request itself may be under way still: another one for the same number
+	// was answered with status 10 and this request_id.
+	if o.known.ItemCount() < maxKeys {
+		o.known.SetDefault(requestID, nil)
+	}
 }
 
 func (o *Office) forget(requestID string) {
@@ -254,6 +264,7 @@ func (o *Office) sweep() {
 	o.swept = time.Now()
 	o.byKey.DeleteExpired()
 	o.unread.DeleteExpired()
+	o.known.DeleteExpired()
 }
 
 func keyOf(call *Call) string {

@@ -201,6 +201,22 @@ func TestIdempotencyKeyAfterTrouble(t *testing.T) {
 	}
 }
 
+// The check of a verification may come before the answer that started it, by way
+// of a status 10. The late answer must not be given out then.
+func TestCheckBeforeAnswer(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		o, s, call := New(), newScript(), requestFor("447700900000")
+		s.slow = time.Second
+		go ask(o, s, call, false)
+		synctest.Wait()
+		o.Forget("id-1")
+		time.Sleep(time.Second)
+		synctest.Wait()
+		s.slow = 0
+		expect(t, o, s, call, true, "id-2", Sent)
+	})
+}
+
 // A key that joined an identical call is not held to what was not sent.
 func TestKeyOfSharedCall(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
