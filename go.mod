@@ -2,6 +2,11 @@ module github.com/caddyverify/caddy-verify
 
 go 1.26.0
 
+ignore (
+	./e2e/grafana/node_modules
+	./e2e/sdk/node_modules
+)
+
 require (
 	github.com/caddyserver/caddy/v2 v2.11.9
 	github.com/dustin/go-humanize v1.1.0

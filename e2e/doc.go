@@ -2,8 +2,9 @@
 // to each other on the wire. These tests need more than Go does, so they have a build tag of their own:
 //
 //	npm ci --prefix e2e/sdk
+//	apt-get install prometheus
 //	go test -tags e2e ./e2e
 //
 // With the tag, whatever is missing fails a test and says how to get it; nothing is skipped. The tests build cmd/caddy,
-// or take the Caddy that E2E_CADDY names.
+// or take the Caddy that E2E_CADDY names, and an OpenTelemetry Collector, or take the one that E2E_COLLECTOR names.
 package e2e

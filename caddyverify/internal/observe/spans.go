@@ -189,10 +189,11 @@ func (c Client) End(answer *wire.Answer) {
 	if c.span == nil {
 		return
 	}
-	said(c.span, c.call.Operation, answer)
 	code := answer.Code
 	if answer.Fault != nil {
 		code = answer.Fault.UpstreamCode
+	} else {
+		said(c.span, c.call.Operation, answer)
 	}
 	if code != 0 {
 		c.span.SetAttributes(semconv.HTTPResponseStatusCode(code))
