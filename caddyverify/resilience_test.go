@@ -61,6 +61,13 @@ func (d *direct) set(change func()) {
 	change()
 }
 
+// sent is how many calls went upstream.
+func (d *direct) sent() int {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	return len(d.asks)
+}
+
 func (d *direct) RoundTrip(r *http.Request) (*http.Response, error) {
 	d.mu.Lock()
 	d.asks = append(d.asks, time.Now())
@@ -126,14 +133,14 @@ func TestBreakerOpensAndRecovers(t *testing.T) {
 		if w := d.call(wire.Search, "request_id="+id); w.Body.String() != known.Body.String() || !strings.Contains(w.Header().Get("Cache-Status"), "stale-if-error") {
 			t.Errorf("the search was answered with %s, %s", w.Body, w.Header().Get("Cache-Status"))
 		}
-		if len(d.asks) != 0 {
-			t.Errorf("%d calls went upstream", len(d.asks))
+		if d.sent() != 0 {
+			t.Errorf("%d calls went upstream", d.sent())
 		}
 
 		// Probes go out after 5, 10, 20, 40, 60, 60 … seconds. All of them are searches.
 		time.Sleep(5*time.Second + 10*time.Second + 20*time.Second + 40*time.Second + 60*time.Second + time.Second)
 		synctest.Wait()
-		if n := len(d.asks); n != 2*5 { // both circuits
+		if n := d.sent(); n != 2*5 { // both circuits
 			t.Errorf("%d probes in two minutes", n)
 		}
 		d.set(func() { d.down = nil })
@@ -173,8 +180,8 @@ func TestHalfOpenCostsNobody(t *testing.T) {
 				t.Errorf("the client reads %s", w.Body)
 			}
 		}
-		if len(d.asks) != 1 {
-			t.Errorf("%d calls went upstream, want the probe alone", len(d.asks))
+		if d.sent() != 1 {
+			t.Errorf("%d calls went upstream, want the probe alone", d.sent())
 		}
 		time.Sleep(2 * time.Second)
 		synctest.Wait()
@@ -238,7 +245,7 @@ func TestOverload(t *testing.T) {
 			time.Sleep(time.Second / 300)
 		}
 		running.Wait()
-		if calls := len(d.asks); calls < 20*27 {
+		if calls := d.sent(); calls < 20*27 {
 			t.Errorf("only %d calls in 20 s went upstream", calls)
 		}
 		slices.Sort(waits)
@@ -246,7 +253,7 @@ func TestOverload(t *testing.T) {
 			t.Errorf("%d of %d checks were answered", answered[wire.Check], asked[wire.Check])
 		}
 		t.Logf("%d of %d checks answered, waiting %v at most (median %v); upstream %d calls in 20 s; of others %d of %d",
-			answered[wire.Check], asked[wire.Check], waits[len(waits)-1], waits[len(waits)/2], len(d.asks),
+			answered[wire.Check], asked[wire.Check], waits[len(waits)-1], waits[len(waits)/2], d.sent(),
 			answered[wire.Request]+answered[wire.Search]+answered[wire.Control], asked[wire.Request]+asked[wire.Search]+asked[wire.Control])
 	})
 }
@@ -265,7 +272,7 @@ func TestSlowsDown(t *testing.T) {
 			}
 			time.Sleep(10 * time.Millisecond)
 		}
-		asked = len(d.asks)
+		asked = d.sent()
 		if throttled*10 > asked {
 			t.Errorf("%d of %d calls were throttled", throttled, asked)
 		}
@@ -306,8 +313,8 @@ func TestAccountTrouble(t *testing.T) {
 					d.set(func() { d.asks = nil })
 					w := d.call(o, forms[o])
 					stopped := slices.Contains(test.stopped, o)
-					if stopped != (len(d.asks) == 0) {
-						t.Errorf("%v: %d calls went upstream", o, len(d.asks))
+					if stopped != (d.sent() == 0) {
+						t.Errorf("%v: %d calls went upstream", o, d.sent())
 					}
 					if stopped && (status(w) != test.status || !strings.Contains(w.Body.String(), "nothing was sent (caddy-verify: "+test.cause+")") || w.Header().Get("Retry-After") != "30") {
 						t.Errorf("%v: the client reads %s, Retry-After %s", o, w.Body, w.Header().Get("Retry-After"))

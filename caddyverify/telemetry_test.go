@@ -10,6 +10,7 @@ import (
 	"net/http/httptest"
 	"slices"
 	"strings"
+	"sync"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -379,12 +380,39 @@ func TestSettler(t *testing.T) {
 		expectGrowth(t, before, []string{"verify_verifications_finished_total", "verify_verifications_started_total", "verify_settler_lookups_total"}, map[string]float64{
 			"verify_verifications_started_total{country=GB,workflow=6}":                  25,
 			"verify_verifications_finished_total{country=GB,outcome=expired,workflow=6}": 25,
-			"verify_settler_lookups_total{result=answered}":                              float64(len(d.asks)),
+			"verify_settler_lookups_total{result=answered}":                              float64(d.sent()),
 		})
-		if len(d.asks) > 5 {
-			t.Errorf("it took %d searches", len(d.asks))
+		if d.sent() > 5 {
+			t.Errorf("it took %d searches", d.sent())
 		}
 	})
+}
+
+// lines is a log that several goroutines write.
+type lines struct {
+	mu   sync.Mutex
+	text string
+}
+
+func (l *lines) Write(p []byte) (int, error) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.text += string(p)
+	return len(p), nil
+}
+
+// next takes out the first line.
+func (l *lines) next() (line string) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	line, l.text, _ = strings.Cut(l.text, "\n")
+	return line
+}
+
+func (l *lines) reset() {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.text = ""
 }
 
 // One line for each call, at info for trouble and debug for all else; changes of
@@ -393,14 +421,12 @@ func TestLogs(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		d := newDirect(t, &Handler{Limit: -1}, sandboxConfig)
 		defer d.close(t)
-		var logged strings.Builder
-		d.logger = slog.New(slog.NewJSONHandler(&logged, &slog.HandlerOptions{Level: slog.LevelDebug}))
+		logged := new(lines)
+		d.logger = slog.New(slog.NewJSONHandler(logged, &slog.HandlerOptions{Level: slog.LevelDebug}))
 		line := func(want map[string]any) {
 			t.Helper()
 			var got map[string]any
-			text, rest, _ := strings.Cut(logged.String(), "\n")
-			logged.Reset()
-			logged.WriteString(rest)
+			text := logged.next()
 			if err := json.Unmarshal([]byte(text), &got); err != nil {
 				t.Fatalf("%q: %v", text, err)
 			}
@@ -422,14 +448,14 @@ func TestLogs(t *testing.T) {
 		d.call(wire.Check, "code=1234&request_id="+id)
 		line(map[string]any{"level": "INFO", "status": "5", "cause": "connect_failed", "may_have_been_sent": false})
 		for d.account.breakers.Read.State() == breaker.Closed {
-			logged.Reset()
+			logged.reset()
 			d.call(wire.Check, "code=1234&request_id="+id)
 		}
 		line(map[string]any{"level": "WARN", "msg": "breaker changed", "breaker": "read", "from": "closed", "to": "open", "why": "connect_failed"})
 		d.set(func() { d.down = nil })
 		time.Sleep(6 * time.Second)
 		synctest.Wait()
-		logged.Reset()
+		logged.reset()
 		if err := d.api.SetFaults(sandbox.Fault{Kind: "status", Value: "4"}); err != nil {
 			t.Fatal(err)
 		}
