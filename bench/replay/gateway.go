@@ -1,0 +1,110 @@
+package main
+
+import (
+	"fmt"
+	"net"
+	"os"
+	"strings"
+	"time"
+
+	"github.com/caddyserver/caddy/v2"
+	"github.com/caddyserver/caddy/v2/caddyconfig"
+	_ "github.com/caddyserver/caddy/v2/caddyconfig/httpcaddyfile" // the adapter
+	_ "github.com/caddyserver/caddy/v2/modules/filestorage"
+
+	_ "github.com/caddyverify/caddy-verify/caddyverify"
+)
+
+// caddyfile has two gateways: one that sends every search upstream, and one with
+// the default lifetimes, shortened by the speed of the replay. Neither keeps the
+// provider's limit, so that all searches are seen that would go upstream.
+const caddyfile = `{
+	admin off
+	persist_config off
+	auto_https off
+	storage file_system {storage}
+	log {
+		level PANIC
+	}
+}
+http://{off} {
+	bind 127.0.0.1
+	verify {
+		upstream {off_upstream}
+		credentials {key} {secret}
+		limit off
+		cache off
+	}
+}
+http://{on} {
+	bind 127.0.0.1
+	verify {
+		upstream {on_upstream}
+		credentials {key} {secret}
+		limit off
+		cache {
+			in_progress {2s}
+			settling {1m}
+			final {24h}
+			not_found {1s}
+		}
+	}
+}
+`
+
+// startGateways runs a Caddy in this process and returns the URLs of the gateway
+// without the cache and of the one with it.
+func startGateways(o options, offUpstream, onUpstream string) (urls [2]string, stop func(), err error) {
+	storage, err := os.MkdirTemp("", "caddy-verify-bench-")
+	if err != nil {
+		return urls, nil, err
+	}
+	stop = func() {
+		_ = caddy.Stop() // nothing is left to be saved
+		os.RemoveAll(storage)
+	}
+	defer func() {
+		if err != nil {
+			stop()
+		}
+	}()
+	off, on, err := twoPorts()
+	if err != nil {
+		return urls, nil, err
+	}
+	words := []string{
+		"{storage}", storage, "{off}", off, "{on}", on, "{off_upstream}", offUpstream, "{on_upstream}", onUpstream,
+		"{key}", accountKey, "{secret}", accountSecret,
+	}
+	for _, lifetime := range []string{"2s", "1m", "24h", "1s"} {
+		d, err := time.ParseDuration(lifetime)
+		if err != nil {
+			return urls, nil, err
+		}
+		words = append(words, "{"+lifetime+"}", o.real(d).String())
+	}
+	config, _, err := caddyconfig.GetAdapter("caddyfile").Adapt(
+		[]byte(strings.NewReplacer(words...).Replace(caddyfile)), map[string]any{"filename": "Caddyfile"})
+	if err == nil {
+		err = caddy.Load(config, true)
+	}
+	if err != nil {
+		return urls, nil, fmt.Errorf("starting the gateways: %w", err)
+	}
+	return [2]string{"http://" + off, "http://" + on}, stop, nil
+}
+
+// twoPorts finds two loopback addresses on which nobody listens.
+func twoPorts() (a, b string, err error) {
+	first, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		return "", "", err
+	}
+	defer first.Close()
+	second, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		return "", "", err
+	}
+	defer second.Close()
+	return first.Addr().String(), second.Addr().String(), nil
+}

@@ -1,0 +1,273 @@
+package main
+
+import (
+	"bytes"
+	"os"
+	"path/filepath"
+	"regexp"
+	"slices"
+	"strings"
+	"testing"
+)
+
+// TestFiles keeps the files equal to what the program writes.
+func TestFiles(t *testing.T) {
+	files, err := generate()
+	if err != nil {
+		t.Fatal(err)
+	}
+	for name, want := range files {
+		got, err := os.ReadFile(filepath.Join("..", filepath.FromSlash(name)))
+		if err != nil || !bytes.Equal(got, want) {
+			t.Errorf("dashboards/%s is not what the program writes (%v); run: go run ./dashboards/generate", name, err)
+		}
+	}
+	there, err := filepath.Glob("../*.json")
+	if err != nil || len(there) != len(dashboards()) {
+		t.Errorf("there are %d dashboards (%v), the program writes %d", len(there), err, len(dashboards()))
+	}
+}
+
+func TestPanels(t *testing.T) {
+	known := catalogue(t)
+	uids := map[string]bool{}
+	for _, d := range dashboards() {
+		t.Run(d.UID, func(t *testing.T) {
+			if uids[d.UID] || len(d.UID) > 40 || d.Title == "" || d.Description == "" {
+				t.Errorf("uid %q, title %q, description %q", d.UID, d.Title, d.Description)
+			}
+			uids[d.UID] = true
+			if !slices.Contains(d.Tags, tag) || len(d.Links) != 1 || !slices.Contains(d.Links[0].Tags, tag) {
+				t.Error("it is not linked to the others")
+			}
+			ids, titles := map[int]bool{}, map[string]bool{}
+			for _, p := range d.Panels {
+				title := p.Title
+				if p.Type == "row" {
+					title = "row " + title
+				}
+				if ids[p.ID] || titles[title] || p.Title == "" {
+					t.Errorf("panel %d %q: its number or title is missing or another's", p.ID, p.Title)
+				}
+				ids[p.ID], titles[title] = true, true
+				if p.Type != "row" {
+					checkPanel(t, p, known)
+				}
+			}
+			for i, p := range d.Panels {
+				for _, q := range d.Panels[:i] {
+					if overlap(p.GridPos, q.GridPos) {
+						t.Errorf("%q lies over %q", p.Title, q.Title)
+					}
+				}
+			}
+			for _, a := range d.Annotations.List {
+				for _, wrong := range unknowns(a.Expr, known, nil) {
+					t.Errorf("annotation %q: no %s", a.Name, wrong)
+				}
+			}
+			checkVariables(t, d)
+		})
+	}
+}
+
+func overlap(a, b GridPos) bool {
+	return a.X < b.X+b.W && b.X < a.X+a.W && a.Y < b.Y+b.H && b.Y < a.Y+a.H || a.X+a.W > 24
+}
+
+func checkPanel(t *testing.T, p *Panel, known map[string]metric) {
+	t.Helper()
+	if len(p.Description) < 40 || !strings.HasSuffix(p.Description, ".") {
+		t.Errorf("panel %q: its description tells too little: %q", p.Title, p.Description)
+	}
+	if p.FieldConfig.Defaults.Unit == "" || p.Datasource == nil || *p.Datasource != source || len(p.Targets) == 0 {
+		t.Errorf("panel %q: it lacks a unit, the data source variable or a query", p.Title)
+	}
+	steps := p.FieldConfig.Defaults.Thresholds.Steps
+	for i, s := range steps {
+		if (i == 0) != (s.Value == nil) || i > 1 && *s.Value < *steps[i-1].Value {
+			t.Errorf("panel %q: threshold %d", p.Title, i)
+		}
+	}
+	for _, runbook := range regexp.MustCompile(`\bVerify[A-Z]\w+`).FindAllString(p.Description, -1) {
+		if _, err := os.Stat("../runbooks/" + runbook + ".md"); err != nil {
+			t.Errorf("panel %q names a runbook that there is not: %v", p.Title, err)
+		}
+	}
+	for _, target := range p.Targets {
+		if target.Datasource != source || target.Instant == target.Range {
+			t.Errorf("panel %q, query %s: data source or kind", p.Title, target.RefID)
+		}
+		for _, wrong := range unknowns(target.Expr, known, nil) {
+			t.Errorf("panel %q, query %s: no %s", p.Title, target.RefID, wrong)
+		}
+		for _, of := range regexp.MustCompile(`verify_[a-z_]+(\{[^}]*\})?`).FindAllString(target.Expr, -1) {
+			if !strings.Contains(of, gateways) {
+				t.Errorf("panel %q, query %s: %s does not follow the choice of job and instance", p.Title, target.RefID, of)
+			}
+		}
+		if strings.Contains(target.Expr, "duration_seconds_bucket") && strings.Contains(target.Expr, "upstream") && target.Range && !target.Exemplar {
+			t.Errorf("panel %q, query %s: without exemplars", p.Title, target.RefID)
+		}
+	}
+}
+
+func checkVariables(t *testing.T, d *Dashboard) {
+	t.Helper()
+	var names []string
+	for _, v := range d.Templating.List {
+		names = append(names, v.Name)
+		if v.Label == "" || v.Description == "" {
+			t.Errorf("variable %s: without label or description", v.Name)
+		}
+	}
+	if !slices.Equal(names[:3], []string{"datasource", "job", "instance"}) {
+		t.Errorf("variables: %q", names)
+	}
+	used := map[string]bool{}
+	for _, p := range d.Panels {
+		for _, target := range p.Targets {
+			for _, m := range regexp.MustCompile(`\$(\w+)`).FindAllStringSubmatch(target.Expr, -1) {
+				used[m[1]] = true
+			}
+		}
+	}
+	delete(used, "__range")
+	delete(used, "__rate_interval")
+	for name := range used {
+		if !slices.Contains(names, name) {
+			t.Errorf("a query uses the variable %s, which there is not", name)
+		}
+	}
+	for _, name := range names[1:] {
+		if !used[name] {
+			t.Errorf("no query uses the variable %s", name)
+		}
+	}
+}
+
+func TestRules(t *testing.T) {
+	known := catalogue(t)
+	var recorded []string
+	for _, g := range groups() {
+		for _, r := range g.Rules {
+			for _, wrong := range unknowns(r.Expr, known, recorded) {
+				t.Errorf("rule %s%s: no %s", r.Record, r.Alert, wrong)
+			}
+			if r.Record != "" {
+				recorded = append(recorded, r.Record)
+			}
+		}
+	}
+}
+
+// TestAlerts wants everything of an alert that its reader needs: a runbook, a dashboard, and that it was tried.
+func TestAlerts(t *testing.T) {
+	var tests strings.Builder
+	for _, name := range []string{"hours", "days"} {
+		content, err := os.ReadFile("../rules/" + name + ".test.yml")
+		if err != nil {
+			t.Fatal(err)
+		}
+		tests.Write(content)
+	}
+	var uids []string
+	for _, d := range dashboards() {
+		uids = append(uids, d.UID)
+	}
+	alerts := map[string]bool{}
+	for _, g := range groups() {
+		for _, r := range g.Rules {
+			if r.Alert == "" {
+				continue
+			}
+			alerts[r.Alert] = true
+			if s := r.Labels["severity"]; s != page && s != ticket {
+				t.Errorf("%s: severity %q", r.Alert, s)
+			}
+			if r.Notes.Summary == "" || r.Notes.Description == "" {
+				t.Errorf("%s: summary %q, description %q", r.Alert, r.Notes.Summary, r.Notes.Description)
+			}
+			uid, _, _ := strings.Cut(strings.TrimPrefix(r.Notes.Dashboard, "/d/"), "?")
+			if !slices.Contains(uids, uid) {
+				t.Errorf("%s: there is no dashboard %q", r.Alert, uid)
+			}
+			checkRunbook(t, r)
+			fires, quiet := tried(tests.String(), r.Alert)
+			if !fires || !quiet {
+				t.Errorf("%s: a promtool test wants it raised: %t, and not raised: %t", r.Alert, fires, quiet)
+			}
+		}
+	}
+	files, err := filepath.Glob("../runbooks/*.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, file := range files {
+		if name := strings.TrimSuffix(filepath.Base(file), ".md"); !alerts[name] {
+			t.Errorf("runbook %s is of no alert", name)
+		}
+	}
+}
+
+func checkRunbook(t *testing.T, r Rule) {
+	t.Helper()
+	content, err := os.ReadFile("../runbooks/" + r.Alert + ".md")
+	if err != nil {
+		t.Error(err)
+		return
+	}
+	if !strings.HasSuffix(r.Notes.RunbookURL, "/dashboards/runbooks/"+r.Alert+".md") {
+		t.Errorf("%s: runbook %q", r.Alert, r.Notes.RunbookURL)
+	}
+	var headings []string
+	for line := range strings.Lines(string(content)) {
+		if strings.HasPrefix(line, "#") {
+			headings = append(headings, strings.TrimSpace(line))
+		}
+	}
+	if want := []string{"# " + r.Alert, "## Meaning", "## Impact", "## Diagnosis", "## Mitigation"}; !slices.Equal(headings, want) {
+		t.Errorf("the runbook of %s has the headings %q, want %q", r.Alert, headings, want)
+	}
+}
+
+// TestRunbooks wants the queries of the runbooks to name what there is.
+func TestRunbooks(t *testing.T) {
+	known := catalogue(t)
+	var recorded []string
+	for _, g := range groups() {
+		for _, r := range g.Rules {
+			recorded = append(recorded, r.Record)
+		}
+	}
+	files, err := filepath.Glob("../runbooks/*.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, file := range files {
+		content, err := os.ReadFile(file)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, m := range regexp.MustCompile(`(?m)^ +((?:[a-z_]+ by|[a-z_]+\() ?\(?.*verify_.*)$`).FindAllStringSubmatch(string(content), -1) {
+			for _, wrong := range unknowns(m[1], known, recorded) {
+				t.Errorf("%s: %s: no %s", filepath.Base(file), m[1], wrong)
+			}
+		}
+	}
+}
+
+// tried tells whether the tests want an alert at some time, and none of it at another.
+func tried(tests, alert string) (fires, quiet bool) {
+	for _, part := range strings.Split(tests, "- eval_time:")[1:] {
+		if !regexp.MustCompile(`alertname: ` + alert + `\b`).MatchString(part) {
+			continue
+		}
+		if strings.Contains(part, "exp_labels:") {
+			fires = true
+		} else {
+			quiet = true
+		}
+	}
+	return fires, quiet
+}

@@ -1,0 +1,84 @@
+package main
+
+import "fmt"
+
+func overview() *Dashboard {
+	calls := "verify_requests_total{" + gateways + "," + allCalls + "}"
+	trouble := "verify_requests_total{" + gateways + "," + inTrouble + "}"
+	return dashboard("overview", "Overview",
+		"Is verification working, for whom is it not, whose fault is it, what does it cost?", "24h",
+		[]Variable{country, window},
+		lay(
+			row{"Now", 5, []*Panel{
+				stat("Success rate", "Verifications that ended in success, of those started in the time shown. "+
+					"Red: open Funnel and success rate; one country or one workflow usually tells. If all fall together, look at Calls in trouble.",
+					in("percentunit").digits(1).colours(above(.4, .6)...), latest(successes(shown), byHand)),
+				stat("Calls in trouble", "Share of requests, checks and controls answered with status 1, 4, 5, 8 or 9: the provider, the network or the account, never a user's wrong code. "+
+					"Yellow from the objective's 0.5 %, red from where the month's budget lasts two days. Red: open Upstream and breaker; runbook VerifyErrorBudgetBurn.",
+					in("percentunit").digits(2).colours(below(1-objective, 14.4*(1-objective))...),
+					latest(sum("rate", trouble, step)+" / "+sum("rate", calls, step), byHand)),
+				stat("Error budget left", "What is left of the 0.5 % of calls that may be in trouble within 30 days, or since Prometheus knows. "+
+					"Red: it is used up; put reliability first, and see Upstream and breaker for what took it.",
+					in("percentunit").digits(0).to(1).colours(above(0, .25)...),
+					latest(fmt.Sprintf("1 - %s / %s / %.3f", sum("increase", trouble, fmt.Sprintf("%dd", objectiveDays)), sum("increase", calls, fmt.Sprintf("%dd", objectiveDays)), 1-objective), byHand)),
+				stat("Provider's time, 99 of 100", "Time of an upstream call that 99 of 100 stay under. "+
+					"Red: the provider or the way to it is slow; runbook VerifyLatencyHigh.",
+					in("s").colours(below(1, 2.5)...),
+					latest(quantile(.99, "verify_upstream_request_duration_seconds_bucket{"+gateways+"}", step), byHand)),
+				stat("Breakers not closed", "Circuits that stop calls at present, or try whether the provider is back. "+
+					"Red: calls are answered with status 5 without being sent; runbook VerifyBreakerOpen.",
+					in("short").colours(zero()...),
+					latest(`sum(verify_breaker_state{`+gateways+`,state!="closed"})`, byHand)),
+				stat("Account", "What the provider says of the account: 4, 8 and 9 are Verify's statuses. "+
+					"Red: nobody can be verified until the account is set right; runbooks VerifyCredentialsRejected, VerifyAccountBarred, VerifyOutOfCredit.",
+					in("none").colours(zero()...).words(accountWords()), latest(accountExpr(), byHand)),
+			}},
+			row{"For whom", 8, []*Panel{
+				lines("Success rate by country", "Verifications that ended in success, of those started, over the last $window; the ten countries with most. "+
+					"A line that falls alone: messages to that country do not arrive, or somebody pumps it; runbooks VerifySuccessDrop and VerifySurgeLowSuccess.",
+					in("percentunit").to(1.05).colours(above(.4, .6)...),
+					query(successes(back, "country")+" and topk(10, "+sum("increase", started(), back, "country")+")", "{{country}}")),
+				stack("Verifications started, by country", "A minute, over the last $window. A country that rises without a reason of yours: see Cost and fraud. None at all while users are awake: look at Calls by status.",
+					in("cpm"), query("60 * "+sum("rate", started(), back, "country")+" > 0", "{{country}}")),
+			}},
+			row{"Whose fault", 7, []*Panel{
+				stack("Requests, checks and controls by status", "What applications read. 16 and 17 are users' wrong codes, 2 and 3 callers' mistakes, 1, 4, 5, 8 and 9 trouble. "+
+					"Where trouble grows: open Upstream and breaker.",
+					in("reqps").and(statuses()...), query(sum("rate", calls, step, "status")+" > 0", "{{status}}")),
+				stack("Upstream calls that brought no answer", "Tries to call the provider, by how they ended. connect, tls, timeout and connection_lost: the network or the provider's front; http_5xx and bad_body: the provider; rejected_open: not sent, the breaker is open. "+
+					"Anything lasting: check the provider's status page and your egress; docs/failures.md explains each word.",
+					in("reqps"), query(sum("rate", `verify_upstream_requests_total{`+gateways+`,outcome!="answered"}`, step, "outcome"), "{{outcome}}")),
+			}},
+			row{"Alerts", 7, []*Panel{
+				table("Alerts", "Alerts of dashboards/rules that are pending or firing. Each has a runbook: dashboards/runbooks/<name>.md. Red: begin there.",
+					in("short").without("none"), []string{"alertname", "severity", "alertstate", "job", "country"}, "Since",
+					cell{"Since", `1000 * max by (alertname, severity, job, country) (ALERTS_FOR_STATE{alertname=~"Verify.+",job=~"$job|"}) * on (alertname, severity, job, country) group_right () max by (alertname, severity, alertstate, job, country) (ALERTS{alertname=~"Verify.+",job=~"$job|"})`,
+						[]Property{unit("dateTimeFromNow")}}),
+			}},
+			row{"Money and gateways", 5, []*Panel{
+				stat("Spent", "Money spent in the time shown, as told by checks and searches. It is complete with settle, or where applications search for every verification. "+
+					"More than you expect: open Cost and fraud.",
+					in("short").digits(2).and(money()...), latest(sum("increase", "verify_cost_total{"+countries+"}", shown, "currency"), "{{currency}}")),
+				stat("Gateways", "Gateways by version. More than one version for longer than a rollout takes, or fewer gateways than you run: look at the rollout.",
+					in("short").digits(0), latest("count by (version) (verify_build_info{"+gateways+"})", "{{version}}")),
+			}},
+		))
+}
+
+// accountExpr is the highest status that the provider refuses the account with, or 0.
+func accountExpr() string {
+	expr := ""
+	for i, status := range []string{"4", "8", "9"} {
+		if i > 0 {
+			expr += " or "
+		}
+		expr += fmt.Sprintf(`%s * verify_account_trouble{%s,status="%s"}`, status, gateways, status)
+	}
+	return "max(" + expr + ")"
+}
+
+func accountWords() Mapping {
+	return values(map[string]Mapped{
+		"0": {"accepted", good, 0}, "4": {"4 bad credentials", bad, 1}, "8": {"8 barred", bad, 2}, "9": {"9 no credit", bad, 3},
+	})
+}
