@@ -123,9 +123,15 @@ func of(name string, properties ...Property) Override {
 func unit(u string) Property       { return Property{"unit", u} }
 func decimals(n int) Property      { return Property{"decimals", n} }
 func colour(c string) Property     { return Property{"color", Color{Mode: "fixed", FixedColor: c}} }
-func thresholds(s []Step) Property { return Property{"thresholds", Thresholds{"absolute", s}} }
 func display(name string) Property { return Property{"displayName", name} }
 func coloured() Property           { return Property{"custom.cellOptions", CellOptions{Type: "color-text"}} }
+
+// thresholds of an override begin with a number: Grafana reads the usual null there as 0, above which -1 % is not.
+func thresholds(s []Step) Property {
+	lowest := -1e9
+	s[0].Value = &lowest
+	return Property{"thresholds", Thresholds{"absolute", s}}
+}
 
 // money gives series that are named after a currency its unit.
 func money() []Override {
