@@ -46,8 +46,8 @@ func open(ctx context.Context, o options) (sides []*side, closeAll func(), err e
 		}
 		closers = append(closers, stop)
 		sides = append(sides,
-			newSide(o, "by URL, three SDKs", caches[0], upstreams[2], all...),
-			newSide(o, "by URL, one SDK", caches[1], upstreams[3], node))
+			newSide(o, "nginx by URL, three SDKs", caches[0], upstreams[2], all...),
+			newSide(o, "nginx by URL, one SDK", caches[1], upstreams[3], node))
 	}
 	return append(sides, newSide(o, "caddy-verify", gateways[1], upstreams[1], all...)), closeAll, nil
 }
