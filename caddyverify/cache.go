@@ -35,8 +35,8 @@ type Cache struct {
 	// upstream fails, times out or answers 1 or 5. Default: `5m`.
 	StaleIfError caddy.Duration `json:"stale_if_error,omitempty"`
 
-	// MaxEntries is how many states are kept: one for each verification and
-	// format. Default: `100000`.
+	// MaxEntries is how many states are kept: one for each caller, verification
+	// and format. Default: `100000`.
 	MaxEntries int `json:"max_entries,omitempty"`
 
 	// MaxBytes is how much memory they may take; at least 1 MiB, which is the

@@ -197,6 +197,20 @@ func TestSpans(t *testing.T) {
 	}
 }
 
+// A method may be any text of a client.
+func TestSpanOfUnknownMethod(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		d := newTraced(t, &Handler{Limit: -1})
+		defer d.close(t)
+		ctx, span := d.tracer.Start(context.Background(), "handler")
+		_ = d.ServeHTTP(httptest.NewRecorder(), httptest.NewRequestWithContext(ctx, testNumber, "/verify/json", nil), nil)
+		span.End()
+		if name := d.recorder.Ended()[0].Name(); name != "HTTP /verify/{format}" {
+			t.Errorf("the span is %q", name)
+		}
+	})
+}
+
 // Hits, refusals and rejections have no upstream span, but can be seen.
 func TestSpansWithoutUpstream(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {

@@ -1,9 +1,6 @@
 package ledger
 
-import (
-	"fmt"
-	"time"
-)
+import "time"
 
 // Settings say how long verifications are kept and how many. The zero value of a
 // field is its default; two Ledgers with equal Settings behave the same.
@@ -40,19 +37,4 @@ func setDefault[T comparable](field *T, value T) {
 	if *field == zero {
 		*field = value
 	}
-}
-
-// Validate tells what is wrong with the settings, by the name of the setting.
-func (s Settings) Validate() error {
-	switch {
-	case s.MaxEntries < 0:
-		return fmt.Errorf("max_entries must be at least 1, not %d", s.MaxEntries)
-	case s.Grace < 0:
-		return fmt.Errorf("grace must be above 0, not %v", s.Grace)
-	case s.GiveUp < 0:
-		return fmt.Errorf("give_up must be above 0, not %v", s.GiveUp)
-	case s.Keep < 0:
-		return fmt.Errorf("keep must be above 0, not %v", s.Keep)
-	}
-	return nil
 }

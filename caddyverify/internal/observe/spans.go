@@ -2,6 +2,7 @@ package observe
 
 import (
 	"context"
+	"net/http"
 	"net/url"
 	"strconv"
 
@@ -109,7 +110,7 @@ func (s *Server) Record(ctx context.Context) {
 	if !span.IsRecording() {
 		return
 	}
-	span.SetName(s.Method + " " + wire.Route(s.Operation))
+	span.SetName(method(s.Method) + " " + wire.Route(s.Operation))
 	span.SetAttributes(semconv.HTTPRoute(wire.Route(s.Operation)))
 	span.SetAttributes(describe(s.Operation, s.Call, s.Origins)...)
 	for name, value := range map[string]string{
@@ -133,6 +134,16 @@ func (s *Server) Record(ctx context.Context) {
 	if Trouble(s.Answer) {
 		fail(span, s.Answer)
 	}
+}
+
+// method is a span name's first word. Whatever HTTP does not define may be any text
+// of a client, and is HTTP by the semantic conventions.
+func method(m string) string {
+	switch m {
+	case http.MethodGet, http.MethodPost, http.MethodHead, http.MethodPut, http.MethodPatch, http.MethodDelete, http.MethodOptions:
+		return m
+	}
+	return "HTTP"
 }
 
 // said notes an answer's status, and the verification that a request started.
