@@ -4,7 +4,6 @@ import (
 	"bytes"
 	"encoding/xml"
 	"errors"
-	"mime"
 	"net/http"
 	"strings"
 
@@ -58,12 +57,12 @@ type Verification struct {
 // set takes in a member of the object or element, which the caller has made sure
 // is there once. It reports false for a status that cannot be one, and for a
 // member that only some readers take for it.
-func (v *Verification) set(name, value string) bool {
+func (v *Verification) set(name string, value []byte) bool {
 	field := v.field(name)
 	if field == nil {
 		return !isStatus(name)
 	}
-	*field = value
+	*field = string(value)
 	return name != "status" || v.Status.readable()
 }
 
@@ -127,7 +126,7 @@ func unreadable(err error) *Fault {
 // isMediaType accepts what the API's documents have ever named for a format:
 // version 1.0.0 has text/plain in place of text/xml.
 func isMediaType(f Format, contentType string) bool {
-	media, _, err := mime.ParseMediaType(contentType)
+	media, _, err := parseMediaType(contentType)
 	if err != nil {
 		return false
 	}

@@ -69,7 +69,7 @@ func (c *collector) body(r *http.Request) error {
 	if r.ContentLength == 0 || r.Body == nil {
 		return nil
 	}
-	body, err := io.ReadAll(io.LimitReader(r.Body, MaxBody+1))
+	body, err := readBody(r)
 	if len(body) > MaxBody {
 		return Refuse(BodyTooLarge, "")
 	}
@@ -82,11 +82,23 @@ func (c *collector) body(r *http.Request) error {
 	if len(body) == 0 {
 		return nil
 	}
-	read, err := mediaType(r.Header)
-	if err != nil {
-		return err
+	switch mediaType(r.Header) {
+	case "application/x-www-form-urlencoded":
+		return c.form(string(body))
+	case "application/json":
+		return c.json(body)
 	}
-	return read(c, body)
+	return Refuse(UnknownMediaType, "")
+}
+
+// readBody reads one byte more than MaxBody at most.
+func readBody(r *http.Request) ([]byte, error) {
+	if r.ContentLength < 0 {
+		return io.ReadAll(io.LimitReader(r.Body, MaxBody+1))
+	}
+	body := make([]byte, r.ContentLength)
+	n, err := io.ReadFull(r.Body, body)
+	return body[:n], err
 }
 
 // isEmpty tells whether a body has no content. Over HTTP/3 no request without a
@@ -99,26 +111,28 @@ func isEmpty(body io.Reader) bool {
 	return n == 0 && errors.Is(err, io.EOF)
 }
 
-// mediaType returns what reads a body of the request's Content-Type.
-func mediaType(h http.Header) (func(*collector, []byte) error, error) {
-	unknown := Refuse(UnknownMediaType, "")
+// mediaType returns the media type of a request's body, or "" for one that cannot
+// be read.
+func mediaType(h http.Header) string {
 	if len(h["Content-Type"]) != 1 || len(h["Content-Encoding"]) != 0 {
-		return nil, unknown
+		return ""
 	}
-	media, params, err := mime.ParseMediaType(h.Get("Content-Type"))
-	if err != nil {
-		return nil, unknown
+	media, params, err := parseMediaType(h["Content-Type"][0])
+	if charset := params["charset"]; err != nil ||
+		charset != "" && !strings.EqualFold(charset, "utf-8") && !strings.EqualFold(charset, "us-ascii") {
+		return ""
 	}
-	if charset := params["charset"]; charset != "" && !strings.EqualFold(charset, "utf-8") && !strings.EqualFold(charset, "us-ascii") {
-		return nil, unknown
+	return media
+}
+
+// parseMediaType is mime.ParseMediaType, at no cost for the two that nearly all
+// bodies have.
+func parseMediaType(text string) (media string, params map[string]string, err error) {
+	switch text {
+	case "application/json", "application/x-www-form-urlencoded":
+		return text, nil, nil
 	}
-	switch media {
-	case "application/x-www-form-urlencoded":
-		return func(c *collector, body []byte) error { return c.form(string(body)) }, nil
-	case "application/json":
-		return (*collector).json, nil
-	}
-	return nil, unknown
+	return mime.ParseMediaType(text)
 }
 
 // form reads the pairs of a query or a form. Unlike url.ParseQuery it keeps no
@@ -255,7 +269,11 @@ func (c *collector) add(name, value string) error {
 		if value == "" {
 			return nil
 		}
-		if !fit(value) || p.id && !isRequestID(value) {
+		fits := fit
+		if p.id {
+			fits = isRequestID
+		}
+		if !fits(value) {
 			return Refuse(InvalidParameter, name)
 		}
 		if p.many {
@@ -276,13 +294,24 @@ func (c *collector) addID(id string) error {
 	if len(c.ids) == MaxIDs {
 		return Refuse(TooManyRequestIDs, "")
 	}
+	if c.ids == nil {
+		c.ids = make([]string, 0, MaxIDs)
+	}
 	c.ids = append(c.ids, id)
 	return nil
 }
 
 // call puts what was gathered in the canonical order.
 func (c *collector) call(o Operation, f Format) (*Call, error) {
-	call := &Call{Operation: o, Format: f, Params: make([]Param, 0, max(c.count, 1))}
+	made := new(struct {
+		Call
+		room [2]Param // enough for most calls, in the same piece of memory
+	})
+	call := &made.Call
+	call.Operation, call.Format, call.Params = o, f, made.room[:0]
+	if c.count > len(made.room) {
+		call.Params = make([]Param, 0, c.count)
+	}
 	for i, p := range c.known {
 		switch {
 		case p.many:

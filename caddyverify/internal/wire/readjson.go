@@ -4,6 +4,8 @@ import (
 	"bytes"
 	"errors"
 	"io"
+	"strings"
+	"sync"
 
 	"github.com/go-json-experiment/json/jsontext"
 )
@@ -11,7 +13,12 @@ import (
 // readJSON reads a JSON answer. The decoder refuses invalid UTF-8 and an object
 // that names a member twice, so that no two readers can disagree on a status.
 func readJSON(body []byte) (Reading, error) {
-	d := jsontext.NewDecoder(bytes.NewBuffer(body))
+	d := decoders.Get().(*jsontext.Decoder)
+	d.Reset(bytes.NewBuffer(body))
+	defer func() {
+		d.Reset(nothing) // lets go of the body
+		decoders.Put(d)
+	}()
 	var r Reading
 	verification, found, err := jsonObject(d, body, 0)
 	if err != nil {
@@ -27,6 +34,11 @@ func readJSON(body []byte) (Reading, error) {
 	return r, nil
 }
 
+// decoders are used again: to make one takes as long as to read an answer with it.
+var decoders = sync.Pool{New: func() any { return jsontext.NewDecoder(nothing) }}
+
+var nothing = strings.NewReader("")
+
 // jsonObject reads one object. found is not nil where it is a list.
 func jsonObject(d *jsontext.Decoder, body []byte, depth int) (v Verification, found []Verification, err error) {
 	if d.PeekKind() != '{' {
@@ -37,18 +49,18 @@ func jsonObject(d *jsontext.Decoder, body []byte, depth int) (v Verification, fo
 	}
 	start := d.InputOffset() - 1
 	for d.PeekKind() != '}' {
-		token, err := d.ReadToken()
+		quoted, err := d.ReadValue()
 		if err != nil {
 			return v, nil, err
 		}
-		name := token.String()
+		name := string(unquote(quoted))
 		switch kind := d.PeekKind(); {
 		case kind == '"', kind == '0': // numbers come as strings, but for a status in one old answer
-			value, err := d.ReadToken()
+			value, err := d.ReadValue()
 			if err != nil {
 				return v, nil, err
 			}
-			if !v.set(name, value.String()) {
+			if !v.set(name, unquote(value)) {
 				return v, nil, errUnreadable
 			}
 		case isStatus(name):
@@ -69,6 +81,19 @@ func jsonObject(d *jsontext.Decoder, body []byte, depth int) (v Verification, fo
 	end := d.InputOffset()
 	v.Raw = body[start:end:end]
 	return v, found, nil
+}
+
+// unquote returns the text of a string, and of a number as it stands. It may be a
+// part of value, which the decoder has validated.
+func unquote(value jsontext.Value) []byte {
+	if value.Kind() != '"' {
+		return value
+	}
+	if bytes.IndexByte(value, '\\') < 0 {
+		return value[1 : len(value)-1]
+	}
+	text, _ := jsontext.AppendUnquote(nil, value)
+	return text
 }
 
 func jsonList(d *jsontext.Decoder, body []byte) ([]Verification, error) {

@@ -123,7 +123,7 @@ func (x *xmlReader) element(start int64) (v Verification, err error) {
 				return v, err
 			case nested && !isStatus(name):
 				continue
-			case nested, slices.Contains(told, name), !v.set(name, text):
+			case nested, slices.Contains(told, name), !v.set(name, []byte(text)):
 				return v, errUnreadable
 			case v.field(name) != nil:
 				told = append(told, name)
