@@ -1,9 +1,13 @@
 package ledger
 
 import (
+	"math/rand/v2"
 	"slices"
+	"strconv"
 	"strings"
 	"testing"
+
+	"github.com/nyaruka/phonenumbers"
 )
 
 func TestCountryOf(t *testing.T) {
@@ -55,6 +59,42 @@ func TestCountryOf(t *testing.T) {
 				t.Errorf("CountryOf(%q, %q) = %q, want %q", tt.number, tt.country, got, tt.want)
 			}
 		})
+	}
+}
+
+// What is remembered of a block of numbers is what the library says of each.
+func TestBlocks(t *testing.T) {
+	var codes []int
+	for code := range phonenumbers.GetSupportedCallingCodes() {
+		codes = append(codes, code)
+	}
+	slices.Sort(codes)
+	random := rand.New(rand.NewPCG(1, 1))
+	digits := func(n int) (text string) {
+		for range n {
+			text += string(rune('0' + random.IntN(10)))
+		}
+		return text
+	}
+	var known numberBlocks
+	for _, code := range codes {
+		for range 30 {
+			block, rest := strconv.Itoa(code)+digits(blockDigits), random.IntN(9)
+			for range 4 {
+				number := block + digits(rest)
+				if got, want := known.countryOf(number), parse("+"+number, "", 0); got != want {
+					t.Errorf("countryOf(%s) = %q, and the library says %q", number, got, want)
+				}
+			}
+		}
+	}
+	known.country = make(map[block]string)
+	for i := range maxBlocks {
+		known.country[block{digits: uint32(i)}] = ""
+	}
+	known.countryOf("447700900000")
+	if len(known.country) != 1 {
+		t.Errorf("%d blocks are remembered, at most %d may be", len(known.country), maxBlocks)
 	}
 }
 
