@@ -46,27 +46,18 @@ type Config struct {
 // Client sends calls with the account's credentials.
 type Client struct {
 	Config
-	targets [len(wire.Operations)][len(wire.Formats)]*url.URL
-	body    string // credentials in the body, for Auth Body
-	header  http.Header
+	// requests are what all calls of an operation have in common. What they point to
+	// is shared: the transport only reads it, as http.RoundTripper demands.
+	requests [len(wire.Operations)][len(wire.Formats)]*http.Request
+	body     string // credentials in the body, for Auth Body
 }
 
 // New returns a Client.
 func New(config Config) (*Client, error) {
-	c := &Client{Config: config, header: http.Header{
-		"Content-Type": {"application/x-www-form-urlencoded"},
-		"User-Agent":   {"caddy-verify"},
-		// An answer must be read before it is passed on, and a compressed one can be
-		// a bomb.
-		"Accept-Encoding": {"identity"},
-	}}
+	c := &Client{Config: config}
 	credentials := url.Values{"api_key": {config.Key}, "api_secret": {config.Secret.value}}.Encode()
-	switch config.Auth {
-	case Basic:
-		r := http.Request{Header: c.header}
-		r.SetBasicAuth(config.Key, config.Secret.value)
-	case Body:
-		c.body = credentials
+	if config.Auth == Body {
+		c.body = "&" + credentials
 	}
 	for _, o := range wire.Operations {
 		for _, f := range wire.Formats {
@@ -77,7 +68,26 @@ func New(config Config) (*Client, error) {
 			if config.Auth == Query {
 				target.RawQuery = credentials
 			}
-			c.targets[o][f] = target
+			r := &http.Request{
+				Method: http.MethodPost,
+				URL:    target,
+				Host:   target.Host,
+				Header: http.Header{
+					"Accept":       {f.ContentType()},
+					"Content-Type": {"application/x-www-form-urlencoded"},
+					"User-Agent":   {"caddy-verify"},
+					// An answer must be read before it is passed on, and a compressed one can be
+					// a bomb.
+					"Accept-Encoding": {"identity"},
+				},
+				Proto:      "HTTP/1.1",
+				ProtoMajor: 1,
+				ProtoMinor: 1,
+			}
+			if config.Auth == Basic {
+				r.SetBasicAuth(config.Key, config.Secret.value)
+			}
+			c.requests[o][f] = r
 		}
 	}
 	return c, nil
@@ -89,46 +99,51 @@ func New(config Config) (*Client, error) {
 // It is a POST whatever the client sent, since Go's transport sends a GET again
 // when a kept-alive connection dies under it: see wire.Operation.Repeatable.
 func (c *Client) Send(ctx context.Context, call *wire.Call) wire.Answer {
-	var progress progress
-	req := c.request(httptrace.WithClientTrace(ctx, progress.trace()), call, &progress)
-	response, err := c.Transport.RoundTrip(req)
+	s := &sending{form: call.Form() + c.body}
+	s.trace.GotConn = s.gotConn
+	response, err := c.Transport.RoundTrip(c.request(httptrace.WithClientTrace(ctx, &s.trace), call, s))
 	if err != nil {
-		return c.failed(ctx, err, &progress)
+		return c.failed(ctx, err, s)
 	}
 	defer response.Body.Close()
 	return c.read(ctx, call, response)
 }
 
 // request builds the upstream request from nothing but the call.
-func (c *Client) request(ctx context.Context, call *wire.Call, p *progress) *http.Request {
-	form := call.Form()
-	if c.body != "" {
-		form += "&" + c.body
+func (c *Client) request(ctx context.Context, call *wire.Call, s *sending) *http.Request {
+	r := c.requests[call.Operation][call.Format].WithContext(ctx) // a copy
+	r.Body = s.reader()
+	r.ContentLength = int64(len(s.form))
+	r.GetBody = s.again
+	return r
+}
+
+// sending follows a call as far as it takes to know what may have been sent.
+type sending struct {
+	form             string
+	connected, http2 atomic.Bool
+	trace            httptrace.ClientTrace
+}
+
+func (s *sending) gotConn(info httptrace.GotConnInfo) {
+	s.connected.Store(true)
+	if c, ok := info.Conn.(*tls.Conn); ok && c.ConnectionState().NegotiatedProtocol == "h2" {
+		s.http2.Store(true)
 	}
-	header := c.header.Clone()
-	header.Set("Accept", call.Format.ContentType())
-	req := &http.Request{
-		Method:        http.MethodPost,
-		URL:           c.targets[call.Operation][call.Format],
-		Host:          c.targets[call.Operation][call.Format].Host,
-		Header:        header,
-		Body:          io.NopCloser(strings.NewReader(form)),
-		ContentLength: int64(len(form)),
-		Proto:         "HTTP/1.1",
-		ProtoMajor:    1,
-		ProtoMinor:    1,
-		// With GetBody, the transport moves a POST to another connection. Over HTTP/1.1
-		// it does so if, and only if, nothing of it was written to a connection that
-		// the peer had closed. Over HTTP/2 it also does so, again and again, for a peer
-		// that resets the stream with PROTOCOL_ERROR after having handled the call.
-		GetBody: func() (io.ReadCloser, error) {
-			if p.http2.Load() {
-				return nil, errSentOnce
-			}
-			return io.NopCloser(strings.NewReader(form)), nil
-		},
+}
+
+func (s *sending) reader() io.ReadCloser { return io.NopCloser(strings.NewReader(s.form)) }
+
+// again is the request's GetBody: with it, the transport moves a POST to another
+// connection. Over HTTP/1.1 it does so if, and only if, nothing of it was written to
+// a connection that the peer had closed. Over HTTP/2 it also does so, again and
+// again, for a peer that resets the stream with PROTOCOL_ERROR after having handled
+// the call.
+func (s *sending) again() (io.ReadCloser, error) {
+	if s.http2.Load() {
+		return nil, errSentOnce
 	}
-	return req.WithContext(ctx)
+	return s.reader(), nil
 }
 
 var errSentOnce = errors.New("a call is sent once")
@@ -191,8 +206,8 @@ func readBody(response *http.Response) ([]byte, error) {
 
 // failed tells why no answer came. The error's own text is not kept: it may
 // hold a URL.
-func (c *Client) failed(ctx context.Context, err error, p *progress) wire.Answer {
-	mayHaveSent := p.connected.Load()
+func (c *Client) failed(ctx context.Context, err error, s *sending) wire.Answer {
+	mayHaveSent := s.connected.Load()
 	switch {
 	case errors.Is(ctx.Err(), context.DeadlineExceeded):
 		return unanswered(wire.UpstreamTimeout, mayHaveSent)
@@ -219,16 +234,4 @@ func isTLS(err error) bool {
 
 func unanswered(cause wire.Cause, mayHaveSent bool) wire.Answer {
 	return (&wire.Fault{Cause: cause, MayHaveSent: mayHaveSent}).Answer()
-}
-
-// progress follows a call as far as it takes to know what may have been sent.
-type progress struct{ connected, http2 atomic.Bool }
-
-func (p *progress) trace() *httptrace.ClientTrace {
-	return &httptrace.ClientTrace{GotConn: func(info httptrace.GotConnInfo) {
-		p.connected.Store(true)
-		if c, ok := info.Conn.(*tls.Conn); ok && c.ConnectionState().NegotiatedProtocol == "h2" {
-			p.http2.Store(true)
-		}
-	}}
 }
