@@ -6,6 +6,9 @@ import (
 	"encoding/hex"
 	"fmt"
 	"log/slog"
+	"slices"
+	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/caddyverify/caddy-verify/caddyverify/internal/breaker"
@@ -22,6 +25,7 @@ import (
 type account struct {
 	id       accountID
 	cache    *search.Cache // nil when off
+	caches   *caches       // that one, and those of the account's other handlers
 	breakers *breaker.Pair // nil when off
 	trouble  *breaker.Account
 	limiter  *limit.Limiter
@@ -37,6 +41,7 @@ type (
 		accountID
 		search.Settings
 	}
+	cachesKey  struct{ accountID }
 	breakerKey struct {
 		accountID
 		breaker.Settings
@@ -66,9 +71,11 @@ func (h *Handler) keepAccount(id accountID, secret upstream.Secret) error {
 	if err := h.Cache.validate(); err != nil {
 		return fmt.Errorf("cache: %w", err)
 	}
+	all := keep(h, cachesKey{id}, func() *caches { return new(caches) }, nothing)
+	h.account.caches = all
 	if !h.Cache.Off {
 		settings := h.Cache.settings(timeout)
-		h.account.cache = keep(h, cacheKey{id, settings}, func() *search.Cache { return search.New(settings) }, endCache)
+		h.account.cache = keep(h, cacheKey{id, settings}, func() *search.Cache { return all.begin(settings) }, all.end)
 	}
 	h.account.id = id
 	h.account.limiter = keep(h, limiterKey{id}, func() *limit.Limiter { return limit.New(limits) }, nothing)
@@ -88,22 +95,48 @@ func (h *Handler) keepAccount(id accountID, secret upstream.Secret) error {
 	return nil
 }
 
-// drop forgets a verification in every cache of the account: that of this handler,
-// of others in the same configuration, and during a reload of the last one.
-func (a *account) drop(requestID string) {
-	state.Range(func(key, value any) bool {
-		if k, ok := key.(cacheKey); ok && k.accountID == a.id {
-			value.(*kept[*search.Cache]).value.Drop(requestID)
-		}
-		return true
-	})
+// caches are all those of an account: of one handler, of others in the same
+// configuration, and during a reload of the last one.
+type caches struct {
+	mu  sync.Mutex
+	all atomic.Pointer[[]*search.Cache] // replaced, never changed
 }
 
-// endCache keeps the counts of a cache that ends.
-func endCache(c *search.Cache) {
-	stats := c.Stats()
+func (c *caches) begin(settings search.Settings) *search.Cache {
+	cache := search.New(settings)
+	c.replace(func(all []*search.Cache) []*search.Cache { return append(all, cache) })
+	return cache
+}
+
+// end keeps the counts of a cache that ends.
+func (c *caches) end(cache *search.Cache) {
+	c.replace(func(all []*search.Cache) []*search.Cache {
+		return slices.DeleteFunc(all, func(other *search.Cache) bool { return other == cache })
+	})
+	stats := cache.Stats()
 	metrics.Evicted(stats.EvictedSize, stats.EvictedExpired)
-	c.Close()
+	cache.Close()
+}
+
+func (c *caches) replace(change func(copied []*search.Cache) []*search.Cache) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	all := change(slices.Clone(c.list()))
+	c.all.Store(&all)
+}
+
+func (c *caches) list() []*search.Cache {
+	if all := c.all.Load(); all != nil {
+		return *all
+	}
+	return nil
+}
+
+// drop forgets a verification.
+func (c *caches) drop(requestID string) {
+	for _, cache := range c.list() {
+		cache.Drop(requestID)
+	}
 }
 
 // nothing ends a part that holds nothing but memory.

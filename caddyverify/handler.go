@@ -22,6 +22,7 @@ import (
 	"github.com/caddyserver/caddy/v2/modules/caddyhttp/reverseproxy"
 
 	"github.com/caddyverify/caddy-verify/caddyverify/internal/ledger"
+	"github.com/caddyverify/caddy-verify/caddyverify/internal/search"
 	"github.com/caddyverify/caddy-verify/caddyverify/internal/upstream"
 )
 
@@ -97,6 +98,7 @@ type Handler struct {
 	Settle bool `json:"settle,omitempty"`
 
 	client    *upstream.Client
+	fetch     search.Fetch // send, made once
 	base      *url.URL
 	countries ledger.Countries
 	account   account
@@ -172,6 +174,7 @@ func (h *Handler) Provision(ctx caddy.Context) error {
 	if err != nil {
 		return fmt.Errorf("transport: %w", err)
 	}
+	h.fetch = h.send
 	h.client, err = upstream.New(upstream.Config{
 		URL:       base,
 		Key:       key,

@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"github.com/caddyserver/caddy/v2"
+	"github.com/caddyserver/caddy/v2/modules/caddyhttp"
 
 	"github.com/caddyverify/caddy-verify/caddyverify/internal/observe"
 	"github.com/caddyverify/caddy-verify/caddyverify/internal/retry"
@@ -60,13 +61,21 @@ func (h *Handler) ask(ctx context.Context, call *wire.Call, resend int) wire.Ans
 		}
 		return notNow(call.Operation, wire.LimitReached, retryAfter)
 	}
-	var origins []observe.Origin
-	if call.Operation == wire.Request || observe.Recording(ctx) {
+	var (
+		span    observe.Client
+		origins []observe.Origin
+		traced  = observe.Recording(ctx)
+	)
+	if traced || call.Operation == wire.Request {
 		origins = h.origins(call)
 	}
-	span := observe.StartClient(ctx, h.base, call, resend, h.circuit(call.Operation), origins)
+	if traced {
+		span = observe.StartClient(ctx, h.base, call, resend, h.circuit(call.Operation), origins)
+	}
 	begun := time.Now()
-	answer := h.client.Send(ctx, call)
+	// The transport notes in the request's variables that it used a proxy. They are a
+	// plain map, and the call may outlive the request.
+	answer := h.client.Send(context.WithValue(ctx, caddyhttp.VarsCtxKey, nil), call)
 	took := time.Since(begun)
 	span.End(&answer)
 	a.limiter.Observe(answer)

@@ -70,7 +70,7 @@ func (h *Handler) answer(r *http.Request, x *exchange) {
 		return
 	}
 	x.call = call
-	ctx := upstreamContext(r)
+	ctx := r.Context()
 	if x.operation == wire.Search {
 		h.search(ctx, callerOf(r), call, x)
 		return
@@ -104,7 +104,7 @@ func (h *Handler) search(ctx context.Context, caller string, call *wire.Call, x 
 		return
 	}
 	x.searched = true
-	x.answer, x.result = h.account.cache.Search(ctx, caller, call, h.send)
+	x.answer, x.result = h.account.cache.Search(ctx, caller, call, h.fetch)
 	x.cacheStatus = x.result.CacheStatus()
 	if age, ok := x.result.AgeSeconds(); ok {
 		x.age = strconv.FormatInt(age, 10)
@@ -130,7 +130,7 @@ func (h *Handler) forget(call *wire.Call) {
 		return
 	}
 	h.account.office.Forget(id)
-	h.account.drop(id)
+	h.account.caches.drop(id)
 }
 
 // asAnswer turns the error of a step that gives up on a call into its answer.
@@ -142,36 +142,34 @@ func asAnswer(err error) wire.Answer {
 	return fault.Answer()
 }
 
-// upstreamContext is the request's context for what may outlive the request. The
-// transport notes in the request's variables that it used a proxy, and they are a
-// plain map.
-func upstreamContext(r *http.Request) context.Context {
-	return context.WithValue(r.Context(), caddyhttp.VarsCtxKey, nil)
-}
-
 // write sends an answer to the client. The error tells that it did not get there,
 // as far as that can be known.
 func write(w http.ResponseWriter, x *exchange) error {
 	answer := &x.answer
 	header := w.Header()
+	values := make([]string, 0, 5) // Header.Set makes an array for each
+	set := func(name, value string) {
+		values = append(values, value)
+		header[name] = values[len(values)-1 : len(values) : len(values)]
+	}
 	if x.cacheStatus != "" {
-		header.Set("Cache-Status", x.cacheStatus)
+		set("Cache-Status", x.cacheStatus)
 	}
 	if x.age != "" {
-		header.Set("Age", x.age)
+		set("Age", x.age)
 	}
-	header.Set("Content-Type", answer.ContentType)
-	header.Set("Content-Length", strconv.Itoa(len(answer.Body)))
+	set("Content-Type", answer.ContentType)
+	set("Content-Length", strconv.Itoa(len(answer.Body)))
 	// Answers hold codes and numbers, and each is true for its moment only.
-	header.Set("Cache-Control", "private, no-store")
+	set("Cache-Control", "private, no-store")
 	if fault := answer.Fault; fault != nil {
-		header.Set("Proxy-Status", "caddy-verify; error="+fault.ProxyError()+`; details="`+string(fault.Cause)+`"`)
+		set("Proxy-Status", "caddy-verify; error="+fault.ProxyError()+`; details="`+string(fault.Cause)+`"`)
 		if fault.Cause == wire.MethodNotAllowed {
-			header.Set("Allow", "GET, POST")
+			set("Allow", "GET, POST")
 		}
 		if fault.RetryAfter > 0 {
 			seconds := (fault.RetryAfter + time.Second - 1) / time.Second
-			header.Set("Retry-After", strconv.Itoa(int(seconds)))
+			set("Retry-After", strconv.Itoa(int(seconds)))
 		}
 	}
 	w.WriteHeader(answer.Code)

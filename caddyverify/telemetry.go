@@ -62,7 +62,6 @@ func (h *Handler) span(r *http.Request, x *exchange) {
 		Method:    r.Method,
 		Call:      x.call,
 		Operation: x.operation,
-		Answer:    &x.answer,
 		Cache:     x.cacheWord(),
 		Collapsed: x.searched && x.result.Collapsed,
 		Delivery:  x.delivered,
@@ -71,7 +70,7 @@ func (h *Handler) span(r *http.Request, x *exchange) {
 	if x.call != nil {
 		server.Origins = h.origins(x.call)
 	}
-	server.Record(r.Context())
+	server.Record(r.Context(), &x.answer)
 }
 
 // attrs are what is logged of a call. None of it is what a client wrote.

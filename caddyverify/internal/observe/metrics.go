@@ -31,6 +31,50 @@ type Metrics struct {
 	duration, upstreamDuration, timeToSuccess, tries   *prometheus.HistogramVec
 	build                                              *prometheus.GaugeVec
 	evictedSize, evictedExpired                        atomic.Uint64 // by caches that have ended
+
+	// Of the series that exist from the beginning, those that every call adds to.
+	calls         prepared[callLabels, prometheus.Counter]
+	durations     prepared[sourceLabels, prometheus.Observer]
+	searches      prepared[string, prometheus.Counter]
+	outcomes      prepared[outcomeLabels, prometheus.Counter]
+	outcomesTook  prepared[outcomeLabels, prometheus.Observer]
+	deliveredFrom prepared[string, prometheus.Counter]
+}
+
+type (
+	callLabels struct {
+		operation wire.Operation
+		status    string
+		source    Source
+	}
+	sourceLabels struct {
+		operation wire.Operation
+		source    Source
+	}
+	outcomeLabels struct {
+		operation wire.Operation
+		outcome   string
+	}
+)
+
+// prepared finds the series of a vector. For those prepared that takes a third of the
+// time that the vector takes, which hashes and compares the text of all labels.
+type prepared[L comparable, M any] struct {
+	ready map[L]M // not written to after NewMetrics
+	find  func(L) M
+}
+
+func prepare[L comparable, M any](find func(L) M) prepared[L, M] {
+	return prepared[L, M]{map[L]M{}, find}
+}
+
+func (p *prepared[L, M]) add(labels L) { p.ready[labels] = p.find(labels) }
+
+func (p *prepared[L, M]) of(labels L) M {
+	if series, ok := p.ready[labels]; ok {
+		return series
+	}
+	return p.find(labels)
 }
 
 // NewMetrics returns Metrics whose series exist as far as they are known ahead,
@@ -57,6 +101,20 @@ func NewMetrics() *Metrics {
 		build:            prometheus.NewGaugeVec(prometheus.GaugeOpts{Name: buildInfo.Name, Help: buildInfo.Help}, buildInfo.labelNames()),
 	}
 	m.build.WithLabelValues(version(), runtime.Version()).Set(1)
+	m.calls = prepare(func(l callLabels) prometheus.Counter {
+		return m.requests.WithLabelValues(l.operation.String(), l.status, string(l.source))
+	})
+	m.durations = prepare(func(l sourceLabels) prometheus.Observer {
+		return m.duration.WithLabelValues(l.operation.String(), string(l.source))
+	})
+	m.searches = prepare(func(result string) prometheus.Counter { return m.cache.WithLabelValues(result) })
+	m.outcomes = prepare(func(l outcomeLabels) prometheus.Counter {
+		return m.upstream.WithLabelValues(l.operation.String(), l.outcome)
+	})
+	m.outcomesTook = prepare(func(l outcomeLabels) prometheus.Observer {
+		return m.upstreamDuration.WithLabelValues(l.operation.String(), l.outcome)
+	})
+	m.deliveredFrom = prepare(func(source string) prometheus.Counter { return m.deliveries.WithLabelValues(source) })
 	m.prepare()
 	return m
 }
@@ -88,29 +146,34 @@ func version() string {
 func (m *Metrics) prepare() {
 	for _, o := range wire.Operations {
 		for _, s := range expected[o] {
-			m.requests.WithLabelValues(o.String(), s, string(Upstream))
+			m.calls.add(callLabels{o, s, Upstream})
 		}
 		for _, s := range gatewayStatuses {
-			m.requests.WithLabelValues(o.String(), s, string(Gateway))
+			m.calls.add(callLabels{o, s, Gateway})
 		}
 		for _, outcome := range Outcomes {
-			m.upstream.WithLabelValues(o.String(), outcome)
+			m.outcomes.add(outcomeLabels{o, outcome})
 		}
 		m.retries.WithLabelValues(o.String())
-		m.duration.WithLabelValues(o.String(), string(Upstream))
-		m.upstreamDuration.WithLabelValues(o.String(), OutcomeAnswered)
+		m.durations.add(sourceLabels{o, Upstream})
+		m.outcomesTook.add(outcomeLabels{o, OutcomeAnswered})
 	}
-	m.requests.WithLabelValues("search", "18", string(Gateway))
-	m.requests.WithLabelValues("request", "0", string(Memory))
+	m.calls.add(callLabels{wire.Search, "18", Gateway})
+	m.calls.add(callLabels{wire.Request, "0", Memory})
 	for _, s := range []string{"IN PROGRESS", "SUCCESS", "FAILED", "EXPIRED", "CANCELLED", "101", "list"} {
-		m.requests.WithLabelValues("search", s, string(Memory))
+		m.calls.add(callLabels{wire.Search, s, Memory})
+	}
+	m.durations.add(sourceLabels{wire.Search, Memory})
+	for _, source := range []string{"sent", "shared", "replayed"} {
+		m.deliveredFrom.add(source)
+	}
+	for _, result := range []string{"hit", "miss", "partial", "coalesced", "stale", "bypass"} {
+		m.searches.add(result)
 	}
 	for vec, values := range map[*prometheus.CounterVec][]string{
-		m.throttled:  {"local", "upstream"},
-		m.deliveries: {"sent", "shared", "replayed"},
-		m.cache:      {"hit", "miss", "partial", "coalesced", "stale", "bypass"},
-		m.strangers:  {"success", "failed", "expired", "cancelled"},
-		m.lookups:    {"answered", "failed"},
+		m.throttled: {"local", "upstream"},
+		m.strangers: {"success", "failed", "expired", "cancelled"},
+		m.lookups:   {"answered", "failed"},
 	} {
 		for _, value := range values {
 			vec.WithLabelValues(value)
@@ -163,15 +226,15 @@ func Register(registry prometheus.Registerer, c prometheus.Collector) error {
 
 // Call counts a call of a client.
 func (m *Metrics) Call(o wire.Operation, status string, source Source, took time.Duration) {
-	m.requests.WithLabelValues(o.String(), status, string(source)).Inc()
-	m.duration.WithLabelValues(o.String(), string(source)).Observe(took.Seconds())
+	m.calls.of(callLabels{o, status, source}).Inc()
+	m.durations.of(sourceLabels{o, source}).Observe(took.Seconds())
 }
 
 // Search counts what memory had for a search.
-func (m *Metrics) Search(result string) { m.cache.WithLabelValues(result).Inc() }
+func (m *Metrics) Search(result string) { m.searches.of(result).Inc() }
 
 // Delivery counts where the answer to a call that is sent once came from.
-func (m *Metrics) Delivery(source string) { m.deliveries.WithLabelValues(source).Inc() }
+func (m *Metrics) Delivery(source string) { m.deliveredFrom.of(source).Inc() }
 
 // Retry counts a second try.
 func (m *Metrics) Retry(o wire.Operation) { m.retries.WithLabelValues(o.String()).Inc() }
@@ -181,7 +244,7 @@ func (m *Metrics) Retry(o wire.Operation) { m.retries.WithLabelValues(o.String()
 func (m *Metrics) Refused(o wire.Operation, cause wire.Cause) {
 	switch cause {
 	case wire.BreakerOpen:
-		m.upstream.WithLabelValues(o.String(), OutcomeRejected).Inc()
+		m.outcomes.of(outcomeLabels{o, OutcomeRejected}).Inc()
 	case wire.LimitReached, wire.TooManyUnderWay:
 		m.throttled.WithLabelValues("local").Inc()
 	}
@@ -190,8 +253,8 @@ func (m *Metrics) Refused(o wire.Operation, cause wire.Cause) {
 // Upstream counts a call that was made. traceID is that of a recorded trace, or "".
 func (m *Metrics) Upstream(o wire.Operation, answer *wire.Answer, took time.Duration, traceID string) {
 	outcome := OutcomeOf(answer)
-	m.upstream.WithLabelValues(o.String(), outcome).Inc()
-	observer := m.upstreamDuration.WithLabelValues(o.String(), outcome)
+	m.outcomes.of(outcomeLabels{o, outcome}).Inc()
+	observer := m.outcomesTook.of(outcomeLabels{o, outcome})
 	if traceID != "" {
 		// Not trace_id: Caddy's OTLP export of metrics drops everything if it meets an
 		// exemplar with the label names of the OpenTelemetry specification.

@@ -98,14 +98,13 @@ type Server struct {
 	Method                   string
 	Call                     *wire.Call // nil where it could not be read
 	Operation                wire.Operation
-	Answer                   *wire.Answer
 	Origins                  []Origin
 	Cache, Delivery, Breaker string
 	Collapsed                bool
 }
 
-// Record writes it down.
-func (s *Server) Record(ctx context.Context) {
+// Record writes it down, and what was answered.
+func (s *Server) Record(ctx context.Context, answer *wire.Answer) {
 	span := trace.SpanFromContext(ctx)
 	if !span.IsRecording() {
 		return
@@ -113,26 +112,28 @@ func (s *Server) Record(ctx context.Context) {
 	span.SetName(method(s.Method) + " " + wire.Route(s.Operation))
 	span.SetAttributes(semconv.HTTPRoute(wire.Route(s.Operation)))
 	span.SetAttributes(describe(s.Operation, s.Call, s.Origins)...)
-	for name, value := range map[string]string{
-		"verify.cache": s.Cache, "verify.delivery": s.Delivery, "verify.breaker": s.Breaker,
+	for _, word := range [...]attribute.KeyValue{
+		attribute.String("verify.cache", s.Cache),
+		attribute.String("verify.delivery", s.Delivery),
+		attribute.String("verify.breaker", s.Breaker),
 	} {
-		if value != "" {
-			span.SetAttributes(attribute.String(name, value))
+		if word.Value.AsString() != "" {
+			span.SetAttributes(word)
 		}
 	}
 	if s.Collapsed {
 		span.SetAttributes(attribute.Bool("verify.cache.collapsed", true))
 	}
-	if s.Answer.Fault != nil {
-		span.SetAttributes(attribute.String("verify.cause", string(s.Answer.Fault.Cause)))
+	if answer.Fault != nil {
+		span.SetAttributes(attribute.String("verify.cause", string(answer.Fault.Cause)))
 	}
 	for _, link := range links(s.Origins) {
 		span.AddLink(link)
 	}
-	said(span, s.Operation, s.Answer)
+	said(span, s.Operation, answer)
 	// As with HTTP's 4xx, what a client did wrong is no error of the server.
-	if Trouble(s.Answer) {
-		fail(span, s.Answer)
+	if Trouble(answer) {
+		fail(span, answer)
 	}
 }
 
