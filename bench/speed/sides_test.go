@@ -1,0 +1,252 @@
+package main
+
+import (
+	"encoding/json"
+	"net/http"
+	"net/http/httptest"
+	"regexp"
+	"strings"
+	"testing"
+
+	"github.com/caddyserver/caddy/v2"
+	"github.com/caddyserver/caddy/v2/caddyconfig"
+	_ "github.com/caddyserver/caddy/v2/modules/standard"
+
+	_ "github.com/caddyverify/caddy-verify/bench/speed/floor"
+	_ "github.com/caddyverify/caddy-verify/caddyverify"
+)
+
+// TestCaddySides runs each side of Caddy in this process and asks it what it is
+// asked before a measurement.
+func TestCaddySides(t *testing.T) {
+	_, names := named()
+	for _, name := range names {
+		if name == "nginx" || name == "haproxy" {
+			continue
+		}
+		t.Run(name, func(t *testing.T) {
+			b := testBench(t)
+			for _, variable := range append(caddyEnv(name, t.TempDir(), b.sink.url), "OTEL_TRACES_SAMPLER_ARG=1") {
+				key, value, _ := strings.Cut(variable, "=")
+				t.Setenv(key, value)
+			}
+			address, err := freeAddress()
+			if err != nil {
+				t.Fatal(err)
+			}
+			admin, err := freeAddress()
+			if err != nil {
+				t.Fatal(err)
+			}
+			config, err := adapt(t, caddyConfig(name, t.TempDir(), address, admin, b.upstream.url, false))
+			if err == nil {
+				err = caddy.Load(config, true)
+			}
+			if err != nil {
+				t.Fatal(err)
+			}
+			stop := func() {
+				if err := caddy.Stop(); err != nil {
+					t.Error(err)
+				}
+			}
+			defer stop()
+			s := &side{name: name, url: "http://" + address, admin: admin}
+			if m, err := s.memory(t.Context()); err != nil || m.HeapAlloc == 0 {
+				t.Errorf("its memory: %+v, %v", m, err)
+			}
+			for _, w := range chosen([]string{"hit", "hit10", "request", "check"}, []string{name}) {
+				for range 2 {
+					if err := b.try(t.Context(), w.name, s); err != nil {
+						t.Errorf("%s: %v", w.name, err)
+					}
+				}
+			}
+			searches := len(b.ids) // one for each, the first time
+			if strings.HasPrefix(name, "respond") || name == "reverse_proxy" {
+				searches = 0
+			}
+			if got := int(b.upstream.searches.Load()); got != searches {
+				t.Errorf("%d searches came upstream, want %d", got, searches)
+			}
+			if n := b.upstream.refused.Load(); n > 0 {
+				t.Errorf("the upstream refused %d calls", n)
+			}
+			stop()
+			if got := b.sink.of(name) > 0; got != strings.HasSuffix(name, tracing) {
+				t.Errorf("spans came out: %v", got)
+			}
+		})
+	}
+}
+
+// TestCaddyfiles wants them valid with all that the flags add.
+func TestCaddyfiles(t *testing.T) {
+	t.Setenv("OTEL_TRACES_EXPORTER", "none")
+	for handler := range handlers {
+		for _, name := range []string{handler, handler + tracing} {
+			for _, metrics := range []bool{false, true} {
+				config, err := adapt(t, caddyConfig(name, t.TempDir(), "127.0.0.1:80", "127.0.0.1:2019", "http://127.0.0.1:81", metrics))
+				if err != nil {
+					t.Errorf("%s: %v", name, err)
+					continue
+				}
+				var c caddy.Config
+				if err = json.Unmarshal(config, &c); err == nil {
+					err = caddy.Validate(&c)
+				}
+				if err != nil {
+					t.Errorf("%s: %v", name, err)
+				}
+				for what, want := range map[string]bool{
+					`"handler":"tracing"`:       name != handler,
+					`"metrics":{`:               metrics,
+					`"listen":"127.0.0.1:2019"`: true,
+					`["127.0.0.1:80"]`:          true,
+				} {
+					if strings.Contains(string(config), what) != want {
+						t.Errorf("%s, metrics %v: %s is to be there: %v\n%s", name, metrics, what, want, config)
+					}
+				}
+			}
+		}
+	}
+}
+
+// TestConfigs wants no word left that should have been replaced.
+func TestConfigs(t *testing.T) {
+	nginx, err := nginxConfig("/folder", "127.0.0.1:80", "http://127.0.0.1:81")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for name, config := range map[string]string{"nginx": nginx, "haproxy": haproxyConfig("127.0.0.1:80", "http://127.0.0.1:81")} {
+		if left := regexp.MustCompile(`\{\w+\}|http://127`).FindString(config); left != "" {
+			t.Errorf("%s: %s is left in\n%s", name, left, config)
+		}
+		for _, word := range []string{"127.0.0.1:80", "127.0.0.1:81", accountBasic} {
+			if !strings.Contains(config, word) {
+				t.Errorf("%s: there is no %s in\n%s", name, word, config)
+			}
+		}
+	}
+}
+
+func TestUpstream(t *testing.T) {
+	u := &upstream{passed: map[int]*passed{}}
+	ask := func(authorization, method, path, params string) (int, string) {
+		r := httptest.NewRequest(method, path+"?"+params, nil)
+		if method == http.MethodPost {
+			r = httptest.NewRequest(method, path, strings.NewReader(params))
+			r.Header.Set("Content-Type", "application/x-www-form-urlencoded")
+		}
+		r.Header.Set("Authorization", authorization)
+		w := httptest.NewRecorder()
+		u.ServeHTTP(w, r)
+		return w.Code, w.Body.String()
+	}
+	type verification struct {
+		RequestID string `json:"request_id"`
+		Status    string
+	}
+	var answer struct {
+		verification
+		Requests []verification `json:"verification_requests"`
+	}
+	for _, method := range []string{http.MethodGet, http.MethodPost} {
+		_, body := ask(accountBasic, method, "/verify/search/json", "request_id=a")
+		if err := json.Unmarshal([]byte(body), &answer); err != nil || answer.verification != (verification{"a", "SUCCESS"}) {
+			t.Errorf("one id by %s: %v\n%s", method, err, body)
+		}
+		_, body = ask(accountBasic, method, "/verify/search/json", "request_ids=a&request_ids=b")
+		if err := json.Unmarshal([]byte(body), &answer); err != nil || len(answer.Requests) != 2 || answer.Requests[1].RequestID != "b" {
+			t.Errorf("two ids by %s: %v\n%s", method, err, body)
+		}
+	}
+	if got := u.searches.Load(); got != 4 {
+		t.Errorf("%d searches, want 4", got)
+	}
+	if n := len(state(requestID(0))); n < 450 || n > 550 {
+		t.Errorf("a state has %d bytes, want about 500", n)
+	}
+	for path, params := range map[string]string{"/verify/json": "number=447700900000&brand=Acme+", "/verify/check/json": "code=1234&request_id=" + idPrefix} {
+		for _, serial := range []string{"00000001", "00000002", "00000002"} {
+			code, body := ask(accountBasic, http.MethodPost, path, params+"0007"+serial)
+			if err := json.Unmarshal([]byte(body), &answer); err != nil || code != 200 || answer.verification != (verification{idPrefix + "0007" + serial, "0"}) {
+				t.Errorf("%s: %d %v\n%s", path, code, err, body)
+			}
+		}
+		if calls, twice := u.of(7); calls != 2 || twice != 1 {
+			t.Errorf("%s: %d calls and %d again, want 2 and 1", path, calls, twice)
+		}
+		delete(u.passed, 7)
+	}
+	refused := u.refused.Load()
+	for _, wrong := range [][4]string{
+		{"Basic YXBwOm5vbmU=", "GET", "/verify/search/json", "request_id=a"},
+		{accountBasic, "GET", "/verify/search/json", ""},
+		{accountBasic, "GET", "/verify/search/xml", "request_id=a"},
+		{accountBasic, "POST", "/verify/json", "number=447700900000&brand=Acme"},
+	} {
+		if code, body := ask(wrong[0], wrong[1], wrong[2], wrong[3]); code != http.StatusUnauthorized {
+			t.Errorf("%v: %d %s", wrong, code, body)
+		}
+	}
+	if got := u.refused.Load() - refused; got != 4 {
+		t.Errorf("%d calls were refused, want 4", got)
+	}
+}
+
+// TestVerify wants every way noticed in which a run can have gone wrong.
+func TestVerify(t *testing.T) {
+	of := figure{"request", "floor"}
+	for name, test := range map[string]struct {
+		spoil func(b *bench)
+		want  string
+	}{
+		"good":           {func(*bench) {}, ""},
+		"cut off":        {func(b *bench) { b.upstream.note("Acme 000100000009") }, ""},
+		"more than that": {func(b *bench) { b.connections = 0; b.upstream.note("Acme 000100000009") }, "of 2 calls answered, 3 came"},
+		"lost":           {func(b *bench) { b.passes[0].calls = 3 }, "of 3 calls answered, 2 came"},
+		"twice":          {func(b *bench) { b.upstream.note("Acme 000100000002") }, "1 of these more than once"},
+		"refused":        {func(b *bench) { b.upstream.refused.Add(1) }, "no calls of the account"},
+		"no spans":       {func(b *bench) { b.sides["floor"+tracing] = nil }, "floor+tracing: no span"},
+		"went wrong":     {func(b *bench) { b.fail("five") }, "five"},
+	} {
+		b := testBench(t)
+		b.connections = 1
+		b.passes = []pass{{1, of, 2}}
+		b.upstream.note("Acme 000100000001")
+		b.upstream.note("Acme 000100000002")
+		test.spoil(b)
+		err := b.verify()
+		if (err == nil) != (test.want == "") || err != nil && !strings.Contains(err.Error(), test.want) {
+			t.Errorf("%s: %v", name, err)
+		}
+	}
+}
+
+// testBench has an upstream and a sink.
+func testBench(t *testing.T) *bench {
+	t.Helper()
+	b := newBench(options{keys: 20}, nil)
+	t.Cleanup(b.close)
+	var err error
+	if b.upstream, err = newUpstream(); err != nil {
+		t.Fatal(err)
+	}
+	if b.sink, err = newSink(); err != nil {
+		t.Fatal(err)
+	}
+	return b
+}
+
+func adapt(t *testing.T, text string) ([]byte, error) {
+	t.Helper()
+	config, warnings, err := caddyconfig.GetAdapter("caddyfile").Adapt([]byte(text), map[string]any{"filename": "Caddyfile"})
+	for _, w := range warnings {
+		if !strings.Contains(w.Message, "not formatted") {
+			t.Error(w)
+		}
+	}
+	return config, err
+}
