@@ -146,6 +146,7 @@ func asAnswer(err error) wire.Answer {
 // as far as that can be known.
 func write(w http.ResponseWriter, x *exchange) error {
 	answer := &x.answer
+	flush := x.operation == wire.Request // so that an error shows
 	header := w.Header()
 	values := make([]string, 0, 5) // Header.Set makes an array for each
 	set := func(name, value string) {
@@ -159,7 +160,9 @@ func write(w http.ResponseWriter, x *exchange) error {
 		set("Age", x.age)
 	}
 	set("Content-Type", answer.ContentType)
-	set("Content-Length", strconv.Itoa(len(answer.Body)))
+	if flush || len(answer.Body) > 2048 { // else net/http says so, at less cost
+		set("Content-Length", strconv.Itoa(len(answer.Body)))
+	}
 	// Answers hold codes and numbers, and each is true for its moment only.
 	set("Cache-Control", "private, no-store")
 	if fault := answer.Fault; fault != nil {
@@ -174,7 +177,7 @@ func write(w http.ResponseWriter, x *exchange) error {
 	}
 	w.WriteHeader(answer.Code)
 	_, err := w.Write(answer.Body)
-	if err == nil && x.operation == wire.Request {
+	if err == nil && flush {
 		if err = http.NewResponseController(w).Flush(); errors.Is(err, http.ErrNotSupported) {
 			err = nil
 		}

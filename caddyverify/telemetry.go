@@ -152,8 +152,9 @@ func (h *Handler) origins(call *wire.Call) []observe.Origin {
 	}
 	var origins []observe.Origin
 	for _, id := range ids {
-		if link, ok := h.account.book.Link(id); ok {
-			origins = append(origins, link.(observe.Origin))
+		if country, link, ok := h.account.book.Origin(id); ok {
+			span, _ := link.(trace.SpanContext)
+			origins = append(origins, observe.Origin{Span: span, Country: country})
 		}
 	}
 	return origins
@@ -165,7 +166,9 @@ func (h *Handler) note(ctx context.Context, call *wire.Call, answer *wire.Answer
 	observation := ledger.Observation{Call: call, Answer: answer}
 	if call.Operation == wire.Request {
 		observation.Country = origins[0].Country
-		observation.Link = observe.Origin{Span: trace.SpanContextFromContext(ctx), Country: origins[0].Country}
+		if span := trace.SpanContextFromContext(ctx); span.IsSampled() {
+			observation.Link = span // of one that is not sampled, nobody could follow it
+		}
 	}
 	tally(h.account.book.Observe(observation))
 }

@@ -54,6 +54,7 @@ type Office struct {
 	byKey    *cache.Cache                  // *flight, by Idempotency-Key
 	unread   *cache.Cache                  // *flight, by caller, number and brand
 	unreadBy map[string]string             // key in unread, by request_id
+	unhanded int                           // clients of requests whose handing over is still to be told
 	known    *cache.Cache                  // request_ids that someone knows, while their answers may be still to come
 	swept    time.Time
 }
@@ -131,7 +132,7 @@ func (o *Office) enter(call *Call) (*flight, Source, *wire.Fault) {
 	o.mu.Lock()
 	defer o.mu.Unlock()
 	o.sweep()
-	f := &flight{done: make(chan struct{}), waiting: 1}
+	f := &flight{done: make(chan struct{})}
 	if call.Operation == wire.Request || call.IdempotencyKey != "" {
 		f.says = sha256.Sum256([]byte(call.Caller + "\n" + call.Format.String() + "\n" + call.Form()))
 	}
@@ -141,7 +142,7 @@ func (o *Office) enter(call *Call) (*flight, Source, *wire.Fault) {
 			if known.says != f.says {
 				return nil, Sent, wire.Refuse(wire.IdempotencyKeyReused, "")
 			}
-			known.waiting++
+			o.wait(call, known)
 			return known, Replayed, nil
 		}
 		if o.byKey.ItemCount() >= maxKeys {
@@ -152,12 +153,12 @@ func (o *Office) enter(call *Call) (*flight, Source, *wire.Fault) {
 		if found, ok := o.unread.Get(repeatOf(call)); ok {
 			known := found.(*flight)
 			o.forget(known.answer.RequestID)
-			known.waiting++
+			o.wait(call, known)
 			o.remember(call, known)
 			return known, Replayed, nil
 		}
 		if known, ok := o.flights[f.says]; ok {
-			known.waiting++
+			o.wait(call, known)
 			o.remember(call, known)
 			return known, Shared, nil
 		}
@@ -169,8 +170,17 @@ func (o *Office) enter(call *Call) (*flight, Source, *wire.Fault) {
 	if call.Operation == wire.Request {
 		o.flights[f.says] = f
 	}
+	o.wait(call, f)
 	o.remember(call, f)
 	return f, Sent, nil
+}
+
+// wait adds a client to those that wait. The caller holds o.mu.
+func (o *Office) wait(call *Call, f *flight) {
+	f.waiting++
+	if call.Operation == wire.Request {
+		o.unhanded++
+	}
 }
 
 // remember notes what an Idempotency-Key stands for. The caller holds o.mu.
@@ -220,7 +230,12 @@ func (o *Office) handed(call *Call, f *flight, ok bool) {
 	o.mu.Lock()
 	defer o.mu.Unlock()
 	f.read = f.read || ok
-	if f.waiting--; f.waiting > 0 || f.read || call.Operation != wire.Request {
+	f.waiting--
+	if call.Operation != wire.Request {
+		return
+	}
+	o.unhanded--
+	if f.waiting > 0 || f.read {
 		return
 	}
 	if _, known := o.known.Get(f.answer.RequestID); known {
@@ -244,8 +259,9 @@ func (o *Office) Forget(requestID string) {
 	defer o.mu.Unlock()
 	o.forget(requestID)
 	// The request itself may be under way still: another one for the same number
-	// was answered with status 10 and this request_id.
-	if o.known.ItemCount() < maxKeys {
+	// was answered with status 10 and this request_id. Or it may be asked for again
+	// by its key.
+	if o.unhanded+o.byKey.ItemCount() > 0 && o.known.ItemCount() < maxKeys {
 		o.known.SetDefault(requestID, nil)
 	}
 }

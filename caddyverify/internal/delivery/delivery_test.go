@@ -217,6 +217,27 @@ func TestCheckBeforeAnswer(t *testing.T) {
 	})
 }
 
+// So may the repetition of a call with a key.
+func TestCheckBeforeRepetition(t *testing.T) {
+	o, s, call := New(), newScript(), requestFor("447700900000")
+	ask(o, s, call.with(keyed("k")), false)
+	o.Forget("id-1")
+	ask(o, s, call.with(keyed("k")), false)
+	expect(t, o, s, call, true, "id-2", Sent)
+}
+
+// What nobody can be told any more need not be remembered.
+func TestForgetsChecks(t *testing.T) {
+	o, s := New(), newScript()
+	for i := range 100 {
+		ask(o, s, requestFor(fmt.Sprint("44770090", 1000+i)), true)
+		o.Forget(fmt.Sprint("id-", i+1))
+	}
+	if n := o.known.ItemCount() + o.unread.ItemCount() + len(o.flights) + o.unhanded; n != 0 {
+		t.Errorf("%d things are kept of requests that are over", n)
+	}
+}
+
 // A key that joined an identical call is not held to what was not sent.
 func TestKeyOfSharedCall(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {

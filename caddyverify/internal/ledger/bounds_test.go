@@ -143,7 +143,7 @@ func TestConcurrently(t *testing.T) {
 				id := fmt.Sprint(i)
 				own.add(l.Observe(request(id).costing("1", "", "EUR")))
 				own.add(l.Observe(check(id, "0").costing("1", "", "EUR")))
-				l.Link(id)
+				l.Origin(id)
 				_, events := l.Due(10)
 				own.add(events)
 				if i%100 == 0 {

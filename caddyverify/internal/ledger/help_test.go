@@ -34,15 +34,16 @@ func finds(id string, status wire.Status) Observation {
 	v := wire.Verification{RequestID: id, Status: status}
 	return Observation{
 		Call:   wire.SearchFor(wire.JSON, []string{id}, false),
-		Answer: &wire.Answer{Code: 200, Reading: wire.Reading{Verification: v, Found: []wire.Verification{v}}},
+		Answer: &wire.Answer{Code: 200, Reading: wire.Reading{Verification: v, Found: []*wire.Verification{&v}}},
 	}
 }
 
 func lists(ids []string, found ...wire.Verification) Observation {
-	return Observation{
-		Call:   wire.SearchFor(wire.JSON, ids, true),
-		Answer: &wire.Answer{Code: 200, Reading: wire.Reading{Found: found, List: true}},
+	list := wire.Reading{List: true}
+	for i := range found {
+		list.Found = append(list.Found, &found[i])
 	}
+	return Observation{Call: wire.SearchFor(wire.JSON, ids, true), Answer: &wire.Answer{Code: 200, Reading: list}}
 }
 
 func refuses(status wire.Status, ids ...string) Observation {
@@ -54,8 +55,8 @@ func refuses(status wire.Status, ids ...string) Observation {
 func (o Observation) costing(price, messages, currency string) Observation {
 	set := func(v *wire.Verification) { v.Price, v.EstimatedPrice, v.Currency = price, messages, currency }
 	set(&o.Answer.Verification)
-	for i := range o.Answer.Found {
-		set(&o.Answer.Found[i])
+	for _, v := range o.Answer.Found {
+		set(v)
 	}
 	return o
 }

@@ -38,14 +38,15 @@ func New(settings Settings) *Ledger {
 
 func (l *Ledger) now() time.Duration { return time.Since(l.epoch) }
 
-// Link returns what Observe was given for the verification's request.
-func (l *Ledger) Link(requestID string) (link any, ok bool) {
+// Origin returns what Observe was given for the verification's request: its
+// country, and its link or nil.
+func (l *Ledger) Origin(requestID string) (country string, link any, ok bool) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	if r := l.records[requestID]; r != nil {
-		link = r.link
+	if r := l.records[requestID]; r != nil && !r.stranger {
+		return r.country, r.link, true
 	}
-	return link, link != nil
+	return "", nil, false
 }
 
 // Stats is what a Ledger holds.

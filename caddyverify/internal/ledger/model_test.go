@@ -158,10 +158,10 @@ func (w *world) found(id string) (wire.Verification, bool) {
 
 // ask is a search and what the provider answers to it.
 func (w *world) ask(ids []string, list bool) Observation {
-	var found []wire.Verification
+	var found []*wire.Verification
 	for _, id := range ids {
 		if v, known := w.found(id); known {
-			found = append(found, v)
+			found = append(found, &v)
 		}
 	}
 	o := Observation{Call: wire.SearchFor(wire.JSON, ids, list), Answer: &wire.Answer{Code: 200, Reading: wire.Reading{Found: found, List: list}}}
@@ -169,7 +169,7 @@ func (w *world) ask(ids []string, list bool) Observation {
 	case len(found) == 0:
 		o.Answer.Reading = wire.Reading{Verification: wire.Verification{Status: wire.NoResponse}}
 	case !list:
-		o.Answer.Verification = found[0]
+		o.Answer.Verification = *found[0]
 	}
 	return o
 }

@@ -19,7 +19,7 @@ type Observation struct {
 	// it. It is kept, and comes back with the verification's end and cost, so that
 	// shares hold when the list of countries changes in between.
 	Country string
-	// Link is kept for a request and handed back by Link; nil for none.
+	// Link is kept for a request and handed back by Origin; nil for none.
 	Link any
 }
 
@@ -104,8 +104,7 @@ func (l *Ledger) search(o *Observation, now time.Duration, events *Events) {
 		return
 	}
 	var told [wire.MaxIDs]bool
-	for i := range a.Found {
-		v := &a.Found[i]
+	for _, v := range a.Found {
 		n := slices.Index(ids, v.RequestID)
 		if v.RequestID == "" && len(ids) == 1 && !a.List {
 			n = 0

@@ -125,15 +125,24 @@ func TestFinish(t *testing.T) {
 	})
 }
 
-func TestLink(t *testing.T) {
+func TestOrigin(t *testing.T) {
 	l := New(Settings{})
 	o := request("a")
 	o.Link = "span"
 	observe(l, o, request("b"), request("a"), check("stranger", "0"))
 	observe(l, check("a", "0"))
-	for id, want := range map[string]any{"a": "span", "b": nil, "c": nil, "stranger": nil} {
-		if got, ok := l.Link(id); got != want || ok != (want != nil) {
-			t.Errorf("Link(%q) = %v, %v, want %v", id, got, ok, want)
+	for _, want := range []struct {
+		id, country string
+		link        any
+		ok          bool
+	}{
+		{"a", "GB", "span", true},
+		{"b", "GB", nil, true},
+		{"c", "", nil, false},
+		{"stranger", "", nil, false},
+	} {
+		if country, link, ok := l.Origin(want.id); country != want.country || link != want.link || ok != want.ok {
+			t.Errorf("Origin(%q) = %q, %v, %v, want %+v", want.id, country, link, ok, want)
 		}
 	}
 }

@@ -1,8 +1,6 @@
 package observe
 
 import (
-	"slices"
-
 	"github.com/caddyverify/caddy-verify/caddyverify/internal/wire"
 )
 
@@ -73,13 +71,14 @@ var expected = [...][]string{
 var gatewayStatuses = []string{"1", "2", "3", "4", "5", "8", "9"}
 
 // known holds all statuses that are a value of the label.
-var known = func() []string {
-	all := slices.Clone(gatewayStatuses)
-	for _, statuses := range expected {
-		all = append(all, statuses...)
+var known = func() map[wire.Status]string {
+	all := map[wire.Status]string{}
+	for _, statuses := range append(expected[:], gatewayStatuses) {
+		for _, s := range statuses {
+			all[wire.Status(s)] = s
+		}
 	}
-	slices.Sort(all)
-	return slices.Compact(all)
+	return all
 }()
 
 // StatusLabel is the value of the label status for an answer.
@@ -87,8 +86,8 @@ func StatusLabel(answer *wire.Answer) string {
 	if answer.List {
 		return "list"
 	}
-	if i, found := slices.BinarySearch(known, string(answer.Status)); found {
-		return known[i]
+	if label, ok := known[answer.Status]; ok {
+		return label // not a part of what came in
 	}
 	return "other"
 }

@@ -2,6 +2,7 @@ package search
 
 import (
 	"net/http"
+	"slices"
 	"time"
 
 	"github.com/caddyverify/caddy-verify/caddyverify/internal/wire"
@@ -63,7 +64,7 @@ func (r *reply) landed(q *query, p *part, now time.Duration) {
 func (r *reply) recalled(e *entry, now time.Duration) {
 	r.mixed = true
 	if e.class != notFound {
-		r.told = append(r.told, &e.found[0])
+		r.told = append(r.told, &e.state)
 	} else if r.none == nil {
 		a := e.answer()
 		r.none = &a
@@ -97,7 +98,7 @@ func (r *reply) answer(q *query) (wire.Answer, Result) {
 	if len(r.told) == 0 && r.none != nil {
 		return *r.none, result
 	}
-	if !r.mixed && r.whole.answer.List == q.list && same(r.told, r.whole.answer.Found) {
+	if !r.mixed && r.whole.answer.List == q.list && slices.Equal(r.told, r.whole.answer.Found) {
 		return r.whole.answer, result
 	}
 	if len(r.told) == 0 && !q.list { // examine lets no such answer through
@@ -109,27 +110,13 @@ func (r *reply) answer(q *query) (wire.Answer, Result) {
 	return q.assemble(r.told, r.media), result
 }
 
-// same tells that an answer's states are the ones to tell, in their order.
-func same(told []*wire.Verification, found []wire.Verification) bool {
-	if len(told) != len(found) {
-		return false
-	}
-	for i := range told {
-		if told[i] != &found[i] {
-			return false
-		}
-	}
-	return true
-}
-
 // assemble writes an answer of the upstream's own parts.
 func (q *query) assemble(told []*wire.Verification, contentType string) wire.Answer {
 	a := wire.Answer{Code: http.StatusOK, ContentType: contentType}
-	a.Found = make([]wire.Verification, len(told))
+	a.Found = told
 	var room [wire.MaxIDs][]byte
 	raw := room[:0]
-	for i, v := range told {
-		a.Found[i] = *v
+	for _, v := range told {
 		raw = append(raw, v.Raw)
 	}
 	if a.List = q.list; a.List {
@@ -137,7 +124,7 @@ func (q *query) assemble(told []*wire.Verification, contentType string) wire.Ans
 		return a
 	}
 	// A search for one is told its state, or has been answered before.
-	a.Verification = a.Found[0]
+	a.Verification = *told[0]
 	a.Body = wire.One(q.format, raw[0])
 	return a
 }

@@ -17,8 +17,9 @@ type entry struct {
 	format      wire.Format
 	class       class
 	contentType string
-	// found is the state; an array, so that answers can slice it.
-	found [1]wire.Verification
+	state       wire.Verification
+	// found is state as answers have it.
+	found [1]*wire.Verification
 	// whole is the answer's body where it was about this verification alone, and
 	// nil where the state is a part of a list.
 	whole []byte
@@ -40,8 +41,9 @@ const overhead = 432
 // list's body nor a client's request stays in memory for a part of it. whole is
 // nil for a part of a list.
 func newEntry(caller string, f wire.Format, v *wire.Verification, whole []byte, contentType string) *entry {
-	e := &entry{caller: caller, format: f, found: [1]wire.Verification{*v}}
-	kept := &e.found[0]
+	e := &entry{caller: caller, format: f, state: *v}
+	kept := &e.state
+	e.found[0] = kept
 	if whole == nil {
 		kept.Raw = clone(v.Raw)
 		e.size = int64(cap(kept.Raw))
@@ -67,7 +69,7 @@ func clone(b []byte) []byte { return append([]byte(nil), b...) }
 
 // pack puts the entry's short texts into one string of its own.
 func (e *entry) pack() {
-	v := &e.found[0]
+	v := &e.state
 	texts := [...]*string{&e.caller, (*string)(&v.Status), &v.Price, &v.EstimatedPrice, &v.Currency, &v.Network}
 	var b strings.Builder
 	n := 0
@@ -88,7 +90,7 @@ func (e *entry) pack() {
 // name gives the entry its id for good.
 func (e *entry) name(id string) {
 	e.id = id
-	if v := &e.found[0]; v.RequestID != "" {
+	if v := &e.state; v.RequestID != "" {
 		v.RequestID = id
 	}
 }
@@ -97,12 +99,12 @@ func (e *entry) name(id string) {
 // those kept: not to be written to.
 func (e *entry) answer() wire.Answer {
 	a := wire.Answer{Code: http.StatusOK, ContentType: e.contentType, Body: e.whole}
-	a.Verification = e.found[0]
+	a.Verification = e.state
 	if e.class != notFound {
 		a.Found = e.found[:1:1]
 	}
 	if a.Body == nil {
-		a.Body = wire.One(e.format, e.found[0].Raw)
+		a.Body = wire.One(e.format, e.state.Raw)
 	}
 	return a
 }

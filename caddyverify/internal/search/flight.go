@@ -156,9 +156,9 @@ func (f *flight) says(a *wire.Answer, id string) (*wire.Verification, verdict) {
 	case !a.List && a.Status == wire.NoResponse:
 		return nil, unknown
 	}
-	for i := range a.Found {
-		if a.Found[i].RequestID == id {
-			return &a.Found[i], found
+	for _, v := range a.Found {
+		if v.RequestID == id {
+			return v, found
 		}
 	}
 	return nil, leftOut

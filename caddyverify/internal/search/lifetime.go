@@ -45,14 +45,14 @@ func newLifetimes(s Settings) lifetimes {
 // what it told before (nil for nothing). ok is false for what is not stored: any
 // word or number but those whose meaning is known.
 func (l *lifetimes) classify(e, before *entry, now time.Duration) (c class, ok bool) {
-	status := e.found[0].Status
+	status := e.state.Status
 	switch {
 	case status == wire.NoResponse:
 		c = notFound
 	case status == wire.InProgress:
 		c = inProgress
 	case status.Final():
-		if before != nil && bytes.Equal(before.found[0].Raw, e.found[0].Raw) {
+		if before != nil && bytes.Equal(before.state.Raw, e.state.Raw) {
 			e.since = before.since
 		}
 		c = settling

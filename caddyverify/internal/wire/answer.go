@@ -36,7 +36,7 @@ type Reading struct {
 	// Verification is the answer as a whole. A list has no status of its own.
 	Verification
 	// Found holds the verifications that a search found: one, or those of a list.
-	Found []Verification
+	Found []*Verification
 	// List tells that the answer was a list (verification_requests).
 	List bool
 }
@@ -113,7 +113,8 @@ func Read(o Operation, f Format, contentType string, body []byte) (Reading, erro
 		}
 		// What a search finds is told by a word; a number is about the call.
 		if !reading.List {
-			reading.Found = []Verification{reading.Verification}
+			v := reading.Verification
+			reading.Found = []*Verification{&v}
 		}
 	}
 	return reading, nil

@@ -178,8 +178,8 @@ func fuzzRead(f *testing.F, format Format, agrees func(*testing.T, []byte, Readi
 			if err != nil {
 				t.Fatalf("the part %q cannot be read by itself: %v", v.Raw, errors.Unwrap(err))
 			}
-			if !reflect.DeepEqual(single.Verification, v) {
-				t.Errorf("the part by itself says %+v, before %+v", single.Verification, v)
+			if !reflect.DeepEqual(single.Verification, *v) {
+				t.Errorf("the part by itself says %+v, before %+v", single.Verification, *v)
 			}
 		}
 		list, err := Read(Search, format, format.ContentType(), List(format, raw))
@@ -264,7 +264,7 @@ func agreesXML(t *testing.T, body []byte, reading Reading) {
 	if err := xml.Unmarshal(body, &got); err != nil {
 		t.Fatalf("read as %+v, but %v", reading, err)
 	}
-	statuses, want := [][]string{got.Status}, []Verification{reading.Verification}
+	statuses, want := [][]string{got.Status}, []*Verification{&reading.Verification}
 	if reading.List {
 		statuses, want = nil, reading.Found
 		for _, item := range got.Items {

@@ -178,8 +178,8 @@ func TestReadDocumentedAnswers(t *testing.T) {
 				t.Fatalf("found %d, want %d", len(got.Found), len(items))
 			}
 			for i, v := range got.Found {
-				if !reflect.DeepEqual(bare(v), items[i]) {
-					t.Errorf("item %d is %+v, want %+v", i, bare(v), items[i])
+				if !reflect.DeepEqual(bare(*v), items[i]) {
+					t.Errorf("item %d is %+v, want %+v", i, bare(*v), items[i])
 				}
 				again, err := Read(Search, a.f, a.f.ContentType(), One(a.f, v.Raw))
 				if err != nil {
@@ -565,7 +565,7 @@ func TestListOfParts(t *testing.T) {
 				t.Fatal(err)
 			}
 			for _, v := range reading.Found {
-				raw, want = append(raw, v.Raw), append(want, bare(v))
+				raw, want = append(raw, v.Raw), append(want, bare(*v))
 			}
 		}
 		if len(raw) < MaxIDs {
@@ -582,8 +582,8 @@ func TestListOfParts(t *testing.T) {
 					t.Fatalf("read %d of %d, list %v", len(got.Found), n, got.List)
 				}
 				for i, v := range got.Found {
-					if !reflect.DeepEqual(bare(v), want[i]) || !bytes.Equal(v.Raw, raw[i]) {
-						t.Errorf("item %d is %+v, want %+v", i, bare(v), want[i])
+					if !reflect.DeepEqual(bare(*v), want[i]) || !bytes.Equal(v.Raw, raw[i]) {
+						t.Errorf("item %d is %+v, want %+v", i, bare(*v), want[i])
 					}
 				}
 				if ids := listByLibrary(t, f, list); len(ids) != n {

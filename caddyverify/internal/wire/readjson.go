@@ -40,7 +40,7 @@ var decoders = sync.Pool{New: func() any { return jsontext.NewDecoder(nothing) }
 var nothing = strings.NewReader("")
 
 // jsonObject reads one object. found is not nil where it is a list.
-func jsonObject(d *jsontext.Decoder, body []byte, depth int) (v Verification, found []Verification, err error) {
+func jsonObject(d *jsontext.Decoder, body []byte, depth int) (v Verification, found []*Verification, err error) {
 	if d.PeekKind() != '{' {
 		return v, nil, errUnreadable
 	}
@@ -96,11 +96,11 @@ func unquote(value jsontext.Value) []byte {
 	return text
 }
 
-func jsonList(d *jsontext.Decoder, body []byte) ([]Verification, error) {
+func jsonList(d *jsontext.Decoder, body []byte) ([]*Verification, error) {
 	if _, err := d.ReadToken(); err != nil {
 		return nil, err
 	}
-	found := []Verification{}
+	found := []*Verification{}
 	for d.PeekKind() != ']' {
 		v, _, err := jsonObject(d, body, 1)
 		if err != nil {
@@ -109,7 +109,7 @@ func jsonList(d *jsontext.Decoder, body []byte) ([]Verification, error) {
 		if v.Status == "" {
 			return nil, errUnreadable
 		}
-		found = append(found, v)
+		found = append(found, &v)
 	}
 	_, err := d.ReadToken()
 	return found, err

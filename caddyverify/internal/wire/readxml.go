@@ -160,8 +160,8 @@ func (x *xmlReader) text() (text string, nested bool, err error) {
 }
 
 // list reads the children of verification_requests.
-func (x *xmlReader) list() ([]Verification, error) {
-	found := []Verification{}
+func (x *xmlReader) list() ([]*Verification, error) {
+	found := []*Verification{}
 	for {
 		token, start, err := x.next()
 		if err != nil {
@@ -176,7 +176,7 @@ func (x *xmlReader) list() ([]Verification, error) {
 			if v.Status == "" {
 				return nil, errUnreadable
 			}
-			found = append(found, v)
+			found = append(found, &v)
 		case xml.EndElement:
 			return found, nil
 		}
