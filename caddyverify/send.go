@@ -7,6 +7,7 @@ import (
 
 	"github.com/caddyserver/caddy/v2"
 	"github.com/caddyserver/caddy/v2/modules/caddyhttp"
+	"go.opentelemetry.io/otel/trace"
 
 	"github.com/caddyverify/caddy-verify/caddyverify/internal/observe"
 	"github.com/caddyverify/caddy-verify/caddyverify/internal/retry"
@@ -38,15 +39,23 @@ func (h *Handler) try(ctx context.Context, call *wire.Call, resend int) (answer 
 	if status, retryAfter, blocked := a.trouble.Check(call.Operation); blocked {
 		return notNow(call.Operation, troubles[status], retryAfter)
 	}
-	if a.breakers != nil {
-		pass, retryAfter, ok := a.breakers.For(call.Operation).Allow()
-		if !ok {
-			return notNow(call.Operation, wire.BreakerOpen, retryAfter)
-		}
-		answer = (&wire.Fault{Cause: wire.ConnectionLost, MayHaveSent: true}).Answer() // if the call panics
-		defer func() { pass.Done(answer) }()
+	if a.breakers == nil {
+		return h.ask(ctx, call, resend)
 	}
-	return h.ask(ctx, call, resend)
+	pass, retryAfter, ok := a.breakers.For(call.Operation).Allow()
+	if !ok {
+		return notNow(call.Operation, wire.BreakerOpen, retryAfter)
+	}
+	answered := false
+	defer func() {
+		if !answered { // the call has panicked
+			answer = (&wire.Fault{Cause: wire.ConnectionLost, MayHaveSent: true}).Answer()
+		}
+		pass.Done(answer)
+	}()
+	answer = h.ask(ctx, call, resend)
+	answered = true
+	return answer
 }
 
 // ask waits for the call's turn, makes it, and learns from its answer.
@@ -64,7 +73,8 @@ func (h *Handler) ask(ctx context.Context, call *wire.Call, resend int) wire.Ans
 	var (
 		span    observe.Client
 		origins []observe.Origin
-		traced  = observe.Recording(ctx)
+		parent  = trace.SpanFromContext(ctx)
+		traced  = parent.IsRecording()
 	)
 	if traced || call.Operation == wire.Request {
 		origins = h.origins(call)
@@ -80,7 +90,7 @@ func (h *Handler) ask(ctx context.Context, call *wire.Call, resend int) wire.Ans
 	span.End(&answer)
 	a.limiter.Observe(answer)
 	a.trouble.Observe(call.Operation, answer)
-	h.note(ctx, call, &answer, origins, took)
+	h.note(parent.SpanContext(), call, &answer, origins, took)
 	return answer
 }
 

@@ -1,7 +1,6 @@
 package caddyverify
 
 import (
-	"context"
 	"log/slog"
 	"net/http"
 	"time"
@@ -161,12 +160,16 @@ func (h *Handler) origins(call *wire.Call) []observe.Origin {
 }
 
 // note counts an answer of the upstream, and what it tells of verifications.
-func (h *Handler) note(ctx context.Context, call *wire.Call, answer *wire.Answer, origins []observe.Origin, took time.Duration) {
-	metrics.Upstream(call.Operation, answer, took, observe.TraceID(ctx))
+func (h *Handler) note(span trace.SpanContext, call *wire.Call, answer *wire.Answer, origins []observe.Origin, took time.Duration) {
+	traceID := ""
+	if span.IsSampled() {
+		traceID = span.TraceID().String()
+	}
+	metrics.Upstream(call.Operation, answer, took, traceID)
 	observation := ledger.Observation{Call: call, Answer: answer}
 	if call.Operation == wire.Request {
 		observation.Country = origins[0].Country
-		if span := trace.SpanContextFromContext(ctx); span.IsSampled() {
+		if span.IsSampled() {
 			observation.Link = span // of one that is not sampled, nobody could follow it
 		}
 	}

@@ -150,8 +150,7 @@ func (o *Office) enter(call *Call) (*flight, Source, *wire.Fault) {
 		}
 	}
 	if call.Operation == wire.Request {
-		if found, ok := o.unread.Get(repeatOf(call)); ok {
-			known := found.(*flight)
+		if known := o.unreadFor(call); known != nil {
 			o.forget(known.answer.RequestID)
 			o.wait(call, known)
 			o.remember(call, known)
@@ -183,6 +182,18 @@ func (o *Office) wait(call *Call, f *flight) {
 	}
 }
 
+// unreadFor returns the flight whose answer no client got and this one may have, or
+// nil. The caller holds o.mu.
+func (o *Office) unreadFor(call *Call) *flight {
+	if o.unread.ItemCount() == 0 { // nearly always
+		return nil
+	}
+	if found, ok := o.unread.Get(repeatOf(call)); ok {
+		return found.(*flight)
+	}
+	return nil
+}
+
 // remember notes what an Idempotency-Key stands for. The caller holds o.mu.
 func (o *Office) remember(call *Call, f *flight) {
 	if call.IdempotencyKey != "" {
@@ -192,8 +203,11 @@ func (o *Office) remember(call *Call, f *flight) {
 
 // run makes the call. Whatever becomes of it, those who wait get an answer.
 func (o *Office) run(call *Call, f *flight, send func() wire.Answer) {
-	f.answer = (&wire.Fault{Cause: wire.ConnectionLost, MayHaveSent: true}).Answer() // if send panics
+	answered := false
 	defer func() {
+		if !answered { // send has panicked
+			f.answer = (&wire.Fault{Cause: wire.ConnectionLost, MayHaveSent: true}).Answer()
+		}
 		o.mu.Lock()
 		defer o.mu.Unlock()
 		o.underWay--
@@ -204,6 +218,7 @@ func (o *Office) run(call *Call, f *flight, send func() wire.Answer) {
 		close(f.done)
 	}()
 	f.answer = send()
+	answered = true
 }
 
 // unsent tells a call that is over and of which nothing can have been sent: to

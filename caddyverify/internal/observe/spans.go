@@ -78,14 +78,6 @@ func links(origins []Origin) []trace.Link {
 // Recording tells whether there is a span in ctx that anyone will see.
 func Recording(ctx context.Context) bool { return trace.SpanFromContext(ctx).IsRecording() }
 
-// TraceID is that of a recorded trace, or "".
-func TraceID(ctx context.Context) string {
-	if c := trace.SpanContextFromContext(ctx); c.IsSampled() {
-		return c.TraceID().String()
-	}
-	return ""
-}
-
 // RedactPath takes what a client wrote out of the path on the span that Caddy's
 // tracing began.
 func RedactPath(ctx context.Context, path string) {

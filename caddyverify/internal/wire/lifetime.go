@@ -38,6 +38,9 @@ func (c *Call) Lifetime() time.Duration {
 // seconds reads a parameter within its documented bounds. What lies outside is
 // taken for the bound, what is no number is not given.
 func seconds(value string, least, most int) (time.Duration, bool) {
+	if value == "" {
+		return 0, false // without making an error of it
+	}
 	n, err := strconv.Atoi(value)
 	if err != nil {
 		return 0, false
