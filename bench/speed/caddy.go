@@ -1,6 +1,7 @@
 package main
 
 import (
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -29,7 +30,7 @@ http://{address} {
 // handlers are what the sides of Caddy are about.
 //
 // respond is what Caddy itself costs: it answers everything with a text as long as
-// a search's answer. That text has no braces, in which Caddy would look for
+// a search's answer, or as that of one for ten. That text has no braces, in which Caddy would look for
 // placeholders, and does not begin as JSON does.
 //
 // caddy-verify is as shipped, but for the provider's limit, for lifetimes that end
@@ -37,8 +38,9 @@ http://{address} {
 //
 // reverse_proxy is what one would write without a plugin.
 var handlers = map[string]string{
-	"respond": `respond {text}`,
-	"floor":   `floor {upstream} {key} {secret}`,
+	"respond":   `respond {text}`,
+	"respond10": `respond {text10}`,
+	"floor":     `floor {upstream} {key} {secret}`,
 	"caddy-verify": `verify {
 		upstream {upstream}
 		credentials {key} {secret}
@@ -58,8 +60,11 @@ var handlers = map[string]string{
 	}`,
 }
 
-// respondText is as long as the answer to a search.
-var respondText = strings.Repeat("x", len(state(requestID(0))))
+// The texts of respond are as long as the answers to a search for one and for ten.
+var (
+	respondText   = strings.Repeat("x", len(state(requestID(0))))
+	respondText10 = strings.Repeat("x", len(search(nil, slices.Repeat([]string{requestID(0)}, 10))))
+)
 
 // caddyConfig is the Caddyfile of a side.
 func caddyConfig(side, dir, address, admin, upstream string, metrics bool) string {
@@ -80,7 +85,7 @@ func caddyConfig(side, dir, address, admin, upstream string, metrics bool) strin
 		// Without a host, as shipped: Caddy has none to compare.
 		"{address}", ":"+port, "{dir}", dir, "{admin}", admin, "{upstream}", upstream,
 		"{key}", accountKey, "{secret}", accountSecret, "{basic}", accountBasic,
-		"{text}", respondText,
+		"{text}", respondText, "{text10}", respondText10,
 	).Replace(text)
 }
 

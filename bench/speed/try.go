@@ -17,6 +17,9 @@ func (b *bench) try(ctx context.Context, workload string, s *side) error {
 	case "hit":
 		return b.fill(ctx, s)
 	case "hit10":
+		if s.name == "respond10" {
+			return want(ctx, s.url+searchPath, "", respondText10)
+		}
 		if err := b.fill(ctx, s); err != nil {
 			return err
 		}

@@ -23,7 +23,7 @@ var workloads = []workload{
 	},
 	{
 		name: "hit10", reference: figure{"hit", "caddy-verify"},
-		sides: []string{"caddy-verify"},
+		sides: []string{"caddy-verify", "respond10"},
 	},
 	{
 		name: "request", reference: figure{"request", "floor"}, passed: true,

@@ -26,7 +26,7 @@ func filled(b *testing.B, n int) *Cache {
 	return c
 }
 
-var sizes = []int{10_000, 1_000_000}
+var sizes = []int{100, 10_000, 1_000_000}
 
 func BenchmarkHit(b *testing.B) {
 	for _, n := range sizes {
@@ -147,5 +147,21 @@ func BenchmarkFlood(b *testing.B) {
 	b.ReportMetric(float64(longest), "max-ns")
 	if c.Stats().Entries > n {
 		b.Error("over the bound")
+	}
+}
+
+// BenchmarkMemory reports what a state takes, and what of that max_bytes counts.
+func BenchmarkMemory(b *testing.B) {
+	for _, n := range sizes {
+		b.Run(fmt.Sprintf("entries=%d", n), func(b *testing.B) {
+			for range b.N {
+				before := heap()
+				c := filled(b, n)
+				b.ReportMetric(float64(heap()-before)/float64(n), "B/entry")
+				b.ReportMetric(float64(c.Stats().Bytes)/float64(n), "counted-B/entry")
+				b.ReportMetric(float64(len(realistic(realID(0), string(wire.Succeeded)))), "answer-B")
+				runtime.KeepAlive(c)
+			}
+		})
 	}
 }
