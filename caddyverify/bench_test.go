@@ -21,6 +21,7 @@ import (
 	"go.opentelemetry.io/otel/trace/noop"
 
 	"github.com/caddyverify/caddy-verify/caddyverify/internal/ledger"
+	"github.com/caddyverify/caddy-verify/caddyverify/internal/retry"
 	"github.com/caddyverify/caddy-verify/caddyverify/internal/wire"
 )
 
@@ -226,7 +227,7 @@ func BenchmarkGrowth(b *testing.B) {
 		b.Run(fmt.Sprintf("check/accounts=%d", n), func(b *testing.B) {
 			others := new(Handler)
 			for i := range n {
-				keep(others, retriesKey{accountID{apiKey: strconv.Itoa(i)}}, func() struct{} { return struct{}{} }, nothing)
+				keep(others, retriesKey{accountID{apiKey: strconv.Itoa(i)}}, retry.NewBudget, nothing)
 			}
 			defer func() { _ = others.Cleanup() }()
 			serve(b, newBench(b), nil, benchCheck)

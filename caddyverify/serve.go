@@ -142,6 +142,10 @@ func asAnswer(err error) wire.Answer {
 	return fault.Answer()
 }
 
+// shortBody is how long a body may be for Go's servers to tell its Content-Length by
+// themselves, at less cost. Longer ones would be sent in chunks.
+const shortBody = 2048
+
 // write sends an answer to the client. The error tells that it did not get there,
 // as far as that can be known.
 func write(w http.ResponseWriter, x *exchange) error {
@@ -160,7 +164,7 @@ func write(w http.ResponseWriter, x *exchange) error {
 		set("Age", x.age)
 	}
 	set("Content-Type", answer.ContentType)
-	if flush || len(answer.Body) > 2048 { // else net/http says so, at less cost
+	if flush || len(answer.Body) > shortBody {
 		set("Content-Length", strconv.Itoa(len(answer.Body)))
 	}
 	// Answers hold codes and numbers, and each is true for its moment only.

@@ -2,6 +2,7 @@ package caddyverify
 
 import (
 	"errors"
+	"slices"
 
 	"github.com/caddyserver/caddy/v2"
 )
@@ -42,7 +43,7 @@ func (h *Handler) Cleanup() error {
 	}
 	h.stops = nil
 	var errs []error
-	for _, key := range h.kept {
+	for _, key := range slices.Backward(h.kept) { // what was made for others goes last
 		_, err := state.Delete(key)
 		errs = append(errs, err)
 	}

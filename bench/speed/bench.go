@@ -159,6 +159,10 @@ func (b *bench) measure(ctx context.Context) error {
 }
 
 func (b *bench) round(ctx context.Context, all []workload, backward bool) error {
+	all = slices.Clone(all)
+	if backward {
+		slices.Reverse(all)
+	}
 	for _, w := range all {
 		sides := slices.Clone(w.sides)
 		if backward {

@@ -105,7 +105,7 @@ func run(ctx context.Context, o options, names, sides []string) error {
 		return errors.New("wrk is not there. On Debian: apt-get install --no-install-recommends wrk; elsewhere -wrk takes its path")
 	}
 	if o.soak > 0 {
-		names, sides = []string{"hit", "request"}, []string{"respond", "caddy-verify"}
+		names, sides = []string{"hit"}, []string{"respond", "caddy-verify"}
 	}
 	for name, path := range map[string]*string{"nginx": &o.nginx, "haproxy": &o.haproxy} {
 		if slices.Contains(sides, name) {

@@ -76,8 +76,8 @@ func (c cores) keepAwake(ctx context.Context) (stop func(), err error) {
 	var all []*exec.Cmd
 	stop = func() {
 		cancel()
-		for _, spin := range all {
-			_ = spin.Wait() // it was killed
+		for _, idle := range all {
+			_ = idle.Wait() // it was killed
 		}
 	}
 	if c.rest == "" {
@@ -88,15 +88,18 @@ func (c cores) keepAwake(ctx context.Context) (stop func(), err error) {
 		return stop, nil
 	}
 	for core := range strings.SplitSeq(c.rest, ",") {
-		spin := exec.CommandContext(ctx, "chrt", "--idle", "0", "taskset", "-c", core, "sh", "-c", "while :; do :; done")
-		if err := spin.Start(); err != nil {
+		idle := exec.CommandContext(ctx, "chrt", "--idle", "0", "taskset", "-c", core, "sh", "-c", spin)
+		if err := idle.Start(); err != nil {
 			stop()
 			return nil, err
 		}
-		all = append(all, spin)
+		all = append(all, idle)
 	}
 	return stop, nil
 }
+
+// spin keeps a core busy for as long as the process that began it is there.
+const spin = `while kill -0 $PPID 2>/dev/null; do i=0; while [ $i -lt 100000 ]; do i=$((i+1)); done; done`
 
 // of puts a side's command on its core.
 func (c cores) of(words ...string) []string {

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
 	"fmt"
@@ -14,9 +15,14 @@ type memory struct {
 	NumGC                   uint32
 }
 
-// soaks loads caddy-verify with hits and requests in turn, and respond with hits
-// for comparison. It tells of memory each minute.
-func (b *bench) soaks(ctx context.Context, w io.Writer) error {
+// callsPerSecond is what caddy-verify's limit lets through by default, half of it
+// requests and half of it their checks.
+const callsPerSecond = 28
+
+// soaks loads caddy-verify with hits, and with as many other calls as the provider
+// takes, and respond in turn for comparison; the other calls go on meanwhile. It
+// tells of memory each minute.
+func (b *bench) soaks(ctx context.Context, w io.Writer) (err error) {
 	if err := b.prepare(ctx, b.workloads); err != nil {
 		return err
 	}
@@ -24,6 +30,14 @@ func (b *bench) soaks(ctx context.Context, w io.Writer) error {
 	if err := b.remember(ctx, w, 0); err != nil {
 		return err
 	}
+	ctx, cancel := context.WithCancelCause(ctx)
+	defer cancel(nil)
+	defer func() {
+		if err != nil {
+			err = cmp.Or(context.Cause(ctx), err)
+		}
+	}()
+	go func() { cancel(b.trickle(ctx)) }()
 	tails := map[figure][]float64{}
 	begun, told := time.Now(), time.Duration(0)
 	for time.Since(begun) < b.soak {
@@ -54,6 +68,29 @@ func (b *bench) soaks(ctx context.Context, w io.Writer) error {
 		}
 	}
 	return nil
+}
+
+// trickle makes the other calls, until ctx ends.
+func (b *bench) trickle(ctx context.Context) error {
+	const run = 9999 // of no run of wrk
+	s := b.sides["caddy-verify"]
+	ticker := time.NewTicker(2 * time.Second / callsPerSecond)
+	defer ticker.Stop()
+	for serial := 0; ; serial++ {
+		select {
+		case <-ctx.Done():
+			return nil
+		case <-ticker.C:
+		}
+		tag := fmt.Sprintf("%04d%08d", run, serial)
+		err := want(ctx, s.url+"/verify/json", "number=447700900000&brand=Acme+"+tag, started(tag))
+		if err == nil {
+			err = want(ctx, s.url+"/verify/check/json", "request_id="+idPrefix+tag+"&code=1234", checked(tag))
+		}
+		if err != nil && ctx.Err() == nil {
+			return err
+		}
+	}
 }
 
 // remember writes a line on caddy-verify's memory.

@@ -54,7 +54,7 @@ type Office struct {
 	byKey    *cache.Cache                  // *flight, by Idempotency-Key
 	unread   *cache.Cache                  // *flight, by caller, number and brand
 	unreadBy map[string]string             // key in unread, by request_id
-	unhanded int                           // clients of requests whose handing over is still to be told
+	unhanded int                           // clients of requests whose handing over is still to be told, or never will be after a panic
 	known    *cache.Cache                  // request_ids that someone knows, while their answers may be still to come
 	swept    time.Time
 }

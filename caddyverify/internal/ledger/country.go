@@ -60,14 +60,15 @@ type numberBlocks struct {
 
 // block is all numbers of a length with the same first digits.
 type block struct {
-	digits uint32
+	digits uint64
 	length uint8
 }
 
 const (
 	// blockDigits is how many digits of the number within a country tell which one it
-	// is, of those that share a calling code. The longest is Christmas Island's.
-	blockDigits = 6
+	// is, of those that share a calling code. The longest are Christmas Island's six,
+	// with a 0 before them that some write.
+	blockDigits = 7
 	// maxBlocks bounds the memory, to about 3 MB. A country has some thousands in use.
 	maxBlocks = 50_000
 	// The lengths of international numbers that the library takes for one whatever
@@ -85,8 +86,8 @@ func (b *numberBlocks) countryOf(digits string) string {
 		return alpha2(regions[0])
 	}
 	first := digits[:min(code+blockDigits, len(digits))]
-	n, _ := strconv.ParseUint(first, 10, 32) // nine digits at most
-	key := block{uint32(n), uint8(len(digits))}
+	n, _ := strconv.ParseUint(first, 10, 64) // ten digits at most
+	key := block{n, uint8(len(digits))}
 	b.mu.RLock()
 	country, ok := b.country[key]
 	b.mu.RUnlock()
@@ -107,6 +108,9 @@ func (b *numberBlocks) countryOf(digits string) string {
 // it, the main one first. No code is the beginning of another.
 func callingCode(digits string) (length int, regions []string) {
 	code := 0
+	if strings.HasPrefix(digits, "0") {
+		return 0, nil
+	}
 	for length < min(3, len(digits)) {
 		code = code*10 + int(digits[length]-'0')
 		length++

@@ -78,8 +78,14 @@ func TestBlocks(t *testing.T) {
 	}
 	var known numberBlocks
 	for _, code := range codes {
-		for range 30 {
+		for i := range 30 {
 			block, rest := strconv.Itoa(code)+digits(blockDigits), random.IntN(9)
+			switch {
+			case i%3 == 1: // as some write it, with the 0 for calls within the country
+				block = strconv.Itoa(code) + "0" + digits(blockDigits-1)
+			case i%3 == 2: // as within the country, which no calling code is found in
+				block = "0" + block
+			}
 			for range 4 {
 				number := block + digits(rest)
 				if got, want := known.countryOf(number), parse("+"+number, "", 0); got != want {
@@ -88,9 +94,16 @@ func TestBlocks(t *testing.T) {
 			}
 		}
 	}
+	// Christmas Island and its neighbours, and a number that is none where its 0 is
+	// not looked at.
+	for _, number := range []string{"61891640123", "61891620123", "61891000123", "610891640123", "01202555123", "12025551234", "01202555123", "04912345678"} {
+		if got, want := known.countryOf(number), parse("+"+number, "", 0); got != want {
+			t.Errorf("countryOf(%s) = %q, and the library says %q", number, got, want)
+		}
+	}
 	known.country = make(map[block]string)
 	for i := range maxBlocks {
-		known.country[block{digits: uint32(i)}] = ""
+		known.country[block{digits: uint64(i)}] = ""
 	}
 	known.countryOf("447700900000")
 	if len(known.country) != 1 {

@@ -33,12 +33,12 @@ type Metrics struct {
 	evictedSize, evictedExpired                        atomic.Uint64 // by caches that have ended
 
 	// Of the series that exist from the beginning, those that every call adds to.
-	calls         prepared[callLabels, prometheus.Counter]
-	durations     prepared[sourceLabels, prometheus.Observer]
-	searches      prepared[string, prometheus.Counter]
-	outcomes      prepared[outcomeLabels, prometheus.Counter]
-	outcomesTook  prepared[outcomeLabels, prometheus.Observer]
-	deliveredFrom prepared[string, prometheus.Counter]
+	calls         series[callLabels, prometheus.Counter]
+	durations     series[sourceLabels, prometheus.Observer]
+	searches      series[string, prometheus.Counter]
+	outcomes      series[outcomeLabels, prometheus.Counter]
+	outcomesTook  series[outcomeLabels, prometheus.Observer]
+	deliveredFrom series[string, prometheus.Counter]
 }
 
 type (
@@ -57,24 +57,24 @@ type (
 	}
 )
 
-// prepared finds the series of a vector. For those prepared that takes a third of the
+// series finds those of a vector. For those prepared that takes a third of the
 // time that the vector takes, which hashes and compares the text of all labels.
-type prepared[L comparable, M any] struct {
+type series[L comparable, M any] struct {
 	ready map[L]M // not written to after NewMetrics
 	find  func(L) M
 }
 
-func prepare[L comparable, M any](find func(L) M) prepared[L, M] {
-	return prepared[L, M]{map[L]M{}, find}
+func seriesOf[L comparable, M any](find func(L) M) series[L, M] {
+	return series[L, M]{map[L]M{}, find}
 }
 
-func (p *prepared[L, M]) add(labels L) { p.ready[labels] = p.find(labels) }
+func (s *series[L, M]) add(labels L) { s.ready[labels] = s.find(labels) }
 
-func (p *prepared[L, M]) of(labels L) M {
-	if series, ok := p.ready[labels]; ok {
-		return series
+func (s *series[L, M]) of(labels L) M {
+	if found, ok := s.ready[labels]; ok {
+		return found
 	}
-	return p.find(labels)
+	return s.find(labels)
 }
 
 // NewMetrics returns Metrics whose series exist as far as they are known ahead,
@@ -101,20 +101,20 @@ func NewMetrics() *Metrics {
 		build:            prometheus.NewGaugeVec(prometheus.GaugeOpts{Name: buildInfo.Name, Help: buildInfo.Help}, buildInfo.labelNames()),
 	}
 	m.build.WithLabelValues(version(), runtime.Version()).Set(1)
-	m.calls = prepare(func(l callLabels) prometheus.Counter {
+	m.calls = seriesOf(func(l callLabels) prometheus.Counter {
 		return m.requests.WithLabelValues(l.operation.String(), l.status, string(l.source))
 	})
-	m.durations = prepare(func(l sourceLabels) prometheus.Observer {
+	m.durations = seriesOf(func(l sourceLabels) prometheus.Observer {
 		return m.duration.WithLabelValues(l.operation.String(), string(l.source))
 	})
-	m.searches = prepare(func(result string) prometheus.Counter { return m.cache.WithLabelValues(result) })
-	m.outcomes = prepare(func(l outcomeLabels) prometheus.Counter {
+	m.searches = seriesOf(func(result string) prometheus.Counter { return m.cache.WithLabelValues(result) })
+	m.outcomes = seriesOf(func(l outcomeLabels) prometheus.Counter {
 		return m.upstream.WithLabelValues(l.operation.String(), l.outcome)
 	})
-	m.outcomesTook = prepare(func(l outcomeLabels) prometheus.Observer {
+	m.outcomesTook = seriesOf(func(l outcomeLabels) prometheus.Observer {
 		return m.upstreamDuration.WithLabelValues(l.operation.String(), l.outcome)
 	})
-	m.deliveredFrom = prepare(func(source string) prometheus.Counter { return m.deliveries.WithLabelValues(source) })
+	m.deliveredFrom = seriesOf(func(source string) prometheus.Counter { return m.deliveries.WithLabelValues(source) })
 	m.prepare()
 	return m
 }

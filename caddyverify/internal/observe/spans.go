@@ -161,12 +161,10 @@ type Client struct {
 }
 
 // StartClient begins the span of a call to the upstream at base, the resend-th
-// repetition of it. Without a recording span in ctx it does nothing.
+// repetition of it. It is for calls whose span in ctx is recorded; the Client of
+// others is the zero Client.
 func StartClient(ctx context.Context, base *url.URL, call *wire.Call, resend int, breaker string, origins []Origin) Client {
 	parent := trace.SpanFromContext(ctx)
-	if !parent.IsRecording() {
-		return Client{}
-	}
 	// The URL as it is sent has no query, unless the credentials are in it.
 	target := *base
 	target.Path += wire.Path(call.Operation, call.Format)

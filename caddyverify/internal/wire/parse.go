@@ -91,14 +91,12 @@ func (c *collector) body(r *http.Request) error {
 	return Refuse(UnknownMediaType, "")
 }
 
-// readBody reads one byte more than MaxBody at most.
+// readBody reads one byte more than MaxBody at most. Like io.ReadAll it goes on to the
+// end of the body, where HTTP/2 and HTTP/3 tell whether that has the length declared.
 func readBody(r *http.Request) ([]byte, error) {
-	if r.ContentLength < 0 {
-		return io.ReadAll(io.LimitReader(r.Body, MaxBody+1))
-	}
-	body := make([]byte, r.ContentLength)
-	n, err := io.ReadFull(r.Body, body)
-	return body[:n], err
+	body := bytes.NewBuffer(make([]byte, 0, max(r.ContentLength, 0)+bytes.MinRead))
+	_, err := body.ReadFrom(io.LimitReader(r.Body, MaxBody+1))
+	return body.Bytes(), err
 }
 
 // isEmpty tells whether a body has no content. Over HTTP/3 no request without a
