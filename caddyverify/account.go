@@ -23,7 +23,6 @@ import (
 // account is what the gateway knows and has under way of one account at one
 // upstream. All of it survives a reload, each part as long as its settings stay.
 type account struct {
-	id       accountID
 	cache    *search.Cache // nil when off
 	caches   *caches       // that one, and those of the account's other handlers
 	breakers *breaker.Pair // nil when off
@@ -77,7 +76,6 @@ func (h *Handler) keepAccount(id accountID, secret upstream.Secret) error {
 		settings := h.Cache.settings(timeout)
 		h.account.cache = keep(h, cacheKey{id, settings}, func() *search.Cache { return all.begin(settings) }, all.end)
 	}
-	h.account.id = id
 	h.account.limiter = keep(h, limiterKey{id}, func() *limit.Limiter { return limit.New(limits) }, nothing)
 	h.stops = append(h.stops, h.account.limiter.Configure(limits))
 	h.account.office = keep(h, officeKey{id}, delivery.New, nothing)
