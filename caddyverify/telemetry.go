@@ -152,7 +152,7 @@ func (h *Handler) origins(call *wire.Call) []observe.Origin {
 	var origins []observe.Origin
 	for _, id := range ids {
 		if country, link, ok := h.account.book.Origin(id); ok {
-			span, _ := link.(trace.SpanContext)
+			span := trace.NewSpanContext(trace.SpanContextConfig{TraceID: link.Trace, SpanID: link.Span, TraceFlags: trace.FlagsSampled})
 			origins = append(origins, observe.Origin{Span: span, Country: country})
 		}
 	}
@@ -170,7 +170,7 @@ func (h *Handler) note(span trace.SpanContext, call *wire.Call, answer *wire.Ans
 	if call.Operation == wire.Request {
 		observation.Country = origins[0].Country
 		if span.IsSampled() {
-			observation.Link = span // of one that is not sampled, nobody could follow it
+			observation.Link = ledger.Link{Trace: span.TraceID(), Span: span.SpanID()} // of one that is not sampled, nobody could follow it
 		}
 	}
 	tally(h.account.book.Observe(observation))

@@ -23,11 +23,11 @@ func TestEvictionOrder(t *testing.T) {
 		wantStats(t, l, 2, 1, 6)
 		var lost int
 		for i, victim := range []string{"stranger", "done first", "done second", "overdue", "soon", "late"} {
-			if l.records[victim] == nil {
+			if l.records.find(victim) == nil {
 				t.Errorf("%q went too early", victim)
 			}
 			events := observe(l, request(fmt.Sprint(i), wire.Param{Name: "next_event_wait", Value: "900"}))
-			if l.records[victim] != nil {
+			if l.records.find(victim) != nil {
 				t.Errorf("%q did not go", victim)
 			}
 			lost += len(events.Finished)
@@ -60,8 +60,8 @@ func TestFlood(t *testing.T) {
 				events := observe(l, flood(fmt.Sprint(i))...)
 				started += len(events.Started)
 				finished += len(events.Finished)
-				if len(l.records) > most {
-					t.Fatalf("%d entries", len(l.records))
+				if l.records.len() > most {
+					t.Fatalf("%d entries", l.records.len())
 				}
 			}
 			if s := l.Stats(); started != finished+s.UnderWay+s.Unsettled {
@@ -76,13 +76,13 @@ func TestFlood(t *testing.T) {
 func (l *Ledger) consistent(t *testing.T) {
 	t.Helper()
 	var n, open, overdue, waiting int
-	walk := func(q *list, fits func(*record) bool) {
-		for r := q.first; r != nil; r = r.next {
+	walk := func(q place, fits func(*record) bool) {
+		for r := l.records.first(q); r != nil; r = l.records.at(r.next) {
 			n++
-			if r.in != q || l.records[r.id] != r || !fits(r) {
+			if r.in != q || l.records.find(r.id()) != r || !fits(r) {
 				t.Errorf("misplaced: %+v", r)
 			}
-			if r.outcome == "" {
+			if !r.finished {
 				open++
 				if r.overdue {
 					overdue++
@@ -90,17 +90,17 @@ func (l *Ledger) consistent(t *testing.T) {
 			}
 		}
 	}
-	walk(&l.finished, func(r *record) bool { return r.outcome != "" && !r.stranger })
-	walk(&l.strangers, func(r *record) bool { return r.outcome != "" && r.stranger })
-	walk(&l.due, func(r *record) bool { return r.outcome == "" && r.overdue })
-	for i := range l.waiting.slots {
+	walk(finished, func(r *record) bool { return r.finished && !r.stranger })
+	walk(strangers, func(r *record) bool { return r.finished && r.stranger })
+	walk(due, func(r *record) bool { return !r.finished && r.overdue })
+	for i := range place(slots) {
 		before := n
-		walk(&l.waiting.slots[i], func(r *record) bool { return r.outcome == "" })
+		walk(i, func(r *record) bool { return !r.finished })
 		waiting += n - before
 	}
-	if n != len(l.records) || open != l.open || overdue != l.overdue || waiting != l.waiting.size {
+	if n != l.records.len() || open != l.open || overdue != l.overdue || waiting != l.waiting.size {
 		t.Errorf("%d in lists, %d entries; %d open, counted %d; %d overdue, counted %d; %d wait, counted %d",
-			n, len(l.records), open, l.open, overdue, l.overdue, waiting, l.waiting.size)
+			n, l.records.len(), open, l.open, overdue, l.overdue, waiting, l.waiting.size)
 	}
 }
 

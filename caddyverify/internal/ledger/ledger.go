@@ -1,6 +1,7 @@
 package ledger
 
 import (
+	"slices"
 	"strings"
 	"sync"
 	"time"
@@ -14,39 +15,37 @@ type Ledger struct {
 	epoch    time.Time
 
 	mu      sync.Mutex
-	records map[string]*record
-	// Each record is in one of these: waiting for its expiry or for the next time
-	// to be asked about, ready to be asked about, finished, or a stranger.
-	waiting   wheel
-	due       list
-	finished  list
-	strangers list
+	records *records
+	waiting wheel // for their expiry, or for the next time to be asked about
 	// overdue is how many are unsettled, open how many have not finished.
 	overdue, open int
 	lost          uint64
 	currencies    [MaxCurrencies]string
+	countries     []string // labels that were seen, for all time: they are few
 }
 
 // New returns an empty Ledger.
 func New(settings Settings) *Ledger {
+	records := newRecords()
 	return &Ledger{
 		settings: settings.withDefaults(),
 		epoch:    time.Now(),
-		records:  make(map[string]*record),
+		records:  records,
+		waiting:  wheel{records: records},
 	}
 }
 
 func (l *Ledger) now() time.Duration { return time.Since(l.epoch) }
 
 // Origin returns what Observe was given for the verification's request: its
-// country, and its link or nil.
-func (l *Ledger) Origin(requestID string) (country string, link any, ok bool) {
+// country and its link.
+func (l *Ledger) Origin(requestID string) (country string, link Link, ok bool) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	if r := l.records[requestID]; r != nil && !r.stranger {
-		return r.country, r.link, true
+	if r := l.records.find(requestID); r != nil && !r.stranger {
+		return l.countries[r.country], r.link, true
 	}
-	return "", nil, false
+	return "", Link{}, false
 }
 
 // Stats is what a Ledger holds.
@@ -66,7 +65,7 @@ func (l *Ledger) Stats() Stats {
 		most := 256 // at a time, so that calls need not wait long
 		l.mu.Lock()
 		l.turn(l.now(), &most)
-		stats := Stats{UnderWay: l.open - l.overdue, Unsettled: l.overdue, Entries: len(l.records), Lost: l.lost}
+		stats := Stats{UnderWay: l.open - l.overdue, Unsettled: l.overdue, Entries: l.records.len(), Lost: l.lost}
 		l.mu.Unlock()
 		if most > 0 {
 			return stats
@@ -82,7 +81,7 @@ func (l *Ledger) turn(now time.Duration, most *int) {
 			r.overdue = true
 			l.overdue++
 		}
-		l.due.push(r)
+		l.records.push(due, r)
 	}
 }
 
@@ -90,62 +89,65 @@ func (l *Ledger) turn(now time.Duration, most *int) {
 // most ten records, so that this keeps up.
 func (l *Ledger) tidy(now time.Duration, events *Events) {
 	for range 16 {
-		r := l.due.first
+		r := l.records.first(due)
 		if r == nil || l.givenUpAt(r) > now {
 			break
 		}
 		l.finish(r, Unknown, now, events)
 	}
-	for _, queue := range [...]*list{&l.finished, &l.strangers} {
+	for _, queue := range [...]place{finished, strangers} {
 		for range 16 {
-			r := queue.first
+			r := l.records.first(queue)
 			if r == nil || r.when > now {
 				break
 			}
-			l.drop(r)
+			l.records.drop(r)
 		}
 	}
 }
 
 func (l *Ledger) givenUpAt(r *record) time.Duration { return r.expires + l.settings.GiveUp }
 
-// insert makes room and takes in a verification. The texts of a call or an answer
-// are parts of something larger, which is not kept.
+// insert makes room and takes in a verification.
 func (l *Ledger) insert(id string, now time.Duration, events *Events) *record {
-	for len(l.records) >= l.settings.MaxEntries {
+	for l.records.len() >= l.settings.MaxEntries {
 		l.evict(now, events)
 	}
-	r := &record{id: strings.Clone(id), begun: now}
-	l.records[r.id] = r
+	r := l.records.add(id)
+	r.begun = now
 	return r
+}
+
+// country returns the index of a label.
+func (l *Ledger) country(label string) uint16 {
+	i := slices.Index(l.countries, label)
+	if i < 0 {
+		i = len(l.countries)
+		l.countries = append(l.countries, strings.Clone(label))
+	}
+	return uint16(i)
 }
 
 // evict drops what is missed least: the oldest stranger, the oldest finished, what
 // is unsettled for longest, what is nearest to its expiry.
 func (l *Ledger) evict(now time.Duration, events *Events) {
-	for _, victim := range [...]*record{l.strangers.first, l.finished.first, l.due.first, l.waiting.soonest()} {
+	for _, victim := range [...]*record{l.records.first(strangers), l.records.first(finished), l.records.first(due), l.waiting.soonest()} {
 		if victim == nil {
 			continue
 		}
-		if victim.outcome == "" {
+		if !victim.finished {
 			l.lost++
 			l.finish(victim, Unknown, now, events)
 		}
-		l.drop(victim)
+		l.records.drop(victim)
 		return
 	}
 }
 
-// drop forgets a verification that finished.
-func (l *Ledger) drop(r *record) {
-	delete(l.records, r.id)
-	r.in.unlink(r)
-}
-
 // leave takes a record that has not finished out of the list it is in.
 func (l *Ledger) leave(r *record) {
-	if r.in == &l.due {
-		l.due.unlink(r)
+	if r.in == due {
+		l.records.unlink(r)
 	} else {
 		l.waiting.remove(r)
 	}
@@ -154,7 +156,7 @@ func (l *Ledger) leave(r *record) {
 // finish ends a verification with an outcome, once, and returns what it added to
 // events, or nil.
 func (l *Ledger) finish(r *record, outcome Outcome, now time.Duration, events *Events) *Finish {
-	if r.outcome != "" {
+	if r.finished {
 		return nil
 	}
 	l.leave(r)
@@ -162,13 +164,13 @@ func (l *Ledger) finish(r *record, outcome Outcome, now time.Duration, events *E
 	if r.overdue {
 		l.overdue--
 	}
-	r.outcome = outcome
+	r.finished = true
 	r.when = now + l.settings.Keep
-	l.finished.push(r)
+	l.records.push(finished, r)
 	events.Finished = append(events.Finished, Finish{
 		Outcome:  outcome,
-		Country:  r.country,
-		Workflow: r.workflow,
+		Country:  l.countries[r.country],
+		Workflow: Workflows[r.workflow],
 		Attempts: int(r.attempts),
 	})
 	return &events.Finished[len(events.Finished)-1]

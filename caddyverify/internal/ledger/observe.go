@@ -19,8 +19,8 @@ type Observation struct {
 	// it. It is kept, and comes back with the verification's end and cost, so that
 	// shares hold when the list of countries changes in between.
 	Country string
-	// Link is kept for a request and handed back by Origin; nil for none.
-	Link any
+	// Link is kept for a request and handed back by Origin.
+	Link Link
 }
 
 // maxID is the longest request_id that is kept. No client can ask about a longer
@@ -59,23 +59,23 @@ func (l *Ledger) request(o *Observation, now time.Duration, events *Events) {
 	if o.Answer.Status != wire.Success || id == "" || len(id) > maxID {
 		return // status 10 names the verification that is under way already
 	}
-	if r := l.records[id]; r != nil {
+	if r := l.records.find(id); r != nil {
 		if !r.stranger {
 			return
 		}
-		l.drop(r)
+		l.records.drop(r)
 	}
 	r := l.insert(id, now, events)
-	r.country, r.workflow, r.link = o.Country, workflowOf(o.Call), o.Link
+	r.country, r.workflow, r.link = l.country(o.Country), workflowOf(o.Call), o.Link
 	r.expires = now + o.Call.Lifetime() + l.settings.Grace
 	l.waiting.add(r, r.expires)
 	l.open++
-	events.Started = append(events.Started, Start{Country: r.country, Workflow: r.workflow})
+	events.Started = append(events.Started, Start{Country: l.countries[r.country], Workflow: Workflows[r.workflow]})
 }
 
 func (l *Ledger) check(o *Observation, now time.Duration, events *Events) {
 	id := o.Call.RequestID()
-	r := l.records[id]
+	r := l.records.find(id)
 	status := o.Answer.Status
 	switch status {
 	case wire.Success, wire.WrongCode, wire.TooManyWrongCodes:
@@ -116,7 +116,7 @@ func (l *Ledger) search(o *Observation, now time.Duration, events *Events) {
 		if outcome, final := outcomeOf(v.Status); final {
 			l.end(ids[n], outcome, now, events)
 		}
-		if r := l.records[ids[n]]; r != nil {
+		if r := l.records.find(ids[n]); r != nil {
 			l.price(r, v, events)
 		}
 	}
@@ -142,7 +142,7 @@ func (l *Ledger) refused(ids []string, s wire.Status, now time.Duration, events 
 	switch s {
 	case wire.NoResponse, wire.Invalid, wire.NotFoundOrFinished:
 		for _, id := range ids {
-			if r := l.records[id]; r != nil {
+			if r := l.records.find(id); r != nil {
 				r.alone = true
 			}
 		}
@@ -152,23 +152,23 @@ func (l *Ledger) refused(ids []string, s wire.Status, now time.Duration, events 
 // gone gives up a verification that the provider does not know. Before it is
 // overdue that says nothing: a search may answer 101 right after the end.
 func (l *Ledger) gone(id string, now time.Duration, events *Events) {
-	if r := l.records[id]; r != nil && r.overdue {
+	if r := l.records.find(id); r != nil && r.overdue {
 		l.finish(r, Unknown, now, events)
 	}
 }
 
 // end finishes a verification, or notes that of a stranger.
 func (l *Ledger) end(id string, outcome Outcome, now time.Duration, events *Events) *Finish {
-	if r := l.records[id]; r != nil {
+	if r := l.records.find(id); r != nil {
 		return l.finish(r, outcome, now, events)
 	}
 	if id == "" || len(id) > maxID {
 		return nil
 	}
 	r := l.insert(id, now, events)
-	r.stranger, r.outcome = true, outcome
+	r.stranger, r.finished = true, true
 	r.when = now + l.settings.Keep
-	l.strangers.push(r)
+	l.records.push(strangers, r)
 	events.Strangers = append(events.Strangers, outcome)
 	return nil
 }

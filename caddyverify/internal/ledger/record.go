@@ -1,55 +1,152 @@
 package ledger
 
-import "time"
+import (
+	"hash/maphash"
+	"time"
 
-// record is one verification.
+	"go.opentelemetry.io/otel/trace"
+)
+
+// record is one verification. It has no pointers: a ledger is the most that a busy
+// gateway keeps, and the garbage collector would go through all of it each time.
 type record struct {
-	id                string
-	link              any
-	country, workflow string
 	// Times are since the ledger was made. expires is when it is unsettled, when is
 	// what the list that it is in goes by.
 	begun, expires, when time.Duration
-	outcome              Outcome // empty until it finished
 	// paid is what was told as cost, by the index in Kinds.
-	paid [len(Kinds)]units
+	paid     [len(Kinds)]units
+	link     Link
+	self     ref
+	country  uint16 // index in the ledger's countries
+	workflow uint8  // index in Workflows
 	// currency is the index in the ledger's currencies plus 1; 0 for none yet.
 	currency uint8
 	attempts uint8
 	asks     uint8 // how often the settler was given it
 	alone    bool  // to be asked for by itself
 	overdue  bool  // expires has passed
+	finished bool
 	stranger bool
 
-	in         *list
-	prev, next *record
+	in         place
+	prev, next ref
+
+	idLen  uint8
+	idText [maxID]byte
 }
 
-// list holds records in the order they came. A record is in one list at a time.
-type list struct {
-	first, last *record
+func (r *record) id() string { return string(r.idText[:r.idLen]) }
+
+// Link leads to the span of a verification's request. The zero Link leads nowhere.
+type Link struct {
+	Trace trace.TraceID
+	Span  trace.SpanID
 }
 
-func (l *list) push(r *record) {
-	r.in, r.prev, r.next = l, l.last, nil
-	if l.last == nil {
-		l.first = r
-	} else {
-		l.last.next = r
+// ref stands for a record: its number, from 1. 0 stands for none.
+type ref uint32
+
+// key stands for a request_id: two hashes of it by seeds that nobody knows. Of a
+// million ids, two share one with a probability of 1e-27.
+type key [2]uint64
+
+// place is one of the lists: a slot of the wheel, or one of these.
+type place uint16
+
+const (
+	due       place = slots + iota // ready to be asked about
+	finished                       // and seen from the start
+	strangers                      // finished, the start not seen
+	places
+)
+
+// records are all those of a ledger. Each is in one list.
+type records struct {
+	seeds  [2]maphash.Seed
+	byID   map[key]ref
+	blocks []*[blockLen]record
+	made   ref // how many there are in blocks
+	unused ref // the first of those that were dropped, which next links
+	lists  [places]list
+}
+
+// blockLen is how many records are made at once: 160 KiB of them.
+const blockLen = 1024
+
+// list holds records in the order they came.
+type list struct{ first, last ref }
+
+func newRecords() *records {
+	return &records{seeds: [...]maphash.Seed{maphash.MakeSeed(), maphash.MakeSeed()}, byID: make(map[key]ref)}
+}
+
+func (s *records) key(id string) key {
+	return key{maphash.String(s.seeds[0], id), maphash.String(s.seeds[1], id)}
+}
+
+// at returns the record that n stands for, or nil.
+func (s *records) at(n ref) *record {
+	if n == 0 {
+		return nil
 	}
-	l.last = r
+	return &s.blocks[(n-1)/blockLen][(n-1)%blockLen]
 }
 
-func (l *list) unlink(r *record) {
-	if r.prev == nil {
+// find returns the record of a verification, or nil.
+func (s *records) find(id string) *record { return s.at(s.byID[s.key(id)]) }
+
+func (s *records) len() int { return len(s.byID) }
+
+// add makes a record for a verification that has none. It is in no list yet.
+func (s *records) add(id string) *record {
+	r := s.at(s.unused)
+	if r != nil {
+		s.unused = r.next
+		*r = record{self: r.self}
+	} else {
+		if int(s.made) == len(s.blocks)*blockLen {
+			s.blocks = append(s.blocks, new([blockLen]record))
+		}
+		s.made++
+		r = s.at(s.made)
+		r.self = s.made
+	}
+	r.idLen = uint8(copy(r.idText[:], id))
+	s.byID[s.key(id)] = r.self
+	return r
+}
+
+// drop ends a record.
+func (s *records) drop(r *record) {
+	s.unlink(r)
+	delete(s.byID, s.key(r.id()))
+	r.next, s.unused = s.unused, r.self
+}
+
+func (s *records) first(p place) *record { return s.at(s.lists[p].first) }
+
+func (s *records) push(p place, r *record) {
+	l := &s.lists[p]
+	r.in, r.prev, r.next = p, l.last, 0
+	if l.last == 0 {
+		l.first = r.self
+	} else {
+		s.at(l.last).next = r.self
+	}
+	l.last = r.self
+}
+
+func (s *records) unlink(r *record) {
+	l := &s.lists[r.in]
+	if r.prev == 0 {
 		l.first = r.next
 	} else {
-		r.prev.next = r.next
+		s.at(r.prev).next = r.next
 	}
-	if r.next == nil {
+	if r.next == 0 {
 		l.last = r.prev
 	} else {
-		r.next.prev = r.prev
+		s.at(r.next).prev = r.prev
 	}
-	r.in, r.prev, r.next = nil, nil, nil
+	r.prev, r.next = 0, 0
 }

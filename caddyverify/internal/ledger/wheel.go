@@ -13,7 +13,7 @@ const (
 // takes longer with more records, and unlike in a queue they may wait for
 // different times. They come out up to a tick late, never early.
 type wheel struct {
-	slots [slots]list
+	records *records
 	// at is the tick whose slot is looked at next; those before it are empty, so
 	// that the slots stand for the ticks at .. at+slots-1.
 	at int64
@@ -28,12 +28,12 @@ func (w *wheel) add(r *record, when time.Duration) {
 	// What is further away than the wheel reaches comes by to be put in again.
 	t = min(max(t, w.at), w.at+slots-1)
 	w.nearest = min(w.nearest, t)
-	w.slots[t%slots].push(r)
+	w.records.push(place(t%slots), r)
 	w.size++
 }
 
 func (w *wheel) remove(r *record) {
-	r.in.unlink(r)
+	w.records.unlink(r)
 	w.size--
 }
 
@@ -46,7 +46,7 @@ func (w *wheel) next(now time.Duration, most *int) *record {
 			w.at = int64(now/tick) + 1
 			break
 		}
-		r := w.slots[w.at%slots].first
+		r := w.records.first(place(w.at % slots))
 		if r == nil {
 			w.at++
 			continue
@@ -67,7 +67,7 @@ func (w *wheel) soonest() *record {
 		return nil
 	}
 	for w.nearest = max(w.nearest, w.at); ; w.nearest++ {
-		if r := w.slots[w.nearest%slots].first; r != nil {
+		if r := w.records.first(place(w.nearest % slots)); r != nil {
 			return r
 		}
 	}

@@ -1,6 +1,7 @@
 package ledger
 
 import (
+	"fmt"
 	"math"
 	"testing"
 	"time"
@@ -11,15 +12,15 @@ import (
 // TestWheel compares the wheel with a plain set.
 func TestWheel(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
-		var w wheel
+		w := wheel{records: newRecords()}
 		var now time.Duration
 		held := map[*record]bool{}
 		var beyond bool                                           // something was further away than the wheel reaches
 		within := rapid.Int64Range(0, int64(slots-1)*int64(tick)) // what the wheel reaches
-		for range rapid.IntRange(1, 60).Draw(t, "steps") {
+		for step := range rapid.IntRange(1, 60).Draw(t, "steps") {
 			switch rapid.SampledFrom([]string{"add", "add", "add", "remove", "wait", "soonest"}).Draw(t, "kind") {
 			case "add":
-				r := &record{}
+				r := w.records.add(fmt.Sprint(step))
 				wait := time.Duration(within.Draw(t, "when"))
 				if rapid.IntRange(0, 99).Draw(t, "far") == 99 {
 					wait *= 20
@@ -67,9 +68,9 @@ func TestWheel(t *testing.T) {
 
 // A look at no more than so many records stops there and goes on where it was.
 func TestWheelInParts(t *testing.T) {
-	var w wheel
-	for range 10 {
-		w.add(&record{}, time.Second)
+	w := wheel{records: newRecords()}
+	for i := range 10 {
+		w.add(w.records.add(fmt.Sprint(i)), time.Second)
 	}
 	for _, want := range []int{4, 4, 2, 0} {
 		most, got := 4, 0
@@ -85,8 +86,8 @@ func TestWheelInParts(t *testing.T) {
 // What is further away than the wheel reaches shares a slot with what is near, and
 // must not be in its way.
 func TestWheelOnceAround(t *testing.T) {
-	var w wheel
-	far, near := &record{}, &record{}
+	w := wheel{records: newRecords()}
+	far, near := w.records.add("far"), w.records.add("near")
 	w.add(far, slots*tick)
 	w.add(near, 2*tick)
 	if most := 4; w.soonest() != near || w.next(10*tick, &most) != near {

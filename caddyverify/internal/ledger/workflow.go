@@ -1,21 +1,24 @@
 package ledger
 
-import "github.com/caddyverify/caddy-verify/caddyverify/internal/wire"
+import (
+	"slices"
+
+	"github.com/caddyverify/caddy-verify/caddyverify/internal/wire"
+)
 
 // Workflows lists the values of Start.Workflow: the API's workflow_id, "default"
 // where a request has none, and "other" for one that is not documented.
 var Workflows = [...]string{"default", "1", "2", "3", "4", "5", "6", "7", "other"}
 
-// workflowOf returns the entry of Workflows for a request.
-func workflowOf(call *wire.Call) string {
+// workflowOf returns the index in Workflows for a request.
+func workflowOf(call *wire.Call) uint8 {
 	id := call.Get("workflow_id")
 	if id == "" {
-		return "default"
+		return 0
 	}
-	for _, known := range Workflows[1:8] {
-		if id == known {
-			return known
-		}
+	last := len(Workflows) - 1
+	if i := slices.Index(Workflows[1:last], id); i >= 0 {
+		return uint8(1 + i)
 	}
-	return "other"
+	return uint8(last)
 }
