@@ -5,7 +5,6 @@ package delivery
 import (
 	"context"
 	"crypto/sha256"
-	"strings"
 	"sync"
 	"time"
 
@@ -134,7 +133,7 @@ func (o *Office) enter(call *Call) (*flight, Source, *wire.Fault) {
 	o.sweep()
 	f := &flight{done: make(chan struct{})}
 	if call.Operation == wire.Request || call.IdempotencyKey != "" {
-		f.says = sha256.Sum256([]byte(call.Caller + "\n" + call.Format.String() + "\n" + call.Form()))
+		f.says = call.says()
 	}
 	if call.IdempotencyKey != "" {
 		if found, ok := o.byKey.Get(keyOf(call)); ok && !found.(*flight).unsent() {
@@ -298,17 +297,28 @@ func (o *Office) sweep() {
 	o.known.DeleteExpired()
 }
 
+// says is a hash of all that a call says.
+func (c *Call) says() [sha256.Size]byte {
+	text := append(make([]byte, 0, 256), c.Caller...)
+	text = append(append(append(text, '\n'), c.Format.String()...), '\n')
+	return sha256.Sum256(c.AppendForm(text))
+}
+
 func keyOf(call *Call) string {
 	return call.Caller + "\n" + call.Operation.String() + "\n" + call.IdempotencyKey
 }
 
 // repeatOf is what a repetition has in common with the call that it repeats.
 func repeatOf(call *Call) string {
-	digits := strings.Map(func(r rune) rune {
-		if r < '0' || r > '9' {
-			return -1
+	text := append(make([]byte, 0, 256), call.Caller...)
+	for _, part := range [...]string{call.Format.String(), call.Get("country"), call.Get("brand"), call.Get("pin_code")} {
+		text = append(append(text, '\n'), part...)
+	}
+	text = append(text, '\n')
+	for _, c := range []byte(call.Get("number")) {
+		if c >= '0' && c <= '9' {
+			text = append(text, c)
 		}
-		return r
-	}, call.Get("number"))
-	return strings.Join([]string{call.Caller, call.Format.String(), call.Get("country"), digits, call.Get("brand"), call.Get("pin_code")}, "\n")
+	}
+	return string(text)
 }

@@ -99,7 +99,7 @@ func New(config Config) (*Client, error) {
 // It is a POST whatever the client sent, since Go's transport sends a GET again
 // when a kept-alive connection dies under it: see wire.Operation.Repeatable.
 func (c *Client) Send(ctx context.Context, call *wire.Call) wire.Answer {
-	s := &sending{form: call.Form() + c.body}
+	s := &sending{form: string(append(call.AppendForm(make([]byte, 0, 256)), c.body...))}
 	s.trace.GotConn = s.gotConn
 	response, err := c.Transport.RoundTrip(c.request(httptrace.WithClientTrace(ctx, &s.trace), call, s))
 	if err != nil {
@@ -112,7 +112,8 @@ func (c *Client) Send(ctx context.Context, call *wire.Call) wire.Answer {
 // request builds the upstream request from nothing but the call.
 func (c *Client) request(ctx context.Context, call *wire.Call, s *sending) *http.Request {
 	r := c.requests[call.Operation][call.Format].WithContext(ctx) // a copy
-	r.Body = s.reader()
+	s.body.Reset(s.form)
+	r.Body = io.NopCloser(&s.body)
 	r.ContentLength = int64(len(s.form))
 	r.GetBody = s.again
 	return r
@@ -121,6 +122,7 @@ func (c *Client) request(ctx context.Context, call *wire.Call, s *sending) *http
 // sending follows a call as far as it takes to know what may have been sent.
 type sending struct {
 	form             string
+	body             strings.Reader
 	connected, http2 atomic.Bool
 	trace            httptrace.ClientTrace
 }
@@ -132,8 +134,6 @@ func (s *sending) gotConn(info httptrace.GotConnInfo) {
 	}
 }
 
-func (s *sending) reader() io.ReadCloser { return io.NopCloser(strings.NewReader(s.form)) }
-
 // again is the request's GetBody: with it, the transport moves a POST to another
 // connection. Over HTTP/1.1 it does so if, and only if, nothing of it was written to
 // a connection that the peer had closed. Over HTTP/2 it also does so, again and
@@ -143,7 +143,7 @@ func (s *sending) again() (io.ReadCloser, error) {
 	if s.http2.Load() {
 		return nil, errSentOnce
 	}
-	return s.reader(), nil
+	return io.NopCloser(strings.NewReader(s.form)), nil
 }
 
 var errSentOnce = errors.New("a call is sent once")

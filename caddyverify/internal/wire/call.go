@@ -1,9 +1,6 @@
 package wire
 
-import (
-	"net/url"
-	"strings"
-)
+import "net/url"
 
 // MaxIDs is how many verifications one search may ask for; the API answers
 // status 18 to more.
@@ -69,19 +66,15 @@ func SearchFor(f Format, ids []string, list bool) *Call {
 	return call
 }
 
-// Form returns the parameters as application/x-www-form-urlencoded.
-func (c *Call) Form() string {
-	var b strings.Builder
-	b.Grow(128)
+// AppendForm appends the parameters as application/x-www-form-urlencoded.
+func (c *Call) AppendForm(b []byte) []byte {
 	for i, p := range c.Params {
 		if i > 0 {
-			b.WriteByte('&')
+			b = append(b, '&')
 		}
-		b.WriteString(p.Name)
-		b.WriteByte('=')
-		b.WriteString(url.QueryEscape(p.Value))
+		b = append(append(append(b, p.Name...), '='), url.QueryEscape(p.Value)...)
 	}
-	return b.String()
+	return b
 }
 
 // parameter is one that an operation takes.

@@ -53,7 +53,7 @@ func isCall(t *testing.T, o Operation, r *http.Request, want string) {
 	if call.Operation != o || call.Format != XML {
 		t.Errorf("taken for %s in %s", call.Operation, call.Format)
 	}
-	if got := call.Form(); got != want {
+	if got := string(call.AppendForm(nil)); got != want {
 		t.Errorf("the call is %s, want %s", got, want)
 	}
 }
@@ -64,7 +64,7 @@ func isRefused(t *testing.T, o Operation, r *http.Request, cause Cause, name str
 	t.Helper()
 	call, err := Parse(o, JSON, r)
 	if err == nil {
-		t.Fatalf("taken for the call %s", call.Form())
+		t.Fatalf("taken for the call %s", string(call.AppendForm(nil)))
 	}
 	var fault *Fault
 	if !errors.As(err, &fault) {
@@ -677,8 +677,8 @@ func TestParseOneCall(t *testing.T) {
 			if !reflect.DeepEqual(call, want) {
 				t.Errorf("%s: the call is %v, want %v", way, call, want)
 			}
-			if call.Form() != want.Form() {
-				t.Errorf("%s: the form is %s, want %s", way, call.Form(), want.Form())
+			if string(call.AppendForm(nil)) != string(want.AppendForm(nil)) {
+				t.Errorf("%s: the form is %s, want %s", way, string(call.AppendForm(nil)), string(want.AppendForm(nil)))
 			}
 		}
 	})
