@@ -133,14 +133,17 @@ func alpha2(region string) string {
 // digitsOf returns the digits of a number, which are all that the library gets to
 // see of what a client sent, and whether a plus sign precedes them.
 func digitsOf(number string) (digits string, plus bool) {
-	var b strings.Builder
+	kept := make([]byte, 0, 32) // most often on the stack
 	for i := range len(number) {
 		switch c := number[i]; {
-		case c == '+' && b.Len() == 0:
+		case c == '+' && len(kept) == 0:
 			plus = true
 		case c >= '0' && c <= '9':
-			b.WriteByte(c)
+			kept = append(kept, c)
 		}
 	}
-	return b.String(), plus
+	if len(kept) == len(number) {
+		return number, false
+	}
+	return string(kept), plus
 }

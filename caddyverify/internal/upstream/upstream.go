@@ -183,7 +183,7 @@ func (c *Client) read(ctx context.Context, call *wire.Call, response *http.Respo
 	default:
 		return useless(wire.AnswerUnreadable, err)
 	}
-	if c.Secret.In(body) || c.Secret.In([]byte(contentType)) {
+	if c.Secret.In(body) || contentType != call.Format.ContentType() && c.Secret.In([]byte(contentType)) {
 		return useless(wire.AnswerWithSecret, nil)
 	}
 	return wire.Answer{Code: response.StatusCode, ContentType: contentType, Body: body, Reading: reading}

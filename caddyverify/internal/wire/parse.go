@@ -7,6 +7,7 @@ import (
 	"mime"
 	"net/http"
 	"net/url"
+	"slices"
 	"strings"
 	"unicode/utf8"
 
@@ -91,12 +92,27 @@ func (c *collector) body(r *http.Request) error {
 	return Refuse(UnknownMediaType, "")
 }
 
-// readBody reads one byte more than MaxBody at most. Like io.ReadAll it goes on to the
-// end of the body, where HTTP/2 and HTTP/3 tell whether that has the length declared.
-func readBody(r *http.Request) ([]byte, error) {
-	body := bytes.NewBuffer(make([]byte, 0, max(r.ContentLength, 0)+bytes.MinRead))
-	_, err := body.ReadFrom(io.LimitReader(r.Body, MaxBody+1))
-	return body.Bytes(), err
+// readBody is io.ReadAll with a buffer of the declared length, up to something over
+// MaxBody. Like that it goes on to the end of the body, where HTTP/2 and HTTP/3 tell
+// whether it has that length.
+func readBody(r *http.Request) (body []byte, err error) {
+	if r.ContentLength >= 0 {
+		body = make([]byte, 0, r.ContentLength+1)
+	}
+	for len(body) <= MaxBody {
+		if len(body) == cap(body) {
+			body = slices.Grow(body, bytes.MinRead)
+		}
+		n, err := r.Body.Read(body[len(body):cap(body)])
+		body = body[:len(body)+n]
+		if errors.Is(err, io.EOF) {
+			return body, nil
+		}
+		if err != nil {
+			return body, err
+		}
+	}
+	return body, nil
 }
 
 // isEmpty tells whether a body has no content. Over HTTP/3 no request without a
