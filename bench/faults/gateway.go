@@ -6,7 +6,6 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
-	"net"
 	"os"
 	"path/filepath"
 	"strings"
@@ -18,6 +17,7 @@ import (
 	_ "github.com/caddyserver/caddy/v2/modules/filestorage"
 	_ "github.com/caddyserver/caddy/v2/modules/logging"
 
+	"github.com/caddyverify/caddy-verify/bench/internal/loopback"
 	_ "github.com/caddyverify/caddy-verify/caddyverify"
 )
 
@@ -61,8 +61,8 @@ func startGateway(upstream string) (*gateway, error) {
 	if err != nil {
 		return nil, err
 	}
-	address, err := freeAddress()
-	if err != nil {
+	var address string
+	if err := loopback.Free(&address); err != nil {
 		return nil, errors.Join(err, os.RemoveAll(folder))
 	}
 	text := strings.NewReplacer("{folder}", folder, "{address}", address, "{upstream}", upstream,
@@ -79,14 +79,6 @@ func startGateway(upstream string) (*gateway, error) {
 
 // stop ends Caddy, which finishes what is under way, and removes its files.
 func (g *gateway) stop() error { return errors.Join(caddy.Stop(), os.RemoveAll(g.folder)) }
-
-func freeAddress() (string, error) {
-	listener, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		return "", err
-	}
-	return listener.Addr().String(), listener.Close()
-}
 
 // logged counts the lines of Caddy's log: the openings of each circuit, and the
 // panics, of which there are to be none.

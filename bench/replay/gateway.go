@@ -2,7 +2,6 @@ package main
 
 import (
 	"fmt"
-	"net"
 	"os"
 	"strings"
 	"time"
@@ -12,6 +11,7 @@ import (
 	_ "github.com/caddyserver/caddy/v2/caddyconfig/httpcaddyfile" // the adapter
 	_ "github.com/caddyserver/caddy/v2/modules/filestorage"
 
+	"github.com/caddyverify/caddy-verify/bench/internal/loopback"
 	_ "github.com/caddyverify/caddy-verify/caddyverify"
 )
 
@@ -68,8 +68,8 @@ func startGateways(o options, offUpstream, onUpstream string) (urls [2]string, s
 			stop()
 		}
 	}()
-	off, on, err := twoPorts()
-	if err != nil {
+	var off, on string
+	if err := loopback.Free(&off, &on); err != nil {
 		return urls, nil, err
 	}
 	words := []string{
@@ -92,19 +92,4 @@ func startGateways(o options, offUpstream, onUpstream string) (urls [2]string, s
 		return urls, nil, fmt.Errorf("starting the gateways: %w", err)
 	}
 	return [2]string{"http://" + off, "http://" + on}, stop, nil
-}
-
-// twoPorts finds two loopback addresses on which nobody listens.
-func twoPorts() (a, b string, err error) {
-	first, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		return "", "", err
-	}
-	defer first.Close()
-	second, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		return "", "", err
-	}
-	defer second.Close()
-	return first.Addr().String(), second.Addr().String(), nil
 }

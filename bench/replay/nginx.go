@@ -3,9 +3,7 @@ package main
 import (
 	"bytes"
 	"context"
-	"errors"
 	"fmt"
-	"net"
 	"os"
 	"os/exec"
 	"os/user"
@@ -13,6 +11,8 @@ import (
 	"strings"
 	"syscall"
 	"time"
+
+	"github.com/caddyverify/caddy-verify/bench/internal/loopback"
 )
 
 // nginxConf has two caches keyed by URL, of 2 s as the gateway keeps IN PROGRESS.
@@ -61,8 +61,8 @@ func startNginx(ctx context.Context, path string, upstreams ...string) (urls []s
 	if err != nil {
 		return nil, nil, err
 	}
-	a, b, err := twoPorts()
-	if err != nil {
+	var a, b string
+	if err := loopback.Free(&a, &b); err != nil {
 		return nil, nil, err
 	}
 	dir, err := os.MkdirTemp("", "caddy-verify-bench-")
@@ -107,24 +107,9 @@ func startNginx(ctx context.Context, path string, upstreams ...string) (urls []s
 		os.RemoveAll(dir)
 	}
 	for _, address := range []string{a, b} {
-		if err = listening(address, exited); err != nil {
+		if err = loopback.Wait(address, exited); err != nil {
 			return nil, nil, fmt.Errorf("starting nginx: %w\n%s", err, &said)
 		}
 	}
 	return urls, stop, nil
-}
-
-// listening waits until an address takes connections.
-func listening(address string, exited <-chan struct{}) error {
-	for range 100 {
-		if conn, err := net.Dial("tcp", address); err == nil {
-			return conn.Close()
-		}
-		select {
-		case <-exited:
-			return errors.New("it exited")
-		case <-time.After(50 * time.Millisecond):
-		}
-	}
-	return errors.New("it does not listen")
 }

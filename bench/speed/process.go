@@ -3,14 +3,14 @@ package main
 import (
 	"bytes"
 	"context"
-	"errors"
 	"fmt"
-	"net"
 	"os"
 	"os/exec"
 	"strings"
 	"syscall"
 	"time"
+
+	"github.com/caddyverify/caddy-verify/bench/internal/loopback"
 )
 
 // process is a program that runs beside this one.
@@ -43,7 +43,7 @@ func start(ctx context.Context, address string, env []string, words ...string) (
 		_ = p.command.Wait() // what it says matters, not how it exits
 		close(p.exited)
 	}()
-	if err := p.listening(address); err != nil {
+	if err := loopback.Wait(address, p.exited); err != nil {
 		p.stop()
 		return nil, fmt.Errorf("%w\n%s", err, &p.said)
 	}
@@ -67,27 +67,3 @@ func (p *process) last() string {
 }
 
 func (p *process) pid() int { return p.command.Process.Pid }
-
-// listening waits until an address takes connections.
-func (p *process) listening(address string) error {
-	for range 200 {
-		if conn, err := net.Dial("tcp", address); err == nil {
-			return conn.Close()
-		}
-		select {
-		case <-p.exited:
-			return errors.New("it exited")
-		case <-time.After(50 * time.Millisecond):
-		}
-	}
-	return errors.New("it does not listen")
-}
-
-// freeAddress is one on loopback at which nobody listens.
-func freeAddress() (string, error) {
-	listener, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		return "", err
-	}
-	return listener.Addr().String(), listener.Close()
-}

@@ -6,6 +6,8 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+
+	"github.com/caddyverify/caddy-verify/bench/internal/loopback"
 )
 
 // side is one of the proxies compared. All run all the time; those whose turn it is
@@ -33,7 +35,8 @@ func (b *bench) startSide(ctx context.Context, name string) (*side, error) {
 	if err := os.Mkdir(dir, 0o700); err != nil {
 		return nil, err
 	}
-	address, err := freeAddress()
+	var address string
+	err := loopback.Free(&address)
 	if err != nil {
 		return nil, err
 	}
@@ -49,7 +52,7 @@ func (b *bench) startSide(ctx context.Context, name string) (*side, error) {
 		words = []string{b.haproxy, "-db", "-f", file}
 	default:
 		if b.profile != "" || b.soak > 0 {
-			s.admin, err = freeAddress()
+			err = loopback.Free(&s.admin)
 		}
 		config, env = caddyConfig(name, dir, address, s.admin, b.upstream.url, b.metrics), caddyEnv(name, dir, b.sink.url)
 		words = []string{b.caddy, "run", "--adapter", "caddyfile", "--config", file}

@@ -12,6 +12,7 @@ import (
 	"github.com/caddyserver/caddy/v2/caddyconfig"
 	_ "github.com/caddyserver/caddy/v2/modules/standard"
 
+	"github.com/caddyverify/caddy-verify/bench/internal/loopback"
 	_ "github.com/caddyverify/caddy-verify/bench/speed/floor"
 	_ "github.com/caddyverify/caddy-verify/caddyverify"
 )
@@ -30,12 +31,8 @@ func TestCaddySides(t *testing.T) {
 				key, value, _ := strings.Cut(variable, "=")
 				t.Setenv(key, value)
 			}
-			address, err := freeAddress()
-			if err != nil {
-				t.Fatal(err)
-			}
-			admin, err := freeAddress()
-			if err != nil {
+			var address, admin string
+			if err := loopback.Free(&address, &admin); err != nil {
 				t.Fatal(err)
 			}
 			config, err := adapt(t, caddyConfig(name, t.TempDir(), address, admin, b.upstream.url, false))

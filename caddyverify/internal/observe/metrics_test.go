@@ -70,6 +70,49 @@ func TestCatalogue(t *testing.T) {
 	}
 }
 
+// What happens every day adds to a series that was there from the start: a rate over
+// one that begins at 1 misses the first.
+func TestSeriesFromTheStart(t *testing.T) {
+	m := NewMetrics()
+	m.PrepareCountries([]string{"GB"})
+	before := gather(t, m)
+	for o, statuses := range map[wire.Operation][]string{
+		wire.Request: {"0", "3", "10", "15"},
+		wire.Check:   {"0", "6", "16", "17"},
+		wire.Search:  {"IN PROGRESS", "SUCCESS", "FAILED", "EXPIRED", "CANCELLED", "101", "list"},
+		wire.Control: {"0", "19"},
+	} {
+		for _, status := range statuses {
+			m.Call(o, status, Upstream, time.Second)
+			if o == wire.Search {
+				m.Call(o, status, Memory, time.Second)
+			}
+		}
+		m.Upstream(o, &wire.Answer{}, time.Second, "")
+		m.Refused(o, wire.BreakerOpen)
+		m.Refused(o, wire.LimitReached)
+		m.Retry(o)
+	}
+	m.Call(wire.Request, "0", Memory, time.Second)
+	for _, result := range []string{"hit", "miss", "partial", "coalesced", "stale", "bypass"} {
+		m.Search(result)
+	}
+	for _, source := range []string{"sent", "shared", "replayed"} {
+		m.Delivery(source)
+	}
+	m.Started("GB", "default")
+	m.Finished("success", "GB", "default", time.Second, 1)
+	for name, family := range gather(t, m) {
+		want := 0
+		if name == requestDuration.Name {
+			want = 1 // of requests answered from memory, which are rare
+		}
+		if n := len(family.GetMetric()) - len(before[name].GetMetric()); n != want {
+			t.Errorf("%s has %d series more, want %d", name, n, want)
+		}
+	}
+}
+
 // An exemplar's labels must not be those of the OpenTelemetry specification.
 func TestExemplars(t *testing.T) {
 	m := NewMetrics()
