@@ -35,8 +35,8 @@ func (b *bench) startSide(ctx context.Context, name string) (*side, error) {
 	if err := os.Mkdir(dir, 0o700); err != nil {
 		return nil, err
 	}
-	var address string
-	err := loopback.Free(&address)
+	var address, admin string
+	err := loopback.Free(&address, &admin)
 	if err != nil {
 		return nil, err
 	}
@@ -52,7 +52,7 @@ func (b *bench) startSide(ctx context.Context, name string) (*side, error) {
 		words = []string{b.haproxy, "-db", "-f", file}
 	default:
 		if b.profile != "" || b.soak > 0 {
-			err = loopback.Free(&s.admin)
+			s.admin = admin
 		}
 		config, env = caddyConfig(name, dir, address, s.admin, b.upstream.url, b.metrics), caddyEnv(name, dir, b.sink.url)
 		words = []string{b.caddy, "run", "--adapter", "caddyfile", "--config", file}

@@ -9,6 +9,8 @@ import (
 	"testing/synctest"
 	"time"
 
+	"go.opentelemetry.io/otel/trace"
+
 	"github.com/caddyverify/caddy-verify/caddyverify/internal/wire"
 )
 
@@ -67,8 +69,37 @@ func TestFlood(t *testing.T) {
 			if s := l.Stats(); started != finished+s.UnderWay+s.Unsettled {
 				t.Errorf("%d started, %d finished, %+v", started, finished, s)
 			}
+			if made := int(l.records.made); made > most {
+				t.Errorf("%d records were made", made)
+			}
 			l.consistent(t)
 		})
+	}
+}
+
+// A record that is used again has nothing of the verification before.
+func TestRecordUsedAgain(t *testing.T) {
+	l := New(Settings{MaxEntries: 1})
+	o := request("a")
+	o.Link = Link{Span: trace.SpanID{1}}
+	o.Country = "FR"
+	observe(l, o, check("a", wire.WrongCode).costing("1", "2", "EUR"), refuses(wire.NoResponse, "a", "b"))
+	first := l.records.find("a")
+	if !first.alone || first.paid[1] == 0 || first.attempts == 0 {
+		t.Fatalf("it knows nothing: %+v", first)
+	}
+	observe(l, request("b"))
+	again := l.records.find("b")
+	if again != first {
+		t.Fatal("it is not used again")
+	}
+	fresh := New(Settings{MaxEntries: 1})
+	observe(fresh, request("x"), request("b"))
+	want := *fresh.records.find("b")
+	want.begun, want.expires, want.when, want.in = again.begun, again.expires, again.when, again.in
+	want.country = again.country
+	if *again != want {
+		t.Errorf("it is %+v,\nwant %+v", *again, want)
 	}
 }
 
@@ -97,6 +128,13 @@ func (l *Ledger) consistent(t *testing.T) {
 		before := n
 		walk(i, func(r *record) bool { return !r.finished })
 		waiting += n - before
+	}
+	unused := 0
+	for r := l.records.at(l.records.unused); r != nil; r = l.records.at(r.next) {
+		unused++
+	}
+	if made := int(l.records.made); unused+n != made {
+		t.Errorf("%d made, %d in use, %d to be used again", made, n, unused)
 	}
 	if n != l.records.len() || open != l.open || overdue != l.overdue || waiting != l.waiting.size {
 		t.Errorf("%d in lists, %d entries; %d open, counted %d; %d overdue, counted %d; %d wait, counted %d",

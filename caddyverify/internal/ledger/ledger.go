@@ -26,12 +26,12 @@ type Ledger struct {
 
 // New returns an empty Ledger.
 func New(settings Settings) *Ledger {
-	records := newRecords()
+	all := newRecords()
 	return &Ledger{
 		settings: settings.withDefaults(),
 		epoch:    time.Now(),
-		records:  records,
-		waiting:  wheel{records: records},
+		records:  all,
+		waiting:  wheel{records: all},
 	}
 }
 

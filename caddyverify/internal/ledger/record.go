@@ -37,7 +37,8 @@ type record struct {
 
 func (r *record) id() string { return string(r.idText[:r.idLen]) }
 
-// Link leads to the span of a verification's request. The zero Link leads nowhere.
+// Link leads to the span of a verification's request, which is sampled: of one that is
+// not, nobody could follow it. Its tracestate is not kept. The zero Link leads nowhere.
 type Link struct {
 	Trace trace.TraceID
 	Span  trace.SpanID
@@ -58,9 +59,12 @@ const (
 	finished                       // and seen from the start
 	strangers                      // finished, the start not seen
 	places
+
+	nowhere = places // in none yet, or no more
 )
 
-// records are all those of a ledger. Each is in one list.
+// records are all those of a ledger. Each that stands for a verification is in one
+// list. The memory of one that was dropped is used again, and not given back.
 type records struct {
 	seeds  [2]maphash.Seed
 	byID   map[key]ref
@@ -70,8 +74,9 @@ type records struct {
 	lists  [places]list
 }
 
-// blockLen is how many records are made at once: 160 KiB of them.
-const blockLen = 1024
+// blockLen is how many records are made at once: 10 KiB of them, since there is a
+// ledger for each account.
+const blockLen = 64
 
 // list holds records in the order they came.
 type list struct{ first, last ref }
@@ -102,14 +107,14 @@ func (s *records) add(id string) *record {
 	r := s.at(s.unused)
 	if r != nil {
 		s.unused = r.next
-		*r = record{self: r.self}
+		*r = record{self: r.self, in: nowhere}
 	} else {
 		if int(s.made) == len(s.blocks)*blockLen {
 			s.blocks = append(s.blocks, new([blockLen]record))
 		}
 		s.made++
 		r = s.at(s.made)
-		r.self = s.made
+		r.self, r.in = s.made, nowhere
 	}
 	r.idLen = uint8(copy(r.idText[:], id))
 	s.byID[s.key(id)] = r.self
@@ -136,6 +141,7 @@ func (s *records) push(p place, r *record) {
 	l.last = r.self
 }
 
+// unlink panics for a record that is in no list: it would take another's place.
 func (s *records) unlink(r *record) {
 	l := &s.lists[r.in]
 	if r.prev == 0 {
@@ -148,5 +154,5 @@ func (s *records) unlink(r *record) {
 	} else {
 		s.at(r.next).prev = r.prev
 	}
-	r.prev, r.next = 0, 0
+	r.in, r.prev, r.next = nowhere, 0, 0
 }

@@ -11,7 +11,8 @@ const (
 
 // wheel holds records until their time comes. Unlike in a heap, none of its steps
 // takes longer with more records, and unlike in a queue they may wait for
-// different times. They come out up to a tick late, never early.
+// different times. They come out up to a tick late, never early. It needs its
+// records.
 type wheel struct {
 	records *records
 	// at is the tick whose slot is looked at next; those before it are empty, so

@@ -92,10 +92,11 @@ func (c *collector) body(r *http.Request) error {
 	return Refuse(UnknownMediaType, "")
 }
 
-// readBody is io.ReadAll with a buffer of the declared length, up to something over
-// MaxBody. Like that it goes on to the end of the body, where HTTP/2 and HTTP/3 tell
-// whether it has that length.
-func readBody(r *http.Request) (body []byte, err error) {
+// readBody is io.ReadAll with a buffer of the declared length, which is at most
+// MaxBody, up to something over MaxBody. Like that it goes on to the end of the
+// body, where HTTP/2 and HTTP/3 tell whether it has that length.
+func readBody(r *http.Request) ([]byte, error) {
+	var body []byte
 	if r.ContentLength >= 0 {
 		body = make([]byte, 0, r.ContentLength+1)
 	}
@@ -105,7 +106,7 @@ func readBody(r *http.Request) (body []byte, err error) {
 		}
 		n, err := r.Body.Read(body[len(body):cap(body)])
 		body = body[:len(body)+n]
-		if errors.Is(err, io.EOF) {
+		if err == io.EOF {
 			return body, nil
 		}
 		if err != nil {
