@@ -170,7 +170,8 @@ func (h *Handler) note(span trace.SpanContext, call *wire.Call, answer *wire.Ans
 	if call.Operation == wire.Request {
 		observation.Country = origins[0].Country
 		if span.IsSampled() {
-			observation.Link = ledger.Link{Trace: span.TraceID(), Span: span.SpanID()} // of one that is not sampled, nobody could follow it
+			// Nobody could follow one that is not sampled.
+			observation.Link = ledger.Link{Trace: span.TraceID(), Span: span.SpanID()}
 		}
 	}
 	tally(h.account.book.Observe(observation))

@@ -9,8 +9,6 @@ import (
 	"testing/synctest"
 	"time"
 
-	"go.opentelemetry.io/otel/trace"
-
 	"github.com/caddyverify/caddy-verify/caddyverify/internal/wire"
 )
 
@@ -77,11 +75,29 @@ func TestFlood(t *testing.T) {
 	}
 }
 
+// A record taken from no list would take a whole list's place.
+func TestUnlinkFromNowhere(t *testing.T) {
+	s := newRecords()
+	fresh, again := s.add("a"), s.add("b")
+	s.push(due, again)
+	s.unlink(again)
+	for _, r := range []*record{fresh, again} {
+		func() {
+			defer func() {
+				if recover() == nil {
+					t.Errorf("%+v was in no list", r)
+				}
+			}()
+			s.unlink(r)
+		}()
+	}
+}
+
 // A record that is used again has nothing of the verification before.
 func TestRecordUsedAgain(t *testing.T) {
 	l := New(Settings{MaxEntries: 1})
 	o := request("a")
-	o.Link = Link{Span: trace.SpanID{1}}
+	o.Link = Link{Span: [8]byte{1}}
 	o.Country = "FR"
 	observe(l, o, check("a", wire.WrongCode).costing("1", "2", "EUR"), refuses(wire.NoResponse, "a", "b"))
 	first := l.records.find("a")

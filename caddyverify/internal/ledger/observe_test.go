@@ -7,8 +7,6 @@ import (
 	"testing/synctest"
 	"time"
 
-	"go.opentelemetry.io/otel/trace"
-
 	"github.com/caddyverify/caddy-verify/caddyverify/internal/wire"
 )
 
@@ -129,7 +127,7 @@ func TestFinish(t *testing.T) {
 func TestOrigin(t *testing.T) {
 	l := New(Settings{})
 	o := request("a")
-	o.Link = Link{Span: trace.SpanID{1}}
+	o.Link = Link{Span: [8]byte{1}}
 	observe(l, o, request("b"), request("a"), check("stranger", "0"))
 	observe(l, check("a", "0"))
 	for _, want := range []struct {

@@ -3,8 +3,6 @@ package ledger
 import (
 	"hash/maphash"
 	"time"
-
-	"go.opentelemetry.io/otel/trace"
 )
 
 // record is one verification. It has no pointers: a ledger is the most that a busy
@@ -37,11 +35,11 @@ type record struct {
 
 func (r *record) id() string { return string(r.idText[:r.idLen]) }
 
-// Link leads to the span of a verification's request, which is sampled: of one that is
-// not, nobody could follow it. Its tracestate is not kept. The zero Link leads nowhere.
+// Link leads to the span of a verification's request by the ids of the trace and of the
+// span in it. The zero Link leads nowhere.
 type Link struct {
-	Trace trace.TraceID
-	Span  trace.SpanID
+	Trace [16]byte
+	Span  [8]byte
 }
 
 // ref stands for a record: its number, from 1. 0 stands for none.

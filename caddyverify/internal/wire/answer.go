@@ -43,15 +43,15 @@ type Reading struct {
 
 // Verification is what an answer says about one verification.
 type Verification struct {
-	// Raw is the part of the answer's own bytes that tells all this: a JSON object
-	// or an XML element.
-	Raw       []byte
 	RequestID string
 	Status    Status
 	// Price and EstimatedPrice are decimal numbers as text, in Currency.
 	Price, EstimatedPrice, Currency string
 	// Network is the mobile network's code (MCCMNC), where the API tells it.
 	Network string
+	// Raw is the part of the answer's own bytes that tells all this: a JSON object
+	// or an XML element.
+	Raw []byte
 }
 
 // set takes in a member of the object or element, which the caller has made sure
