@@ -96,7 +96,8 @@ func TestBlocks(t *testing.T) {
 	}
 	// Christmas Island and its neighbours, and a number that is none where its 0 is
 	// not looked at.
-	for _, number := range []string{"61891640123", "61891620123", "61891000123", "610891640123", "01202555123", "12025551234", "01202555123", "04912345678"} {
+	for _, number := range []string{"61891640123", "61891620123", "61891000123", "610891640123", "610891709123", "610891703123", "610891959123", "610891958123",
+		"01202555123", "12025551234", "01202555123", "04912345678"} {
 		if got, want := known.countryOf(number), parse("+"+number, "", 0); got != want {
 			t.Errorf("countryOf(%s) = %q, and the library says %q", number, got, want)
 		}
