@@ -63,13 +63,13 @@ func (b *bench) open(ctx context.Context) (err error) {
 	if err = os.WriteFile(b.file("ids"), []byte(strings.Join(b.ids, "\n")+"\n"), 0o600); err != nil {
 		return err
 	}
-	if b.caddy, err = buildCaddy(ctx, b.dir); err != nil {
+	if b.caddy, err = b.build(ctx, "caddy"); err != nil {
 		return err
 	}
 	if b.cores, err = pin(); err != nil {
 		return err
 	}
-	if b.sleep, err = b.cores.keepAwake(ctx); err != nil {
+	if b.sleep, err = b.keepAwake(ctx); err != nil {
 		return err
 	}
 	if b.upstream, err = newUpstream(); err != nil {

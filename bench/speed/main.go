@@ -37,8 +37,8 @@ type options struct {
 func main() {
 	var o options
 	names, sides := named()
-	flag.IntVar(&o.rounds, "rounds", 15, "how many times each side is measured")
-	flag.DurationVar(&o.time, "time", 2*time.Second, "the time of a measurement, in whole seconds")
+	flag.IntVar(&o.rounds, "rounds", 30, "how many times each side is measured")
+	flag.DurationVar(&o.time, "time", time.Second, "the time of a measurement, in whole seconds")
 	flag.IntVar(&o.keys, "keys", 10_000, "how many verifications there are to search for")
 	flag.IntVar(&o.connections, "connections", 32, "how many connections wrk keeps busy")
 	workloads := flag.String("workloads", strings.Join(names, ","), "the workloads to measure")

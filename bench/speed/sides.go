@@ -19,12 +19,12 @@ type side struct {
 	process *process
 }
 
-// buildCaddy builds the Caddy of the sides.
-func buildCaddy(ctx context.Context, dir string) (string, error) {
-	file := filepath.Join(dir, "caddy")
-	build := exec.CommandContext(ctx, "go", "build", "-o", file, "github.com/caddyverify/caddy-verify/bench/speed/caddy")
+// build builds a command below this one.
+func (b *bench) build(ctx context.Context, name string) (string, error) {
+	file := b.file(name)
+	build := exec.CommandContext(ctx, "go", "build", "-o", file, "github.com/caddyverify/caddy-verify/bench/speed/"+name)
 	if said, err := build.CombinedOutput(); err != nil {
-		return "", fmt.Errorf("building Caddy, which must be done in a checkout: %w\n%s", err, said)
+		return "", fmt.Errorf("building %s, which must be done in a checkout: %w\n%s", name, err, said)
 	}
 	return file, nil
 }

@@ -125,7 +125,7 @@ func TestDivide(t *testing.T) {
 	if _, _, err := divide(""); err == nil {
 		t.Error("an empty list was understood")
 	}
-	if got := (cores{"2", "3"}).of("caddy", "run"); !slices.Equal(got, []string{"taskset", "-c", "2", "caddy", "run"}) {
+	if got := (cores{"2", "3"}).of("caddy", "run"); !slices.Equal(got, []string{"chrt", "--other", "0", "taskset", "-c", "2", "caddy", "run"}) {
 		t.Error(got)
 	}
 	if got := (cores{}).of("caddy", "run"); !slices.Equal(got, []string{"caddy", "run"}) {

@@ -1,6 +1,7 @@
 package search
 
 import (
+	"bytes"
 	"net/http"
 	"slices"
 	"time"
@@ -10,7 +11,8 @@ import (
 
 // reply is the answer to a query in the making, once all has been waited for.
 type reply struct {
-	told []*wire.Verification // the states, in the order asked
+	told   [][]byte    // the states as the provider wrote them, in the order asked
+	status wire.Status // of the last of them
 	// none is an answer of 101; failure is what no stale state makes good for.
 	none, failure *wire.Answer
 	media         string  // the Content-Type of a part, rather a new one
@@ -21,7 +23,7 @@ type reply struct {
 }
 
 func compose(q *query) (wire.Answer, Result) {
-	var room [wire.MaxIDs]*wire.Verification
+	var room [wire.MaxIDs][]byte
 	r := reply{told: room[:0], result: Result{Asked: len(q.parts)}}
 	now := q.cache.now()
 	for i := range q.parts {
@@ -46,7 +48,7 @@ func (r *reply) landed(q *query, p *part, now time.Duration) {
 	a := &p.flight.answer
 	switch state, says := p.flight.says(a, p.id); says {
 	case found:
-		r.told, r.media = append(r.told, state), a.ContentType
+		r.told, r.status, r.media = append(r.told, state.Raw), state.Status, a.ContentType
 	case unknown:
 		r.none = a
 	case rejected:
@@ -64,13 +66,13 @@ func (r *reply) landed(q *query, p *part, now time.Duration) {
 func (r *reply) recalled(e *entry, now time.Duration) {
 	r.mixed = true
 	if e.class != notFound {
-		r.told = append(r.told, &e.state)
+		r.told, r.status = append(r.told, e.raw()), e.kind.Value().status
 	} else if r.none == nil {
 		a := e.answer()
 		r.none = &a
 	}
 	if r.media == "" {
-		r.media = e.contentType
+		r.media = e.kind.Value().contentType
 	}
 	ttl := e.expires - now
 	if r.result.FromMemory == 0 || ttl < r.result.TTL {
@@ -98,7 +100,7 @@ func (r *reply) answer(q *query) (wire.Answer, Result) {
 	if len(r.told) == 0 && r.none != nil {
 		return *r.none, result
 	}
-	if !r.mixed && r.whole.answer.List == q.list && slices.Equal(r.told, r.whole.answer.Found) {
+	if !r.mixed && r.whole.answer.List == q.list && slices.EqualFunc(r.told, r.whole.answer.Found, isRaw) {
 		return r.whole.answer, result
 	}
 	if len(r.told) == 0 && !q.list { // examine lets no such answer through
@@ -107,24 +109,20 @@ func (r *reply) answer(q *query) (wire.Answer, Result) {
 	if r.media == "" {
 		r.media = q.format.ContentType()
 	}
-	return q.assemble(r.told, r.media), result
+	return r.assemble(q), result
 }
 
+func isRaw(raw []byte, v *wire.Verification) bool { return bytes.Equal(raw, v.Raw) }
+
 // assemble writes an answer of the upstream's own parts.
-func (q *query) assemble(told []*wire.Verification, contentType string) wire.Answer {
-	a := wire.Answer{Code: http.StatusOK, ContentType: contentType}
-	a.Found = told
-	var room [wire.MaxIDs][]byte
-	raw := room[:0]
-	for _, v := range told {
-		raw = append(raw, v.Raw)
-	}
+func (r *reply) assemble(q *query) wire.Answer {
+	a := wire.Answer{Code: http.StatusOK, ContentType: r.media}
 	if a.List = q.list; a.List {
-		a.Body = wire.List(q.format, raw)
+		a.Body = wire.List(q.format, r.told)
 		return a
 	}
 	// A search for one is told its state, or has been answered before.
-	a.Verification = *told[0]
-	a.Body = wire.One(q.format, raw[0])
+	a.Status = r.status
+	a.Body = wire.One(q.format, r.told[0])
 	return a
 }

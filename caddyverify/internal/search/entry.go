@@ -3,8 +3,8 @@ package search
 import (
 	"bytes"
 	"net/http"
-	"strings"
 	"time"
+	"unique"
 
 	"github.com/caddyverify/caddy-verify/caddyverify/internal/wire"
 )
@@ -12,102 +12,70 @@ import (
 // entry is what the provider said about one verification, to one caller, in one
 // format. Once stored it is not changed, but for the links, which belong to the
 // store.
+//
+// There are many of them, and the garbage collector follows each pointer every time.
+// So an entry keeps no more than searches are told, and shares what is the same for
+// many.
 type entry struct {
-	// What a hit reads first, in as few cache lines as it takes: among many entries
-	// it waits for little else than memory.
-	format      wire.Format
-	class       class
-	caller      string
-	contentType string
-	// fetched is when the provider said so, since when it first said the same;
-	// expires ends the lifetime, and at until the entry is thrown away.
-	expires, fetched, since, until time.Duration
-	// whole is the answer's body where it was about this verification alone, and
-	// nil where the state is a part of a list.
-	whole []byte
-	state wire.Verification
-	// found is state as answers have it.
-	found [1]*wire.Verification
-	id    string
-	size  int64
+	// What a hit reads comes first, in as few cache lines as it takes: among many
+	// entries it waits for little else than memory.
+	kind    unique.Handle[kind]
+	expires time.Duration // end of the lifetime
+	fetched time.Duration // when the provider said so
+	body    []byte
+	// Where in body the state is: the JSON object or XML element.
+	from, to uint32
+	part     bool // body is a part of a list, not an answer
+	class    class
 
-	another    *entry // of the same verification: another caller's, or the other format
-	prev, next *entry // of the same class, by age
+	self, prev, next ref           // in the queue of its class
+	since            time.Duration // when it first said the same
+	until            time.Duration // when the entry is thrown away
+	id               string
+	another          *entry // of the same verification: another caller's, or the other format
+}
+
+// kind is what many entries have in common.
+type kind struct {
+	caller      string
+	format      wire.Format
+	contentType string
+	status      wire.Status
 }
 
 // overhead is the memory that an entry takes beside the bytes it keeps: itself,
 // its place in go-cache's map and what the allocator rounds up. Measured:
 // TestOverhead.
-const overhead = 432
+const overhead = 256
 
 // newEntry copies what has to be kept out of an answer, so that neither a long
 // list's body nor a client's request stays in memory for a part of it. whole is
-// nil for a part of a list.
+// the answer's body, or nil for a part of a list.
 func newEntry(caller string, f wire.Format, v *wire.Verification, whole []byte, contentType string) *entry {
-	e := &entry{caller: caller, format: f, state: *v}
-	kept := &e.state
-	e.found[0] = kept
-	if whole == nil {
-		kept.Raw = clone(v.Raw)
-		e.size = int64(cap(kept.Raw))
-	} else {
-		e.whole = clone(whole)
-		e.size = int64(cap(e.whole))
-		// The same bytes are in the copy, most often at its beginning.
-		if i := bytes.Index(e.whole, v.Raw); i >= 0 {
-			kept.Raw = e.whole[i : i+len(v.Raw) : i+len(v.Raw)]
-		}
+	e := &entry{kind: unique.Make(kind{caller, f, contentType, v.Status}), part: whole == nil}
+	if e.part {
+		whole = v.Raw
 	}
-	if contentType == f.ContentType() {
-		e.contentType = f.ContentType() // the constant, not one more copy
-	} else {
-		e.contentType = strings.Clone(contentType)
-		e.size += int64(len(contentType))
-	}
-	e.pack()
+	e.body = append([]byte(nil), whole...)
+	from := max(bytes.Index(whole, v.Raw), 0)
+	e.from, e.to = uint32(from), uint32(from+len(v.Raw)) // at most wire.MaxAnswer
 	return e
 }
 
-func clone(b []byte) []byte { return append([]byte(nil), b...) }
+// size is the memory that the entry takes, stored under id.
+func (e *entry) size(id string) int64 { return int64(cap(e.body)+len(id)) + overhead }
 
-// pack puts the entry's short texts into one string of its own.
-func (e *entry) pack() {
-	v := &e.state
-	texts := [...]*string{&e.caller, (*string)(&v.Status), &v.Price, &v.EstimatedPrice, &v.Currency, &v.Network}
-	var b strings.Builder
-	n := 0
-	for _, text := range texts {
-		n += len(*text)
-	}
-	b.Grow(n)
-	for _, text := range texts {
-		b.WriteString(*text)
-	}
-	packed := b.String()
-	for _, text := range texts {
-		*text, packed = packed[:len(*text)], packed[len(*text):]
-	}
-	e.size += int64(n)
-}
-
-// name gives the entry its id for good.
-func (e *entry) name(id string) {
-	e.id = id
-	if v := &e.state; v.RequestID != "" {
-		v.RequestID = id
-	}
-}
+// raw is the state as the provider wrote it.
+func (e *entry) raw() []byte { return e.body[e.from:e.to:e.to] }
 
 // answer says the entry to who asked for this verification alone. The bytes are
 // those kept: not to be written to.
 func (e *entry) answer() wire.Answer {
-	a := wire.Answer{Code: http.StatusOK, ContentType: e.contentType, Body: e.whole}
-	a.Verification = e.state
-	if e.class != notFound {
-		a.Found = e.found[:1:1]
-	}
-	if a.Body == nil {
-		a.Body = wire.One(e.format, e.state.Raw)
+	k := e.kind.Value()
+	a := wire.Answer{Code: http.StatusOK, ContentType: k.contentType, Body: e.body}
+	a.Status = k.status
+	if e.part {
+		a.Body = wire.One(k.format, e.body)
 	}
 	return a
 }

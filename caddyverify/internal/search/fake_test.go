@@ -1,6 +1,7 @@
 package search
 
 import (
+	"bytes"
 	"context"
 	"fmt"
 	"net/http"
@@ -76,6 +77,16 @@ func fragment(f wire.Format, id, status, price string) string {
 		return fmt.Sprintf("<verify_request>\n<request_id>%s</request_id><price>%s</price><status>%s</status></verify_request>", id, price, status)
 	}
 	return fmt.Sprintf(`{"request_id": "%s", "price":"%s","status":"%s"}`, id, price, status)
+}
+
+// verifications reads them from an answer's body, as its Found may be without them.
+func verifications(a wire.Answer) []*wire.Verification {
+	f := wire.JSON
+	if bytes.HasPrefix(a.Body, []byte("<")) {
+		f = wire.XML
+	}
+	reading, _ := wire.Read(wire.Search, f, a.ContentType, a.Body)
+	return reading.Found
 }
 
 func number(f wire.Format, status string) string {

@@ -68,7 +68,7 @@ func (a *asking) said() string {
 		return string(a.answer.Status)
 	}
 	var said []string
-	for _, v := range a.answer.Found {
+	for _, v := range verifications(a.answer) {
 		said = append(said, v.RequestID+" "+string(v.Status))
 	}
 	return strings.Join(said, ", ")

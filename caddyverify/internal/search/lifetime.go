@@ -45,14 +45,14 @@ func newLifetimes(s Settings) lifetimes {
 // what it told before (nil for nothing). ok is false for what is not stored: any
 // word or number but those whose meaning is known.
 func (l *lifetimes) classify(e, before *entry, now time.Duration) (c class, ok bool) {
-	status := e.state.Status
+	status := e.kind.Value().status
 	switch {
 	case status == wire.NoResponse:
 		c = notFound
 	case status == wire.InProgress:
 		c = inProgress
 	case status.Final():
-		if before != nil && bytes.Equal(before.state.Raw, e.state.Raw) {
+		if before != nil && bytes.Equal(before.raw(), e.raw()) {
 			e.since = before.since
 		}
 		c = settling

@@ -8,8 +8,9 @@ import (
 
 // Search answers a search: from memory what is known, by one upstream call what
 // is not, and by waiting for another's call what that is asking already. The
-// answer's bytes may be shared and must not be written to. Where it has a Fault
-// it is in the API's own shape.
+// answer's bytes may be shared and must not be written to; of what they say, its
+// Status and List are sure to be there. Where it has a Fault it is in the API's own
+// shape.
 //
 // A caller sees only answers to the same caller. When ctx ends, Search returns
 // with the Fault ClientLeft, and the upstream call goes on for the others.

@@ -45,24 +45,27 @@ func (c *Cache) check(t *testing.T) {
 		n, size, queued := 0, int64(0), 0
 		for id, item := range s.items.Items() {
 			for e := item.Object.(*entry); e != nil; e = e.another {
-				n, size = n+1, size+e.size
+				n, size = n+1, size+e.size(id)
 				if e.id != id {
 					t.Errorf("%s is kept under %s", e.id, id)
 				}
 			}
 		}
-		for q := range s.queues {
-			queued += s.queues[q].len
-			length, last := 0, (*entry)(nil)
-			for e := s.queues[q].oldest; e != nil; e = e.next {
+		for _, q := range s.queues.of {
+			queued += q.len
+			length, last := 0, ref(0)
+			for e := s.queues.at(q.oldest); e != nil; e = s.queues.at(e.next) {
 				if e.prev != last {
 					t.Error("a queue is broken")
 				}
-				length, last = length+1, e
+				length, last = length+1, e.self
 			}
-			if length != s.queues[q].len || s.queues[q].newest != last {
+			if length != q.len || q.newest != last {
 				t.Error("a queue is broken")
 			}
+		}
+		if used := len(s.queues.entries) - len(s.queues.unused); used != n {
+			t.Errorf("%d entries have a number, of %d", used, n)
 		}
 		if n != s.entries || size != s.bytes || queued != n {
 			t.Errorf("%d entries of %d bytes, %d in queues; counted %d of %d", n, size, queued, s.entries, s.bytes)
@@ -130,7 +133,7 @@ func TestEviction(t *testing.T) {
 	const most = 400
 	kept := func(c *Cache, class class) (n int) {
 		for i := range c.shards {
-			n += c.shards[i].store.queues[class].len
+			n += c.shards[i].store.queues.of[class].len
 		}
 		return n
 	}
