@@ -163,12 +163,14 @@ func (c *collector) form(raw string) error {
 			return Refuse(Undecodable, "write ; as %3B")
 		}
 		name, value, _ := strings.Cut(pair, "=")
-		name, err := url.QueryUnescape(name)
-		if err == nil {
-			value, err = url.QueryUnescape(value)
-		}
-		if err != nil {
-			return Refuse(Undecodable, "a % must be followed by two hexadecimal digits")
+		if strings.IndexByte(pair, '%') >= 0 || strings.IndexByte(pair, '+') >= 0 {
+			var err error
+			if name, err = url.QueryUnescape(name); err == nil {
+				value, err = url.QueryUnescape(value)
+			}
+			if err != nil {
+				return Refuse(Undecodable, "a % must be followed by two hexadecimal digits")
+			}
 		}
 		if err := c.add(name, value); err != nil {
 			return err
@@ -368,11 +370,16 @@ func isRequestID(value string) bool {
 		return false
 	}
 	for i := range len(value) {
-		switch c := value[i]; {
-		case c >= '0' && c <= '9', c >= 'a' && c <= 'z', c >= 'A' && c <= 'Z', c == '-', c == '_':
-		default:
+		if !idBytes[value[i]] {
 			return false
 		}
 	}
 	return value != ""
 }
+
+var idBytes = func() (is [256]bool) {
+	for _, c := range []byte("0123456789abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ-_") {
+		is[c] = true
+	}
+	return is
+}()
