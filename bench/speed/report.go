@@ -49,8 +49,8 @@ func ratio(results, reference []result) (spread, bool) {
 func report(w io.Writer, all []workload, results map[figure][]result) {
 	for _, load := range all {
 		fmt.Fprintf(w, "\n%s\n\n", load.name)
-		fmt.Fprintf(w, "| side | CPU per call, µs | ratio to %s, %s | calls/s | p50, ms | p99, ms | p99.99, ms | RSS, MiB |\n", load.reference.side, load.reference.workload)
-		fmt.Fprint(w, "|---|---:|---:|---:|---:|---:|---:|---:|\n")
+		fmt.Fprintf(w, "| side | CPU per call, µs | ratio to %s, %s | calls/s | p50, ms | p99, ms | RSS, MiB |\n", load.reference.side, load.reference.workload)
+		fmt.Fprint(w, "|---|---:|---:|---:|---:|---:|---:|\n")
 		for _, name := range load.sides {
 			of := results[figure{load.name, name}]
 			if len(of) == 0 {
@@ -61,11 +61,10 @@ func report(w io.Writer, all []workload, results map[figure][]result) {
 			if s, ok := ratio(of, results[load.reference]); ok {
 				compared = s.format(2)
 			}
-			fmt.Fprintf(w, "| %s | %s | %s | %.0f | %.2f | %.2f | %.2f | %.0f |\n", name,
+			fmt.Fprintf(w, "| %s | %s | %s | %.0f | %.2f | %.2f | %.0f |\n", name,
 				spreadOf(each(of, result.cost)).format(1), compared, median(result.perSecond),
 				median(func(r result) float64 { return float64(r.P50) / 1000 }),
 				median(func(r result) float64 { return float64(r.P99) / 1000 }),
-				median(func(r result) float64 { return float64(r.P9999) / 1000 }),
 				float64(of[len(of)-1].rss)/(1<<20))
 		}
 	}

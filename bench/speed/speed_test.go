@@ -56,7 +56,7 @@ func TestReport(t *testing.T) {
 	})
 	for _, want := range []string{
 		"\nhit\n", "ratio to respond, hit",
-		"| respond | 11.0 (10.0–12.0) | 1.00 (1.00–1.00) | 500 | 1.50 | 0.00 | 0.00 | 3 |\n",
+		"| respond | 11.0 (10.0–12.0) | 1.00 (1.00–1.00) | 500 | 1.50 | 0.00 | 3 |\n",
 		"| floor | 22.0 (20.0–24.0) | 2.00 (2.00–2.00) | 500 |",
 		"\ncheck\n", "| floor | 7.0 (7.0–7.0) | 1.00",
 	} {
