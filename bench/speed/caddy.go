@@ -60,6 +60,21 @@ var handlers = map[string]string{
 	}`,
 }
 
+// tracings are how Caddy is told to make spans. The second is that of docs/telemetry.md.
+var tracings = map[string]string{
+	"": "",
+	tracing: `tracing {
+		span verify
+	}`,
+	sampling: `@traced not {
+		not header_regexp Traceparent [13579bdf]$
+		not vars_regexp {http.request.uuid} ^0(0|1|2[0-8])
+	}
+	tracing @traced {
+		span verify
+	}`,
+}
+
 // The texts of respond are as long as the answers to a search for one and for ten.
 var (
 	respondText   = strings.Repeat("x", len(state(requestID(0))))
@@ -68,18 +83,15 @@ var (
 
 // caddyConfig is the Caddyfile of a side.
 func caddyConfig(side, dir, address, admin, upstream string, metrics bool) string {
-	handler, traced := strings.CutSuffix(side, tracing)
-	spans, numbers := "", ""
-	if traced {
-		spans = "tracing {\n\t\tspan verify\n\t}"
-	}
+	handler, spans := variant(side)
+	numbers := ""
 	if metrics {
 		numbers = "metrics"
 	}
 	if admin == "" {
 		admin = "off"
 	}
-	text := strings.NewReplacer("{metrics}", numbers, "{tracing}", spans, "{handler}", handlers[handler]).Replace(caddyfile)
+	text := strings.NewReplacer("{metrics}", numbers, "{tracing}", tracings[spans], "{handler}", handlers[handler]).Replace(caddyfile)
 	_, port, _ := strings.Cut(address, ":")
 	return strings.NewReplacer(
 		// Without a host, as shipped: Caddy has none to compare.
@@ -89,8 +101,8 @@ func caddyConfig(side, dir, address, admin, upstream string, metrics bool) strin
 	).Replace(text)
 }
 
-// sampled is the share of calls whose spans are kept, and exportEvery the time in
-// which they are sent: shorter than OpenTelemetry's 5 s, to fall into the run.
+// sampled is the share of calls whose spans OpenTelemetry keeps, and exportEvery the time
+// in which they are sent: shorter than its 5 s, to fall into the run.
 const (
 	sampled     = "0.01"
 	exportEvery = time.Second / 2
@@ -99,12 +111,14 @@ const (
 // caddyEnv has what the side needs from its environment.
 func caddyEnv(side, dir, sink string) []string {
 	env := []string{"XDG_DATA_HOME=" + dir, "XDG_CONFIG_HOME=" + dir}
-	if !strings.HasSuffix(side, tracing) {
+	_, spans := variant(side)
+	switch spans {
+	case "":
 		return env
+	case tracing:
+		env = append(env, "OTEL_TRACES_SAMPLER=parentbased_traceidratio", "OTEL_TRACES_SAMPLER_ARG="+sampled)
 	}
 	return append(env,
-		"OTEL_TRACES_SAMPLER=parentbased_traceidratio",
-		"OTEL_TRACES_SAMPLER_ARG="+sampled,
 		"OTEL_TRACES_EXPORTER=otlp",
 		"OTEL_EXPORTER_OTLP_PROTOCOL=http/protobuf",
 		"OTEL_EXPORTER_OTLP_ENDPOINT="+sink+"/"+side,

@@ -2,8 +2,10 @@ package main
 
 import (
 	"encoding/json"
+	"fmt"
 	"net/http"
 	"net/http/httptest"
+	"os"
 	"regexp"
 	"strings"
 	"testing"
@@ -69,11 +71,53 @@ func TestCaddySides(t *testing.T) {
 			if n := b.upstream.refused.Load(); n > 0 {
 				t.Errorf("the upstream refused %d calls", n)
 			}
+			_, spans := variant(name)
+			if spans == sampling {
+				askTraced(t, s)
+			}
 			stop()
-			if got := b.sink.of(name) > 0; got != strings.HasSuffix(name, tracing) {
+			if got := b.sink.of(name) > 0; got != (spans != "") {
 				t.Errorf("spans came out: %v", got)
 			}
 		})
+	}
+}
+
+// askTraced makes a call of an application that traces it.
+func askTraced(t *testing.T, s *side) {
+	t.Helper()
+	r, err := http.NewRequestWithContext(t.Context(), http.MethodGet, s.url+"/verify/search/json?request_id="+requestID(0), nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	r.Header.Set("Traceparent", "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-03")
+	response, err := http.DefaultClient.Do(r)
+	if err != nil {
+		t.Fatal(err)
+	}
+	response.Body.Close()
+}
+
+// TestSampling wants the matcher to be the documented one and to let through one call in a hundred.
+func TestSampling(t *testing.T) {
+	documented, err := os.ReadFile("../../docs/telemetry.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	words := func(text string) string { return strings.Join(strings.Fields(text), " ") }
+	if !strings.Contains(words(string(documented)), words(tracings[sampling])) {
+		t.Error("docs/telemetry.md has another one")
+	}
+	uuid := regexp.MustCompile(regexp.MustCompile(`uuid} (\S+)`).FindStringSubmatch(tracings[sampling])[1])
+	const all = 1 << 12
+	matched := 0
+	for i := range all {
+		if uuid.MatchString(fmt.Sprintf("%03x5a52b-7d8e-4c30-a1b5-0d4b8a1d7b0e", i)) {
+			matched++
+		}
+	}
+	if share := float64(matched) / all; share < 0.0095 || share > 0.0105 {
+		t.Errorf("it lets through %.4f", share)
 	}
 }
 
@@ -81,7 +125,7 @@ func TestCaddySides(t *testing.T) {
 func TestCaddyfiles(t *testing.T) {
 	t.Setenv("OTEL_TRACES_EXPORTER", "none")
 	for handler := range handlers {
-		for _, name := range []string{handler, handler + tracing} {
+		for _, name := range []string{handler, handler + tracing, handler + sampling} {
 			for _, metrics := range []bool{false, true} {
 				config, err := adapt(t, caddyConfig(name, t.TempDir(), "127.0.0.1:80", "127.0.0.1:2019", "http://127.0.0.1:81", metrics))
 				if err != nil {

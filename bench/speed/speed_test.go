@@ -192,7 +192,8 @@ func TestWorkloads(t *testing.T) {
 			t.Errorf("wrk.lua does not make %s", w.name)
 		}
 		for _, name := range w.sides {
-			if _, ok := handlers[strings.TrimSuffix(name, tracing)]; !ok && name != "nginx" && name != "haproxy" {
+			handler, _ := variant(name)
+			if _, ok := handlers[handler]; !ok && name != "nginx" && name != "haproxy" {
 				t.Errorf("%s has no configuration", name)
 			}
 		}

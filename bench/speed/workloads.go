@@ -1,6 +1,9 @@
 package main
 
-import "slices"
+import (
+	"slices"
+	"strings"
+)
 
 // workload is what wrk asks of some sides, as wrk.lua has it.
 type workload struct {
@@ -13,13 +16,16 @@ type workload struct {
 // figure names what is measured: a side under a workload.
 type figure struct{ workload, side string }
 
-// tracing ends the name of a side of Caddy whose calls have spans.
-const tracing = "+tracing"
+// These end the name of a side of Caddy with spans, of which one in a hundred is kept.
+const (
+	tracing  = "+tracing"  // each call has a span, and OpenTelemetry's sampler decides
+	sampling = "+sampling" // a matcher decides which calls have one
+)
 
 var workloads = []workload{
 	{
 		name: "hit", reference: figure{"hit", "respond"},
-		sides: []string{"respond", "floor", "caddy-verify", "respond" + tracing, "floor" + tracing, "caddy-verify" + tracing, "nginx", "haproxy"},
+		sides: []string{"respond", "floor", "caddy-verify", "respond" + tracing, "floor" + tracing, "caddy-verify" + tracing, "caddy-verify" + sampling, "nginx", "haproxy"},
 	},
 	{
 		name: "hit10", reference: figure{"hit", "caddy-verify"},
@@ -27,12 +33,22 @@ var workloads = []workload{
 	},
 	{
 		name: "request", reference: figure{"request", "floor"}, passed: true,
-		sides: []string{"floor", "caddy-verify", "floor" + tracing, "caddy-verify" + tracing, "reverse_proxy", "nginx", "haproxy"},
+		sides: []string{"floor", "caddy-verify", "floor" + tracing, "caddy-verify" + tracing, "caddy-verify" + sampling, "reverse_proxy", "nginx", "haproxy"},
 	},
 	{
 		name: "check", reference: figure{"check", "floor"}, passed: true,
 		sides: []string{"floor", "caddy-verify"},
 	},
+}
+
+// variant divides the name of a side into that of the handler and what ends it.
+func variant(side string) (handler, spans string) {
+	for _, spans := range []string{tracing, sampling} {
+		if handler, ok := strings.CutSuffix(side, spans); ok {
+			return handler, spans
+		}
+	}
+	return side, ""
 }
 
 // named returns the names of all workloads, and of all sides.
