@@ -56,6 +56,7 @@ func (h *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request, next caddyht
 	}
 	h.report(r, &x, time.Since(begun))
 	err := write(w, &x)
+	x.result.Release()
 	if x.handed != nil {
 		x.handed(err == nil && r.Context().Err() == nil)
 	}

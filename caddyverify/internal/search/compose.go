@@ -109,20 +109,16 @@ func (r *reply) answer(q *query) (wire.Answer, Result) {
 	if r.media == "" {
 		r.media = q.format.ContentType()
 	}
-	return r.assemble(q), result
-}
-
-func isRaw(raw []byte, v *wire.Verification) bool { return bytes.Equal(raw, v.Raw) }
-
-// assemble writes an answer of the upstream's own parts.
-func (r *reply) assemble(q *query) wire.Answer {
 	a := wire.Answer{Code: http.StatusOK, ContentType: r.media}
 	if a.List = q.list; a.List {
-		a.Body = wire.List(q.format, r.told)
-		return a
+		result.room = q.cache.rooms.Get().(*room)
+		a.Body = wire.AppendList(result.room.bytes[:0], q.format, r.told)
+		return a, result
 	}
 	// A search for one is told its state, or has been answered before.
 	a.Status = r.status
 	a.Body = wire.One(q.format, r.told[0])
-	return a
+	return a, result
 }
+
+func isRaw(raw []byte, v *wire.Verification) bool { return bytes.Equal(raw, v.Raw) }

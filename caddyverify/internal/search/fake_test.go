@@ -145,7 +145,7 @@ func (u *upstream) assembled(f wire.Format, ids ...string) string {
 	for _, id := range ids {
 		raw = append(raw, []byte(fragment(f, id, u.states[id], u.price)))
 	}
-	return string(wire.List(f, raw))
+	return string(wire.AppendList(nil, f, raw))
 }
 
 // bubble runs a test in fake time, with a Cache that is closed at its end.

@@ -2,6 +2,7 @@ package search
 
 import (
 	"strconv"
+	"sync"
 	"time"
 )
 
@@ -41,6 +42,23 @@ type Result struct {
 	// Age is how long ago the upstream said the oldest part of the answer; 0 when
 	// all of it is new.
 	Age time.Duration
+
+	room *room // what the answer's body was written into, or nil
+}
+
+// room is memory for the answer to a search for ten. Made anew each time it would be
+// more than half of all that a search leaves to the garbage collector.
+type room struct {
+	from  *sync.Pool
+	bytes [8 << 10]byte // the provider's answers are some 5 KiB; a longer one gets its own
+}
+
+// Release says that the body of the answer that came with r will not be read again, by
+// anybody. It may be called once, or never.
+func (r Result) Release() {
+	if r.room != nil {
+		r.room.from.Put(r.room)
+	}
 }
 
 // AgeSeconds is the value of the header Age, and whether to send one: an answer

@@ -10,7 +10,7 @@ import (
 // is not, and by waiting for another's call what that is asking already. The
 // answer's bytes may be shared and must not be written to; of what they say, its
 // Status and List are sure to be there. Where it has a Fault it is in the API's own
-// shape.
+// shape. Result.Release gives its memory back.
 //
 // A caller sees only answers to the same caller. When ctx ends, Search returns
 // with the Fault ClientLeft, and the upstream call goes on for the others.

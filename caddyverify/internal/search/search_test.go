@@ -114,9 +114,9 @@ func TestWhatWasNotAsked(t *testing.T) {
 			{"one, no id", one(f, "a"), oneOf(f, fragment(f, "", done, "1")), "", wire.AnswerUnreadable},
 			{"one, a list without it", one(f, "a"), listOf(f, stranger), "", wire.AnswerUnreadable},
 			{"one, a list with it", one(f, "a"), listOf(f, stranger, mine), string(wire.One(f, []byte(mine))), ""},
-			{"list, and another", many(f, "a"), listOf(f, stranger, mine), string(wire.List(f, [][]byte{[]byte(mine)})), ""},
-			{"list, only another", many(f, "a"), listOf(f, stranger), string(wire.List(f, nil)), ""},
-			{"list, an object", many(f, "a"), oneOf(f, mine), string(wire.List(f, [][]byte{[]byte(mine)})), ""},
+			{"list, and another", many(f, "a"), listOf(f, stranger, mine), string(wire.AppendList(nil, f, [][]byte{[]byte(mine)})), ""},
+			{"list, only another", many(f, "a"), listOf(f, stranger), string(wire.AppendList(nil, f, nil)), ""},
+			{"list, an object", many(f, "a"), oneOf(f, mine), string(wire.AppendList(nil, f, [][]byte{[]byte(mine)})), ""},
 		}
 		for _, test := range tests {
 			t.Run(f.String()+" "+test.name, func(t *testing.T) {
@@ -299,5 +299,45 @@ func TestNoIDs(t *testing.T) {
 			return says(wire.JSON, number(wire.JSON, "2"))
 		})
 		expect(t, "status", a.Status, "2")
+	})
+}
+
+// TestRelease wants a list to stay what it is until it is released, however long.
+func TestRelease(t *testing.T) {
+	bubble(t, Settings{}, func(t *testing.T, c *Cache) {
+		var ids []string
+		u := newUpstream(map[string]string{})
+		for i := range 12 {
+			ids = append(ids, string(rune('a'+i)))
+			u.set(ids[i], done)
+			c.ask(u, one(wire.JSON, ids[i]))
+		}
+		u.price = strings.Repeat("1", len(room{}.bytes)) // too long for a room
+		u.set("z", done)
+		c.ask(u, one(wire.JSON, "z"))
+		kept := map[string]wire.Answer{}
+		results := map[string]Result{}
+		for range 3 {
+			for i := range 10 {
+				pair := []string{ids[i], ids[i+2]}
+				if i == 5 {
+					pair[1] = "z"
+				}
+				key := strings.Join(pair, ",")
+				if old, ok := results[key]; ok {
+					old.Release()
+				}
+				a, r := c.ask(u, many(wire.JSON, pair...))
+				kept[key], results[key] = a, r
+				expect(t, "kind", r.Kind, Hit)
+				for key, a := range kept {
+					var found []string
+					for _, v := range verifications(a) {
+						found = append(found, v.RequestID)
+					}
+					expect(t, "found", strings.Join(found, ","), key)
+				}
+			}
+		}
 	})
 }

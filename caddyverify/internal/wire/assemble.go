@@ -1,5 +1,7 @@
 package wire
 
+import "slices"
+
 // One returns the answer to a search for one verification, made of the part that
 // an earlier answer said about it.
 func One(f Format, raw []byte) []byte {
@@ -9,9 +11,9 @@ func One(f Format, raw []byte) []byte {
 	return append([]byte(xmlProlog), raw...)
 }
 
-// List returns the answer to a search by request_ids, made of the parts that
+// AppendList appends the answer to a search by request_ids, made of the parts that
 // earlier answers said about each.
-func List(f Format, raw [][]byte) []byte {
+func AppendList(list []byte, f Format, raw [][]byte) []byte {
 	open, between, end := `{"verification_requests":[`, ",", "]}"
 	if f == XML {
 		open, between, end = xmlProlog+"<verification_requests>", "", "</verification_requests>"
@@ -20,7 +22,7 @@ func List(f Format, raw [][]byte) []byte {
 	for _, part := range raw {
 		size += len(part) + len(between)
 	}
-	list := append(make([]byte, 0, size), open...)
+	list = append(slices.Grow(list, size), open...)
 	for i, part := range raw {
 		if i > 0 {
 			list = append(list, between...)

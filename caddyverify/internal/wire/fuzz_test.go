@@ -182,7 +182,7 @@ func fuzzRead(f *testing.F, format Format, agrees func(*testing.T, []byte, Readi
 				t.Errorf("the part by itself says %+v, before %+v", single.Verification, *v)
 			}
 		}
-		list, err := Read(Search, format, format.ContentType(), List(format, raw))
+		list, err := Read(Search, format, format.ContentType(), AppendList(nil, format, raw))
 		if err != nil {
 			t.Fatalf("the parts %q cannot be read as a list: %v", raw, errors.Unwrap(err))
 		}

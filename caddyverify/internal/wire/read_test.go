@@ -573,7 +573,7 @@ func TestListOfParts(t *testing.T) {
 		}
 		for n := range MaxIDs + 1 {
 			t.Run(fmt.Sprintf("%s/%d", f, n), func(t *testing.T) {
-				list := List(f, raw[:n])
+				list := AppendList(nil, f, raw[:n])
 				got, err := Read(Search, f, f.ContentType(), list)
 				if err != nil {
 					t.Fatalf("%v in %s", err, list)
@@ -637,7 +637,7 @@ func TestAssembleLeavesParts(t *testing.T) {
 			for _, part := range [][]byte{reading.Raw, reading.Found[0].Raw, reading.Found[1].Raw} {
 				_ = append(part, "tail"...)
 				_ = append(One(a.f, part), "tail"...)
-				_ = append(List(a.f, [][]byte{part, part}), "tail"...)
+				_ = append(AppendList(nil, a.f, [][]byte{part, part}), "tail"...)
 			}
 			if string(a.body) != before {
 				t.Errorf("the answer became %s", a.body)
