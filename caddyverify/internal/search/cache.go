@@ -36,7 +36,7 @@ type Cache struct {
 	seed      maphash.Seed
 	shards    []shard
 	counters  counters
-	rooms     sync.Pool
+	buffers   sync.Pool
 
 	close sync.Once
 	stop  chan struct{}
@@ -59,7 +59,7 @@ func New(s Settings) *Cache {
 		stop:      make(chan struct{}),
 		swept:     make(chan struct{}),
 	}
-	c.rooms.New = func() any { return &room{from: &c.rooms} }
+	c.buffers.New = func() any { return &buffer{from: &c.buffers} }
 	for i := range c.shards {
 		c.shards[i].store = newStore(s.MaxEntries/n, s.MaxBytes/int64(n), &c.counters)
 		c.shards[i].flights = make(map[string][]*flight)

@@ -111,8 +111,8 @@ func (r *reply) answer(q *query) (wire.Answer, Result) {
 	}
 	a := wire.Answer{Code: http.StatusOK, ContentType: r.media}
 	if a.List = q.list; a.List {
-		result.room = q.cache.rooms.Get().(*room)
-		a.Body = wire.AppendList(result.room.bytes[:0], q.format, r.told)
+		result.buffer = q.cache.buffers.Get().(*buffer)
+		a.Body = wire.AppendList(result.buffer.bytes[:0], q.format, r.told)
 		return a, result
 	}
 	// A search for one is told its state, or has been answered before.

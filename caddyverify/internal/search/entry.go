@@ -58,7 +58,8 @@ func newEntry(caller string, f wire.Format, v *wire.Verification, whole []byte, 
 	}
 	e.body = append([]byte(nil), whole...)
 	from := max(bytes.Index(whole, v.Raw), 0)
-	e.from, e.to = uint32(from), uint32(from+len(v.Raw)) // at most wire.MaxAnswer
+	to := min(from+len(v.Raw), len(whole))
+	e.from, e.to = uint32(from), uint32(to) // at most wire.MaxAnswer
 	return e
 }
 

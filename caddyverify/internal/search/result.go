@@ -43,12 +43,12 @@ type Result struct {
 	// all of it is new.
 	Age time.Duration
 
-	room *room // what the answer's body was written into, or nil
+	buffer *buffer // what the answer's body was written into, or nil
 }
 
-// room is memory for the answer to a search for ten. Made anew each time it would be
+// buffer is memory for the answer to a search for ten. Made anew each time it would be
 // more than half of all that a search leaves to the garbage collector.
-type room struct {
+type buffer struct {
 	from  *sync.Pool
 	bytes [8 << 10]byte // the provider's answers are some 5 KiB; a longer one gets its own
 }
@@ -56,8 +56,8 @@ type room struct {
 // Release says that the body of the answer that came with r will not be read again, by
 // anybody. It may be called once, or never.
 func (r Result) Release() {
-	if r.room != nil {
-		r.room.from.Put(r.room)
+	if r.buffer != nil {
+		r.buffer.from.Put(r.buffer)
 	}
 }
 

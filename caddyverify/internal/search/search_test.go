@@ -312,7 +312,7 @@ func TestRelease(t *testing.T) {
 			u.set(ids[i], done)
 			c.ask(u, one(wire.JSON, ids[i]))
 		}
-		u.price = strings.Repeat("1", len(room{}.bytes)) // too long for a room
+		u.price = strings.Repeat("1", len(buffer{}.bytes)) // too long for a buffer
 		u.set("z", done)
 		c.ask(u, one(wire.JSON, "z"))
 		kept := map[string]wire.Answer{}
