@@ -37,7 +37,7 @@ type options struct {
 func main() {
 	var o options
 	names, sides := named()
-	flag.IntVar(&o.rounds, "rounds", 30, "how many times each side is measured")
+	flag.IntVar(&o.rounds, "rounds", 20, "how many times each side is measured")
 	flag.DurationVar(&o.time, "time", time.Second, "the time of a measurement, in whole seconds")
 	flag.IntVar(&o.keys, "keys", 10_000, "how many verifications there are to search for")
 	flag.IntVar(&o.connections, "connections", 32, "how many connections wrk keeps busy")
@@ -162,7 +162,7 @@ func (b *bench) takes() time.Duration {
 	for _, w := range b.workloads {
 		runs += len(w.sides)
 	}
-	each := time.Second + time.Duration(b.rounds)*(b.time+100*time.Millisecond)
+	each := time.Second + time.Duration(b.rounds)*(warmUp+b.time+200*time.Millisecond)
 	if b.soak > 0 {
 		return b.soak + 20*time.Second
 	}
