@@ -3,6 +3,7 @@ package caddyverify
 import (
 	"context"
 	"net/http"
+	"net/http/httptest"
 	"strings"
 	"testing"
 	"time"
@@ -210,5 +211,46 @@ func TestCacheSurvivesReload(t *testing.T) {
 	}
 	if err := live.Cleanup(); err != nil {
 		t.Error("a second Cleanup:", err)
+	}
+}
+
+// interrupted lets something else happen when the first part of an answer is about to
+// be written.
+type interrupted struct {
+	*httptest.ResponseRecorder
+	by func()
+}
+
+func (w *interrupted) Write(p []byte) (int, error) {
+	if by := w.by; by != nil {
+		w.by = nil
+		by()
+	}
+	return w.ResponseRecorder.Write(p)
+}
+
+// TestListWhileWritten wants a list to be the client's own until it is written.
+func TestListWhileWritten(t *testing.T) {
+	u := newUpstream(t)
+	h := newGatewayWith(t, &Handler{Upstream: u.URL, Cache: &Cache{InProgress: caddy.Duration(time.Hour)}})
+	list := func(w http.ResponseWriter, ids ...string) {
+		r := httptest.NewRequest(http.MethodGet, wire.Path(wire.Search, wire.JSON)+"?request_ids="+strings.Join(ids, "&request_ids="), nil)
+		if err := h.ServeHTTP(w, r, nil); err != nil {
+			t.Error(err)
+		}
+	}
+	var ids []string
+	for _, number := range []string{"447700900001", "447700900002", "447700900003", "447700900004"} {
+		ids = append(ids, u.begin(t, number))
+	}
+	list(httptest.NewRecorder(), ids...)
+	undisturbed := httptest.NewRecorder()
+	list(undisturbed, ids[:2]...)
+	for range 10 {
+		w := &interrupted{httptest.NewRecorder(), func() { list(httptest.NewRecorder(), ids[2:]...) }}
+		list(w, ids[:2]...)
+		if got, want := w.Body.String(), undisturbed.Body.String(); got != want || !strings.Contains(got, ids[1]) {
+			t.Fatalf("got  %s\nwant %s", got, want)
+		}
 	}
 }

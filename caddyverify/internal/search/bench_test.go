@@ -66,9 +66,11 @@ func BenchmarkHitTenIDs(b *testing.B) {
 				b.ReportAllocs()
 				b.ResetTimer()
 				for i := range b.N {
-					if _, r := c.Search(b.Context(), "app", calls[i%len(calls)], nobody); r.Kind != Hit {
+					_, r := c.Search(b.Context(), "app", calls[i%len(calls)], nobody)
+					if r.Kind != Hit {
 						b.Error(r.CacheStatus())
 					}
+					r.Release()
 				}
 			})
 		}

@@ -46,25 +46,28 @@ type kind struct {
 // overhead is the memory that an entry takes beside the bytes it keeps: itself,
 // its place in go-cache's map and what the allocator rounds up. Measured:
 // TestOverhead.
-const overhead = 256
+const overhead = 240
 
 // newEntry copies what has to be kept out of an answer, so that neither a long
 // list's body nor a client's request stays in memory for a part of it. whole is
 // the answer's body, or nil for a part of a list.
 func newEntry(caller string, f wire.Format, v *wire.Verification, whole []byte, contentType string) *entry {
-	e := &entry{kind: unique.Make(kind{caller, f, contentType, v.Status}), part: whole == nil}
-	if e.part {
-		whole = v.Raw
+	e := &entry{kind: unique.Make(kind{caller, f, contentType, v.Status})}
+	from := bytes.Index(whole, v.Raw)
+	if whole == nil || from < 0 {
+		e.part, whole, from = true, v.Raw, 0
 	}
 	e.body = append([]byte(nil), whole...)
-	from := max(bytes.Index(whole, v.Raw), 0)
-	to := min(from+len(v.Raw), len(whole))
-	e.from, e.to = uint32(from), uint32(to) // at most wire.MaxAnswer
+	e.from, e.to = uint32(from), uint32(from+len(v.Raw)) // at most wire.MaxAnswer
 	return e
 }
 
-// size is the memory that the entry takes, stored under id.
-func (e *entry) size(id string) int64 { return int64(cap(e.body)+len(id)) + overhead }
+// size is the memory that the entry takes, stored under id. What it has in common with
+// others counts for each, since there may be none.
+func (e *entry) size(id string) int64 {
+	k := e.kind.Value()
+	return int64(cap(e.body)+len(id)+len(k.caller)+len(k.contentType)) + overhead
+}
 
 // raw is the state as the provider wrote it.
 func (e *entry) raw() []byte { return e.body[e.from:e.to:e.to] }

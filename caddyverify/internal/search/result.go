@@ -49,15 +49,17 @@ type Result struct {
 // buffer is memory for the answer to a search for ten. Made anew each time it would be
 // more than half of all that a search leaves to the garbage collector.
 type buffer struct {
-	from  *sync.Pool
-	bytes [8 << 10]byte // the provider's answers are some 5 KiB; a longer one gets its own
+	from *sync.Pool
+	// The provider's answers are some 5 KiB; a longer one gets memory of its own. With
+	// the pointer, and Go's own word, it makes 8 KiB.
+	bytes [8<<10 - 16]byte
 }
 
-// Release says that the body of the answer that came with r will not be read again, by
-// anybody. It may be called once, or never.
-func (r Result) Release() {
+// Release says that nobody will read the body of the answer that came with r again.
+func (r *Result) Release() {
 	if r.buffer != nil {
 		r.buffer.from.Put(r.buffer)
+		r.buffer = nil
 	}
 }
 

@@ -316,7 +316,7 @@ func TestRelease(t *testing.T) {
 		u.set("z", done)
 		c.ask(u, one(wire.JSON, "z"))
 		kept := map[string]wire.Answer{}
-		results := map[string]Result{}
+		results := map[string]*Result{}
 		for range 3 {
 			for i := range 10 {
 				pair := []string{ids[i], ids[i+2]}
@@ -328,7 +328,7 @@ func TestRelease(t *testing.T) {
 					old.Release()
 				}
 				a, r := c.ask(u, many(wire.JSON, pair...))
-				kept[key], results[key] = a, r
+				kept[key], results[key] = a, &r
 				expect(t, "kind", r.Kind, Hit)
 				for key, a := range kept {
 					var found []string
