@@ -158,8 +158,9 @@ func (b *bench) measure(ctx context.Context) error {
 	return nil
 }
 
-// warmUp is the time in which a side gets back what the others have displaced from the
-// processor's caches. A side that holds more would take longer over it.
+// warmUp is for how long a side works before it is measured. While the others had
+// their turns, what it holds was displaced from the processor's caches; without a
+// warm-up, a side would cost more the more it holds.
 const warmUp = time.Second
 
 func (b *bench) round(ctx context.Context, all []workload, backward bool) error {

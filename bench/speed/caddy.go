@@ -60,7 +60,7 @@ var handlers = map[string]string{
 	}`,
 }
 
-// tracings are how Caddy is told to make spans. The second is that of docs/telemetry.md.
+// tracings are how Caddy is told to make spans. That of sampling is in docs/telemetry.md.
 var tracings = map[string]string{
 	"": "",
 	tracing: `tracing {

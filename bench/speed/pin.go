@@ -70,10 +70,10 @@ func pin() (cores, error) {
 	return c, nil
 }
 
-// keepAwake keeps the cores of wrk and the upstream from sleeping. To wake another core takes an interrupt, and that
-// CPU time of the side that does it, most of all in a virtual machine: 8 µs in one where a call costs 30. A slower side
-// would find more asleep. So something runs there all the time that gives way by itself, and what gets to do something
-// does not interrupt it, being of the class that the kernel calls batch.
+// keepAwake keeps the cores of wrk and the upstream busy with something that gives way by itself. To wake a sleeping
+// core, or to interrupt one that does something else, costs the side that does it CPU time, most of all in a virtual
+// machine: 8 µs in one where a call took 30; and the slower the side, the more of its peers are asleep. Programs of the
+// class that the kernel calls batch, as these are now, wait until a core is given to them.
 func (b *bench) keepAwake(ctx context.Context) (stop func(), err error) {
 	ctx, cancel := context.WithCancel(ctx)
 	var all []*exec.Cmd
@@ -90,11 +90,12 @@ func (b *bench) keepAwake(ctx context.Context) (stop func(), err error) {
 	if err != nil {
 		return stop, err
 	}
-	if said, err := exec.Command("chrt", "--all-tasks", "--batch", "--pid", "0", strconv.Itoa(os.Getpid())).CombinedOutput(); err != nil {
+	self := strconv.Itoa(os.Getpid())
+	if said, err := exec.Command("chrt", "--all-tasks", "--batch", "--pid", "0", self).CombinedOutput(); err != nil {
 		return stop, fmt.Errorf("chrt: %w\n%s", err, said)
 	}
 	for core := range strings.SplitSeq(b.cores.rest, ",") {
-		awake := exec.CommandContext(ctx, "nice", "-n", "19", "taskset", "-c", core, program)
+		awake := exec.CommandContext(ctx, "nice", "-n", "19", "taskset", "-c", core, program, self)
 		if err := awake.Start(); err != nil {
 			return stop, err
 		}
