@@ -377,6 +377,7 @@ func isRequestID(value string) bool {
 	return value != ""
 }
 
+// idBytes are those that a request_id may have.
 var idBytes = func() (is [256]bool) {
 	for _, c := range []byte("0123456789abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ-_") {
 		is[c] = true
