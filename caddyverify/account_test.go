@@ -1,47 +1,121 @@
 package caddyverify
 
 import (
-	"context"
-	"net/http"
+	"strings"
 	"testing"
 	"time"
 
-	"github.com/caddyverify/caddy-verify/caddyverify/internal/search"
-	"github.com/caddyverify/caddy-verify/caddyverify/internal/wire"
+	"github.com/caddyserver/caddy/v2"
 )
 
-// A check that one handler makes is about what the others of the account keep, too.
-func TestDropInEveryCache(t *testing.T) {
-	fetched := 0
-	fetch := func(context.Context, *wire.Call) wire.Answer {
-		fetched++
-		body := []byte(benchState(benchID))
-		reading, err := wire.Read(wire.Search, wire.JSON, "application/json", body)
-		if err != nil {
+// Handlers of one account share all that is known of it, whatever else differs.
+func TestHandlersShareTheirAccount(t *testing.T) {
+	one := &Handler{Timeout: caddy.Duration(3 * time.Second)}
+	other := &Handler{Auth: "body", Errors: "http", Timeout: caddy.Duration(4 * time.Second)}
+	if err := inForce(t, one, other); err != nil {
+		t.Fatal(err)
+	}
+	next := &Handler{Timeout: caddy.Duration(5 * time.Second), Limit: 3}
+	if err := inForce(t, next); err != nil {
+		t.Fatal(err)
+	}
+	if one.account != other.account || one.account != next.account {
+		t.Error("they have different accounts")
+	}
+	for _, h := range []*Handler{one, other, next} {
+		if err := h.Cleanup(); err != nil {
 			t.Error(err)
 		}
-		return wire.Answer{Code: http.StatusOK, ContentType: "application/json", Body: body, Reading: reading}
 	}
-	all := new(caches)
-	mine, others := all.begin(search.Settings{}), all.begin(search.Settings{InProgress: time.Hour})
-	ask := func(want int) {
+}
+
+// What one handler says of its account holds for those that say nothing, whichever
+// comes first; two that say different things are told so.
+func TestSettingsOfSeveralHandlers(t *testing.T) {
+	const key = "of-several"
+	tests := []struct {
+		name     string
+		handlers []Handler
+		wrong    string
+		check    func(*accountSettings) bool
+	}{
+		{"a limit and none", []Handler{{Limit: 5}, {}}, "", func(s *accountSettings) bool { return s.limit == 5 }},
+		{"none and a limit", []Handler{{}, {Limit: 5}, {}}, "", func(s *accountSettings) bool { return s.limit == 5 }},
+		{"the same limit", []Handler{{Limit: 5}, {Limit: 5}}, "", func(s *accountSettings) bool { return s.limit == 5 }},
+		{"two limits", []Handler{{Limit: 5}, {}, {Limit: 28}}, "limit: it is 28 here and 5 in another handler", nil},
+		{"a limit and off", []Handler{{Limit: -1}, {Limit: 28}}, "limit: it is 28 here and off in another handler", nil},
+		{"parts of a cache", []Handler{{Cache: &Cache{Final: caddy.Duration(time.Hour)}}, {Cache: &Cache{MaxEntries: 7}}}, "",
+			func(s *accountSettings) bool {
+				return s.cache == Cache{Final: caddy.Duration(time.Hour), MaxEntries: 7}
+			}},
+		{"two lifetimes", []Handler{{Cache: &Cache{Final: -1}}, {Cache: &Cache{Final: caddy.Duration(time.Hour)}}},
+			"cache: final: it is 1h0m0s here and off in another handler", nil},
+		{"no cache", []Handler{{}, {Cache: &Cache{Off: true}}}, "", func(s *accountSettings) bool { return s.cache.Off }},
+		{"no cache and a cache", []Handler{{Cache: &Cache{Off: true}}, {Cache: &Cache{MaxEntries: 7}}}, "cache: it is off in one handler", nil},
+		{"no breaker and a breaker", []Handler{{Breaker: &Breaker{OpenFor: 1}}, {Breaker: &Breaker{Off: true}}}, "breaker: it is off in one handler", nil},
+		{"two open times", []Handler{{Breaker: &Breaker{OpenFor: caddy.Duration(time.Second)}}, {Breaker: &Breaker{OpenFor: caddy.Duration(2 * time.Second)}}},
+			"breaker: open_for: it is 2s here and 1s in another handler", nil},
+		{"countries", []Handler{{}, {Countries: []string{"gb", "DE"}}, {Countries: []string{"DE", "GB"}}, {}}, "",
+			func(s *accountSettings) bool { return strings.Join(s.countries.Labels(), " ") == "DE GB other" }},
+		{"other countries", []Handler{{Countries: []string{"GB"}}, {Countries: []string{"FR"}}}, "countries: it is [FR] here and [GB] in another handler", nil},
+		{"settling", []Handler{{Settle: true}, {}}, "", func(s *accountSettings) bool { return s.settle }},
+		{"the longest timeout", []Handler{{Timeout: caddy.Duration(20 * time.Second)}, {}}, "",
+			func(s *accountSettings) bool { return s.circuits().Window == time.Minute }},
+		{"a window too short for another's timeout", []Handler{
+			{Breaker: &Breaker{Window: caddy.Duration(30 * time.Second)}}, {Timeout: caddy.Duration(20 * time.Second)},
+		}, "breaker: window must be at least three times the timeout", nil},
+	}
+	for _, tt := range tests {
+		t.Run(tt.name, func(t *testing.T) {
+			var handlers []*Handler
+			for i := range tt.handlers {
+				h := &tt.handlers[i]
+				h.Credentials = &Credentials{APIKey: key, APISecret: testSecret}
+				handlers = append(handlers, h)
+			}
+			err := inForce(t, handlers...)
+			switch {
+			case tt.wrong == "" && err != nil, tt.wrong != "" && (err == nil || !strings.Contains(err.Error(), tt.wrong)):
+				t.Errorf("the error is %v, want %q", err, tt.wrong)
+			case tt.check != nil && !tt.check(handlers[0].account.inForce.Load()):
+				t.Errorf("in force is %+v", handlers[0].account.inForce.Load())
+			}
+			for _, h := range handlers {
+				if err := h.Cleanup(); err != nil {
+					t.Error(err)
+				}
+			}
+		})
+	}
+}
+
+// A configuration that is provisioned but not in force changes nothing of an account
+// in use, and one that is taken back leaves no trace.
+func TestAccountSettingsInForce(t *testing.T) {
+	say := func(limit int, off bool) *accountSettings {
+		s, err := new(accountSettings).with(&Handler{Limit: limit, Breaker: &Breaker{Off: off}})
+		if err != nil {
+			t.Fatal(err)
+		}
+		return s
+	}
+	a := newAccount(say(200, false))
+	defer a.end()
+	takeBackFirst := a.configure(say(200, false))
+	expect := func(rate int, circuits bool) {
 		t.Helper()
-		for _, cache := range []*search.Cache{mine, others} {
-			cache.Search(t.Context(), "", wire.SearchFor(wire.JSON, []string{benchID}, false), fetch)
-		}
-		if fetched != want {
-			t.Errorf("%d searches went upstream, want %d", fetched, want)
+		if got := a.limiter.Stats().Rate; got != rate || (a.circuits() != nil) != circuits {
+			t.Errorf("the limit is %d, want %d; breakers in use: %v", got, rate, a.circuits() != nil)
 		}
 	}
-	ask(2)
-	ask(2)
-	all.drop(benchID)
-	ask(4)
-	all.end(mine)
-	all.drop(benchID)
-	ask(5) // one that has ended is let be
-	all.end(others)
-	if left := all.list(); len(left) != 0 {
-		t.Errorf("%d caches are left", len(left))
-	}
+	a.prepare(say(2, true))
+	expect(200, true)
+	takeBackSecond := a.configure(say(2, true))
+	expect(2, false)
+	takeBackThird := a.configure(say(1, false))
+	takeBackFirst() // a reload
+	takeBackSecond()
+	expect(1, true)
+	takeBackThird()
+	expect(1, true) // calls may still be under way
 }

@@ -90,8 +90,6 @@ var (
 // newBench is a gateway without a network, whose cache lets nothing expire. It
 // keeps no limit, which would be measured in place of the work.
 func newBench(b *testing.B, configure ...func(*Handler)) *Handler {
-	ctx, cancel := caddy.NewContext(caddy.Context{Context: context.Background()})
-	b.Cleanup(cancel)
 	h := &Handler{
 		Credentials: &Credentials{APIKey: testKey, APISecret: "{env.BENCH_SECRET}"},
 		Limit:       -1,
@@ -101,7 +99,7 @@ func newBench(b *testing.B, configure ...func(*Handler)) *Handler {
 	for _, change := range configure {
 		change(h)
 	}
-	if err := h.Provision(ctx); err != nil {
+	if err := inForce(b, h); err != nil {
 		b.Fatal(err)
 	}
 	b.Cleanup(func() { _ = h.Cleanup() })
@@ -227,7 +225,7 @@ func BenchmarkGrowth(b *testing.B) {
 		b.Run(fmt.Sprintf("check/accounts=%d", n), func(b *testing.B) {
 			others := new(Handler)
 			for i := range n {
-				keep(others, retriesKey{accountID{apiKey: strconv.Itoa(i)}}, retry.NewBudget, nothing)
+				keep(others, strconv.Itoa(i), retry.NewBudget, func(*retry.Budget) {})
 			}
 			defer func() { _ = others.Cleanup() }()
 			serve(b, newBench(b), nil, benchCheck)

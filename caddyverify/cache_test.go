@@ -1,7 +1,6 @@
 package caddyverify
 
 import (
-	"context"
 	"net/http"
 	"net/http/httptest"
 	"strings"
@@ -172,12 +171,7 @@ func TestCacheSurvivesReload(t *testing.T) {
 	defer goleak.VerifyNone(t, goleak.IgnoreCurrent())
 	provision := func(h *Handler) *Handler {
 		t.Helper()
-		if h.Credentials == nil {
-			h.Credentials = &Credentials{APIKey: testKey, APISecret: testSecret}
-		}
-		ctx, cancel := caddy.NewContext(caddy.Context{Context: context.Background()})
-		t.Cleanup(cancel)
-		if err := h.Provision(ctx); err != nil {
+		if err := inForce(t, h); err != nil {
 			t.Fatal(err)
 		}
 		return h
@@ -197,7 +191,6 @@ func TestCacheSurvivesReload(t *testing.T) {
 	for name, h := range map[string]*Handler{
 		"another account":  {Credentials: &Credentials{APIKey: "other", APISecret: testSecret}},
 		"another upstream": {Upstream: "https://example.com"},
-		"other settings":   {Cache: &Cache{MaxEntries: 7}},
 	} {
 		if provision(h).account.cache == live.account.cache {
 			t.Errorf("%s shares the cache", name)

@@ -112,15 +112,10 @@ func newGateway(t *testing.T, h *Handler) *httptest.Server {
 // newGatewayWith provisions a handler, without serving it.
 func newGatewayWith(t *testing.T, h *Handler) *Handler {
 	t.Helper()
-	if h.Credentials == nil {
-		h.Credentials = &Credentials{APIKey: testKey, APISecret: testSecret}
-	}
 	if h.Limit == 0 {
 		h.Limit = -1
 	}
-	ctx, cancel := caddy.NewContext(caddy.Context{Context: context.Background()})
-	t.Cleanup(cancel)
-	if err := h.Provision(ctx); err != nil {
+	if err := inForce(t, h); err != nil {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() {
@@ -129,6 +124,24 @@ func newGatewayWith(t *testing.T, h *Handler) *Handler {
 		}
 	})
 	return h
+}
+
+// inForce provisions handlers as those of a configuration that is in force.
+func inForce(t testing.TB, handlers ...*Handler) error {
+	t.Helper()
+	ctx, cancel := caddy.NewContext(caddy.Context{Context: context.Background()})
+	t.Cleanup(cancel)
+	app := new(App)
+	for _, h := range handlers {
+		if h.Credentials == nil {
+			h.Credentials = &Credentials{APIKey: testKey, APISecret: testSecret}
+		}
+		if err := h.provision(ctx, app); err != nil {
+			return err
+		}
+	}
+	app.takeOver()
+	return nil
 }
 
 // reply is an answer with its body read.

@@ -21,7 +21,7 @@ import (
 	"github.com/caddyserver/caddy/v2/modules/caddyhttp"
 	"github.com/caddyserver/caddy/v2/modules/caddyhttp/reverseproxy"
 
-	"github.com/caddyverify/caddy-verify/caddyverify/internal/ledger"
+	"github.com/caddyverify/caddy-verify/caddyverify/internal/breaker"
 	"github.com/caddyverify/caddy-verify/caddyverify/internal/search"
 	"github.com/caddyverify/caddy-verify/caddyverify/internal/upstream"
 )
@@ -84,8 +84,7 @@ type Handler struct {
 	// Limit is how many calls a second the account may make; negative for no
 	// limit. The provider's own limit is 30, and it answers status 1 to more. A
 	// call waits up to 250 ms for its turn before the gateway does so; checks go
-	// first. Of several handlers for an account, the last one's holds for all.
-	// Default: `28`.
+	// first. Default: `28`.
 	Limit int `json:"limit,omitempty"`
 
 	// Countries are the values of the metrics' label `country`, as ISO 3166-1 alpha-2
@@ -97,14 +96,14 @@ type Handler struct {
 	// every outcome and price. Default: `false`.
 	Settle bool `json:"settle,omitempty"`
 
-	client    *upstream.Client
-	fetch     search.Fetch // send, made once
-	base      *url.URL
-	countries ledger.Countries
-	account   account
-	logger    *slog.Logger
-	kept      []any    // keys of what it holds in state
-	stops     []func() // end what it listens to
+	client  *upstream.Client
+	fetch   search.Fetch // send, made once
+	base    *url.URL
+	account *account
+	trouble *breaker.Account
+	logger  *slog.Logger
+	kept    []any    // keys of what it holds in state
+	stops   []func() // end what it listens to
 }
 
 // Credentials are an API key and its secret. Write the secret as a placeholder,
@@ -137,8 +136,17 @@ func (Handler) CaddyModule() caddy.ModuleInfo {
 }
 
 // Provision checks the configuration and makes the handler ready. It makes no
-// connection.
+// connection, and touches nothing that live traffic uses: App does, once the
+// configuration is in force.
 func (h *Handler) Provision(ctx caddy.Context) error {
+	app, err := ctx.App(appName)
+	if err != nil {
+		return err
+	}
+	return h.provision(ctx, app.(*App))
+}
+
+func (h *Handler) provision(ctx caddy.Context, app *App) error {
 	h.logger = ctx.Slogger()
 	base, err := upstreamURL(h.Upstream, h.InsecureUpstream)
 	if err != nil {
@@ -194,14 +202,10 @@ func (h *Handler) Provision(ctx caddy.Context) error {
 	if h.base, err = url.Parse(base); err != nil {
 		return errors.New("upstream: not a URL")
 	}
-	if h.countries, err = ledger.NewCountries(h.Countries); err != nil {
-		return fmt.Errorf("countries: %w", err)
-	}
-	metrics.PrepareCountries(h.countries.Labels())
 	if err := registerMetrics(ctx.GetMetricsRegistry()); err != nil {
 		return err
 	}
-	return h.keepAccount(accountID{base, key}, h.client.Secret)
+	return app.join(h, accountID{base, key})
 }
 
 // transport loads the module for connections to the upstream.

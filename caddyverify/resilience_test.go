@@ -1,7 +1,6 @@
 package caddyverify
 
 import (
-	"context"
 	"fmt"
 	"net/http"
 	"net/http/httptest"
@@ -38,10 +37,7 @@ func newDirect(t *testing.T, h *Handler, config sandbox.Config) *direct {
 	}
 	d := &direct{Handler: h, api: api}
 	h.Upstream = "https://sandbox.invalid"
-	h.Credentials = &Credentials{APIKey: testKey, APISecret: testSecret}
-	ctx, cancel := caddy.NewContext(caddy.Context{Context: context.Background()})
-	t.Cleanup(cancel)
-	if err := h.Provision(ctx); err != nil {
+	if err := inForce(t, h); err != nil {
 		t.Fatal(err)
 	}
 	h.client.Transport = d

@@ -35,14 +35,14 @@ func (h *Handler) send(ctx context.Context, call *wire.Call) wire.Answer {
 // try makes a call, for the resend-th time again, unless it is known to be of no
 // use.
 func (h *Handler) try(ctx context.Context, call *wire.Call, resend int) (answer wire.Answer) {
-	a := &h.account
-	if status, retryAfter, blocked := a.trouble.Check(call.Operation); blocked {
+	if status, retryAfter, blocked := h.trouble.Check(call.Operation); blocked {
 		return notNow(call.Operation, troubles[status], retryAfter)
 	}
-	if a.breakers == nil {
+	breakers := h.account.circuits()
+	if breakers == nil {
 		return h.ask(ctx, call, resend)
 	}
-	pass, retryAfter, ok := a.breakers.For(call.Operation).Allow()
+	pass, retryAfter, ok := breakers.For(call.Operation).Allow()
 	if !ok {
 		return notNow(call.Operation, wire.BreakerOpen, retryAfter)
 	}
@@ -60,7 +60,7 @@ func (h *Handler) try(ctx context.Context, call *wire.Call, resend int) (answer 
 
 // ask waits for the call's turn, makes it, and learns from its answer.
 func (h *Handler) ask(ctx context.Context, call *wire.Call, resend int) wire.Answer {
-	a := &h.account
+	a := h.account
 	if retryAfter, ok := a.limiter.Wait(ctx, call.Operation); !ok {
 		switch err := ctx.Err(); {
 		case errors.Is(err, context.DeadlineExceeded):
@@ -89,7 +89,7 @@ func (h *Handler) ask(ctx context.Context, call *wire.Call, resend int) wire.Ans
 	took := time.Since(begun)
 	span.End(&answer)
 	a.limiter.Observe(answer)
-	a.trouble.Observe(call.Operation, answer)
+	h.trouble.Observe(call.Operation, answer)
 	h.note(parent.SpanContext(), call, &answer, origins, took)
 	return answer
 }

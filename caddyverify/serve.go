@@ -99,13 +99,14 @@ const maxIdempotencyKey = 255
 
 // search answers from memory what memory has.
 func (h *Handler) search(ctx context.Context, caller string, call *wire.Call, x *exchange) {
-	if h.account.cache == nil {
+	cache := h.account.searchesKept()
+	if cache == nil {
 		x.answer = h.send(ctx, call)
 		x.cacheStatus = "caddy-verify; fwd=bypass"
 		return
 	}
 	x.searched = true
-	x.answer, x.result = h.account.cache.Search(ctx, caller, call, h.fetch)
+	x.answer, x.result = cache.Search(ctx, caller, call, h.fetch)
 	x.cacheStatus = x.result.CacheStatus()
 	if age, ok := x.result.AgeSeconds(); ok {
 		x.age = strconv.FormatInt(age, 10)
@@ -126,12 +127,9 @@ func callerOf(r *http.Request) string {
 // forget drops what memory knows of the verification that a check or control is
 // about.
 func (h *Handler) forget(call *wire.Call) {
-	id := call.RequestID()
-	if id == "" {
-		return
+	if id := call.RequestID(); id != "" {
+		h.account.forget(id)
 	}
-	h.account.office.Forget(id)
-	h.account.caches.drop(id)
 }
 
 // asAnswer turns the error of a step that gives up on a call into its answer.

@@ -37,9 +37,10 @@ func (h *Handler) settle(ctx context.Context) {
 
 // settleSome asks for up to ten, if nobody else wants to call.
 func (h *Handler) settleSome(ctx context.Context) {
-	a := &h.account
-	_, inTrouble := a.trouble.Trouble()
-	if inTrouble || a.limiter.Stats().Waiting > 0 || a.breakers != nil && a.breakers.Read.State() != breaker.Closed {
+	a := h.account
+	_, inTrouble := h.trouble.Trouble()
+	breakers := a.circuits()
+	if inTrouble || a.limiter.Stats().Waiting > 0 || breakers != nil && breakers.Read.State() != breaker.Closed {
 		return
 	}
 	ids, events := a.book.Due(wire.MaxIDs)

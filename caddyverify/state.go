@@ -7,10 +7,8 @@ import (
 	"github.com/caddyserver/caddy/v2"
 )
 
-// state holds what must survive a reload of Caddy's configuration, by the
-// settings that it was made with: what is configured as before is kept, anything
-// else begins anew. During a reload the new handler takes hold before the old one
-// lets go.
+// state holds what must survive a reload of Caddy's configuration. During a reload
+// the new handler takes hold before the old one lets go.
 var state = caddy.NewUsagePool()
 
 // kept is a value in state.

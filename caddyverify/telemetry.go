@@ -10,7 +10,6 @@ import (
 
 	"github.com/caddyverify/caddy-verify/caddyverify/internal/breaker"
 	"github.com/caddyverify/caddy-verify/caddyverify/internal/ledger"
-	"github.com/caddyverify/caddy-verify/caddyverify/internal/limit"
 	"github.com/caddyverify/caddy-verify/caddyverify/internal/observe"
 	"github.com/caddyverify/caddy-verify/caddyverify/internal/search"
 	"github.com/caddyverify/caddy-verify/caddyverify/internal/wire"
@@ -133,10 +132,11 @@ func (x *exchange) cacheResult() string {
 
 // circuit is the present state of the circuit that an operation depends on.
 func (h *Handler) circuit(o wire.Operation) string {
-	if h.account.breakers == nil {
+	breakers := h.account.circuits()
+	if breakers == nil {
 		return ""
 	}
-	return h.account.breakers.For(o).State().String()
+	return breakers.For(o).State().String()
 }
 
 // origins are the requests that a call is about. For a request itself it is where
@@ -145,7 +145,7 @@ func (h *Handler) origins(call *wire.Call) []observe.Origin {
 	ids, _ := call.IDs()
 	switch call.Operation {
 	case wire.Request:
-		return []observe.Origin{{Country: h.countries.Label(call.Get("number"), call.Get("country"))}}
+		return []observe.Origin{{Country: h.account.inForce.Load().countries.Label(call.Get("number"), call.Get("country"))}}
 	case wire.Check, wire.Control:
 		ids = []string{call.RequestID()}
 	}
@@ -205,34 +205,37 @@ func (stateCollector) Collect(to chan<- prometheus.Metric) {
 	now := metrics.State()
 	state.Range(func(_, value any) bool {
 		switch part := value.(type) {
-		case *kept[*search.Cache]:
-			stats := part.value.Stats()
-			now.CacheEntries += stats.Entries
-			now.CacheBytes += stats.Bytes
-			now.EvictedSize += stats.EvictedSize
-			now.EvictedExpired += stats.EvictedExpired
-		case *kept[*breaker.Pair]:
-			now.Breakers[[2]string{"read", part.value.Read.State().String()}]++
-			now.Breakers[[2]string{"write", part.value.Write.State().String()}]++
-		case *kept[*limit.Limiter]:
-			stats := part.value.Stats()
-			now.LimitRate += stats.Rate
-			now.LimitWaiting += stats.Waiting
+		case *kept[*account]:
+			part.value.collect(&now)
 		case *kept[*breaker.Account]:
 			if status, inTrouble := part.value.Trouble(); inTrouble {
 				now.AccountTroubles = append(now.AccountTroubles, string(status))
-			}
-		case *kept[*book]:
-			_, events := part.value.Due(0) // gives up what nobody will learn of any more
-			tally(events)
-			stats := part.value.Stats()
-			now.UnderWay += stats.UnderWay
-			now.Unsettled += stats.Unsettled
-			if part.value.settlers.Load() > 0 {
-				now.SettlerBacklog += stats.Unsettled
 			}
 		}
 		return true
 	})
 	now.Collect(to)
+}
+
+func (a *account) collect(now *observe.State) {
+	cached := a.cache.Stats()
+	now.CacheEntries += cached.Entries
+	now.CacheBytes += cached.Bytes
+	now.EvictedSize += cached.EvictedSize
+	now.EvictedExpired += cached.EvictedExpired
+	if breakers := a.circuits(); breakers != nil {
+		now.Breakers[[2]string{"read", breakers.Read.State().String()}]++
+		now.Breakers[[2]string{"write", breakers.Write.State().String()}]++
+	}
+	limits := a.limiter.Stats()
+	now.LimitRate += limits.Rate
+	now.LimitWaiting += limits.Waiting
+	_, events := a.book.Due(0) // gives up what nobody will learn of any more
+	tally(events)
+	verifications := a.book.Stats()
+	now.UnderWay += verifications.UnderWay
+	now.Unsettled += verifications.Unsettled
+	if a.book.settlers.Load() > 0 {
+		now.SettlerBacklog += verifications.Unsettled
+	}
 }

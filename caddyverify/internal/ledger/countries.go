@@ -52,5 +52,8 @@ func (c Countries) Label(number, country string) string {
 	return OtherCountry
 }
 
+// Codes returns the listed countries, in alphabetical order.
+func (c Countries) Codes() []string { return slices.Clone(c.codes) }
+
 // Labels returns all that Label can return.
 func (c Countries) Labels() []string { return append(slices.Clone(c.codes), OtherCountry) }

@@ -104,10 +104,10 @@ func BenchmarkSweepPause(b *testing.B) {
 		percent := debug.SetGCPercent(-1)
 		b.StartTimer()
 		var holds []time.Duration
-		for i := range c.shards {
+		for i := range c.inForce.Load().shards {
 			for {
 				begun := time.Now()
-				removed := c.shards[i].sweep(2*time.Hour, sweepAtOnce)
+				removed := c.inForce.Load().shards[i].sweep(2*time.Hour, sweepAtOnce)
 				holds = append(holds, time.Since(begun))
 				if removed < sweepAtOnce {
 					break

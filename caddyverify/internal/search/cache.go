@@ -4,6 +4,7 @@ import (
 	"context"
 	"hash/maphash"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/caddyverify/caddy-verify/caddyverify/internal/wire"
@@ -30,42 +31,65 @@ type Fetch func(ctx context.Context, call *wire.Call) wire.Answer
 
 // Cache answers searches for one account. Make it with New.
 type Cache struct {
-	settings  Settings
-	lifetimes lifetimes
-	begun     time.Time
-	seed      maphash.Seed
-	shards    []shard
-	counters  counters
-	buffers   sync.Pool
+	inForce  atomic.Pointer[configured] // replaced, never changed
+	begun    time.Time
+	seed     maphash.Seed
+	counters counters
+	buffers  sync.Pool
 
 	close sync.Once
 	stop  chan struct{}
 	swept chan struct{}
 }
 
+// configured is what follows from the Settings, and what is kept within them.
+type configured struct {
+	settings  Settings
+	lifetimes lifetimes
+	shards    []shard
+	held      *held
+}
+
 // New makes a Cache, and with it a goroutine that Close ends.
 func New(s Settings) *Cache {
+	c := &Cache{
+		begun: time.Now(),
+		seed:  maphash.MakeSeed(),
+		stop:  make(chan struct{}),
+		swept: make(chan struct{}),
+	}
+	c.buffers.New = func() any { return &buffer{from: &c.buffers} }
+	c.Configure(s)
+	go c.sweep()
+	return c
+}
+
+// Configure puts settings in force. What is kept stays, with the lifetime that it
+// got when it came, unless MaxEntries or MaxBytes change: then the Cache begins
+// empty, and what is under way is not stored.
+func (c *Cache) Configure(s Settings) {
 	s = s.withDefaults()
+	next := &configured{settings: s, lifetimes: newLifetimes(s)}
+	if now := c.inForce.Load(); now != nil && now.settings.MaxEntries == s.MaxEntries && now.settings.MaxBytes == s.MaxBytes {
+		next.shards, next.held = now.shards, now.held
+	} else {
+		next.held = new(held)
+		next.shards = newShards(s, next.held, &c.counters)
+	}
+	c.inForce.Store(next)
+}
+
+func newShards(s Settings, held *held, counters *counters) []shard {
 	n := 1
 	for n < maxShards && s.MaxEntries/(2*n) >= minShardEntries && s.MaxBytes/int64(2*n) >= minShardBytes {
 		n *= 2
 	}
-	c := &Cache{
-		settings:  s,
-		lifetimes: newLifetimes(s),
-		begun:     time.Now(),
-		seed:      maphash.MakeSeed(),
-		shards:    make([]shard, n),
-		stop:      make(chan struct{}),
-		swept:     make(chan struct{}),
+	shards := make([]shard, n)
+	for i := range shards {
+		shards[i].store = newStore(s.MaxEntries/n, s.MaxBytes/int64(n), held, counters)
+		shards[i].flights = make(map[string][]*flight)
 	}
-	c.buffers.New = func() any { return &buffer{from: &c.buffers} }
-	for i := range c.shards {
-		c.shards[i].store = newStore(s.MaxEntries/n, s.MaxBytes/int64(n), &c.counters)
-		c.shards[i].flights = make(map[string][]*flight)
-	}
-	go c.sweep()
-	return c
+	return shards
 }
 
 // Close ends the Cache's goroutine. A closed Cache still answers.
@@ -83,10 +107,11 @@ func (c *Cache) Drop(requestID string) {
 }
 
 // Stats tells what the Cache holds and has done. It takes no lock.
-func (c *Cache) Stats() Stats { return c.counters.read() }
+func (c *Cache) Stats() Stats { return c.counters.read(c.inForce.Load().held) }
 
 func (c *Cache) shard(id string) *shard {
-	return &c.shards[maphash.String(c.seed, id)&uint64(len(c.shards)-1)]
+	shards := c.inForce.Load().shards
+	return &shards[maphash.String(c.seed, id)&uint64(len(shards)-1)]
 }
 
 // now is monotonic: setting the clock changes no lifetime.
@@ -102,8 +127,9 @@ func (c *Cache) sweep() {
 			return
 		case <-ticker.C:
 		}
-		for i := range c.shards {
-			for c.shards[i].sweep(c.now(), sweepAtOnce) == sweepAtOnce {
+		shards := c.inForce.Load().shards
+		for i := range shards {
+			for shards[i].sweep(c.now(), sweepAtOnce) == sweepAtOnce {
 			}
 		}
 	}

@@ -53,7 +53,7 @@ func (r *reply) landed(q *query, p *part, now time.Duration) {
 		r.none = a
 	case rejected:
 		if inTrouble(a) {
-			p.entry = q.cache.shard(p.id).usable(p.id, q.caller, q.format, now, q.cache.lifetimes.stale)
+			p.entry = q.cache.shard(p.id).usable(p.id, q.caller, q.format, now, q.cache.inForce.Load().lifetimes.stale)
 		}
 		if p.entry == nil && r.failure == nil {
 			r.failure = a

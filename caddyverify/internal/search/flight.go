@@ -79,7 +79,7 @@ func (f *flight) end(a wire.Answer) bool {
 func (f *flight) begin(ctx context.Context, c *Cache) context.Context {
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	ctx, f.cancel = context.WithTimeout(context.WithoutCancel(ctx), c.settings.Timeout)
+	ctx, f.cancel = context.WithTimeout(context.WithoutCancel(ctx), c.inForce.Load().settings.Timeout)
 	return ctx
 }
 

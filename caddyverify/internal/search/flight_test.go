@@ -379,8 +379,8 @@ func TestCrowd(t *testing.T) {
 		all.Wait()
 		pass(time.Second)
 		synctest.Wait()
-		for i := range c.shards {
-			if n := len(c.shards[i].flights); n != 0 {
+		for i := range c.inForce.Load().shards {
+			if n := len(c.inForce.Load().shards[i].flights); n != 0 {
 				t.Errorf("%d flights left", n)
 			}
 		}

@@ -158,7 +158,7 @@ func (w *world) search(c *Cache, s step) {
 	begun := time.Now()
 	a, r := c.Search(ctx, caller, wire.SearchFor(f, ids, s.list), w.fetch(caller))
 	defer r.Release()
-	if took := time.Since(begun); took > 2*c.settings.Timeout { // its own call, after another's
+	if took := time.Since(begun); took > 2*c.inForce.Load().settings.Timeout { // its own call, after another's
 		w.complain("took %s", took)
 	}
 	if a.Fault != nil || a.Status.Numeric() {
@@ -191,9 +191,9 @@ func (w *world) search(c *Cache, s step) {
 		if version < floor[v.RequestID] {
 			w.complain("%s is of version %d, a check had seen %d: %s", v.RequestID, version, floor[v.RequestID], r.CacheStatus())
 		}
-		lifetime := map[wire.Status]time.Duration{ip: c.settings.InProgress, done: c.settings.Final}[v.Status]
+		lifetime := map[wire.Status]time.Duration{ip: c.inForce.Load().settings.InProgress, done: c.inForce.Load().settings.Final}[v.Status]
 		if r.Kind == Stale {
-			lifetime += c.settings.StaleIfError
+			lifetime += c.inForce.Load().settings.StaleIfError
 		}
 		w.mu.Lock()
 		told := w.told[caller+f.String()+string(v.Raw)]
@@ -274,7 +274,7 @@ func TestModel(t *testing.T) {
 					w.fault = s.fault
 					w.mu.Unlock()
 				}
-				if stats := c.Stats(); stats.Entries > int64(c.settings.MaxEntries) || stats.Bytes > c.settings.MaxBytes {
+				if stats := c.Stats(); stats.Entries > int64(c.inForce.Load().settings.MaxEntries) || stats.Bytes > c.inForce.Load().settings.MaxBytes {
 					w.complain("over the bounds: %+v", stats)
 				}
 			}
@@ -282,8 +282,8 @@ func TestModel(t *testing.T) {
 			time.Sleep(time.Minute) // for calls that nobody waits for
 			synctest.Wait()
 			c.check(t)
-			for i := range c.shards {
-				if n := len(c.shards[i].flights); n != 0 {
+			for i := range c.inForce.Load().shards {
+				if n := len(c.inForce.Load().shards[i].flights); n != 0 {
 					w.complain("%d flights left", n)
 				}
 			}

@@ -100,10 +100,11 @@ func (s *shard) land(c *Cache, f *flight, id string) (stored bool) {
 	if e != nil {
 		now := c.now()
 		e.fetched, e.since = now, now
-		if class, ok := c.lifetimes.classify(e, before, now); ok {
+		lifetimes := &c.inForce.Load().lifetimes
+		if class, ok := lifetimes.classify(e, before, now); ok {
 			e.class = class
-			e.expires = now + c.lifetimes.fresh[class]
-			e.until = now + c.lifetimes.kept[class]
+			e.expires = now + lifetimes.fresh[class]
+			e.until = now + lifetimes.kept[class]
 			return s.store.put(e, before, id)
 		}
 	}

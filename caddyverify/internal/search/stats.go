@@ -19,8 +19,10 @@ type Stats struct {
 	EvictedSize, EvictedExpired uint64
 }
 
+// held is what is kept now.
+type held struct{ entries, bytes atomic.Int64 }
+
 type counters struct {
-	entries, bytes              atomic.Int64
 	kinds                       [kinds]atomic.Uint64
 	collapsed, fetches          atomic.Uint64
 	evictedSize, evictedExpired atomic.Uint64
@@ -33,10 +35,10 @@ func (c *counters) add(r *Result) {
 	}
 }
 
-func (c *counters) read() Stats {
+func (c *counters) read(held *held) Stats {
 	return Stats{
-		Entries:        c.entries.Load(),
-		Bytes:          c.bytes.Load(),
+		Entries:        held.entries.Load(),
+		Bytes:          held.bytes.Load(),
 		Hits:           c.kinds[Hit].Load(),
 		Partial:        c.kinds[Partial].Load(),
 		Misses:         c.kinds[Miss].Load(),

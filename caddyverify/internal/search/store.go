@@ -23,14 +23,16 @@ type store struct {
 	maxBytes   int64
 	entries    int
 	bytes      int64
+	held       *held
 	counters   *counters
 }
 
-func newStore(maxEntries int, maxBytes int64, counters *counters) store {
+func newStore(maxEntries int, maxBytes int64, held *held, counters *counters) store {
 	return store{
 		items:      gocache.New(gocache.NoExpiration, 0),
 		maxEntries: maxEntries,
 		maxBytes:   maxBytes,
+		held:       held,
 		counters:   counters,
 	}
 }
@@ -122,6 +124,6 @@ func (s *store) expire(now time.Duration, most int) (removed int) {
 func (s *store) count(entries int, bytes int64) {
 	s.entries += entries
 	s.bytes += bytes
-	s.counters.entries.Add(int64(entries))
-	s.counters.bytes.Add(bytes)
+	s.held.entries.Add(int64(entries))
+	s.held.bytes.Add(bytes)
 }

@@ -29,7 +29,7 @@ func (c *Cache) fill(id, caller string, class class, now time.Duration) {
 	v.Raw = body
 	e := newEntry(caller, wire.JSON, &v, body, "application/json")
 	e.class, e.fetched, e.since = class, now, now
-	e.expires, e.until = now+c.lifetimes.fresh[class], now+c.lifetimes.kept[class]
+	e.expires, e.until = now+c.inForce.Load().lifetimes.fresh[class], now+c.inForce.Load().lifetimes.kept[class]
 	s := c.shard(id)
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -40,8 +40,8 @@ func (c *Cache) fill(id, caller string, class class, now time.Duration) {
 func (c *Cache) check(t *testing.T) {
 	t.Helper()
 	var entries, bytes int64
-	for i := range c.shards {
-		s := &c.shards[i].store
+	for i := range c.inForce.Load().shards {
+		s := &c.inForce.Load().shards[i].store
 		n, size, queued := 0, int64(0), 0
 		for id, item := range s.items.Items() {
 			for e := item.Object.(*entry); e != nil; e = e.another {
@@ -78,8 +78,8 @@ func (c *Cache) check(t *testing.T) {
 	if got := c.Stats(); got.Entries != entries || got.Bytes != bytes {
 		t.Errorf("stats %+v; counted %d of %d", got, entries, bytes)
 	}
-	if entries > int64(c.settings.MaxEntries) || bytes > c.settings.MaxBytes {
-		t.Errorf("%d entries of %d bytes; allowed %d of %d", entries, bytes, c.settings.MaxEntries, c.settings.MaxBytes)
+	if entries > int64(c.inForce.Load().settings.MaxEntries) || bytes > c.inForce.Load().settings.MaxBytes {
+		t.Errorf("%d entries of %d bytes; allowed %d of %d", entries, bytes, c.inForce.Load().settings.MaxEntries, c.inForce.Load().settings.MaxBytes)
 	}
 }
 
@@ -106,8 +106,8 @@ func TestBounds(t *testing.T) {
 			if n := c.Stats().Entries; n == 0 && s.MaxBytes != 1 {
 				t.Error("nothing is kept")
 			}
-			for i := range c.shards {
-				for c.shards[i].sweep(1000*time.Hour, 100) > 0 {
+			for i := range c.inForce.Load().shards {
+				for c.inForce.Load().shards[i].sweep(1000*time.Hour, 100) > 0 {
 				}
 			}
 			c.check(t)
@@ -132,8 +132,8 @@ func TestTheNewestStays(t *testing.T) {
 func TestEviction(t *testing.T) {
 	const most = 400
 	kept := func(c *Cache, class class) (n int) {
-		for i := range c.shards {
-			n += c.shards[i].store.queues.of[class].len
+		for i := range c.inForce.Load().shards {
+			n += c.inForce.Load().shards[i].store.queues.of[class].len
 		}
 		return n
 	}
@@ -201,7 +201,7 @@ func TestSweepAtOnce(t *testing.T) {
 	for i := range 900 {
 		c.fill(realID(i), "app", class(i%int(classes)), 0)
 	}
-	expect(t, "removed", c.shards[0].sweep(1000*time.Hour, 256), 256)
+	expect(t, "removed", c.inForce.Load().shards[0].sweep(1000*time.Hour, 256), 256)
 	expect(t, "left", c.Stats().Entries, 900-256)
 }
 

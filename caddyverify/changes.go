@@ -1,0 +1,39 @@
+package caddyverify
+
+import (
+	"context"
+	"log/slog"
+
+	"github.com/caddyverify/caddy-verify/caddyverify/internal/breaker"
+)
+
+// listen has the handler told what changes with its account, and asked for a sign of
+// life of its upstream.
+func (h *Handler) listen() {
+	h.stops = append(h.stops, h.trouble.OnChange(h.troubleChanged))
+	if breakers := h.account.circuits(); breakers != nil {
+		h.stops = append(h.stops, breakers.OnChange(h.breakerChanged), breakers.ProbeWith(h.probe))
+	}
+}
+
+func (h *Handler) breakerChanged(change breaker.Change) {
+	metrics.Transition(change.Class.String(), change.From.String(), change.To.String())
+	attrs := []slog.Attr{
+		slog.String("breaker", change.Class.String()),
+		slog.String("from", change.From.String()),
+		slog.String("to", change.To.String()),
+		slog.String("why", change.Why),
+	}
+	if change.To == breaker.Open {
+		attrs = append(attrs, slog.Duration("open_for", change.OpenFor))
+	}
+	if change.Outcomes > 0 {
+		attrs = append(attrs, slog.Int("failures", change.Failures), slog.Int("outcomes", change.Outcomes))
+	}
+	h.logger.LogAttrs(context.Background(), slog.LevelWarn, "breaker changed", attrs...)
+}
+
+func (h *Handler) troubleChanged(change breaker.AccountChange) {
+	h.logger.LogAttrs(context.Background(), slog.LevelWarn, "account trouble changed",
+		slog.String("from", string(change.From)), slog.String("to", string(change.To)))
+}

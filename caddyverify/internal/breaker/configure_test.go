@@ -1,0 +1,45 @@
+package breaker
+
+import (
+	"testing"
+	"testing/synctest"
+	"time"
+)
+
+// A configuration changes what is counted from now on, not what is known of the
+// upstream.
+func TestConfigure(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		b := New(Write, Settings{})
+		tell(b, times(4, refused)...)
+		b.Configure(Settings{OpenFor: 20 * time.Second, Timeout: 5 * time.Second})
+		expectState(t, b, Closed)
+		tell(b, refused)
+		expectState(t, b, Open) // the four before it count
+		_, retryAfter, _ := b.Allow()
+		if retryAfter != 20*time.Second {
+			t.Errorf("it is open for %v, want what was configured", retryAfter)
+		}
+		b.Configure(Settings{OpenFor: time.Second, Window: time.Minute})
+		expectState(t, b, Open)
+		time.Sleep(20*time.Second - 1)
+		expectState(t, b, Open)
+		time.Sleep(1)
+		expectState(t, b, HalfOpen)
+	})
+}
+
+// With another window, outcomes are counted afresh.
+func TestConfigureWindow(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		b := New(Write, Settings{})
+		late, _, _ := b.Allow()
+		tell(b, times(4, refused)...)
+		b.Configure(Settings{Window: time.Minute})
+		late.Done(refused) // counted by the window that is gone
+		tell(b, times(4, refused)...)
+		expectState(t, b, Closed)
+		tell(b, refused)
+		expectState(t, b, Open)
+	})
+}

@@ -1,0 +1,89 @@
+package caddyverify
+
+import (
+	"net"
+	"net/http"
+	"strings"
+	"testing"
+
+	"github.com/caddyserver/caddy/v2"
+)
+
+// TestConfigurationInForce loads configurations one after the other, good ones and
+// such as Caddy rejects late, and looks each time at what live traffic uses.
+func TestConfigurationInForce(t *testing.T) {
+	for _, name := range []string{"XDG_DATA_HOME", "XDG_CONFIG_HOME"} {
+		t.Setenv(name, t.TempDir())
+	}
+	u := newUpstream(t)
+	site := freeAddress(t)
+	taken, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer taken.Close()
+	load := func(sites ...string) error {
+		config, err := adaptCaddyfile("{\n admin off\n persist_config off\n}\n" + strings.Join(sites, "\n"))
+		if err != nil {
+			t.Fatal(err)
+		}
+		return caddy.Load(config, true)
+	}
+	gateway := func(address string, settings ...string) string {
+		return "http://" + address + " {\n route {\n  metrics /metrics\n  verify {\n upstream " + u.URL + "\n credentials " + testKey + " " + testSecret + "\n" +
+			strings.Join(settings, "\n") + "\n }\n }\n}\n"
+	}
+	missingSecret := "http://" + freeAddress(t) + " {\n verify {\n credentials key {env.NO_SUCH_SECRET_OF_A_TEST}\n }\n}\n"
+	t.Cleanup(func() { _ = caddy.Stop() })
+
+	steps := []struct {
+		name   string
+		sites  []string
+		fails  string
+		rate   int
+		off    bool // the breaker
+		series string
+	}{
+		{"the first", []string{gateway(site, "limit 200/s", "countries GB")}, "", 200, false, `country="GB"`},
+		{"a secret is missing elsewhere", []string{gateway(site, "limit 2/s", "countries IS", "breaker off"), missingSecret}, "NO_SUCH_SECRET", 200, false, ""},
+		{"an address is taken", []string{gateway(site, "limit 2/s", "countries IS", "breaker off", "settle"), gateway(taken.Addr().String())}, "address already in use", 200, false, ""},
+		{"a second site says nothing", []string{gateway(site, "limit 20/s"), gateway(freeAddress(t))}, "", 20, false, ""},
+		{"the second site says something", []string{gateway(site), gateway(freeAddress(t), "limit 10/s", "breaker off")}, "", 10, true, ""},
+		{"two sites disagree", []string{gateway(site, "limit 2/s"), gateway(freeAddress(t), "limit 3/s")}, "in another handler of this account", 10, true, ""},
+		{"less again", []string{gateway(site, "limit 9/s", "timeout 3s")}, "", 9, false, ""},
+	}
+	var before *account
+	for _, step := range steps {
+		t.Run(step.name, func(t *testing.T) {
+			err := load(step.sites...)
+			if (err != nil) != (step.fails != "") || err != nil && !strings.Contains(err.Error(), step.fails) {
+				t.Fatalf("the load ends with %v, want %q", err, step.fails)
+			}
+			http.DefaultClient.CloseIdleConnections() // they may be those of the configuration before
+			var now *account
+			state.Range(func(_, value any) bool {
+				if part, ok := value.(*kept[*account]); ok {
+					now = part.value
+				}
+				return true
+			})
+			if before != nil && now != before {
+				t.Error("what was known of the account is gone")
+			}
+			before = now
+			if rate := now.limiter.Stats().Rate; rate != step.rate || (now.circuits() == nil) != step.off {
+				t.Errorf("the limit is %d, the breaker off: %v; want %d and %v", rate, now.circuits() == nil, step.rate, step.off)
+			}
+			if settlers := now.book.settlers.Load(); settlers != 0 {
+				t.Errorf("%d settle", settlers)
+			}
+			if reply := get(t, "http://"+site+"/verify/search/json?request_id=a"); reply.StatusCode != 200 {
+				t.Errorf("a search is answered with %d", reply.StatusCode)
+			}
+			scraped := get(t, "http://"+site+"/metrics").body
+			if !strings.Contains(scraped, step.series) || strings.Contains(scraped, `country="IS"`) {
+				t.Error("the metrics' countries are not those of the configuration in force")
+			}
+		})
+	}
+}
