@@ -2,6 +2,8 @@ module github.com/caddyverify/caddy-verify/tools
 
 go 1.26.0
 
+toolchain go1.26.10
+
 require github.com/caddyserver/xcaddy v0.4.5
 
 require (
