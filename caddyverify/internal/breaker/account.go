@@ -4,6 +4,7 @@ import (
 	"sync"
 	"time"
 
+	"github.com/caddyverify/caddy-verify/caddyverify/internal/relay"
 	"github.com/caddyverify/caddy-verify/caddyverify/internal/wire"
 )
 
@@ -20,7 +21,7 @@ const oneTry = time.Second
 // Checks are never stopped: a user has the code in hand, and the check's answer
 // is how the end of the trouble shows. The zero Account is ready for use.
 type Account struct {
-	changes relay[AccountChange]
+	changes relay.Relay[AccountChange]
 
 	mu sync.Mutex
 	// status is the trouble; empty for none.
@@ -33,7 +34,7 @@ type Account struct {
 type AccountChange struct{ From, To wire.Status }
 
 // OnChange has changes told to f, as Breaker.OnChange does.
-func (a *Account) OnChange(f func(AccountChange)) (stop func()) { return a.changes.listen(f) }
+func (a *Account) OnChange(f func(AccountChange)) (stop func()) { return a.changes.Listen(f) }
 
 // Check tells whether a call would be refused, so that it need not be made, with
 // the status to answer and when to ask again. After 30 s one call a second is
@@ -81,11 +82,11 @@ func (a *Account) Observe(o wire.Operation, answer wire.Answer) {
 	}
 	changed := a.status != was
 	if changed {
-		a.changes.push(AccountChange{From: was, To: a.status})
+		a.changes.Push(AccountChange{From: was, To: a.status})
 	}
 	a.mu.Unlock()
 	if changed {
-		a.changes.deliver()
+		a.changes.Deliver()
 	}
 }
 

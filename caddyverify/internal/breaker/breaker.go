@@ -11,6 +11,7 @@ import (
 
 	"github.com/sony/gobreaker/v2"
 
+	"github.com/caddyverify/caddy-verify/caddyverify/internal/relay"
 	"github.com/caddyverify/caddy-verify/caddyverify/internal/wire"
 )
 
@@ -47,7 +48,7 @@ type Change struct {
 type Breaker struct {
 	class    Class
 	settings Settings
-	changes  relay[Change]
+	changes  relay.Relay[Change]
 
 	mu sync.Mutex
 	// circuit counts while the state is Closed, and trips. Its own Open and
@@ -76,7 +77,7 @@ func New(class Class, s Settings) *Breaker {
 
 // OnChange has changes told to f from now on, one after the other and outside
 // all locks. Of several, the one that came last and has not stopped is told.
-func (b *Breaker) OnChange(f func(Change)) (stop func()) { return b.changes.listen(f) }
+func (b *Breaker) OnChange(f func(Change)) (stop func()) { return b.changes.Listen(f) }
 
 var (
 	errFailure  = errors.New("failure")
@@ -157,31 +158,31 @@ func (c *Call) Done(answer wire.Answer) {
 	}
 	b.open(Closed, b.settings.OpenFor, answer)
 	b.mu.Unlock()
-	b.changes.deliver()
+	b.changes.Deliver()
 }
 
 // open begins an open time. The caller holds b.mu and delivers the change.
 func (b *Breaker) open(from State, openFor time.Duration, answer wire.Answer) {
 	b.openFor = openFor
 	b.until = time.Now().Add(openFor)
-	b.probeAt, b.again, b.announced = b.until, 0, false
+	b.due, b.again, b.announced = b.until, 0, false
 	change := Change{Class: b.class, From: from, To: Open, OpenFor: openFor}
 	change.Why, change.Err = why(answer)
 	if from == Closed {
 		change.Failures = int(b.counts.TotalFailures)
 		change.Outcomes = change.Failures + int(b.counts.TotalSuccesses)
 	}
-	b.changes.push(change)
-	b.arm()
+	b.changes.Push(change)
+	b.arm(b.probe)
 }
 
 // close begins to count afresh. The caller holds b.mu and delivers the change.
 func (b *Breaker) close(answer wire.Answer) {
-	b.until, b.openFor = time.Time{}, 0
+	b.until, b.due, b.openFor = time.Time{}, time.Time{}, 0
 	b.circuit, b.tripped, b.dials = b.newCircuit(), false, 0
 	change := Change{Class: b.class, From: HalfOpen, To: Closed}
 	change.Why, change.Err = why(answer)
-	b.changes.push(change)
+	b.changes.Push(change)
 }
 
 // State returns the state at this moment, whether or not anyone called.
@@ -199,7 +200,7 @@ func (b *Breaker) State() State {
 
 // retryAfter tells when the next probe will have been made. The caller holds b.mu.
 func (b *Breaker) retryAfter(now time.Time) time.Duration {
-	if wait := b.probeAt.Sub(now); b.running == nil && wait > 0 {
+	if wait := b.due.Sub(now); b.running == nil && wait > 0 {
 		return wait
 	}
 	return time.Second

@@ -1,4 +1,4 @@
-package breaker
+package relay
 
 import (
 	"strings"
@@ -8,20 +8,20 @@ import (
 // TestListeners shows that the newest listener is told, and that one which
 // panics is not the end of the telling.
 func TestListeners(t *testing.T) {
-	var r relay[int]
+	var r Relay[int]
 	var heard []string
 	say := func(n int) {
-		r.push(n)
-		r.deliver()
+		r.Push(n)
+		r.Deliver()
 	}
 	say(0) // to nobody
-	stopOld := r.listen(func(int) { heard = append(heard, "old") })
+	stopOld := r.Listen(func(int) { heard = append(heard, "old") })
 	say(1)
-	stopNew := r.listen(func(int) { heard = append(heard, "new") })
+	stopNew := r.Listen(func(int) { heard = append(heard, "new") })
 	say(2)
 	stopNew() // the new configuration failed to load
 	say(3)
-	stopNew = r.listen(func(n int) {
+	stopNew = r.Listen(func(n int) {
 		if n == 4 {
 			panic("listener")
 		}
