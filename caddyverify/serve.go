@@ -46,6 +46,10 @@ func (h *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request, next caddyht
 	var x exchange
 	x.operation, x.format, x.found = wire.ParsePath(r.URL.Path)
 	x.found = x.found && r.URL.RawPath == ""
+	if x.found && x.operation != wire.Search {
+		underWay.begin()
+		defer underWay.end()
+	}
 	if x.found {
 		h.answer(r, &x)
 	} else {
@@ -55,11 +59,17 @@ func (h *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request, next caddyht
 		x.answer = wire.Say(x.answer.Fault, x.operation, x.format, h.Errors == errorsHTTP)
 	}
 	h.report(r, &x, time.Since(begun))
-	err := write(w, &x)
-	x.result.Release()
-	if x.handed != nil {
-		x.handed(err == nil && r.Context().Err() == nil)
-	}
+	got := false
+	defer func() {
+		x.result.Release()
+		if x.handed != nil {
+			x.handed(got)
+		}
+	}()
+	// Whether the client has left is known before its answer is written, and from the
+	// writing. After that a client may close in good order.
+	here := r.Context().Err() == nil
+	got = write(w, &x) == nil && here
 	return nil
 }
 
@@ -86,7 +96,7 @@ func (h *Handler) answer(r *http.Request, x *exchange) {
 	h.forget(call)
 	var source delivery.Source
 	x.answer, source, x.handed = h.account.office.Deliver(ctx, delivery.Call{Call: call, Caller: callerOf(r), IdempotencyKey: key},
-		func() wire.Answer { return h.send(context.WithoutCancel(ctx), call) })
+		h.delivers(context.WithoutCancel(ctx), call))
 	x.delivered = source.String()
 	if x.answer.Fault != nil && x.answer.Fault.Cause == wire.TooManyUnderWay {
 		metrics.Refused(call.Operation, wire.TooManyUnderWay)
@@ -149,7 +159,7 @@ const shortBody = 2048
 // as far as that can be known.
 func write(w http.ResponseWriter, x *exchange) error {
 	answer := &x.answer
-	flush := x.operation == wire.Request // so that an error shows
+	flush := x.operation == wire.Request || x.operation == wire.Check // so that an error shows
 	header := w.Header()
 	values := make([]string, 0, 5) // Header.Set makes an array for each
 	set := func(name, value string) {

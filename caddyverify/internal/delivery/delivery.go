@@ -4,11 +4,9 @@ package delivery
 
 import (
 	"context"
-	"crypto/sha256"
+	"crypto/rand"
 	"sync"
 	"time"
-
-	"github.com/patrickmn/go-cache"
 
 	"github.com/caddyverify/caddy-verify/caddyverify/internal/wire"
 )
@@ -16,16 +14,14 @@ import (
 const (
 	// KeepFor is how long an answer is kept for a client that asks again.
 	KeepFor = 10 * time.Minute
-	// maxUnread bounds the answers that are kept for want of a reader. It is more than
-	// the provider lets an account start within KeepFor.
-	maxUnread = 20_000
-	// maxKeys bounds the calls that are kept by their Idempotency-Key; more are
-	// refused, since a key is a promise. It is what 160 calls a second come to.
+	// maxUnread bounds the answers that are kept for want of a reader. Half of it is more
+	// than the provider lets an account start within KeepFor.
+	maxUnread = 40_000
+	// maxKeys bounds the calls that are kept by their Idempotency-Key; more are refused,
+	// since a key is a promise. At 28 calls a second all callers together have 16,800.
 	maxKeys = 100_000
 	// maxUnderWay bounds the calls under way, those included whose clients left.
 	maxUnderWay = 1024
-	// sweepEvery is how often expired answers are looked for, as calls come in.
-	sweepEvery = time.Minute
 )
 
 // Source says where the answer to a call comes from.
@@ -43,44 +39,51 @@ const (
 // String returns the word used in logs and spans.
 func (s Source) String() string { return [...]string{"sent", "shared", "replayed"}[s] }
 
+// State is what is known of a verification before the answer that began it is given
+// to somebody else.
+type State uint8
+
+const (
+	// Unknown: nobody could tell.
+	Unknown State = iota
+	// Running: its code can still be entered.
+	Running
+	// Over: it cannot.
+	Over
+)
+
 // Office keeps the calls under way and the answers that may be asked for again.
 // Make it with New. Its methods may be used by any number of goroutines; it has
 // none of its own.
+//
+// What it keeps is bounded, and no caller can take up what others need: see room.
 type Office struct {
+	salt [32]byte
+
 	mu       sync.Mutex
-	underWay int
-	flights  map[[sha256.Size]byte]*flight // requests under way, by all that they say
-	byKey    *cache.Cache                  // *flight, by Idempotency-Key
-	unread   *cache.Cache                  // *flight, by caller, number and brand
-	unreadBy map[string]string             // key in unread, by request_id
-	unhanded int                           // clients of requests whose handing over is still to be told, or never will be after a panic
-	known    *cache.Cache                  // request_ids that someone knows, while their answers may be still to come
-	swept    time.Time
+	underWay room
+	flights  map[sum]*flight // requests by all that they say; checks by what repeats them
+	keys     shelf           // by Idempotency-Key
+	unread   shelf           // by what repeats them: requests and checks that no client got the answer to
+	unreadBy map[string]sum  // where a verification's request is in unread
 }
 
 // New returns an Office.
 func New() *Office {
 	o := &Office{
-		flights: map[[sha256.Size]byte]*flight{},
-		// No janitor: it would be a goroutine that only the garbage collector ends.
-		byKey:    cache.New(KeepFor, 0),
-		unread:   cache.New(KeepFor, 0),
-		known:    cache.New(KeepFor, 0),
-		unreadBy: map[string]string{},
-		swept:    time.Now(),
+		underWay: newRoom(maxUnderWay),
+		flights:  map[sum]*flight{},
+		keys:     newShelf(maxKeys),
+		unread:   newShelf(maxUnread),
+		unreadBy: map[string]sum{},
 	}
-	o.unread.OnEvicted(func(_ string, f any) { delete(o.unreadBy, f.(*flight).answer.RequestID) })
+	_, _ = rand.Read(o.salt[:]) // never fails
+	o.unread.items.OnEvicted(func(under string, item any) {
+		if id := item.(*kept).flight.answer.RequestID; o.unreadBy[id].key() == under {
+			delete(o.unreadBy, id)
+		}
+	})
 	return o
-}
-
-// flight is one call and all that wait for its answer.
-type flight struct {
-	says    [sha256.Size]byte // all that a call says, for requests and calls with a key
-	done    chan struct{}
-	answer  wire.Answer
-	waiting int       // clients whose handing over is still to be told
-	read    bool      // a client got the answer
-	until   time.Time // when the verification that it started may be over
 }
 
 // Handed is to be called once the answer was written, with whether the client got
@@ -96,229 +99,117 @@ type Call struct {
 	IdempotencyKey string
 }
 
-// Deliver makes a call by send, unless the answer is there already:
+// Upstream is how Deliver learns what it does not know. Neither of its functions is
+// cancelled when the client leaves.
+type Upstream struct {
+	// Send makes the call.
+	Send func() wire.Answer
+	// State finds out what has become of a verification.
+	State func(requestID string) State
+}
+
+// Deliver makes a call, unless the answer is there already:
 //
 //   - A call with an Idempotency-Key that was seen in the last 10 minutes gets
 //     the same answer, unless nothing can have been sent then.
 //   - A request that is identical to one under way gets that one's answer.
 //   - A request for the same number, brand and pin_code as one whose answer no
-//     client got gets that answer, once, in place of a second message.
+//     client got gets that answer, once, in place of a second message, if the
+//     verification is still running.
+//   - A check of the same code as one whose success no client got gets that answer,
+//     once. If that one is under way still, it waits for what becomes of it.
 //
-// send is not cancelled when ctx ends: it may cost money by then. Deliver returns
-// when send does, or for a call that waits for another's send, when ctx ends.
-func (o *Office) Deliver(ctx context.Context, call Call, send func() wire.Answer) (wire.Answer, Source, Handed) {
-	f, source, refused := o.enter(&call)
-	if refused != nil {
-		return refused.Answer(), source, func(bool) {}
-	}
-	handed := func(ok bool) { o.handed(&call, f, ok) }
-	if source == Sent {
-		o.run(&call, f, send)
-		return f.answer, source, handed
-	}
-	select {
-	case <-f.done:
-		return f.answer, source, handed
-	case <-ctx.Done():
-		handed(false)
-		return (&wire.Fault{Cause: wire.ClientLeft, MayHaveSent: true}).Answer(), source, func(bool) {}
+// The call is not cancelled when ctx ends: it may cost money by then. Deliver returns
+// when the call is over, or for one that waits for another, when ctx ends.
+func (o *Office) Deliver(ctx context.Context, call Call, upstream Upstream) (wire.Answer, Source, Handed) {
+	for {
+		f, source, refused := o.enter(&call)
+		switch {
+		case refused != nil:
+			return refused.Answer(), source, func(bool) {}
+		case source == inTurn:
+			select {
+			case <-f.settled:
+				continue
+			case <-ctx.Done():
+				return left().Answer(), Shared, func(bool) {}
+			}
+		}
+		handed := func(ok bool) { o.handed(&call, f, ok) }
+		if source == Sent {
+			answer, source := o.run(&call, f, upstream)
+			return answer, source, handed
+		}
+		select {
+		case <-f.done:
+			return f.answer, source, handed
+		case <-ctx.Done():
+			handed(false)
+			return left().Answer(), source, func(bool) {}
+		}
 	}
 }
+
+// inTurn is enter's word for a check that has to wait until an identical one is
+// settled. A code is good for one of them: if that one's client gets the success,
+// this one is sent to be told that it is over.
+const inTurn Source = 255
 
 // enter finds the flight that answers a call. A new one, to be run by the caller,
 // has the source Sent.
 func (o *Office) enter(call *Call) (*flight, Source, *wire.Fault) {
 	o.mu.Lock()
 	defer o.mu.Unlock()
-	o.sweep()
-	f := &flight{done: make(chan struct{})}
-	if call.Operation == wire.Request || call.IdempotencyKey != "" {
-		f.says = call.says()
-	}
+	o.keys.sweep()
+	o.unread.sweep()
+	f := &flight{done: make(chan struct{}), says: o.says(call)}
 	if call.IdempotencyKey != "" {
-		if found, ok := o.byKey.Get(keyOf(call)); ok && !found.(*flight).unsent() {
-			known := found.(*flight)
+		if known := o.keys.get(o.key(call)); known != nil {
 			if known.says != f.says {
 				return nil, Sent, wire.Refuse(wire.IdempotencyKeyReused, "")
 			}
-			o.wait(call, known)
+			known.waiting++
 			return known, Replayed, nil
 		}
-		if o.byKey.ItemCount() >= maxKeys {
+		if !o.keys.room.has(call.Caller) {
 			return nil, Sent, tooMany()
 		}
 	}
-	if call.Operation == wire.Request {
-		if known := o.unreadFor(call); known != nil {
-			o.forget(known.answer.RequestID)
-			o.wait(call, known)
-			o.remember(call, known)
-			return known, Replayed, nil
-		}
-		if known, ok := o.flights[f.says]; ok {
-			o.wait(call, known)
-			o.remember(call, known)
-			return known, Shared, nil
-		}
+	f.under = f.says
+	if call.Operation == wire.Check {
+		f.under, f.settled = o.repeat(call), make(chan struct{})
 	}
-	if o.underWay >= maxUnderWay {
+	if known, ok := o.flights[f.under]; ok {
+		if call.Operation == wire.Check {
+			return known, inTurn, nil
+		}
+		known.waiting++
+		o.remember(call, known)
+		return known, Shared, nil
+	}
+	if !o.underWay.take(call.Caller) {
 		return nil, Sent, tooMany()
 	}
-	o.underWay++
-	if call.Operation == wire.Request {
-		o.flights[f.says] = f
+	f.last = o.takeUnread(call)
+	if call.Operation == wire.Request || call.Operation == wire.Check {
+		o.flights[f.under] = f
 	}
-	o.wait(call, f)
+	f.waiting++
 	o.remember(call, f)
 	return f, Sent, nil
 }
 
-// wait adds a client to those that wait. The caller holds o.mu.
-func (o *Office) wait(call *Call, f *flight) {
-	f.waiting++
-	if call.Operation == wire.Request {
-		o.unhanded++
-	}
-}
-
-// unreadFor returns the flight whose answer no client got and this one may have, or
-// nil. The caller holds o.mu.
-func (o *Office) unreadFor(call *Call) *flight {
-	if o.unread.ItemCount() == 0 { // nearly always
-		return nil
-	}
-	if found, ok := o.unread.Get(repeatOf(call)); ok {
-		return found.(*flight)
-	}
-	return nil
-}
-
-// remember notes what an Idempotency-Key stands for. The caller holds o.mu.
+// remember notes what an Idempotency-Key stands for. The caller holds o.mu, and has
+// seen that there is room.
 func (o *Office) remember(call *Call, f *flight) {
-	if call.IdempotencyKey != "" {
-		o.byKey.SetDefault(keyOf(call), f)
+	if call.IdempotencyKey != "" && o.keys.put(o.key(call), call.Caller, f, time.Now().Add(KeepFor)) {
+		f.keys = append(f.keys, o.key(call))
 	}
-}
-
-// run makes the call. Whatever becomes of it, those who wait get an answer.
-func (o *Office) run(call *Call, f *flight, send func() wire.Answer) {
-	answered := false
-	defer func() {
-		if !answered { // send has panicked
-			f.answer = (&wire.Fault{Cause: wire.ConnectionLost, MayHaveSent: true}).Answer()
-		}
-		o.mu.Lock()
-		defer o.mu.Unlock()
-		o.underWay--
-		if call.Operation == wire.Request {
-			delete(o.flights, f.says)
-			f.until = time.Now().Add(min(KeepFor, call.Lifetime()))
-		}
-		close(f.done)
-	}()
-	f.answer = send()
-	answered = true
-}
-
-// unsent tells a call that is over and of which nothing can have been sent: to
-// make it again is what helps.
-func (f *flight) unsent() bool {
-	select {
-	case <-f.done:
-	default:
-		return false
-	}
-	if f.answer.Fault != nil {
-		return !f.answer.Fault.MayHaveSent
-	}
-	return f.answer.Status == wire.Throttled
 }
 
 func tooMany() *wire.Fault {
 	return &wire.Fault{Cause: wire.TooManyUnderWay, RetryAfter: time.Second}
 }
 
-// handed notes whether a client got the answer, and keeps the start of a
-// verification that none did.
-func (o *Office) handed(call *Call, f *flight, ok bool) {
-	o.mu.Lock()
-	defer o.mu.Unlock()
-	f.read = f.read || ok
-	f.waiting--
-	if call.Operation != wire.Request {
-		return
-	}
-	o.unhanded--
-	if f.waiting > 0 || f.read {
-		return
-	}
-	if _, known := o.known.Get(f.answer.RequestID); known {
-		return
-	}
-	left := time.Until(f.until)
-	if f.answer.Fault != nil || f.answer.Status != wire.Success || f.answer.RequestID == "" || left <= 0 || o.unread.ItemCount() >= maxUnread {
-		return
-	}
-	if older, ok := o.unread.Get(repeatOf(call)); ok {
-		o.forget(older.(*flight).answer.RequestID)
-	}
-	o.unread.Set(repeatOf(call), f, left)
-	o.unreadBy[f.answer.RequestID] = repeatOf(call)
-}
-
-// Forget drops the answer that started a verification, which a check or control
-// shows to be known to someone.
-func (o *Office) Forget(requestID string) {
-	o.mu.Lock()
-	defer o.mu.Unlock()
-	o.forget(requestID)
-	// The request itself may be under way still: another one for the same number
-	// was answered with status 10 and this request_id. Or it may be asked for again
-	// by its key.
-	if o.unhanded+o.byKey.ItemCount() > 0 && o.known.ItemCount() < maxKeys {
-		o.known.SetDefault(requestID, nil)
-	}
-}
-
-func (o *Office) forget(requestID string) {
-	if repeat, ok := o.unreadBy[requestID]; ok {
-		o.unread.Delete(repeat)
-	}
-}
-
-// sweep removes what has expired. The caller holds o.mu.
-func (o *Office) sweep() {
-	if time.Since(o.swept) < sweepEvery {
-		return
-	}
-	o.swept = time.Now()
-	o.byKey.DeleteExpired()
-	o.unread.DeleteExpired()
-	o.known.DeleteExpired()
-}
-
-// says is a hash of all that a call says.
-func (c *Call) says() [sha256.Size]byte {
-	text := append(make([]byte, 0, 256), c.Caller...)
-	text = append(append(append(text, '\n'), c.Format.String()...), '\n')
-	return sha256.Sum256(c.AppendForm(text))
-}
-
-func keyOf(call *Call) string {
-	return call.Caller + "\n" + call.Operation.String() + "\n" + call.IdempotencyKey
-}
-
-// repeatOf is what a repetition has in common with the call that it repeats.
-func repeatOf(call *Call) string {
-	text := append(make([]byte, 0, 256), call.Caller...)
-	for _, part := range [...]string{call.Format.String(), call.Get("country"), call.Get("brand"), call.Get("pin_code")} {
-		text = append(append(text, '\n'), part...)
-	}
-	text = append(text, '\n')
-	for _, c := range []byte(call.Get("number")) {
-		if c >= '0' && c <= '9' {
-			text = append(text, c)
-		}
-	}
-	return string(text)
-}
+// left is about a client that left before an answer that it had to wait for.
+func left() *wire.Fault { return &wire.Fault{Cause: wire.ClientLeft, MayHaveSent: true} }

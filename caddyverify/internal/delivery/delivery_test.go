@@ -18,6 +18,22 @@ type script struct {
 	slow  time.Duration
 	fault *wire.Fault
 	says  wire.Status
+	asked []string // verifications whose state was asked for
+	state map[string]State
+}
+
+func (s *script) upstream() Upstream { return Upstream{Send: s.send, State: s.stateOf} }
+
+// stateOf says that a verification runs, unless it was told otherwise.
+func (s *script) stateOf(id string) State {
+	time.Sleep(s.slow)
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.asked = append(s.asked, id)
+	if state, ok := s.state[id]; ok {
+		return state
+	}
+	return Running
 }
 
 func (s *script) send() wire.Answer {
@@ -54,7 +70,7 @@ func keyed(key string) func(*Call) { return func(c *Call) { c.IdempotencyKey = k
 
 // ask makes a call whose client gets the answer, or not.
 func ask(o *Office, s *script, call Call, gets bool) (string, Source) {
-	answer, source, handed := o.Deliver(context.Background(), call, s.send)
+	answer, source, handed := o.Deliver(context.Background(), call, s.upstream())
 	handed(gets)
 	if answer.Fault != nil {
 		return string(answer.Fault.Cause), source
@@ -201,31 +217,6 @@ func TestIdempotencyKeyAfterTrouble(t *testing.T) {
 	}
 }
 
-// The check of a verification may come before the answer that started it, by way
-// of a status 10. The late answer must not be given out then.
-func TestCheckBeforeAnswer(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		o, s, call := New(), newScript(), requestFor("447700900000")
-		s.slow = time.Second
-		go ask(o, s, call, false)
-		synctest.Wait()
-		o.Forget("id-1")
-		time.Sleep(time.Second)
-		synctest.Wait()
-		s.slow = 0
-		expect(t, o, s, call, true, "id-2", Sent)
-	})
-}
-
-// So may the repetition of a call with a key.
-func TestCheckBeforeRepetition(t *testing.T) {
-	o, s, call := New(), newScript(), requestFor("447700900000")
-	ask(o, s, call.with(keyed("k")), false)
-	o.Forget("id-1")
-	ask(o, s, call.with(keyed("k")), false)
-	expect(t, o, s, call, true, "id-2", Sent)
-}
-
 // What nobody can be told any more need not be remembered.
 func TestForgetsChecks(t *testing.T) {
 	o, s := New(), newScript()
@@ -233,7 +224,7 @@ func TestForgetsChecks(t *testing.T) {
 		ask(o, s, requestFor(fmt.Sprint("44770090", 1000+i)), true)
 		o.Forget(fmt.Sprint("id-", i+1))
 	}
-	if n := o.known.ItemCount() + o.unread.ItemCount() + len(o.flights) + o.unhanded; n != 0 {
+	if n := o.unread.len() + len(o.unreadBy) + len(o.flights) + o.underWay.used; n != 0 {
 		t.Errorf("%d things are kept of requests that are over", n)
 	}
 }
@@ -256,18 +247,6 @@ func TestKeyOfSharedCall(t *testing.T) {
 	})
 }
 
-// A key is a promise: when no more can be kept, calls with one are refused.
-func TestTooManyKeys(t *testing.T) {
-	o, s := New(), newScript()
-	for i := range maxKeys {
-		ask(o, s, requestFor("447700900000").with(keyed(fmt.Sprint(i))), true)
-	}
-	expect(t, o, s, requestFor("447700900000").with(keyed("one more")), true, string(wire.TooManyUnderWay), Sent)
-	if got, _ := ask(o, s, requestFor("447700900000"), true); got == string(wire.TooManyUnderWay) {
-		t.Error("a call without a key is refused, too")
-	}
-}
-
 func TestIdenticalRequestsShareACall(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		o, s := New(), newScript()
@@ -276,7 +255,7 @@ func TestIdenticalRequestsShareACall(t *testing.T) {
 		results := make(chan string, 10)
 		launch := func(ctx context.Context, call Call, gets bool) {
 			go func() {
-				answer, source, handed := o.Deliver(ctx, call, s.send)
+				answer, source, handed := o.Deliver(ctx, call, s.upstream())
 				handed(gets)
 				if answer.Fault != nil {
 					results <- string(answer.Fault.Cause)
@@ -311,53 +290,17 @@ func TestIdenticalRequestsShareACall(t *testing.T) {
 	})
 }
 
-func TestTooManyUnderWay(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		o, s := New(), newScript()
-		s.slow = time.Minute
-		for i := range maxUnderWay {
-			go ask(o, s, requestFor(fmt.Sprint(447700000000+i)), true)
-		}
-		synctest.Wait()
-		expect(t, o, s, requestFor("1"), true, string(wire.TooManyUnderWay), Sent)
-		time.Sleep(time.Minute)
-		synctest.Wait()
-		s.slow = 0
-		if got, _ := ask(o, s, requestFor("1"), true); got == string(wire.TooManyUnderWay) {
-			t.Error("they are still under way")
-		}
-	})
-}
-
 func TestPanicLeavesNobodyWaiting(t *testing.T) {
 	o, call := New(), requestFor("447700900000").with(keyed("k"))
 	func() {
 		defer func() { _ = recover() }()
-		o.Deliver(context.Background(), call, func() wire.Answer { panic("send") })
+		o.Deliver(context.Background(), call, Upstream{Send: func() wire.Answer { panic("send") }})
 	}()
-	answer, _, _ := o.Deliver(context.Background(), call, newScript().send)
+	answer, _, _ := o.Deliver(context.Background(), call, newScript().upstream())
 	if answer.Fault == nil || !answer.Fault.MayHaveSent {
 		t.Errorf("the repetition got %+v", answer)
 	}
-	if len(o.flights) != 0 || o.underWay != 0 {
-		t.Errorf("%d flights, %d under way", len(o.flights), o.underWay)
+	if len(o.flights) != 0 || o.underWay.used != 0 {
+		t.Errorf("%d flights, %d under way", len(o.flights), o.underWay.used)
 	}
-}
-
-// Memory stays within bounds, and what expired is not kept.
-func TestBounds(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		o, s := New(), newScript()
-		for i := range maxUnread + 100 {
-			ask(o, s, requestFor(fmt.Sprint(447700000000+i)).with(keyed(fmt.Sprint(i))), false)
-		}
-		if n, m := o.unread.ItemCount(), o.byKey.ItemCount(); n != maxUnread || m != maxUnread+100 || len(o.unreadBy) != maxUnread {
-			t.Errorf("%d and %d are kept, %d by request_id", n, m, len(o.unreadBy))
-		}
-		time.Sleep(KeepFor + 1)
-		ask(o, s, requestFor("1"), true)
-		if n, m := o.unread.ItemCount(), o.byKey.ItemCount(); n != 0 || m != 0 || len(o.unreadBy) != 0 {
-			t.Errorf("%d and %d are kept after their time, %d by request_id", n, m, len(o.unreadBy))
-		}
-	})
 }

@@ -48,6 +48,15 @@ func (l *Ledger) Origin(requestID string) (country string, link Link, ok bool) {
 	return "", Link{}, false
 }
 
+// Over tells that the verification is known to have ended. Where it is false, the
+// verification may have ended all the same: through another gateway, or unseen.
+func (l *Ledger) Over(requestID string) bool {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	r := l.records.find(requestID)
+	return r != nil && r.finished
+}
+
 // Stats is what a Ledger holds.
 type Stats struct {
 	// UnderWay can still be verified; Unsettled have run out, and how is not known.

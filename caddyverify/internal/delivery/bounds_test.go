@@ -1,0 +1,216 @@
+package delivery
+
+import (
+	"bytes"
+	"fmt"
+	"reflect"
+	"runtime"
+	"strings"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/caddyverify/caddy-verify/caddyverify/internal/wire"
+)
+
+func from(caller string) func(*Call) { return func(c *Call) { c.Caller = caller } }
+
+// A key is a promise: when no more can be kept, calls with one are refused. No caller
+// has another's refused.
+func TestFloodOfKeys(t *testing.T) {
+	for name, test := range map[string]struct {
+		script *script
+		kept   int
+	}{
+		"sent":               {newScript(), maxKeys / 2},
+		"outcome unknown":    {&script{fault: &wire.Fault{Cause: wire.UpstreamTimeout, MayHaveSent: true}}, maxKeys / 2},
+		"breaker open":       {&script{fault: &wire.Fault{Cause: wire.BreakerOpen}}, 0},
+		"limit reached":      {&script{fault: &wire.Fault{Cause: wire.LimitReached}}, 0},
+		"account refused":    {&script{fault: &wire.Fault{Cause: wire.AccountNoCredit}}, 0},
+		"provider throttles": {&script{says: wire.Throttled}, 0},
+	} {
+		t.Run(name, func(t *testing.T) {
+			o := New()
+			refused := 0
+			for i := range maxKeys + 1 {
+				if got, _ := ask(o, test.script, requestFor("447700900000").with(from("flood")).with(keyed(fmt.Sprint(i))), true); got == string(wire.TooManyUnderWay) {
+					refused++
+				}
+			}
+			if n := o.keys.len(); n != test.kept {
+				t.Errorf("%d keys are kept, want %d; %d calls were refused", n, test.kept, refused)
+			}
+			s := newScript()
+			for i := range 1000 {
+				call := requestFor("447700900001").with(from("app")).with(keyed(fmt.Sprint(i)))
+				expect(t, o, s, call, true, fmt.Sprint("id-", i+1), Sent)
+				expect(t, o, s, call, true, fmt.Sprint("id-", i+1), Replayed)
+			}
+			if got, _ := ask(o, s, requestFor("447700900000").with(from("flood")), true); got == string(wire.TooManyUnderWay) {
+				t.Error("a call without a key is refused, too")
+			}
+		})
+	}
+}
+
+// Whatever others have taken, who has less than what is free gets more.
+func TestRoom(t *testing.T) {
+	r := newRoom(1024)
+	for n, want := range []int{512, 256, 128, 64, 32, 16} { // who comes first
+		caller := fmt.Sprint(n)
+		for r.take(caller) {
+		}
+		if got := r.by[caller]; got != want {
+			t.Errorf("caller %d has %d places, want %d", n, got, want)
+		}
+	}
+	for i := range 6000 { // in the long run, all want more, and lose what they had
+		if caller := fmt.Sprint(i % 6); r.by[caller] > 0 {
+			r.give(caller)
+		}
+		for n := range 6 {
+			r.take(fmt.Sprint(n))
+		}
+	}
+	for caller, n := range r.by {
+		if n < 1024/7-2 || n > 1024/7+2 {
+			t.Errorf("caller %s has %d places in the long run, want a seventh", caller, n)
+		}
+	}
+	if !r.take("new") {
+		t.Error("there is no room for another caller")
+	}
+	for caller, n := range r.by {
+		for range n {
+			r.give(caller)
+		}
+	}
+	if r.used != 0 || len(r.by) != 0 {
+		t.Errorf("%d places of %d callers are in use", r.used, len(r.by))
+	}
+}
+
+func TestTooManyUnderWay(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		o, s := New(), newScript()
+		s.slow = time.Minute
+		for i := range maxUnderWay / 2 {
+			go ask(o, s, requestFor(fmt.Sprint(447700000000+i)), true)
+		}
+		synctest.Wait()
+		s.slow = 0
+		expect(t, o, s, requestFor("1"), true, string(wire.TooManyUnderWay), Sent)
+		expect(t, o, s, requestFor("1").with(from("app")), true, "id-1", Sent)
+		time.Sleep(time.Minute)
+		synctest.Wait()
+		if got, _ := ask(o, s, requestFor("1"), true); got == string(wire.TooManyUnderWay) {
+			t.Error("they are still under way")
+		}
+	})
+}
+
+// Memory stays within bounds, and what expired is not kept.
+func TestBounds(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		o, s := New(), newScript()
+		for i := range maxUnread/2 + 100 {
+			ask(o, s, requestFor(fmt.Sprint(447700000000+i)).with(keyed(fmt.Sprint(i))), false)
+		}
+		if n, m := o.unread.len(), o.keys.len(); n != maxUnread/2 || m != maxUnread/2+100 || len(o.unreadBy) != n {
+			t.Errorf("%d and %d are kept, %d by request_id", n, m, len(o.unreadBy))
+		}
+		time.Sleep(KeepFor + 1)
+		ask(o, s, requestFor("1"), true)
+		if n := held(o); n != 0 {
+			t.Errorf("%d things are kept after their time", n)
+		}
+	})
+}
+
+// held is how much an office holds in all.
+func held(o *Office) int {
+	return o.keys.len() + o.keys.order.Len() + o.keys.room.used + len(o.keys.room.by) +
+		o.unread.len() + o.unread.order.Len() + o.unread.room.used + len(o.unread.room.by) +
+		len(o.unreadBy) + len(o.flights) + o.underWay.used + len(o.underWay.by)
+}
+
+// What is too large to be kept is not sent again for that.
+func TestLargeAnswer(t *testing.T) {
+	o, s, call := New(), newScript(), requestFor("447700900000").with(keyed("k"))
+	large := Upstream{State: s.stateOf, Send: func() wire.Answer {
+		answer := s.send()
+		answer.Body = append(answer.Body, strings.Repeat(" ", maxAnswer)...)
+		return answer
+	}}
+	answer, _, handed := o.Deliver(t.Context(), call, large)
+	if handed(false); len(answer.Body) <= maxAnswer {
+		t.Errorf("the client gets %d bytes", len(answer.Body))
+	}
+	expect(t, o, s, call, true, string(wire.AnswerTooLarge), Replayed)
+	if n := o.unread.len(); n != 0 {
+		t.Errorf("%d large answers are kept unread", n)
+	}
+}
+
+// TestMemory holds the documented memory of a key against what it takes.
+func TestMemory(t *testing.T) {
+	const n = maxKeys / 2
+	body := []byte(`{"request_id":"cc121958d8fb4368aa3bb762bb9a0f74","status":"0"}`)
+	for _, test := range []struct {
+		name string
+		body []byte
+		most uint64 // bytes a key
+	}{
+		{"the provider's answer", body, 1 << 10},
+		{"the longest answer", bytes.Repeat([]byte("x"), maxAnswer-64), 3 << 10},
+	} {
+		o := New()
+		before := heap()
+		for i := range n {
+			v := wire.Verification{RequestID: fmt.Sprintf("%032d", i), Status: wire.Success}
+			v.Raw = append(make([]byte, 0, 4096), test.body...) // as it was read
+			answer := wire.Answer{Code: 200, ContentType: "application/json", Body: v.Raw, Reading: wire.Reading{Verification: v}}
+			call := requestFor("447700900000").with(keyed(strings.Repeat("k", 200) + fmt.Sprint(i)))
+			_, _, handed := o.Deliver(t.Context(), call, Upstream{Send: func() wire.Answer { return answer }})
+			handed(true)
+		}
+		each := (heap() - before) / n
+		runtime.KeepAlive(o)
+		if t.Logf("%s: a key takes %d bytes", test.name, each); each > test.most {
+			t.Errorf("that is more than %d", test.most)
+		}
+	}
+}
+
+func heap() uint64 {
+	runtime.GC()
+	var m runtime.MemStats
+	runtime.ReadMemStats(&m)
+	return m.HeapAlloc
+}
+
+// Setting the clock must neither end nor prolong what is kept: go-cache would compare
+// with the wall clock, and so would a time without its monotonic reading.
+func TestTimeIsMonotonic(t *testing.T) {
+	o, s := New(), newScript()
+	ask(o, s, requestFor("447700900000").with(keyed("k")), false)
+	ask(o, s, Call{Call: &wire.Call{Operation: wire.Check, Params: params("request_id", "a", "code", "1234")}}, false)
+	times := 0
+	for _, shelf := range []*shelf{&o.keys, &o.unread} {
+		for under, item := range shelf.items.Items() {
+			if item.Expiration > 0 {
+				t.Errorf("%x expires by the wall clock", under)
+			}
+			k := item.Object.(*kept)
+			for _, at := range []time.Time{k.until, k.flight.until} {
+				times++
+				if reflect.DeepEqual(at, at.Round(0)) {
+					t.Errorf("%v has no monotonic reading", at)
+				}
+			}
+		}
+	}
+	if times != 6 {
+		t.Errorf("%d times are kept, want 6", times)
+	}
+}
