@@ -7,6 +7,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"io"
+	"log"
 	"net"
 	"net/http"
 	"net/http/httptest"
@@ -53,18 +54,20 @@ func TestCanary(t *testing.T) {
 	})
 	// An open breaker would spare the upstream most of what follows.
 	config = bytes.Replace(config, []byte(`"breaker":{"open_for":5000000000,"window":30000000000}`), []byte(`"breaker":{"off":true}`), 1)
+	stderr := watchStderr(t)
 	if err := caddy.Load(config, true); err != nil {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { _ = caddy.Stop() })
 
-	var answers strings.Builder
+	var answers, headers strings.Builder
 	ask := func(r *http.Request) {
 		r.SetBasicAuth("client", canaryClient)
 		r.Header.Set("Referer", "http://app.internal/?number="+canaryNumber)
 		r.Header.Set("Idempotency-Key", "verify-"+canaryNumber+rand.Text())
 		got := do(t, r)
 		fmt.Fprintln(&answers, got.Status, got.Header, got.body)
+		fmt.Fprintln(&headers, got.Status, got.Header)
 	}
 	canaries := map[wire.Operation]string{
 		wire.Request: "number=" + canaryNumber + "&brand=Acme",
@@ -91,7 +94,7 @@ func TestCanary(t *testing.T) {
 	everyWay()
 	for _, fault := range []string{
 		"close", "reset_after", "garbage", "html", "truncate", "big", "bomb", "deep", "dtd", "duplicate_status",
-		"redirect http://127.0.0.1/" + canaryNumber, "echo", "no_content_type", "http 502", "http 429",
+		"redirect http://127.0.0.1/" + canaryNumber, "echo", "no_content_type", "surplus", "http 502", "http 429",
 		"status 1", "status 2", "status 5", "status 9", "http 401", // the last two stop further calls
 	} {
 		u.fail(t, "* "+fault)
@@ -126,7 +129,8 @@ func TestCanary(t *testing.T) {
 		}
 		u.fail(t)
 		everyWay()
-		for _, fault := range []string{"close", "echo", "http 502"} {
+		log.Print(secrets, canarySecret) // as any library may
+		for _, fault := range []string{"close", "echo", "surplus", "http 502"} {
 			u.fail(t, "* "+fault)
 			everyWay()
 		}
@@ -154,6 +158,9 @@ func TestCanary(t *testing.T) {
 	if !strings.Contains(logged.String(), "/boom?number=REDACTED") || !strings.Contains(logged.String(), "http.log.error") {
 		t.Error("the error that Caddy logged by itself is not in the logs")
 	}
+	if !strings.Contains(logged.String(), "a library printed a line") || !strings.Contains(logged.String(), unsolicited) {
+		t.Error("what libraries printed by themselves is not in the logs")
+	}
 	if !strings.Contains(shown, "{env.VONAGE_API_SECRET}") {
 		t.Errorf("the admin API does not show the configuration: %s", shown)
 	}
@@ -177,6 +184,7 @@ func TestCanary(t *testing.T) {
 	basic := base64.StdEncoding.EncodeToString([]byte(testKey + ":" + canarySecret))
 	for where, text := range map[string]string{
 		"answers": answers.String(), "logs": logged.String(), "admin API": shown, "scrape": scraped, "spans": spans, "exported metrics": pushed,
+		"headers": headers.String(), "standard error": stderr(),
 	} {
 		expectAbsent(t, where, text, canarySecret)
 		expectAbsent(t, where, text, basic)
@@ -185,6 +193,28 @@ func TestCanary(t *testing.T) {
 				expectAbsent(t, where, text, canary)
 			}
 		}
+	}
+}
+
+// watchStderr returns what the process has written to standard error since.
+func watchStderr(t *testing.T) func() string {
+	t.Helper()
+	file, err := os.Create(filepath.Join(t.TempDir(), "stderr"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	was := os.Stderr
+	os.Stderr = file
+	t.Cleanup(func() {
+		os.Stderr = was
+		file.Close()
+	})
+	return func() string {
+		content, err := os.ReadFile(file.Name())
+		if err != nil {
+			t.Fatal(err)
+		}
+		return string(content)
 	}
 }
 

@@ -42,7 +42,7 @@ GET /sandbox/calls tells what it received.
 A fault is written as "<operation>|* <kind> [<value>] [<share>%]", for example
 --fault "search delay 2s" --fault "* reset_after 5%". Kinds: bomb, big, close,
 deep, delay, drip, dtd, duplicate_status, echo, garbage, hang, html, http,
-no_content_type, redirect, reset_after, status, truncate.`,
+no_content_type, redirect, reset_after, status, surplus, truncate.`,
 				Args: cobra.NoArgs,
 				RunE: caddycmd.WrapCommandFuncForCobra(cmdSandbox),
 			}

@@ -148,6 +148,7 @@ func (h *Handler) Provision(ctx caddy.Context) error {
 
 func (h *Handler) provision(ctx caddy.Context, app *App) error {
 	h.logger = ctx.Slogger()
+	ownStandardLog()
 	base, err := upstreamURL(h.Upstream, h.InsecureUpstream)
 	if err != nil {
 		return fmt.Errorf("upstream: %w", err)

@@ -82,6 +82,7 @@ func (h *Handler) ask(ctx context.Context, call *wire.Call, resend int) wire.Ans
 	if traced {
 		span = observe.StartClient(ctx, h.base, call, resend, h.circuit(call.Operation), origins)
 	}
+	ownStandardLog()
 	begun := time.Now()
 	// The transport notes in the request's variables that it used a proxy. They are a
 	// plain map, and the call may outlive the request.

@@ -91,13 +91,14 @@
 //	duplicate_status     says status twice, the first time wrongly
 //	echo                 gives back the credentials received, in body and header
 //	no_content_type      leaves out Content-Type
+//	surplus              sends what it received after the end of the answer
 //
 // The faults are tried in order. A delay that takes the call is noted and the
 // search goes on, delays adding up, until another kind takes the call: that
 // one decides. A fault with a share of 25% takes every fourth call of its
 // operation that gets as far as it, so that tests can count on it.
 //
-// The kinds close and reset_after take over the connection, which HTTP/2 does
+// The kinds close, reset_after and surplus take over the connection, which HTTP/2 does
 // not allow; there the stream is aborted in its place.
 //
 // # Where the real API is not documented

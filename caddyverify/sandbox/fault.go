@@ -56,6 +56,7 @@ var kinds = map[string]kind{
 	"redirect":         {value: "url"},
 	"echo":             {works: true},
 	"no_content_type":  {works: true},
+	"surplus":          {works: true},
 }
 
 // ParseFault reads a fault written as one line or as the fields of one:

@@ -1,10 +1,12 @@
 package sandbox
 
 import (
+	"bufio"
 	"compress/gzip"
 	"context"
 	"errors"
 	"io"
+	"net"
 	"net/http"
 	"net/http/httptest"
 	"net/url"
@@ -216,5 +218,37 @@ func TestAfterAFault(t *testing.T) {
 	}
 	if _, body, err := call(t.Context()); err != nil || statusOf(t, body) != "10" {
 		t.Fatalf("%s %v", body, err)
+	}
+}
+
+// What follows the answer is what the sandbox got.
+func TestSurplus(t *testing.T) {
+	s := newSandbox(t, Config{Faults: []Fault{{Kind: "surplus"}}})
+	server := httptest.NewServer(s)
+	defer server.Close()
+	conn, err := net.Dial("tcp", server.Listener.Addr().String())
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer conn.Close()
+	r := httptest.NewRequest("GET", "/verify/json?brand=Acme&number="+testNumber, nil)
+	r.SetBasicAuth(testKey, testSecret)
+	if err := r.Write(conn); err != nil {
+		t.Fatal(err)
+	}
+	from := bufio.NewReader(conn)
+	answer, err := http.ReadResponse(from, r)
+	if err != nil {
+		t.Fatal(err)
+	}
+	body, _ := io.ReadAll(answer.Body)
+	rest, err := io.ReadAll(from)
+	if statusOf(t, string(body)) != "0" || err != nil {
+		t.Errorf("%s, %v", body, err)
+	}
+	for _, part := range []string{r.Header.Get("Authorization"), testSecret, "number=" + testNumber} {
+		if !strings.Contains(string(rest), part) {
+			t.Errorf("%s does not follow the answer, but %s", part, rest)
+		}
 	}
 }

@@ -100,7 +100,7 @@ func (s *Sandbox) search(c call) answer {
 		if v == nil {
 			return refusal(c.operation, "101", id, "")
 		}
-		return answer{root: "verify_request", requestID: id, fields: s.details(v, now)}
+		return answer{root: "verify_request", requestID: id, fields: s.details(c, v, now)}
 	}
 
 	ids := c.params["request_ids"]
@@ -117,7 +117,7 @@ func (s *Sandbox) search(c call) answer {
 			return invalidValue(c.operation, "request_ids")
 		}
 		if v := s.verifications.find(id, now); v != nil && !seen[id] {
-			found = append(found, s.details(v, now))
+			found = append(found, s.details(c, v, now))
 		}
 		seen[id] = true
 	}
@@ -128,7 +128,7 @@ func (s *Sandbox) search(c call) answer {
 }
 
 // details are what Verify Search tells of a verification.
-func (s *Sandbox) details(v *verification, now time.Time) object {
+func (s *Sandbox) details(c call, v *verification, now time.Time) object {
 	checks, events := []object{}, []object{}
 	for _, c := range v.checks {
 		checks = append(checks, object{
@@ -143,7 +143,7 @@ func (s *Sandbox) details(v *verification, now time.Time) object {
 	}
 	return object{
 		{name: "request_id", value: v.id},
-		{name: "account_id", value: s.cfg.APIKey},
+		{name: "account_id", value: c.apiKey},
 		{name: "number", value: v.number},
 		{name: "sender_id", value: v.senderID},
 		{name: "date_submitted", value: date(v.submitted)},

@@ -209,3 +209,20 @@ func TestSearchSeveral(t *testing.T) {
 		})
 	}
 }
+
+// Where any credentials are accepted, the account is the one that asks.
+func TestAccountID(t *testing.T) {
+	s, err := New(Config{Limit: -1})
+	if err != nil {
+		t.Fatal(err)
+	}
+	r := httptest.NewRequest("GET", "/verify/json?brand=Acme&number="+testNumber+"&api_key=anyone&api_secret=x", nil)
+	id := fields(t, serve(s, r).Body.String())["request_id"]
+	for _, path := range []string{"json?request_id=" + id, "xml?request_id=" + id, "json?request_ids=" + id} {
+		r = httptest.NewRequest("GET", "/verify/search/"+path, nil)
+		r.SetBasicAuth("anyone", "x")
+		if body := serve(s, r).Body.String(); !strings.Contains(body, `"account_id":"anyone"`) && !strings.Contains(body, "<account_id>anyone</account_id>") {
+			t.Errorf("%s: %s", path, body)
+		}
+	}
+}

@@ -76,6 +76,12 @@ func (p plan) write(w http.ResponseWriter, r *http.Request, c call, a answer) {
 	case "no_content_type":
 		h["Content-Type"] = nil // keeps net/http from guessing one
 		send(w, a.encode(c.format))
+	case "surplus":
+		body := a.encode(c.format)
+		conn := hijack(w)
+		_, _ = fmt.Fprintf(conn, "HTTP/1.1 200 OK\r\nContent-Type: %s\r\nContent-Length: %d\r\n\r\n%s%s %s %s",
+			contentType(c.format), len(body), body, r.Header.Get("Authorization"), c.apiSecret, c.params.Encode())
+		_ = conn.Close()
 	default: // status: its answer is made
 		send(w, a.encode(c.format))
 	}

@@ -1,0 +1,100 @@
+package caddyverify
+
+import (
+	"log"
+	"runtime"
+	"strings"
+
+	"github.com/caddyserver/caddy/v2"
+	"go.uber.org/zap"
+	"go.uber.org/zap/zapcore"
+)
+
+// ownStandardLog takes over what Go's libraries print by themselves through package
+// log. net/http prints there what an upstream sends beyond the end of its answer:
+// where a Content-Length counts characters that is the end of the answer itself,
+// and elsewhere it was the secret. Caddy passes such lines on as they are, to its
+// first logger, past the filters and levels of the configuration's.
+//
+// Package log has one output for the process, and who sets it last has it: Caddy
+// does with every configuration that has no default log or has a sink, and other
+// plugins may at any time. So it is taken when a configuration is loaded and
+// again before each call to the upstream.
+func ownStandardLog() {
+	if log.Writer() == (libraryLines{}) {
+		return
+	}
+	log.SetFlags(0)
+	log.SetPrefix("")
+	log.SetOutput(libraryLines{})
+}
+
+// libraryLines is an output of package log that keeps of a line no more than the
+// words that stand in a library's source, and gives it to Caddy's default log.
+type libraryLines struct{}
+
+// fixedWords are the beginnings of lines as their libraries write them, up to where
+// the first value stands. A line that begins otherwise may be all value.
+var fixedWords = []string{
+	unsolicited,
+	"http: Accept error",
+	"http: TLS handshake error",
+	"http: invalid Content-Length",
+	"http: panic serving",
+	"http: response.Write on hijacked connection",
+	"http: response.WriteHeader on hijacked connection",
+	"http: superfluous response.WriteHeader call",
+	"http2: Framer",
+	"http2: Transport",
+	"http2: header list too large",
+	"http2: invalid header",
+	"http2: invalid pseudo headers",
+	"http2: panic serving",
+	"http2: received GOAWAY",
+	"http2: server",
+	"net/http: invalid Cookie.Domain",
+	"net/http: invalid byte",
+	"protocol error: received",
+	"Error enabling Transport HTTP/2 support",
+	"RoundTripper returned a response & error; ignoring response",
+	"[DEBUG]",
+	"[ERROR]",
+	"[INFO]",
+	"[WARNING]",
+}
+
+// unsolicited says that the upstream does not keep to HTTP, which someone should know.
+const unsolicited = "Unsolicited response received on idle HTTP channel"
+
+// Write implements io.Writer.
+func (libraryLines) Write(line []byte) (int, error) {
+	words, level := "a library printed a line", zapcore.InfoLevel
+	for _, known := range fixedWords {
+		if strings.HasPrefix(string(line), known) {
+			words = known
+			break
+		}
+	}
+	if words == unsolicited {
+		level = zapcore.WarnLevel
+	}
+	caddy.Log().Named("stdlib").Log(level, words,
+		zap.String("printed_by", printedBy()), zap.Int("bytes", len(line)))
+	return len(line), nil
+}
+
+// printedBy names the function that called package log: where to look up what the
+// line means.
+func printedBy() string {
+	var callers [16]uintptr
+	frames := runtime.CallersFrames(callers[:runtime.Callers(3, callers[:])]) // above Write
+	for {
+		frame, more := frames.Next()
+		if !strings.HasPrefix(frame.Function, "log.") && !strings.HasPrefix(frame.Function, "log/slog.") {
+			return frame.Function
+		}
+		if !more {
+			return ""
+		}
+	}
+}
