@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 	"net"
+	"net/http"
 	"os"
 	"strconv"
 	"strings"
@@ -16,6 +17,8 @@ import (
 	caddycmd "github.com/caddyserver/caddy/v2/cmd"
 	"github.com/caddyserver/caddy/v2/modules/caddyhttp"
 	"github.com/spf13/cobra"
+
+	"github.com/caddyverify/caddy-verify/caddyverify/sandbox"
 )
 
 func init() {
@@ -25,38 +28,67 @@ func init() {
 		Long:  "Runs the gateway to the Verify API on a sandbox, or the sandbox alone. No account is needed.",
 		CobraFunc: func(cmd *cobra.Command) {
 			demo := &cobra.Command{
-				Use:   "demo [--listen <address>]",
+				Use:   "demo [--listen <address>] [--code <pin>] [--speed <factor>] [--limit <n>/s|off] [--fault <fault>]",
 				Short: "Runs the gateway and, behind it, a sandbox of the Verify API",
-				Args:  cobra.NoArgs,
-				RunE:  caddycmd.WrapCommandFuncForCobra(cmdDemo),
+				Long: `
+Runs the gateway and, behind it, a sandbox of the Verify API that accepts only the
+gateway's credentials. All flags but --listen are the sandbox's.
+` + aboutFaults,
+				Args: cobra.NoArgs,
+				RunE: caddycmd.WrapCommandFuncForCobra(cmdDemo),
 			}
 			demo.Flags().String("listen", ":8080", "Address to listen on")
-			sandbox := &cobra.Command{
+			sandboxFlags(demo, demoCode)
+			alone := &cobra.Command{
 				Use:   "sandbox [--listen <address>] [--credentials <api_key>:<api_secret>] [--code <pin>] [--speed <factor>] [--limit <n>/s|off] [--fault <fault>]",
 				Short: "Runs a sandbox of the Verify API",
 				Long: `
 Runs a Verify API to develop and test against: it keeps verifications, sends
-nothing and costs nothing. The codes to enter are in the log, and
-GET /sandbox/calls tells what it received.
-
-A fault is written as "<operation>|* <kind> [<value>] [<share>%]", for example
---fault "search delay 2s" --fault "* reset_after 5%". Kinds: bomb, big, close,
-deep, delay, drip, dtd, duplicate_status, echo, garbage, hang, html, http,
-no_content_type, redirect, reset_after, status, surplus, truncate.`,
+nothing and costs nothing. The codes to enter are in the log and at
+GET /sandbox/calls, which tells what it received.
+` + aboutFaults,
 				Args: cobra.NoArgs,
 				RunE: caddycmd.WrapCommandFuncForCobra(cmdSandbox),
 			}
-			sandbox.Flags().String("listen", "127.0.0.1:8081", "Address to listen on")
-			sandbox.Flags().String("credentials", "", "Credentials that callers must present, <api_key>:<api_secret> (default: any)")
-			sandbox.Flags().String("code", "", "The right code of every verification (default: a random one for each)")
-			sandbox.Flags().Float64("speed", 1, "How many seconds pass in a verification in each real second")
-			sandbox.Flags().String("limit", "30/s", "How many calls are accepted in a second, or off")
-			sandbox.Flags().StringArray("fault", nil, "What goes wrong; may be repeated")
+			alone.Flags().String("listen", "127.0.0.1:8081", "Address to listen on")
+			alone.Flags().String("credentials", "", "Credentials that callers must present, <api_key>:<api_secret> (default: any)")
+			sandboxFlags(alone, "")
 			cmd.Args = cobra.NoArgs
 			cmd.RunE = func(cmd *cobra.Command, _ []string) error { return cmd.Help() }
-			cmd.AddCommand(demo, sandbox)
+			cmd.AddCommand(demo, alone)
 		},
 	})
+}
+
+// aboutFaults ends the help of both commands.
+var aboutFaults = `
+A fault is written as "<operation>|* <kind> [<value>] [<share>%]", for example
+--fault "search delay 2s" --fault "* reset_after 5%". Kinds: ` + strings.Join(sandbox.FaultKinds(), ", ") + `.
+POST /sandbox/faults changes faults, code, speed and limit while it runs; see
+docs/sandbox.md.`
+
+// sandboxFlags are the flags of a sandbox's settings.
+func sandboxFlags(cmd *cobra.Command, code string) {
+	cmd.Flags().String("code", code, "The right code of every verification; empty for a random one for each")
+	cmd.Flags().Float64("speed", 1, "How many seconds pass in a verification in each real second")
+	cmd.Flags().String("limit", "30/s", "How many calls the sandbox accepts in a second, or off")
+	cmd.Flags().StringArray("fault", nil, "What goes wrong; may be repeated")
+}
+
+// newSandbox makes a sandbox of its flags.
+func newSandbox(flags caddycmd.Flags) (s *Sandbox, err error) {
+	s = &Sandbox{Code: flags.String("code"), Speed: flags.Float64("speed")}
+	if s.Speed <= 0 {
+		return nil, errors.New("--speed: write a number above 0, for example 60 for a minute per second")
+	}
+	if s.Limit, err = parseRate(flags.String("limit")); err != nil {
+		return nil, errors.New("--limit: write a number per second such as 30/s, or off")
+	}
+	if s.Faults, err = flags.GetStringArray("fault"); err != nil {
+		return nil, err
+	}
+	_, err = s.config()
+	return s, err
 }
 
 const (
@@ -76,31 +108,40 @@ func cmdDemo(flags caddycmd.Flags) (int, error) {
 	if err != nil {
 		return caddy.ExitCodeFailedStartup, err
 	}
+	api, err := newSandbox(flags)
+	if err != nil {
+		return caddy.ExitCodeFailedStartup, err
+	}
 	credentials := &Credentials{APIKey: demoKey, APISecret: demoSecret}
-	err = run("ERROR", map[string]caddyhttp.MiddlewareHandler{
-		listen:   &Handler{Upstream: "http://" + upstream, Credentials: credentials},
-		upstream: &Sandbox{Credentials: credentials, Code: demoCode},
-	})
+	api.Credentials = credentials
+	sandboxURL := "http://" + upstream
+	err = run("ERROR",
+		site{listen, &Handler{Upstream: sandboxURL, Credentials: credentials}, demoPage(gatewayURL, sandboxURL)},
+		site{upstream, api, sandboxPage(sandboxURL)})
 	if err != nil {
 		return caddy.ExitCodeFailedStartup, listenError(listen, err)
 	}
-	sayDemo(os.Stdout, gatewayURL, "http://"+upstream)
+	sayDemo(os.Stdout, gatewayURL, sandboxURL, api.Code)
 	select {}
 }
 
-func sayDemo(w io.Writer, gateway, upstream string) {
+func sayDemo(w io.Writer, gateway, upstream, code string) {
+	if code == "" {
+		code = "…"
+	}
 	fmt.Fprintf(w, `The gateway      %[1]s/verify/   takes calls of the Verify API, with any credentials or none
 The sandbox      %[2]s/verify/   is its upstream, and accepts only the gateway's credentials
-                 %[2]s/sandbox/calls tells what it received
+                 %[2]s/sandbox/calls    tells what it received, and the codes
+                 %[2]s/sandbox/faults   makes it fail: curl -d 'fault=search delay 2s' …
 
 Start a verification, enter its code, look at its state:
 
   id=$(curl -s %[1]s/verify/json -d number=447700900000 -d brand=Demo | tee /dev/stderr | sed 's/.*"request_id":"\([^"]*\)".*/\1/')
-  curl -sw "\n" %[1]s/verify/check/json -d request_id=$id -d code=%[3]s
-  curl -sw "\n" "%[1]s/verify/search/json?request_id=$id"
+  curl -s %[1]s/verify/check/json -d request_id=$id -d code=%[3]s
+  curl -s "%[1]s/verify/search/json?request_id=$id"
 
 code: %[3]s        Ctrl-C ends it
-`, gateway, upstream, demoCode)
+`, gateway, upstream, code)
 }
 
 // cmdSandbox runs the sandbox alone.
@@ -110,12 +151,9 @@ func cmdSandbox(flags caddycmd.Flags) (int, error) {
 	if err != nil {
 		return caddy.ExitCodeFailedStartup, err
 	}
-	handler := &Sandbox{Code: flags.String("code"), Speed: flags.Float64("speed")}
-	if handler.Speed <= 0 {
-		return caddy.ExitCodeFailedStartup, errors.New("--speed: write a number above 0, for example 60 for a minute per second")
-	}
-	if handler.Limit, err = parseRate(flags.String("limit")); err != nil {
-		return caddy.ExitCodeFailedStartup, errors.New("--limit: write a number per second such as 30/s, or off")
+	handler, err := newSandbox(flags)
+	if err != nil {
+		return caddy.ExitCodeFailedStartup, err
 	}
 	if value := flags.String("credentials"); value != "" {
 		key, secret, ok := strings.Cut(value, ":")
@@ -123,32 +161,73 @@ func cmdSandbox(flags caddycmd.Flags) (int, error) {
 			return caddy.ExitCodeFailedStartup, errors.New("--credentials: write <api_key>:<api_secret>")
 		}
 		handler.Credentials = &Credentials{APIKey: key, APISecret: secret}
+		if _, err := handler.config(); err != nil {
+			return caddy.ExitCodeFailedStartup, err
+		}
 	}
-	if handler.Faults, err = flags.GetStringArray("fault"); err != nil {
-		return caddy.ExitCodeFailedStartup, err
-	}
-	if _, err := handler.config(); err != nil {
-		return caddy.ExitCodeFailedStartup, err
-	}
-	if err := run("INFO", map[string]caddyhttp.MiddlewareHandler{listen: handler}); err != nil {
+	if err := run("INFO", site{listen, handler, sandboxPage(url)}); err != nil {
 		return caddy.ExitCodeFailedStartup, listenError(listen, err)
 	}
-	fmt.Printf("The sandbox %[1]s/verify/ is ready; %[1]s/sandbox/calls tells what it received. Ctrl-C ends it.\n", url)
+	fmt.Printf("The sandbox %[1]s/verify/ is ready; %[1]s/sandbox/calls tells what it received, and the codes. Ctrl-C ends it.\n", url)
 	select {}
 }
 
-// run starts Caddy with one server for each address, and returns once it serves.
-func run(level string, handlers map[string]caddyhttp.MiddlewareHandler) error {
+// site is what one address serves.
+type site struct {
+	address string
+	handler caddyhttp.MiddlewareHandler
+	page    string // at /
+}
+
+// routes are the handler, a page that says what this is, and for all else the answer
+// that the clients of the provider's other products understand.
+func (s site) routes() caddyhttp.RouteList {
+	name := s.handler.(caddy.Module).CaddyModule().ID.Name()
+	handle := func(handler any, name string) []json.RawMessage {
+		return []json.RawMessage{caddyconfig.JSONModuleObject(handler, "handler", name, nil)}
+	}
+	return caddyhttp.RouteList{
+		{HandlersRaw: handle(s.handler, name)},
+		{
+			MatcherSetsRaw: caddyhttp.RawMatcherSets{{"path": caddyconfig.JSON(caddyhttp.MatchPath{"/"}, nil)}},
+			HandlersRaw: handle(caddyhttp.StaticResponse{
+				Headers: http.Header{"Content-Type": {"text/plain; charset=utf-8"}},
+				Body:    s.page,
+			}, "static_response"),
+			Terminal: true,
+		},
+		{HandlersRaw: handle(caddyhttp.StaticResponse{
+			StatusCode: caddyhttp.WeakString(strconv.Itoa(http.StatusNotFound)),
+			Headers:    http.Header{"Content-Type": {"application/json"}},
+			Body:       otherProducts + "\n",
+		}, "static_response")},
+	}
+}
+
+// otherProducts is the body of the 404 for what is not version 1 of the Verify API,
+// in the shape that the SDKs read from the provider's newer products.
+const otherProducts = `{"title":"Not Found","detail":"Only version 1 of the Verify API, /verify/..., is here. For other products of the provider, such as Verify v2 or Messages, use a client that calls the provider itself."}`
+
+func demoPage(gateway, upstream string) string {
+	return fmt.Sprintf(`caddy-verify: a gateway to the Verify API, here with a sandbox behind it. Nothing is sent, nothing costs anything.
+Start a verification:  curl %[1]s/verify/json -d number=447700900000 -d brand=Demo
+What came of it:       curl %[2]s/sandbox/calls
+`, gateway, upstream)
+}
+
+func sandboxPage(url string) string {
+	return fmt.Sprintf(`A sandbox of the Verify API, of caddy-verify. Nothing is sent, nothing costs anything.
+Start a verification:  curl %[1]s/verify/json -u key:secret -d number=447700900000 -d brand=Demo
+Calls, codes, faults:  curl %[1]s/sandbox/calls %[1]s/sandbox/faults
+`, url)
+}
+
+// run starts Caddy with one server for each site, and returns once it serves.
+func run(level string, sites ...site) error {
 	caddy.TrapSignals()
 	app := caddyhttp.App{Servers: map[string]*caddyhttp.Server{}}
-	for address, handler := range handlers {
-		name := handler.(caddy.Module).CaddyModule().ID.Name()
-		app.Servers[name] = &caddyhttp.Server{
-			Listen: []string{address},
-			Routes: caddyhttp.RouteList{{
-				HandlersRaw: []json.RawMessage{caddyconfig.JSONModuleObject(handler, "handler", name, nil)},
-			}},
-		}
+	for _, s := range sites {
+		app.Servers[s.address] = &caddyhttp.Server{Listen: []string{s.address}, Routes: s.routes()}
 	}
 	no := false
 	return caddy.Run(&caddy.Config{

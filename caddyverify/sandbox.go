@@ -1,7 +1,6 @@
 package caddyverify
 
 import (
-	"encoding/json"
 	"fmt"
 	"net/http"
 	"strings"
@@ -18,15 +17,17 @@ func init() {
 }
 
 // Sandbox is a Verify API to develop and test against. It keeps verifications,
-// sends nothing and costs nothing. It answers calls under /verify/ and
-// GET /sandbox/calls, which tells in JSON what it received; all else is left to
-// the next handler.
+// sends nothing and costs nothing. It answers calls under /verify/, GET
+// /sandbox/calls, which tells in JSON what it received and which codes to enter, and
+// GET and POST /sandbox/faults, which tells and changes its settings until the next
+// configuration; all else is left to the next handler. Sandboxes with the same
+// api_key, or without credentials, have the same verifications, over reloads too.
 type Sandbox struct {
 	// Credentials that callers must present. Default: any are accepted.
 	Credentials *Credentials `json:"credentials,omitempty"`
 
 	// Code is the right code of every verification, 4 to 10 letters, digits or
-	// dashes. Default: a random one for each, in the log.
+	// dashes. Default: a random one for each, in the log and at /sandbox/calls.
 	Code string `json:"code,omitempty"`
 
 	// Speed is how many seconds pass in a verification in each real second.
@@ -38,17 +39,19 @@ type Sandbox struct {
 	Limit float64 `json:"limit,omitempty"`
 
 	// Faults are what goes wrong, each written as
-	// `<operation>|* <kind> [<value>] [<share>%]`; the documentation of package
-	// sandbox lists the kinds. Default: none.
+	// `<operation>|* <kind> [<value>] [<share>%]`; docs/sandbox.md lists the kinds.
+	// Default: none.
 	Faults []string `json:"faults,omitempty"`
 
-	api  *pooledSandbox
-	pool string
+	api  *sandbox.Sandbox // with settings of its own
+	kept *sandboxAccount  // its key in sandboxes
 }
 
-// sandboxes keeps the verifications of a sandbox over reloads of Caddy's
-// configuration, as long as its own part of that stays the same.
+// sandboxes keeps what sandboxes of an account have in common over reloads of
+// Caddy's configuration.
 var sandboxes = caddy.NewUsagePool()
+
+type sandboxAccount struct{ apiKey string }
 
 type pooledSandbox struct{ *sandbox.Sandbox }
 
@@ -70,19 +73,17 @@ func (s *Sandbox) Provision(ctx caddy.Context) error {
 		return err
 	}
 	config.Logger = ctx.Slogger()
-	key, err := json.Marshal(s)
-	if err != nil {
-		return err
-	}
-	value, _, err := sandboxes.LoadOrNew(string(key), func() (caddy.Destructor, error) {
+	account := sandboxAccount{config.APIKey}
+	first, _, err := sandboxes.LoadOrNew(account, func() (caddy.Destructor, error) {
 		api, err := sandbox.New(config)
 		return &pooledSandbox{api}, err
 	})
 	if err != nil {
 		return err
 	}
-	s.api, s.pool = value.(*pooledSandbox), string(key)
-	return nil
+	s.kept = &account
+	s.api, err = first.(*pooledSandbox).With(config)
+	return err
 }
 
 // config checks the settings and returns them as the sandbox takes them.
@@ -105,18 +106,20 @@ func (s *Sandbox) config() (sandbox.Config, error) {
 	return config, err
 }
 
-// Cleanup gives the sandbox back.
+// Cleanup gives the account back.
 func (s *Sandbox) Cleanup() error {
-	if s.api == nil {
+	if s.kept == nil {
 		return nil // Provision failed
 	}
-	_, err := sandboxes.Delete(s.pool)
+	_, err := sandboxes.Delete(*s.kept)
+	s.kept = nil
 	return err
 }
 
 // ServeHTTP answers as the Verify API would.
 func (s *Sandbox) ServeHTTP(w http.ResponseWriter, r *http.Request, next caddyhttp.Handler) error {
-	if !strings.HasPrefix(r.URL.Path, wire.Prefix) && r.URL.Path != sandbox.CallsPath {
+	path := r.URL.Path
+	if !strings.HasPrefix(path, wire.Prefix) && path != sandbox.CallsPath && path != sandbox.FaultsPath {
 		return next.ServeHTTP(w, r)
 	}
 	s.api.ServeHTTP(w, r)

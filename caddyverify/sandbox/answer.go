@@ -109,6 +109,7 @@ func (a *answer) encode(format string) []byte {
 		b.WriteString("</" + a.root + ">\n")
 	} else {
 		a.fields.writeJSON(&b)
+		b.WriteByte('\n') // for a terminal
 	}
 	return b.Bytes()
 }

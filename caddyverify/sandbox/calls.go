@@ -1,23 +1,32 @@
 package sandbox
 
 import (
-	"encoding/json"
 	"net/http"
 	"time"
 )
 
 // CallsPath is where a GET tells, in JSON, what the sandbox has received: how
-// many calls of each operation, how many verifications were started, and the
-// latest calls. Neither secrets nor parameters are told.
+// many calls of each operation, how many verifications were started, the latest
+// calls with the codes that they sent, and the latest verifications with the code to
+// enter. Neither secrets nor parameters are told.
 const CallsPath = "/sandbox/calls"
 
-// latestCalls is how many calls CallsPath tells of one by one.
-const latestCalls = 100
+// latest is how many calls and verifications CallsPath tells of one by one.
+const latest = 100
 
 type callsReport struct {
-	Received      map[string]int `json:"received"`
-	Verifications int            `json:"verifications"`
-	Latest        []reportedCall `json:"latest"`
+	Received            map[string]int         `json:"received"`
+	Verifications       int                    `json:"verifications"`
+	LatestVerifications []reportedVerification `json:"latest_verifications"`
+	Latest              []reportedCall         `json:"latest"`
+}
+
+type reportedVerification struct {
+	Submitted time.Time `json:"submitted"`
+	RequestID string    `json:"request_id"`
+	Status    string    `json:"status"`
+	Code      string    `json:"code"`
+	Events    []string  `json:"events"`
 }
 
 type reportedCall struct {
@@ -31,6 +40,8 @@ type reportedCall struct {
 	HTTPStatus  int       `json:"http_status"`
 	Status      string    `json:"status"`
 	Fault       string    `json:"fault,omitempty"`
+	Code        string    `json:"code,omitempty"`
+	Note        string    `json:"note,omitempty"`
 }
 
 func (s *Sandbox) serveCalls(w http.ResponseWriter, r *http.Request) {
@@ -40,21 +51,22 @@ func (s *Sandbox) serveCalls(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	report := callsReport{Received: map[string]int{"request": 0, "check": 0, "search": 0, "control": 0}}
-	calls := s.Calls()
+	calls, verifications := s.Calls(), s.Verifications()
 	s.mu.Lock()
 	report.Verifications = s.verifications.accepted
 	for operation, n := range s.record.received {
 		report.Received[operation] = n
 	}
 	s.mu.Unlock()
-	report.Latest = make([]reportedCall, 0, latestCalls)
-	for _, c := range calls[max(0, len(calls)-latestCalls):] {
+	report.LatestVerifications = make([]reportedVerification, 0, latest)
+	for _, v := range verifications[max(0, len(verifications)-latest):] {
+		report.LatestVerifications = append(report.LatestVerifications, reportedVerification{v.Submitted, v.RequestID, v.Status, v.Code, v.Events})
+	}
+	report.Latest = make([]reportedCall, 0, latest)
+	for _, c := range calls[max(0, len(calls)-latest):] {
 		report.Latest = append(report.Latest, reportedCall{
-			c.Time, c.Operation, c.Format, c.Method, c.Credentials, c.APIKey, c.RequestID, c.HTTPStatus, c.Status, c.Fault,
+			c.Time, c.Operation, c.Format, c.Method, c.Credentials, c.APIKey, c.RequestID, c.HTTPStatus, c.Status, c.Fault, c.Code, gatewayHolds[c.Status],
 		})
 	}
-	w.Header().Set("Content-Type", "application/json")
-	encoder := json.NewEncoder(w)
-	encoder.SetIndent("", "  ")
-	_ = encoder.Encode(report) // a client that left has nothing to be told
+	writeJSON(w, http.StatusOK, report)
 }

@@ -45,6 +45,9 @@ func TestCallsReport(t *testing.T) {
 	if last := report.Latest[1]; last.Operation != "search" || last.RequestID != "b" || last.APIKey != "key" || last.Status != "101" {
 		t.Errorf("the latest call is %+v", last)
 	}
+	if len(report.LatestVerifications) != 1 || report.LatestVerifications[0].Code != "1234" || report.LatestVerifications[0].Status != "IN PROGRESS" {
+		t.Errorf("the latest verifications are %+v, want one with its code", report.LatestVerifications)
+	}
 	for _, private := range []string{secret, "447700900000", "4321"} {
 		if strings.Contains(w.Body.String(), private) {
 			t.Errorf("it tells %s: %s", private, w.Body)
@@ -52,6 +55,44 @@ func TestCallsReport(t *testing.T) {
 	}
 	if w := serve(http.MethodPost, CallsPath); w.Code != http.StatusMethodNotAllowed || w.Header().Get("Allow") != http.MethodGet {
 		t.Errorf("POST: got %d, Allow %q", w.Code, w.Header().Get("Allow"))
+	}
+}
+
+// A developer who does not know the code finds it, and learns what a refused account
+// does to the gateway.
+func TestCallsTellCodes(t *testing.T) {
+	s, err := New(Config{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	begin(t, s, "pin_expiry=120", "next_event_wait=60")
+	id := s.Verifications()[0].RequestID
+	for _, number := range []string{forcedNumber("8"), forcedNumber("5")} {
+		ask(t, s, "json", "brand=A&number="+number)
+	}
+	ask(t, s, "control/json", "cmd=trigger_next_event&request_id="+id)
+	var report callsReport
+	if err := json.Unmarshal(serve(s, httptest.NewRequest(http.MethodGet, CallsPath, nil)).Body.Bytes(), &report); err != nil {
+		t.Fatal(err)
+	}
+	v := s.Verifications()[0]
+	told := report.LatestVerifications[0]
+	if told.RequestID != id || told.Code != v.Code || len(told.Code) != 4 || strings.Join(told.Events, " ") != "sms tts" {
+		t.Errorf("it tells %+v of %+v", told, v)
+	}
+	for i, want := range []reportedCall{
+		{Operation: "request", Status: "0", Code: v.Code},
+		{Operation: "request", Status: "8", Note: gatewayHolds["8"]},
+		{Operation: "request", Status: "5"},
+		{Operation: "control", Status: "0", Code: v.Code},
+	} {
+		got := report.Latest[i]
+		if got.Operation != want.Operation || got.Status != want.Status || got.Code != want.Code || got.Note != want.Note {
+			t.Errorf("call %d is %+v, want %+v", i, got, want)
+		}
+	}
+	if !strings.Contains(report.Latest[1].Note, "30 s") {
+		t.Error("it does not say for how long")
 	}
 }
 

@@ -9,25 +9,30 @@ import (
 // maxSpeed is a day in a second.
 const maxSpeed = 86_400
 
-// clock tells the sandbox's time: real time, or that time run faster or slower
-// from the moment it was made.
+// clock tells the sandbox's time: real time from the moment it was made, run
+// faster or slower.
 type clock struct {
-	start time.Time
-	speed float64
+	speed       float64
+	real, there time.Time // the same moment, when the speed was last set
 }
 
 func newClock(speed float64) clock {
-	return clock{start: time.Now(), speed: speed}
+	now := time.Now()
+	return clock{speed: speed, real: now, there: now.UTC().Round(0)}
+}
+
+// run sets the speed from now on.
+func (c *clock) run(speed float64) {
+	if speed != c.speed {
+		*c = clock{speed: speed, real: time.Now(), there: c.now()}
+	}
 }
 
 // now goes by seconds and not by time.Duration, which a fast clock would
 // overflow within days.
-func (c clock) now() time.Time {
-	if c.speed == 1 {
-		return time.Now().UTC()
-	}
-	whole, part := math.Modf(time.Since(c.start).Seconds() * c.speed)
-	return time.Unix(c.start.Unix()+int64(whole), int64(c.start.Nanosecond())+int64(part*1e9)).UTC()
+func (c *clock) now() time.Time {
+	whole, part := math.Modf(time.Since(c.real).Seconds() * c.speed)
+	return time.Unix(c.there.Unix()+int64(whole), int64(c.there.Nanosecond())+int64(part*1e9)).UTC()
 }
 
 // pause waits in real time. It is false if ctx ended first.

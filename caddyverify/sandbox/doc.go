@@ -7,8 +7,9 @@
 // /verify/search/{format} and /verify/control/{format}, format being json or
 // xml, by GET with a query or POST with a form or a JSON body. As the Verify
 // API does it answers HTTP 200 and puts the outcome in the body's status.
-// [CallsPath] tells what came in. Anything else is HTTP 404, another method
-// 405, a body above 64 KiB 413.
+// [CallsPath] tells what came in, and [FaultsPath] changes the settings. Anything
+// else is HTTP 404, another method 405, a body above 64 KiB 413. docs/sandbox.md
+// has all this for those who do not write Go.
 //
 // # Numbers
 //

@@ -35,29 +35,33 @@ type kind struct {
 	value    string // duration, number or url; "" takes none
 	from, to int    // the bounds of a number
 	number   int    // the default, 0 where it must be given; once scheduled, the number
+	does     string // for docs/sandbox.md
 }
 
 var kinds = map[string]kind{
-	"delay":            {works: true, value: "duration"},
-	"status":           {value: "number", from: 1, to: 999},
-	"http":             {value: "number", from: 400, to: 599},
-	"close":            {},
-	"reset_after":      {works: true},
-	"hang":             {},
-	"garbage":          {},
-	"html":             {},
-	"truncate":         {works: true},
-	"drip":             {works: true, value: "duration"},
-	"big":              {works: true, value: "number", from: 1, to: 1 << 30, number: 2 << 20},
-	"bomb":             {works: true},
-	"deep":             {works: true},
-	"dtd":              {works: true},
-	"duplicate_status": {works: true},
-	"redirect":         {value: "url"},
-	"echo":             {works: true},
-	"no_content_type":  {works: true},
-	"surplus":          {works: true},
+	"delay":            {works: true, value: "duration", does: "answers that much later"},
+	"status":           {value: "number", from: 1, to: 999, does: "that Verify status, with its documented text; what comes of 4, 8 and 9 behind a gateway, see Numbers"},
+	"http":             {value: "number", from: 400, to: 599, does: "that HTTP code: 401 as problem+json, 429 as text, others as HTML"},
+	"close":            {does: "closes the connection without a byte"},
+	"reset_after":      {works: true, does: "resets the connection without a byte"},
+	"hang":             {does: "never answers; ends when the client leaves"},
+	"garbage":          {does: "the right Content-Type, not the right body"},
+	"html":             {does: "HTTP 200 with a web page"},
+	"truncate":         {works: true, does: "sends half of the Content-Length, then closes"},
+	"drip":             {works: true, value: "duration", does: "sends one byte each duration"},
+	"big":              {works: true, value: "number", from: 1, to: 1 << 30, number: 2 << 20, does: "adds padding, so many bytes"},
+	"bomb":             {works: true, does: "gzip, asked for or not, of more than 256 MiB"},
+	"deep":             {works: true, does: "adds lists nested 10,000 levels deep"},
+	"dtd":              {works: true, does: "XML: entities that expand without end; JSON: as duplicate_status"},
+	"duplicate_status": {works: true, does: "says status twice, the first time wrongly"},
+	"redirect":         {value: "url", does: "302 to that address (default https://example.com/)"},
+	"echo":             {works: true, does: "gives back the credentials received, in body and header"},
+	"no_content_type":  {works: true, does: "leaves out Content-Type"},
+	"surplus":          {works: true, does: "sends what it received after the end of the answer"},
 }
+
+// FaultKinds are the kinds of faults, by name.
+func FaultKinds() []string { return slices.Sorted(maps.Keys(kinds)) }
 
 // ParseFault reads a fault written as one line or as the fields of one:
 //
@@ -123,7 +127,7 @@ func newScheduled(f Fault) (*scheduled, error) {
 	}
 	k, ok := kinds[f.Kind]
 	if !ok {
-		return nil, fmt.Errorf("sandbox: fault kind %q: use one of %s", f.Kind, strings.Join(slices.Sorted(maps.Keys(kinds)), ", "))
+		return nil, fmt.Errorf("sandbox: fault kind %q: use one of %s", f.Kind, strings.Join(FaultKinds(), ", "))
 	}
 	if !(f.Share <= 100) {
 		return nil, fmt.Errorf("sandbox: fault share %v: use at most 100", f.Share)

@@ -164,7 +164,7 @@ func TestDelayAndDrip(t *testing.T) {
 		{"two delays", []Fault{{Kind: "delay", Value: "2s"}, {Kind: "delay", Value: "1s"}}, "0", 3 * time.Second, "delay"},
 		{"delay and status", []Fault{{Kind: "delay", Value: "2s"}, {Kind: "status", Value: "5"}}, "5", 2 * time.Second, "delay+status"},
 		{"status and delay", []Fault{{Kind: "status", Value: "5"}, {Kind: "delay", Value: "2s"}}, "5", 0, "status"},
-		{"drip", []Fault{{Kind: "drip", Value: "1s"}}, "0", time.Duration(len(`{"request_id":"`+unknownID+`","status":"0"}`)-1) * time.Second, "drip"},
+		{"drip", []Fault{{Kind: "drip", Value: "1s"}}, "0", time.Duration(len(`{"request_id":"`+unknownID+`","status":"0"}`)) * time.Second, "drip"},
 	} {
 		t.Run(test.name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
@@ -215,14 +215,14 @@ func TestSpoiltBodies(t *testing.T) {
 	}
 	for _, test := range []struct{ kind, path, start, end string }{
 		{"duplicate_status", "check/json", `{"status":"5","request_id":"ID","status":"0",`, `}`},
-		{"duplicate_status", "check/xml", declaration + `<verify_response><status>5</status><request_id>ID</request_id><status>0</status>`, "</verify_response>\n"},
+		{"duplicate_status", "check/xml", declaration + `<verify_response><status>5</status><request_id>ID</request_id><status>0</status>`, "</verify_response>"},
 		{"duplicate_status", "search/json", `{"status":"0","request_id":"ID","account_id":`, `}`},
 		{"dtd", "check/json", `{"status":"5","request_id":"ID","status":"0",`, `}`},
-		{"dtd", "check/xml", declaration + `<!DOCTYPE verify_response [<!ENTITY e0 "ha"><!ENTITY e1 "&e0;&e0;`, "</verify_response>\n"},
+		{"dtd", "check/xml", declaration + `<!DOCTYPE verify_response [<!ENTITY e0 "ha"><!ENTITY e1 "&e0;&e0;`, "</verify_response>"},
 		{"deep", "search/json", `{"levels":[{"levels":[{"levels":`, `}`},
-		{"deep", "search/xml", declaration + `<verify_request><levels><level><levels><level>`, "</verify_request>\n"},
+		{"deep", "search/xml", declaration + `<verify_request><levels><level><levels><level>`, "</verify_request>"},
 		{"big", "check/json", `{"padding":"   `, `"estimated_price_messages_sent":"0.00000"}`},
-		{"big", "check/xml", declaration + `<verify_response><padding>   `, "</verify_response>\n"},
+		{"big", "check/xml", declaration + `<verify_response><padding>   `, "</verify_response>"},
 	} {
 		t.Run(test.kind+" "+test.path, func(t *testing.T) {
 			got := body(t, test.kind, "", test.path)

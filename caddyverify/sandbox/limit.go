@@ -2,6 +2,7 @@ package sandbox
 
 import (
 	"math"
+	"slices"
 	"time"
 )
 
@@ -10,38 +11,32 @@ const (
 	maxLimit = 100_000
 )
 
-// limit is an exact sliding window: never more than len(times) calls are
-// allowed within any window, wherever the window begins.
+// limit is an exact sliding window: never more than so many calls are allowed
+// within any window, wherever the window begins.
 type limit struct {
-	window time.Duration
-	times  []time.Time // the latest allowed calls, as a ring
+	times  []time.Time // the latest allowed calls, as a ring; as many as the highest limit so far
 	oldest int
 }
 
-// newLimit allows perSecond calls a second; negative is nil: no limit. A
-// fraction is kept to by another window: 0.5 is one call in two seconds.
-func newLimit(perSecond float64) *limit {
+// allow counts the call if it is among perSecond calls a second; negative is no
+// limit. A fraction is kept to by another window: 0.5 is one call in two seconds.
+// It goes by real time, as the callers' own limiters do, not by the sandbox's clock.
+func (l *limit) allow(perSecond float64) bool {
 	if perSecond < 0 {
-		return nil
-	}
-	n := max(1, math.Floor(perSecond))
-	return &limit{
-		window: time.Duration(n / perSecond * float64(time.Second)),
-		times:  make([]time.Time, int(n)),
-	}
-}
-
-// allow counts the call if it is allowed. It goes by real time, as the
-// callers' own limiters do, not by the sandbox's clock.
-func (l *limit) allow() bool {
-	if l == nil {
 		return true
 	}
+	n := int(max(1, math.Floor(perSecond)))
+	window := time.Duration(float64(n) / perSecond * float64(time.Second))
+	if more := n - len(l.times); more > 0 {
+		l.times = slices.Concat(make([]time.Time, more), l.times[l.oldest:], l.times[:l.oldest])
+		l.oldest = 0
+	}
 	now := time.Now()
-	if first := l.times[l.oldest]; !first.IsZero() && now.Sub(first) < l.window {
+	size := len(l.times)
+	if first := l.times[(l.oldest+size-n)%size]; !first.IsZero() && now.Sub(first) < window {
 		return false
 	}
 	l.times[l.oldest] = now
-	l.oldest = (l.oldest + 1) % len(l.times)
+	l.oldest = (l.oldest + 1) % size
 	return true
 }

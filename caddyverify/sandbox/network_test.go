@@ -85,7 +85,7 @@ func TestFaultsOverTheNetwork(t *testing.T) {
 			}
 		}},
 		{"* truncate", true, func(t *testing.T, resp *http.Response, body string, err error) {
-			if !errors.Is(err, io.ErrUnexpectedEOF) || resp.ContentLength != 62 || len(body) != 31 {
+			if !errors.Is(err, io.ErrUnexpectedEOF) || resp.ContentLength != 63 || len(body) != 31 {
 				t.Errorf("%d of %d bytes, error %v", len(body), resp.ContentLength, err)
 			}
 		}},

@@ -42,19 +42,6 @@ func (s *Sandbox) request(c call) answer {
 	return a
 }
 
-// forcedStatus reads the numbers listed in the package comment.
-func forcedStatus(number string) string {
-	ending, ok := strings.CutPrefix(number, "4477009001")
-	if !ok {
-		return ""
-	}
-	switch ending {
-	case "01", "02", "03", "04", "05", "06", "07", "08", "09", "10", "15", "20", "29":
-		return strings.TrimPrefix(ending, "0")
-	}
-	return ""
-}
-
 func (s *Sandbox) check(c call) answer {
 	if name := c.missing("request_id", "code"); name != "" {
 		return missing(c.operation, name)

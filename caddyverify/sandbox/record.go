@@ -55,6 +55,9 @@ type Call struct {
 	// RequestID is the request_id that was started or asked about, "" for
 	// none or several.
 	RequestID string
+
+	// Code is the right code in the message that the call had sent, "" for none.
+	Code string
 }
 
 func newCall(c call, r *http.Request) Call {

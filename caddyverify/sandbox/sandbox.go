@@ -50,22 +50,55 @@ type Config struct {
 	Logger *slog.Logger
 }
 
-// Sandbox is a Verify API for one account. It is made by [New] and may be used
-// by several goroutines at once.
+// Sandbox is a Verify API for one account. It is made by [New] or
+// [Sandbox.With] and may be used by several goroutines at once.
 type Sandbox struct {
-	cfg   Config
-	clock clock
+	*account
+	cfg    Config // Faults, Code, Limit and Speed are guarded by the account's mu
+	faults []*scheduled
+}
 
-	mu            sync.Mutex // guards what follows
+// account is what the sandboxes of an account have in common.
+type account struct {
+	mu            sync.Mutex // guards all of it
+	clock         clock
 	verifications verifications
-	limit         *limit
-	faults        []*scheduled
+	limit         limit
 	record        record
 }
 
 // New returns a Sandbox with no verifications. The error names the field that
 // cannot be used and what it should be.
 func New(cfg Config) (*Sandbox, error) {
+	s, err := new(account).with(cfg)
+	if err != nil {
+		return nil, err
+	}
+	s.clock = newClock(s.cfg.Speed)
+	s.record.keep = s.cfg.Record
+	s.Reset()
+	return s, nil
+}
+
+// With returns a Sandbox for the same account with settings of its own: the
+// verifications, the calls recorded and those counted for the limit are the same.
+// The clock goes on from where it stands, at the speed of the one that was called
+// last. Config.Record stays that of the first.
+func (s *Sandbox) With(cfg Config) (*Sandbox, error) { return s.account.with(cfg) }
+
+func (a *account) with(cfg Config) (*Sandbox, error) {
+	if err := cfg.complete(); err != nil {
+		return nil, err
+	}
+	faults, err := schedule(cfg.Faults)
+	if err != nil {
+		return nil, err
+	}
+	return &Sandbox{account: a, cfg: cfg, faults: faults}, nil
+}
+
+// complete puts in the defaults and checks all but the faults.
+func (cfg *Config) complete() error {
 	if cfg.Speed == 0 {
 		cfg.Speed = 1
 	}
@@ -80,36 +113,18 @@ func New(cfg Config) (*Sandbox, error) {
 	}
 	switch {
 	case cfg.APIKey == "" && cfg.APISecret != "":
-		return nil, errors.New("sandbox: APIKey is empty: set it to the api_key that callers present, or leave out APISecret to accept any")
+		return errors.New("sandbox: APIKey is empty: set it to the api_key that callers present, or leave out APISecret to accept any")
 	case strings.Contains(cfg.APIKey, ":"):
-		return nil, errors.New("sandbox: APIKey has a colon, which HTTP Basic cannot carry: use letters and digits")
+		return errors.New("sandbox: APIKey has a colon, which HTTP Basic cannot carry: use letters and digits")
 	case cfg.APISecret == "" && cfg.APIKey != "":
-		return nil, errors.New("sandbox: APISecret is empty: set it to the api_secret that callers present, or leave out APIKey to accept any")
+		return errors.New("sandbox: APISecret is empty: set it to the api_secret that callers present, or leave out APIKey to accept any")
 	case cfg.Code != "" && !isCode(cfg.Code):
-		return nil, fmt.Errorf("sandbox: Code %q cannot be a code: use 4 to 10 letters, digits or dashes", cfg.Code)
+		return fmt.Errorf("sandbox: Code %q cannot be a code: use 4 to 10 letters, digits or dashes", cfg.Code)
 	case !(cfg.Speed > 0 && cfg.Speed <= maxSpeed):
-		return nil, fmt.Errorf("sandbox: Speed %v is out of range: use more than 0 and at most %d", cfg.Speed, maxSpeed)
+		return fmt.Errorf("sandbox: Speed %v is out of range: use more than 0 and at most %d", cfg.Speed, maxSpeed)
 	case !(cfg.Limit < 0 || cfg.Limit >= minLimit && cfg.Limit <= maxLimit):
-		return nil, fmt.Errorf("sandbox: Limit %v is out of range: use %v to %v calls a second, or a negative number for no limit", cfg.Limit, minLimit, maxLimit)
+		return fmt.Errorf("sandbox: Limit %v is out of range: use %v to %v calls a second, or a negative number for no limit", cfg.Limit, minLimit, maxLimit)
 	}
-	s := &Sandbox{cfg: cfg, clock: newClock(cfg.Speed)}
-	if err := s.SetFaults(cfg.Faults...); err != nil {
-		return nil, err
-	}
-	s.Reset()
-	return s, nil
-}
-
-// SetFaults replaces the faults; with none, nothing goes wrong any more. The
-// error tells what is wrong with a fault, and then nothing is changed.
-func (s *Sandbox) SetFaults(faults ...Fault) error {
-	all, err := schedule(faults)
-	if err != nil {
-		return err
-	}
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	s.faults = all
 	return nil
 }
 
@@ -119,17 +134,22 @@ func (s *Sandbox) Reset() {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.verifications = newVerifications()
-	s.limit = newLimit(s.cfg.Limit)
-	s.record = record{keep: s.cfg.Record, received: map[string]int{}}
+	s.limit = limit{}
+	s.record = record{keep: s.record.keep, received: map[string]int{}}
 	for _, f := range s.faults {
 		f.seen = 0
 	}
 }
 
-// ServeHTTP answers one call to the Verify API, or tells of them at [CallsPath].
+// ServeHTTP answers one call to the Verify API, tells of them at [CallsPath], or
+// changes the settings at [FaultsPath].
 func (s *Sandbox) ServeHTTP(w http.ResponseWriter, r *http.Request) {
-	if r.URL.Path == CallsPath {
+	switch r.URL.Path {
+	case CallsPath:
 		s.serveCalls(w, r)
+		return
+	case FaultsPath:
+		s.serveFaults(w, r)
 		return
 	}
 	c, refused := read(w, r)
@@ -139,7 +159,7 @@ func (s *Sandbox) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		s.mu.Lock()
 		s.record.add(seen)
 		s.mu.Unlock()
-		s.log(r.Context(), seen, "")
+		s.log(r.Context(), seen)
 		refuse(w, refused)
 		return
 	}
@@ -154,6 +174,7 @@ func (s *Sandbox) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 // in its place, does what the call asks for.
 func (s *Sandbox) handle(ctx context.Context, c call, seen Call) (plan, answer) {
 	s.mu.Lock()
+	s.clock.run(s.cfg.Speed)
 	p := planFor(s.faults, c.operation)
 	var a answer
 	switch {
@@ -163,10 +184,10 @@ func (s *Sandbox) handle(ctx context.Context, c call, seen Call) (plan, answer) 
 		a = refusal(c.operation, fmt.Sprint(p.fault.number), c.get("request_id"), "")
 	}
 	seen.HTTPStatus, seen.Status, seen.Fault = p.httpStatus(), a.status(), p.String()
-	seen.RequestID = cmp.Or(a.requestID, c.get("request_id"))
+	seen.RequestID, seen.Code = cmp.Or(a.requestID, c.get("request_id")), a.code
 	s.record.add(seen)
 	s.mu.Unlock()
-	s.log(ctx, seen, a.code)
+	s.log(ctx, seen)
 	return p, a
 }
 
@@ -179,7 +200,7 @@ func (s *Sandbox) do(c call) answer {
 		return refusal(c.operation, "2", "", "Missing api_secret")
 	case s.cfg.APIKey != "" && (c.apiKey != s.cfg.APIKey || c.apiSecret != s.cfg.APISecret):
 		return refusal(c.operation, "4", "", "")
-	case !s.limit.allow():
+	case !s.limit.allow(s.cfg.Limit):
 		return refusal(c.operation, "1", "", "")
 	}
 	switch c.operation {
@@ -194,8 +215,8 @@ func (s *Sandbox) do(c call) answer {
 	}
 }
 
-// log writes the line of one call. The code is that of a message just sent.
-func (s *Sandbox) log(ctx context.Context, seen Call, code string) {
+// log writes the line of one call.
+func (s *Sandbox) log(ctx context.Context, seen Call) {
 	if !s.cfg.Logger.Enabled(ctx, slog.LevelInfo) {
 		return
 	}
@@ -208,8 +229,11 @@ func (s *Sandbox) log(ctx context.Context, seen Call, code string) {
 	if seen.Fault != "" {
 		attrs = append(attrs, slog.String("fault", seen.Fault))
 	}
-	if code != "" {
-		attrs = append(attrs, slog.String("request_id", seen.RequestID), slog.String("code", code))
+	if seen.Code != "" {
+		attrs = append(attrs, slog.String("request_id", seen.RequestID), slog.String("code", seen.Code))
+	}
+	if note := gatewayHolds[seen.Status]; note != "" {
+		attrs = append(attrs, slog.String("note", note))
 	}
 	s.cfg.Logger.LogAttrs(ctx, slog.LevelInfo, "sandbox call", attrs...)
 }

@@ -42,8 +42,9 @@ func serve(s *Sandbox, r *http.Request) *httptest.ResponseRecorder {
 	return w
 }
 
-// ask asks by GET with HTTP Basic and returns the body. The query may hold any
-// parameters; operation is a path below /verify/ such as check/json.
+// ask asks by GET with HTTP Basic and returns the body without the newline that
+// ends each. The query may hold any parameters; operation is a path below /verify/
+// such as check/json.
 func ask(t *testing.T, s *Sandbox, operation, query string) string {
 	t.Helper()
 	r := httptest.NewRequest("GET", "/verify/"+operation+"?"+query, nil)
@@ -52,7 +53,11 @@ func ask(t *testing.T, s *Sandbox, operation, query string) string {
 	if w.Code != http.StatusOK {
 		t.Fatalf("%s?%s: HTTP %d %s", operation, query, w.Code, w.Body)
 	}
-	return w.Body.String()
+	body, ended := strings.CutSuffix(w.Body.String(), "\n")
+	if !ended {
+		t.Errorf("%s: the answer does not end its line: %s", operation, body)
+	}
+	return body
 }
 
 // fields are the members of a JSON answer that are texts.
@@ -113,6 +118,7 @@ var (
 
 // plain puts fixed texts for what is random in an answer.
 func plain(body string) string {
+	body = strings.TrimSuffix(body, "\n")
 	return idPattern.ReplaceAllString(uuidPattern.ReplaceAllString(body, "EVENT"), "ID")
 }
 
@@ -275,7 +281,7 @@ func TestCredentials(t *testing.T) {
 				if operation != "json" && test.otherText != "" {
 					text = test.otherText
 				}
-				want := `{"status":"` + test.status + `","error_text":"` + text + `"}`
+				want := `{"status":"` + test.status + `","error_text":"` + text + `"}` + "\n"
 				if got := serve(s, r).Body.String(); got != want {
 					t.Errorf("answer %s, want %s", got, want)
 				}

@@ -15,6 +15,7 @@ type reply struct {
 	status wire.Status // of the last of them
 	// none is an answer of 101; failure is what no stale state makes good for.
 	none, failure *wire.Answer
+	known         *entry  // the last state from memory
 	media         string  // the Content-Type of a part, rather a new one
 	whole         *flight // the last flight that brought a part
 	mixed         bool    // whole did not bring all of them
@@ -66,7 +67,7 @@ func (r *reply) landed(q *query, p *part, now time.Duration) {
 func (r *reply) recalled(e *entry, now time.Duration) {
 	r.mixed = true
 	if e.class != notFound {
-		r.told, r.status = append(r.told, e.raw()), e.kind.Value().status
+		r.told, r.status, r.known = append(r.told, e.raw()), e.kind.Value().status, e
 	} else if r.none == nil {
 		a := e.answer()
 		r.none = &a
@@ -116,6 +117,9 @@ func (r *reply) answer(q *query) (wire.Answer, Result) {
 		return a, result
 	}
 	// A search for one is told its state, or has been answered before.
+	if r.known != nil {
+		return r.known.answer(), result
+	}
 	a.Status = r.status
 	a.Body = wire.One(q.format, r.told[0])
 	return a, result

@@ -170,7 +170,7 @@ func errorBody(o Operation, f Format, status Status, text string) []byte {
 		}
 		b.WriteString(`{"status":"` + string(status) + `","error_text":`)
 		b.Write(quoted)
-		b.WriteByte('}')
+		b.WriteString("}\n") // for a terminal
 		return b.Bytes()
 	}
 	root := "verify_response"
@@ -179,6 +179,6 @@ func errorBody(o Operation, f Format, status Status, text string) []byte {
 	}
 	b.WriteString(xmlProlog + "<" + root + "><status>" + string(status) + "</status><error_text>")
 	_ = xml.EscapeText(&b, []byte(strings.ToValidUTF8(text, "?"))) // a bytes.Buffer does not fail
-	b.WriteString("</error_text></" + root + ">")
+	b.WriteString("</error_text></" + root + ">\n")
 	return b.Bytes()
 }

@@ -14,9 +14,9 @@ func One(f Format, raw []byte) []byte {
 // AppendList appends the answer to a search by request_ids, made of the parts that
 // earlier answers said about each.
 func AppendList(list []byte, f Format, raw [][]byte) []byte {
-	open, between, end := `{"verification_requests":[`, ",", "]}"
+	open, between, end := `{"verification_requests":[`, ",", "]}\n"
 	if f == XML {
-		open, between, end = xmlProlog+"<verification_requests>", "", "</verification_requests>"
+		open, between, end = xmlProlog+"<verification_requests>", "", "</verification_requests>\n"
 	}
 	size := len(open) + len(end)
 	for _, part := range raw {

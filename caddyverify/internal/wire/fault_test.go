@@ -109,6 +109,9 @@ func TestFaultSays(t *testing.T) {
 // then by these: a gateway may stand behind another.
 func isSaid(t *testing.T, o Operation, f Format, body []byte, status Status, text string) {
 	t.Helper()
+	if !bytes.HasSuffix(body, []byte("\n")) || bytes.Count(body, []byte("\n")) > 2 {
+		t.Errorf("%s %s: it is not one line that ends, after XML's own: %q", o, f, body)
+	}
 	var got struct {
 		XMLName xml.Name `json:"-"`
 		Status  string   `json:"status" xml:"status"`

@@ -1,0 +1,113 @@
+package caddyverify
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"io"
+	"net/http"
+	"net/http/httptest"
+	"os"
+	"strings"
+	"testing"
+
+	"github.com/caddyserver/caddy/v2"
+	caddycmd "github.com/caddyserver/caddy/v2/cmd"
+	"github.com/caddyserver/caddy/v2/modules/caddyhttp"
+	"github.com/spf13/cobra"
+)
+
+// serveSites serves what the commands would, each site on a server of its own.
+func serveSites(t *testing.T, sites ...site) (servers []*httptest.Server) {
+	t.Helper()
+	for _, s := range sites {
+		ctx, cancel := caddy.NewContext(caddy.Context{Context: context.Background()})
+		t.Cleanup(cancel)
+		routes := s.routes()
+		if err := routes.Provision(ctx); err != nil {
+			t.Fatal(err)
+		}
+		compiled := routes.Compile(caddyhttp.HandlerFunc(func(http.ResponseWriter, *http.Request) error { return nil }))
+		server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+			r = caddyhttp.PrepareRequest(r, caddy.NewReplacer(), w, nil)
+			if err := compiled.ServeHTTP(w, r); err != nil {
+				t.Error(err)
+			}
+		}))
+		t.Cleanup(server.Close)
+		servers = append(servers, server)
+	}
+	return servers
+}
+
+// Nothing that the demo or the sandbox does not know looks like success, and / says
+// what this is.
+func TestSites(t *testing.T) {
+	credentials := &Credentials{APIKey: testKey, APISecret: testSecret}
+	upstream := newUpstream(t)
+	servers := serveSites(t,
+		site{"gateway", &Handler{Upstream: upstream.Server.URL, Credentials: credentials}, demoPage("http://gateway", "http://sandbox")},
+		site{"sandbox", &Sandbox{}, sandboxPage("http://sandbox")})
+	for i, server := range servers {
+		page := get(t, server.URL+"/")
+		if page.StatusCode != http.StatusOK || !strings.HasPrefix(page.Header.Get("Content-Type"), "text/plain") ||
+			strings.Count(page.body, "\n") != 3 || !strings.HasSuffix(page.body, "\n") || !strings.Contains(page.body, "curl http://") {
+			t.Errorf("%d /: %d %s, want three lines of text: %s", i, page.StatusCode, page.Header.Get("Content-Type"), page.body)
+		}
+		for _, path := range []string{"/v2/verify", "/v1/messages", "/sms/json", "/number/lookup/json", "/verify", "/index.html", "/sandbox/"} {
+			got := do(t, request(t, http.MethodPost, server.URL+path, "application/json", "{}"))
+			var body struct{ Title, Detail string }
+			if err := json.Unmarshal([]byte(got.body), &body); err != nil || got.StatusCode != http.StatusNotFound ||
+				got.Header.Get("Content-Type") != "application/json" || body.Title == "" || !strings.Contains(body.Detail, "Only version 1 of the Verify API") ||
+				!strings.HasSuffix(got.body, "\n") {
+				t.Errorf("%d %s: %d %s %s", i, path, got.StatusCode, got.Header.Get("Content-Type"), got.body)
+			}
+		}
+		if got := postForm(t, server.URL+"/verify/json", "number=447700900000&brand=Demo&api_key=k&api_secret=s"); got.field("status") != "0" || !strings.HasSuffix(got.body, "}\n") {
+			t.Errorf("%d: a request is answered with %q", i, got.body)
+		}
+	}
+}
+
+// Caddyfile.example says the same to an SDK's other products.
+func TestExampleEndsAsTheDemo(t *testing.T) {
+	example, err := os.ReadFile("../Caddyfile.example")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if !bytes.Contains(example, []byte("respond @other `"+otherProducts+"` 404")) {
+		t.Errorf("Caddyfile.example does not end in %s", otherProducts)
+	}
+}
+
+func TestSandboxFlags(t *testing.T) {
+	for _, test := range []struct {
+		args []string
+		want string // JSON, or what the error names
+	}{
+		{nil, `{"code":"1234","speed":1,"limit":30}`},
+		{[]string{"--code", "", "--speed", "60", "--limit", "off"}, `{"speed":60,"limit":-1}`},
+		{[]string{"--fault", "search delay 2s", "--fault", "* close 5%"}, `{"code":"1234","speed":1,"limit":30,"faults":["search delay 2s","* close 5%"]}`},
+		{[]string{"--code", "12"}, "Code"},
+		{[]string{"--speed", "0"}, "--speed"},
+		{[]string{"--limit", "30"}, "--limit"},
+		{[]string{"--fault", "search explode"}, "explode"},
+	} {
+		cmd := &cobra.Command{Use: "demo", SilenceUsage: true}
+		cmd.SetOut(io.Discard)
+		sandboxFlags(cmd, demoCode)
+		if err := cmd.ParseFlags(test.args); err != nil {
+			t.Fatal(err)
+		}
+		var got string
+		if s, err := newSandbox(caddycmd.Flags{FlagSet: cmd.Flags()}); err != nil {
+			got = err.Error()
+		} else {
+			text, _ := json.Marshal(s)
+			got = string(text)
+		}
+		if !strings.Contains(got, test.want) {
+			t.Errorf("%q makes %s, want %s", test.args, got, test.want)
+		}
+	}
+}

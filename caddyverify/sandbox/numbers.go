@@ -1,0 +1,34 @@
+package sandbox
+
+import (
+	"fmt"
+	"slices"
+	"strings"
+)
+
+// forcedPrefix and two digits, the status, make a number that forces a status of
+// Verify Request. It is a range kept for drama: the numbers belong to nobody.
+const forcedPrefix = "4477009001"
+
+var forced = []string{"1", "2", "3", "4", "5", "6", "7", "8", "9", "10", "15", "20", "29"}
+
+// forcedStatus is the status that a number forces, "" for most.
+func forcedStatus(number string) string {
+	ending, ok := strings.CutPrefix(number, forcedPrefix)
+	status := strings.TrimPrefix(ending, "0")
+	if !ok || len(ending) != 2 || !slices.Contains(forced, status) {
+		return ""
+	}
+	return status
+}
+
+// forcedNumber is the number that forces a status.
+func forcedNumber(status string) string { return fmt.Sprintf("%s%02s", forcedPrefix, status) }
+
+// gatewayHolds warns who tries out what refuses the account that caddy-verify in front
+// of this keeps calls from coming here for a while.
+var gatewayHolds = map[string]string{
+	"4": "caddy-verify in front of this answers requests, searches and controls with 4 by itself for 30 s; checks go on",
+	"8": "caddy-verify in front of this answers requests, searches and controls with 8 by itself for 30 s; checks go on",
+	"9": "caddy-verify in front of this answers requests with 9 by itself for 30 s; all else goes on",
+}
