@@ -163,6 +163,12 @@ func TestCacheOff(t *testing.T) {
 	if n := u.searches(); n != 2 {
 		t.Errorf("%d searches went upstream", n)
 	}
+	u.fail(t, "search status 4")
+	get(t, gateway.URL+"/verify/search/json?request_id="+id)
+	expectHeaders(t, get(t, gateway.URL+"/verify/search/json?request_id="+id), "caddy-verify; detail=account_bad_credentials", false)
+	if n := u.searches(); n != 3 {
+		t.Errorf("%d searches went upstream, want one more", n)
+	}
 }
 
 // A reload must keep what is configured as before, share nothing between

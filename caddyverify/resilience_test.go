@@ -125,6 +125,9 @@ func TestBreakerOpensAndRecovers(t *testing.T) {
 			if d := time.Since(begun); d != 0 {
 				t.Errorf("%v: it took %v", o, d)
 			}
+			if got := w.Header().Get("Cache-Status"); o == wire.Search && got != "caddy-verify; detail=breaker_open" {
+				t.Errorf("Cache-Status is %q, but nothing was forwarded", got)
+			}
 		}
 		if w := d.call(wire.Search, "request_id="+id); w.Body.String() != known.Body.String() || !strings.Contains(w.Header().Get("Cache-Status"), "stale-if-error") {
 			t.Errorf("the search was answered with %s, %s", w.Body, w.Header().Get("Cache-Status"))

@@ -115,5 +115,5 @@ var troubles = map[wire.Status]wire.Cause{
 
 func notNow(o wire.Operation, cause wire.Cause, retryAfter time.Duration) wire.Answer {
 	metrics.Refused(o, cause)
-	return (&wire.Fault{Cause: cause, RetryAfter: retryAfter}).Answer()
+	return (&wire.Fault{Cause: cause, Refused: true, RetryAfter: retryAfter}).Answer()
 }

@@ -112,7 +112,7 @@ func (h *Handler) search(ctx context.Context, caller string, call *wire.Call, x 
 	cache := h.account.searchesKept()
 	if cache == nil {
 		x.answer = h.send(ctx, call)
-		x.cacheStatus = "caddy-verify; fwd=bypass"
+		x.cacheStatus = search.Bypassed(&x.answer)
 		return
 	}
 	x.searched = true

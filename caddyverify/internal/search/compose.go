@@ -88,7 +88,11 @@ func (r *reply) answer(q *query) (wire.Answer, Result) {
 	switch {
 	case r.failure != nil:
 		// Never a list that is silently shorter.
-		return *r.failure, Result{Asked: result.Asked, Collapsed: result.Collapsed, Stored: result.Stored}
+		failed := Result{Asked: result.Asked, Collapsed: result.Collapsed, Stored: result.Stored}
+		if fault := r.failure.Fault; fault != nil && fault.Refused {
+			failed.Refused = fault.Cause
+		}
+		return *r.failure, failed
 	case r.standIn:
 		result.Kind = Stale
 	case result.FromMemory == result.Asked:

@@ -4,6 +4,8 @@ import (
 	"strconv"
 	"sync"
 	"time"
+
+	"github.com/caddyverify/caddy-verify/caddyverify/internal/wire"
 )
 
 // Kind says where an answer comes from.
@@ -33,6 +35,9 @@ type Result struct {
 	Stored bool
 	// Collapsed tells that the search shared a call which another one had begun.
 	Collapsed bool
+	// Refused is why the gateway made no call for what memory did not have; "" for
+	// most.
+	Refused wire.Cause
 	// Asked is how many verifications were asked for, FromMemory for how many of
 	// them memory had the answer.
 	Asked, FromMemory int
@@ -72,13 +77,15 @@ func (r Result) AgeSeconds() (seconds int64, ok bool) {
 // CacheStatus returns the value of the header Cache-Status.
 func (r Result) CacheStatus() string {
 	b := append(make([]byte, 0, 64), "caddy-verify"...)
-	switch r.Kind {
-	case Hit:
+	switch {
+	case r.Refused != "":
+		return refused(r.Refused)
+	case r.Kind == Hit:
 		return string(appendTTL(append(b, "; hit"...), r.TTL))
-	case Stale:
+	case r.Kind == Stale:
 		// Nobody waits for the call that failed: to the client this is a hit.
 		return string(append(appendTTL(append(b, "; hit"...), r.TTL), "; detail=stale-if-error"...))
-	case Partial:
+	case r.Kind == Partial:
 		b = append(b, "; fwd=partial"...)
 	default:
 		b = append(b, "; fwd=miss"...)
@@ -96,6 +103,18 @@ func (r Result) CacheStatus() string {
 	}
 	return string(b)
 }
+
+// Bypassed returns the value of the header Cache-Status for an answer that memory has
+// nothing to do with.
+func Bypassed(a *wire.Answer) string {
+	if a.Fault != nil && a.Fault.Refused {
+		return refused(a.Fault.Cause)
+	}
+	return "caddy-verify; fwd=bypass"
+}
+
+// refused says neither hit nor fwd, since nothing went forward.
+func refused(cause wire.Cause) string { return "caddy-verify; detail=" + string(cause) }
 
 // appendTTL rounds down, so that what is past its lifetime is negative.
 func appendTTL(b []byte, ttl time.Duration) []byte {

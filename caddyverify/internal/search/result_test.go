@@ -3,6 +3,8 @@ package search
 import (
 	"testing"
 	"time"
+
+	"github.com/caddyverify/caddy-verify/caddyverify/internal/wire"
 )
 
 func TestCacheStatus(t *testing.T) {
@@ -13,6 +15,8 @@ func TestCacheStatus(t *testing.T) {
 		{Result{Kind: Hit, TTL: 23*time.Second + 999*time.Millisecond}, "caddy-verify; hit; ttl=23"},
 		{Result{Kind: Hit}, "caddy-verify; hit; ttl=0"},
 		{Result{}, "caddy-verify; fwd=miss"},
+		{Result{Refused: wire.BreakerOpen}, "caddy-verify; detail=breaker_open"},
+		{Result{Refused: wire.LimitReached, Collapsed: true, Stored: true}, "caddy-verify; detail=limit_reached"},
 		{Result{Stored: true}, "caddy-verify; fwd=miss; stored"},
 		{Result{Collapsed: true}, "caddy-verify; fwd=miss; collapsed"},
 		{Result{Stored: true, Collapsed: true}, "caddy-verify; fwd=miss; stored; collapsed"},

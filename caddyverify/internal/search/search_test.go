@@ -159,6 +159,11 @@ func TestWhoSeesWhat(t *testing.T) {
 }
 
 func TestTrouble(t *testing.T) {
+	refused := func(call *wire.Call) *wire.Answer {
+		a := faulty(wire.BreakerOpen)(call)
+		a.Fault.Refused = true
+		return a
+	}
 	const stale = "caddy-verify; hit; ttl=-12; detail=stale-if-error"
 	tests := []struct {
 		name  string
@@ -180,6 +185,9 @@ func TestTrouble(t *testing.T) {
 		{"one was 101", faulty(wire.ConnectFailed), 12 * time.Second, []string{"a", "zz"}, "", "5", "caddy-verify; fwd=miss"},
 		{"one was 101 a moment ago", faulty(wire.ConnectFailed), 0, []string{"a", "zz"}, "", "5", "caddy-verify; fwd=miss"},
 		{"one dropped", faulty(wire.ConnectFailed), 12 * time.Second, []string{"a", "b"}, "b", "5", "caddy-verify; fwd=miss"},
+		{"refused", refused, 12 * time.Second, []string{"b", "a"}, "", "b,a", stale},
+		{"refused too late", refused, 5 * time.Minute, []string{"a"}, "", "5", "caddy-verify; detail=breaker_open"},
+		{"one never known, refused", refused, 12 * time.Second, []string{"a", "c"}, "", "5", "caddy-verify; detail=breaker_open"},
 		{"HTTP code", func(*wire.Call) *wire.Answer { return &wire.Answer{Code: 502} }, 12 * time.Second, []string{"a"}, "", "a", stale},
 	}
 	for _, test := range tests {

@@ -62,6 +62,8 @@ type Fault struct {
 	Name string
 	// MayHaveSent tells that the call may have reached the provider.
 	MayHaveSent bool
+	// Refused tells that the gateway did not even try to make the call.
+	Refused bool
 	// UpstreamCode is the HTTP status code that the provider answered with; 0 for
 	// no answer.
 	UpstreamCode int
