@@ -2,7 +2,6 @@ package caddyverify
 
 import (
 	"bytes"
-	"context"
 	"encoding/json"
 	"io"
 	"net/http"
@@ -20,13 +19,22 @@ import (
 // serveSites serves what the commands would, each site on a server of its own.
 func serveSites(t *testing.T, sites ...site) (servers []*httptest.Server) {
 	t.Helper()
+	config, err := caddy.ProvisionContext(&caddy.Config{Admin: &caddy.AdminConfig{Disabled: true}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	ctx, cancel := caddy.NewContext(config)
+	t.Cleanup(cancel)
 	for _, s := range sites {
-		ctx, cancel := caddy.NewContext(caddy.Context{Context: context.Background()})
-		t.Cleanup(cancel)
 		routes := s.routes()
 		if err := routes.Provision(ctx); err != nil {
 			t.Fatal(err)
 		}
+		app, err := ctx.App(appName)
+		if err != nil {
+			t.Fatal(err)
+		}
+		app.(*App).takeOver()
 		compiled := routes.Compile(caddyhttp.HandlerFunc(func(http.ResponseWriter, *http.Request) error { return nil }))
 		server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 			r = caddyhttp.PrepareRequest(r, caddy.NewReplacer(), w, nil)
