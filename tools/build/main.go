@@ -4,6 +4,9 @@
 //
 // It does what `xcaddy build` does with the same choices as flags, and leaves bin/caddy beside xcaddy.json. The file's
 // keys are those of xcaddy.Builder; what else stands in it describes the plugin to its readers.
+//
+// A checkout in place of a published module has the version of its commit, so that `caddy list-modules --versions`,
+// `caddy build-info` and the metric verify_build_info tell which one was built.
 package main
 
 import (
@@ -44,6 +47,9 @@ func build(config, output string) error {
 	}
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt)
 	defer stop()
+	if err := prepare(ctx, builder); err != nil {
+		return err
+	}
 	return builder.Build(ctx, within(filepath.Dir(config), output))
 }
 
