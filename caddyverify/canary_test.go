@@ -91,6 +91,30 @@ func TestCanary(t *testing.T) {
 			}
 		}
 	}
+	// The right code, from a client that leaves before its answer and then asks again,
+	// as does the one that asked for it.
+	again := func(o wire.Operation, form string) reply {
+		u.fail(t, "* delay 100ms")
+		defer u.fail(t)
+		before := len(u.Calls())
+		for first := true; ; first = false {
+			r := request(t, http.MethodPost, "http://"+site+wire.Path(o, wire.JSON), "application/x-www-form-urlencoded", form)
+			calls++
+			if first {
+				leaving(t, r, func() bool { return len(u.Calls()) > before })
+				continue
+			}
+			got := do(t, r)
+			if n := len(u.Verifications()); got.field("status") != "0" || n != 1 {
+				t.Errorf("%v: the repetition gets %s", o, got.body)
+			}
+			fmt.Fprintln(&answers, got.Status, got.Header, got.body)
+			return got
+		}
+	}
+	begun := again(wire.Request, "number="+canaryNumber+"&brand=Acme&pin_code="+canaryCode)
+	right := again(wire.Check, "request_id="+begun.field("request_id")+"&code="+canaryCode)
+	expectAbsent(t, "kept answers", begun.body+right.body, canaryCode)
 	everyWay()
 	for _, fault := range []string{
 		"close", "reset_after", "garbage", "html", "truncate", "big", "bomb", "deep", "dtd", "duplicate_status",

@@ -36,7 +36,7 @@ func newUpstream(t *testing.T) *testUpstream { return newUpstreamFor(t, testSecr
 
 func newUpstreamFor(t *testing.T, secret string) *testUpstream {
 	t.Helper()
-	api, err := sandbox.New(sandbox.Config{APIKey: testKey, APISecret: secret, Code: testCode, Limit: -1})
+	api, err := sandbox.New(sandbox.Config{APIKey: testKey, APISecret: secret, Code: testCode, AllowPinCode: true, Limit: -1})
 	if err != nil {
 		t.Fatal(err)
 	}
