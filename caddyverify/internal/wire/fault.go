@@ -145,7 +145,7 @@ var wordings = map[Cause]wording{
 	UpstreamError:        {InternalError, http.StatusBadGateway, false, "http_protocol_error", "The Verify API answered with an HTTP error"},
 	UpstreamThrottled:    {Throttled, http.StatusTooManyRequests, false, "connection_limit_reached", "The Verify API refused the call for coming too fast (HTTP 429)"},
 	UpstreamUnauthorized: {BadCredentials, http.StatusBadGateway, false, "http_protocol_error", "The Verify API refused the gateway's credentials"},
-	AnswerTooLarge:       {InternalError, http.StatusBadGateway, false, "http_response_body_size", "The Verify API's answer is larger than 1 MiB"},
+	AnswerTooLarge:       {InternalError, http.StatusBadGateway, false, "http_response_body_size", "The Verify API's answer is too large"},
 	AnswerUnreadable:     {InternalError, http.StatusBadGateway, false, "http_protocol_error", "The Verify API's answer cannot be read"},
 	AnswerWithSecret:     {InternalError, http.StatusBadGateway, false, "http_protocol_error", "The Verify API's answer was withheld"},
 	ClientLeft:           {InternalError, 499, true, "connection_terminated", "The client left before the Verify API answered"},

@@ -44,7 +44,7 @@ var said = []struct {
 	{UpstreamError, "5", 200, 502, "http_protocol_error", "HTTP error"},
 	{UpstreamThrottled, "1", 200, 429, "connection_limit_reached", "too fast"},
 	{UpstreamUnauthorized, "4", 200, 502, "http_protocol_error", "refused the gateway's credentials"},
-	{AnswerTooLarge, "5", 200, 502, "http_response_body_size", "1 MiB"},
+	{AnswerTooLarge, "5", 200, 502, "http_response_body_size", "too large"},
 	{AnswerUnreadable, "5", 200, 502, "http_protocol_error", "cannot be read"},
 	{AnswerWithSecret, "5", 200, 502, "http_protocol_error", "withheld"},
 	{ClientLeft, "5", 499, 499, "connection_terminated", "client left"},
