@@ -13,9 +13,9 @@ import (
 
 // audit sees every call of the clients, and what they know.
 type audit struct {
-	gateway   string
-	transport http.RoundTripper
-	calls     int
+	gateway    string
+	transports []http.RoundTripper // taken in turn
+	calls      int
 
 	made   atomic.Int64
 	serial func() int
@@ -56,10 +56,10 @@ func (v *shared) state() string {
 // memory and on their way.
 const inView = 200
 
-func newAudit(gateway string, transport http.RoundTripper, calls int) *audit {
+func newAudit(gateway string, transports []http.RoundTripper, calls int) *audit {
 	var serial atomic.Int64
 	return &audit{
-		gateway: gateway, transport: transport, calls: calls,
+		gateway: gateway, transports: transports, calls: calls,
 		serial:   func() int { return int(serial.Add(1)) },
 		marks:    map[string]*marked{},
 		known:    map[string]map[string]bool{},
@@ -84,8 +84,8 @@ func (a *audit) make(ctx context.Context, call call, patience time.Duration) ans
 	}
 	calling, cancel := context.WithTimeout(ctx, limit)
 	defer cancel()
-	a.made.Add(1)
-	got := call.send(calling, a.transport, a.gateway)
+	n := a.made.Add(1)
+	got := call.send(calling, a.transports[int(n)%len(a.transports)], a.gateway)
 	if ctx.Err() != nil {
 		return got // the run is over
 	}
@@ -273,9 +273,13 @@ func play(ctx context.Context, o options, start func(upstream string) (*gateway,
 			_ = g.stop()
 		}
 	}()
-	transport := &http.Transport{MaxIdleConnsPerHost: 2 * o.clients}
-	defer transport.CloseIdleConnections()
-	a := newAudit(g.url, transport, o.calls)
+	// One keeps its connections, one closes each as soon as it has read its answer.
+	kept, closed := &http.Transport{MaxIdleConnsPerHost: 2 * o.clients}, &http.Transport{DisableKeepAlives: true}
+	shared := &http.Transport{Protocols: new(http.Protocols)} // has one connection for all calls
+	shared.Protocols.SetUnencryptedHTTP2(true)
+	leave := func() { kept.CloseIdleConnections(); shared.CloseIdleConnections() }
+	defer leave()
+	a := newAudit(g.url, []http.RoundTripper{kept, closed, shared}, o.calls)
 
 	begun := time.Now()
 	var running sync.WaitGroup
@@ -300,7 +304,7 @@ func play(ctx context.Context, o options, start func(upstream string) (*gateway,
 	r := &report{options: o, audit: a, network: n, upstream: u, took: took}
 	r.recovered, r.lost = a.recover(ctx, u)
 	// What is still under way may yet be delivered; the gateway finishes it.
-	transport.CloseIdleConnections()
+	leave()
 	if r.openings, r.panics, err = g.logged(); err != nil {
 		return nil, err
 	}

@@ -22,6 +22,8 @@ const (
 	bandwidth // 16 KiB a second in both directions
 	halfClose // one side of the connection is closed, see relay.halfClosed
 	hangUp    // the connection is closed after the answer, when the gateway takes it for idle
+	waf400    // a web application firewall answers in place of the API, by HTTP 400 with a page of HTML
+	waf403    // the same, by HTTP 403
 	timeout   // no answer, whether or not the API has handled the call
 
 	faults
@@ -30,8 +32,12 @@ const (
 // String returns the word in the report.
 func (f fault) String() string {
 	return [...]string{"none", "reset_before", "reset_request", "reset_unread", "reset_after", "reset_answer",
-		"latency", "drip", "bandwidth", "half_close", "hang_up", "timeout"}[f]
+		"latency", "drip", "bandwidth", "half_close", "hang_up", "waf_400", "waf_403", "timeout"}[f]
 }
+
+// firewall tells a fault that is about what a call says. Searches say nothing that a
+// firewall minds, the gateway's own among them.
+func (f fault) firewall() bool { return f == waf400 || f == waf403 }
 
 // draw picks the fault of one call: a kind of reset with a chance of resets
 // percent, half of them before the call was handled, or another one. Timeouts are

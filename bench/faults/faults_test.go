@@ -96,6 +96,8 @@ func TestNetwork(t *testing.T) {
 		{bandwidth, "yes", "yes"},
 		{halfClose, "yes", "either"},
 		{hangUp, "yes", "yes"},
+		{waf400, "no", "yes"},
+		{waf403, "no", "yes"},
 		{timeout, "either", "no"},
 	}
 	if len(tests) != int(faults) {

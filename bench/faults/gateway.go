@@ -31,6 +31,9 @@ const caddyfile = `{
 	persist_config off
 	auto_https off
 	storage file_system {folder}
+	servers {
+		protocols h1 h2c
+	}
 	log {
 		output file {folder}/log {
 			roll_disabled

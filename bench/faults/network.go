@@ -146,6 +146,9 @@ func (n *network) next(call []byte, search bool) fault {
 	n.mu.Lock()
 	defer n.mu.Unlock()
 	f := n.draw()
+	if search && f.firewall() {
+		f = none
+	}
 	n.injected[f]++
 	n.passed++
 	if !search {
@@ -202,6 +205,11 @@ func (r *relay) pass(f fault, call []byte) bool {
 		if !slowly(r.api, call, 256, 16*time.Millisecond) {
 			return false
 		}
+	case waf400, waf403:
+		const page = "<html><body>Blocked</body></html>"
+		code := map[fault]int{waf400: http.StatusBadRequest, waf403: http.StatusForbidden}[f]
+		_, err := fmt.Fprintf(r.gateway, "HTTP/1.1 %d Blocked\r\nContent-Type: text/html\r\nContent-Length: %d\r\n\r\n%s", code, len(page), page)
+		return err == nil
 	case timeout:
 		if rand.IntN(2) == 0 {
 			r.wait()
