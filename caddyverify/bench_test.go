@@ -199,7 +199,7 @@ func BenchmarkGrowth(b *testing.B) {
 				body := []byte(benchState(id(i)))
 				answer := wire.Answer{Code: http.StatusOK, ContentType: wire.JSON.ContentType(), Body: body}
 				var err error
-				if answer.Reading, err = wire.Read(wire.Search, wire.JSON, answer.ContentType, body); err != nil {
+				if answer.Reading, err = wire.Read(wire.Search, wire.JSON, body); err != nil {
 					b.Fatal(err)
 				}
 				h.account.cache.Search(b.Context(), "", wire.SearchFor(wire.JSON, []string{id(i)}, false),

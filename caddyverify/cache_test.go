@@ -81,7 +81,7 @@ func TestSearchFromMemory(t *testing.T) {
 			second := u.begin(t, "447700900001")
 			list := get(t, path+"?request_ids="+second+"&request_ids="+id)
 			expectHeaders(t, list, `caddy-verify; fwd=partial; stored; detail="1 of 2 from memory"`, true)
-			reading, err := wire.Read(wire.Search, format, format.ContentType(), []byte(list.body))
+			reading, err := wire.Read(wire.Search, format, []byte(list.body))
 			if err != nil || len(reading.Found) != 2 || reading.Found[0].RequestID != second || reading.Found[1].RequestID != id {
 				t.Errorf("the list is %s (%v)", list.body, err)
 			}

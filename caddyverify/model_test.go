@@ -102,7 +102,7 @@ func (m *model) RoundTrip(r *http.Request) (*http.Response, error) {
 		return nil, fmt.Errorf("cut off: %w", http.ErrAbortHandler)
 	}
 	_, format, _ := wire.ParsePath(r.URL.Path)
-	if reading, err := wire.Read(wire.Search, format, w.Header().Get("Content-Type"), w.Body.Bytes()); err == nil {
+	if reading, err := wire.Read(wire.Search, format, w.Body.Bytes()); err == nil {
 		m.mu.Lock()
 		for _, v := range reading.Found {
 			key := format.String() + v.RequestID
@@ -170,7 +170,7 @@ func (m *model) do(o wire.Operation, format wire.Format, form string, changes ..
 		m.mu.Lock()
 		defer m.mu.Unlock()
 		if o == wire.Request {
-			if reading, err := wire.Read(o, format, answer.Header().Get("Content-Type"), answer.Body.Bytes()); err == nil && reading.RequestID != "" {
+			if reading, err := wire.Read(o, format, answer.Body.Bytes()); err == nil && reading.RequestID != "" {
 				m.ids = append(m.ids, reading.RequestID)
 			}
 		}
@@ -210,7 +210,7 @@ func (m *model) search(s modelStep) {
 	m.mu.Unlock()
 	m.running.Go(func() {
 		answer := m.call(wire.Search, format, form)
-		reading, err := wire.Read(wire.Search, format, answer.Header().Get("Content-Type"), answer.Body.Bytes())
+		reading, err := wire.Read(wire.Search, format, answer.Body.Bytes())
 		if err != nil {
 			m.violate("a search was answered with %s: %v", answer.Body, err)
 			return

@@ -44,6 +44,8 @@ func (h *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request, next caddyht
 	}
 	begun := time.Now()
 	var x exchange
+	got := false // by the client; what comes below may panic
+	defer func() { x.end(got) }()
 	x.operation, x.format, x.found = wire.ParsePath(r.URL.Path)
 	x.found = x.found && r.URL.RawPath == ""
 	if x.found && x.operation != wire.Search {
@@ -59,18 +61,19 @@ func (h *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request, next caddyht
 		x.answer = wire.Say(x.answer.Fault, x.operation, x.format, h.Errors == errorsHTTP)
 	}
 	h.report(r, &x, time.Since(begun))
-	got := false
-	defer func() {
-		x.result.Release()
-		if x.handed != nil {
-			x.handed(got)
-		}
-	}()
 	// Whether the client has left is known before its answer is written, and from the
 	// writing. After that a client may close in good order.
 	here := r.Context().Err() == nil
 	got = write(w, &x) == nil && here
 	return nil
+}
+
+// end gives back what an answer holds, and tells whether the client got it.
+func (x *exchange) end(got bool) {
+	x.result.Release()
+	if x.handed != nil {
+		x.handed(got)
+	}
 }
 
 // answer takes one call all the way. What fails on the way is an answer too.

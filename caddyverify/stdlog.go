@@ -75,8 +75,11 @@ func (libraryLines) Write(line []byte) (int, error) {
 			break
 		}
 	}
-	if words == unsolicited {
+	switch {
+	case words == unsolicited:
 		level = zapcore.WarnLevel
+	case strings.Contains(words, "panic"):
+		level = zapcore.ErrorLevel
 	}
 	caddy.Log().Named("stdlib").Log(level, words,
 		zap.String("printed_by", printedBy()), zap.Int("bytes", len(line)))

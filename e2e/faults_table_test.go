@@ -71,7 +71,6 @@ var failures = []failure{
 	{name: "deep", faults: []string{"* deep"}, cause: "answer_unreadable", status: "5", code: 502, text: "The Verify API's answer cannot be read", sent: perhapsSent, outcome: "bad_body"},
 	{name: "dtd", faults: []string{"* dtd"}, cause: "answer_unreadable", status: "5", code: 502, text: "The Verify API's answer cannot be read", sent: perhapsSent, outcome: "bad_body"},
 	{name: "two statuses", faults: []string{"* duplicate_status"}, cause: "answer_unreadable", status: "5", code: 502, text: "The Verify API's answer cannot be read", sent: perhapsSent, outcome: "bad_body"},
-	{name: "no type", faults: []string{"* no_content_type"}, cause: "answer_unreadable", status: "5", code: 502, text: "The Verify API's answer cannot be read", sent: perhapsSent, outcome: "bad_body"},
 	{name: "big", faults: []string{"* big"}, cause: "answer_too_large", status: "5", code: 502, text: "The Verify API's answer is too large", sent: perhapsSent, outcome: "bad_body"},
 	{name: "echo", faults: []string{"* echo"}, cause: "answer_with_secret", status: "5", code: 502, text: "The Verify API's answer was withheld", sent: perhapsSent, outcome: "bad_body"},
 	{name: "status 5", faults: []string{"* status 5"}, status: "5", code: 200, text: "Internal Error", outcome: "answered", series: `verify_requests_total{status="5",source="upstream"}`},

@@ -34,6 +34,7 @@ var (
 	upstreamTotal    = Metric{"verify_upstream_requests_total", "counter", "Tries to make a call, by how they ended.", []Label{labelOperation, labelOutcome}}
 	upstreamDuration = Metric{"verify_upstream_request_duration_seconds", "histogram", "Time of a call to the upstream; exemplars carry traceID.", []Label{labelOperation, labelOutcome}}
 	upstreamRetries  = Metric{"verify_upstream_retries_total", "counter", "Second tries.", []Label{labelOperation}}
+	relabelledTotal  = Metric{"verify_answers_relabelled_total", "counter", "Answers that came without a Content-Type or with a foreign one, and were passed on with their own.", []Label{labelOperation}}
 	throttledTotal   = Metric{"verify_throttled_total", "counter", "Calls refused for coming too fast, by the gateway's limit or by the upstream.", []Label{{"where", "local, upstream"}}}
 	deliveriesTotal  = Metric{"verify_deliveries_total", "counter", "Requests, checks and controls, by where their answer came from.", []Label{{"source", "sent, shared (with an identical one under way), replayed (kept from an earlier one)"}}}
 
@@ -68,7 +69,7 @@ var (
 // Catalogue lists all metrics.
 var Catalogue = []Metric{
 	requestsTotal, requestDuration,
-	upstreamTotal, upstreamDuration, upstreamRetries, throttledTotal, deliveriesTotal,
+	upstreamTotal, upstreamDuration, upstreamRetries, relabelledTotal, throttledTotal, deliveriesTotal,
 	breakerState, breakerTransitions, accountTrouble, limitRate, limitWaiting,
 	cacheRequests, cacheEntries, cacheBytes, cacheEvictions,
 	startedTotal, finishedTotal, strangersTotal, underWay, unsettled, timeToSuccess, attempts, costTotal,

@@ -26,7 +26,7 @@ const (
 // with each configuration's registry, so that no reload begins them at 0.
 type Metrics struct {
 	requests, upstream, retries, throttled, deliveries *prometheus.CounterVec
-	transitions, cache                                 *prometheus.CounterVec
+	transitions, cache, relabelled                     *prometheus.CounterVec
 	started, finished, strangers, cost, lookups        *prometheus.CounterVec
 	duration, upstreamDuration, timeToSuccess, tries   *prometheus.HistogramVec
 	build                                              *prometheus.GaugeVec
@@ -87,6 +87,7 @@ func NewMetrics() *Metrics {
 		upstream:         counter(upstreamTotal),
 		upstreamDuration: histogram(upstreamDuration, []float64{.025, .05, .1, .25, .5, .75, 1, 2.5, 5, 10, 30}),
 		retries:          counter(upstreamRetries),
+		relabelled:       counter(relabelledTotal),
 		throttled:        counter(throttledTotal),
 		deliveries:       counter(deliveriesTotal),
 		transitions:      counter(breakerTransitions),
@@ -155,6 +156,7 @@ func (m *Metrics) prepare() {
 			m.outcomes.add(outcomeLabels{o, outcome})
 		}
 		m.retries.WithLabelValues(o.String())
+		m.relabelled.WithLabelValues(o.String())
 		m.durations.add(sourceLabels{o, Upstream})
 		m.outcomesTook.add(outcomeLabels{o, OutcomeAnswered})
 	}
@@ -205,7 +207,7 @@ func (m *Metrics) PrepareCountries(countries []string) {
 // is one that another handler of the same configuration registered with.
 func (m *Metrics) Register(registry prometheus.Registerer) error {
 	for _, c := range []prometheus.Collector{
-		m.requests, m.duration, m.upstream, m.upstreamDuration, m.retries, m.throttled, m.deliveries, m.transitions, m.cache,
+		m.requests, m.duration, m.upstream, m.upstreamDuration, m.retries, m.relabelled, m.throttled, m.deliveries, m.transitions, m.cache,
 		m.started, m.finished, m.strangers, m.timeToSuccess, m.tries, m.cost, m.lookups, m.build,
 	} {
 		if err := Register(registry, c); err != nil {
@@ -261,6 +263,9 @@ func (m *Metrics) Upstream(o wire.Operation, answer *wire.Answer, took time.Dura
 		observer.(prometheus.ExemplarObserver).ObserveWithExemplar(took.Seconds(), prometheus.Labels{"traceID": traceID})
 	} else {
 		observer.Observe(took.Seconds())
+	}
+	if answer.Relabelled {
+		m.relabelled.WithLabelValues(o.String()).Inc()
 	}
 	if answer.Status == wire.Throttled {
 		m.throttled.WithLabelValues("upstream").Inc()

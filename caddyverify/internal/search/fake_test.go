@@ -85,7 +85,7 @@ func verifications(a wire.Answer) []*wire.Verification {
 	if bytes.HasPrefix(a.Body, []byte("<")) {
 		f = wire.XML
 	}
-	reading, _ := wire.Read(wire.Search, f, a.ContentType, a.Body)
+	reading, _ := wire.Read(wire.Search, f, a.Body)
 	return reading.Found
 }
 
@@ -114,7 +114,7 @@ func listOf(f wire.Format, parts ...string) string {
 func contentType(f wire.Format) string { return f.ContentType() + ";charset=UTF-8" }
 
 func says(f wire.Format, body string) wire.Answer {
-	reading, err := wire.Read(wire.Search, f, contentType(f), []byte(body))
+	reading, err := wire.Read(wire.Search, f, []byte(body))
 	if err != nil {
 		panic(fmt.Sprintf("%v: %s", err, body))
 	}

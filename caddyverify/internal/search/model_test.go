@@ -172,7 +172,7 @@ func (w *world) search(c *Cache, s step) {
 		}
 		return
 	}
-	read, err := wire.Read(wire.Search, f, a.ContentType, a.Body)
+	read, err := wire.Read(wire.Search, f, a.Body)
 	if err != nil || read.List != s.list {
 		w.complain("unreadable, or of another shape: %v %s", err, a.Body)
 		return

@@ -84,7 +84,7 @@ func TestShapes(t *testing.T) {
 					expect(t, "Cache-Status", r.CacheStatus(), "caddy-verify; "+test.status)
 					expect(t, "calls", strings.Join(u.called()[before:], " "), test.calls)
 					expect(t, "Content-Type", a.ContentType, contentType(f))
-					read, err := wire.Read(wire.Search, f, a.ContentType, a.Body)
+					read, err := wire.Read(wire.Search, f, a.Body)
 					if err != nil {
 						t.Fatal(err)
 					}

@@ -210,7 +210,7 @@ func TestSweepAtOnce(t *testing.T) {
 func TestCopies(t *testing.T) {
 	bubble(t, Settings{}, func(t *testing.T, c *Cache) {
 		body := []byte(listOf(wire.JSON, fragment(wire.JSON, "a", done, "1"), fragment(wire.JSON, "b", done, "1")))
-		read, _ := wire.Read(wire.Search, wire.JSON, "application/json", body)
+		read, _ := wire.Read(wire.Search, wire.JSON, body)
 		answer := wire.Answer{Code: 200, ContentType: "application/json", Body: body, Reading: read}
 		u := newUpstream(nil)
 		u.failing(func(*wire.Call) *wire.Answer { return &answer })

@@ -7,7 +7,6 @@ import (
 	"crypto/tls"
 	"errors"
 	"io"
-	"net"
 	"net/http"
 	"net/http/httptrace"
 	"net/url"
@@ -101,12 +100,13 @@ func New(config Config) (*Client, error) {
 func (c *Client) Send(ctx context.Context, call *wire.Call) wire.Answer {
 	s := &sending{form: string(append(call.AppendForm(make([]byte, 0, 256)), c.body...))}
 	s.trace.GotConn = s.gotConn
+	s.watch(&s.trace)
 	response, err := c.Transport.RoundTrip(c.request(httptrace.WithClientTrace(ctx, &s.trace), call, s))
 	if err != nil {
 		return c.failed(ctx, err, s)
 	}
 	defer response.Body.Close()
-	return c.read(ctx, call, response)
+	return c.read(ctx, call, response, s)
 }
 
 // request builds the upstream request from nothing but the call.
@@ -125,10 +125,12 @@ type sending struct {
 	body             strings.Reader
 	connected, http2 atomic.Bool
 	trace            httptrace.ClientTrace
+	progress
 }
 
 func (s *sending) gotConn(info httptrace.GotConnInfo) {
 	s.connected.Store(true)
+	s.stage.Store(asking)
 	if c, ok := info.Conn.(*tls.Conn); ok && c.ConnectionState().NegotiatedProtocol == "h2" {
 		s.http2.Store(true)
 	}
@@ -149,57 +151,83 @@ func (s *sending) again() (io.ReadCloser, error) {
 var errSentOnce = errors.New("a call is sent once")
 
 // read checks what came back, and passes it on as it is or not at all.
-func (c *Client) read(ctx context.Context, call *wire.Call, response *http.Response) wire.Answer {
-	useless := func(cause wire.Cause, err error) wire.Answer {
-		return (&wire.Fault{Cause: cause, MayHaveSent: true, UpstreamCode: response.StatusCode, Err: err}).Answer()
+func (c *Client) read(ctx context.Context, call *wire.Call, response *http.Response, s *sending) wire.Answer {
+	code, contentType := response.StatusCode, response.Header.Get("Content-Type")
+	length := min(max(response.ContentLength, 0), wire.MaxAnswer+1) // a longer one could be any number
+	useless := func(fault *wire.Fault) wire.Answer {
+		fault.UpstreamCode, fault.UpstreamType, fault.UpstreamLength = code, mediaType(contentType), length
+		return fault.Answer()
+	}
+	because := func(cause wire.Cause, reason wire.Reason, err error) wire.Answer {
+		return useless(&wire.Fault{Cause: cause, Reason: reason, MayHaveSent: true, Err: err})
+	}
+	if !carriesAnswer(code) {
+		return because(wire.AnswerUnreadable, wire.ReasonCode, nil)
 	}
 	if encoding := response.Header.Get("Content-Encoding"); encoding != "" && !strings.EqualFold(encoding, "identity") {
-		return useless(wire.AnswerUnreadable, nil)
+		return because(wire.AnswerUnreadable, wire.ReasonEncoding, nil)
 	}
 	if response.ContentLength > wire.MaxAnswer {
-		return useless(wire.AnswerTooLarge, nil)
+		return because(wire.AnswerTooLarge, "", nil)
 	}
 	body, err := readBody(response)
+	length = int64(len(body))
 	switch {
 	case errors.Is(ctx.Err(), context.DeadlineExceeded) && err != nil:
-		return useless(wire.UpstreamTimeout, nil)
+		return because(wire.UpstreamTimeout, wire.ReasonSlowAnswer, nil)
 	case ctx.Err() != nil && err != nil:
-		return useless(wire.ClientLeft, nil)
+		return because(wire.ClientLeft, "", nil)
 	case err != nil:
-		return useless(wire.ConnectionLost, nil)
+		return useless(s.lost(err))
 	case len(body) > wire.MaxAnswer:
-		return useless(wire.AnswerTooLarge, nil)
+		return because(wire.AnswerTooLarge, "", nil)
 	}
-	contentType := response.Header.Get("Content-Type")
-	reading, err := wire.Read(call.Operation, call.Format, contentType, body)
-	switch code := response.StatusCode; {
-	case err == nil && code/100 != 3: // a redirect is never an answer
+	reading, err := wire.Read(call.Operation, call.Format, body)
+	if err == nil && reading.AboutAnother(call) {
+		err = wire.Unreadable(wire.ReasonOtherID, nil)
+	}
+	switch {
+	case code/100 == 3: // a redirect is never an answer
+		return because(wire.UpstreamError, wire.ReasonRedirect, nil)
+	case err == nil:
 	case code == http.StatusUnauthorized, code == http.StatusForbidden:
-		return refusal(wire.UpstreamUnauthorized, code)
+		return useless(&wire.Fault{Cause: wire.UpstreamUnauthorized, Reason: reasonOf(err)})
 	case code == http.StatusTooManyRequests:
-		return refusal(wire.UpstreamThrottled, code)
+		return useless(&wire.Fault{Cause: wire.UpstreamThrottled})
 	case code != http.StatusOK:
-		return useless(wire.UpstreamError, nil)
+		return because(wire.UpstreamError, reasonOf(err), nil)
 	default:
-		return useless(wire.AnswerUnreadable, err)
+		return because(wire.AnswerUnreadable, reasonOf(err), err)
+	}
+	relabelled := !wire.IsMediaType(call.Format, contentType)
+	if relabelled {
+		contentType = call.Format.ContentType()
 	}
 	if c.Secret.In(body) || contentType != call.Format.ContentType() && c.Secret.In([]byte(contentType)) {
-		return useless(wire.AnswerWithSecret, nil)
+		return because(wire.AnswerWithSecret, "", nil)
 	}
-	return wire.Answer{Code: response.StatusCode, ContentType: contentType, Body: body, Reading: reading}
+	return wire.Answer{Code: code, ContentType: contentType, Relabelled: relabelled, Body: body, Reading: reading}
 }
 
-// refusal is the answer to an HTTP status code by which the provider says that it
-// has not done what was asked.
-func refusal(cause wire.Cause, code int) wire.Answer {
-	return (&wire.Fault{Cause: cause, UpstreamCode: code}).Answer()
+// carriesAnswer tells the HTTP status codes with which an answer can be passed on whole:
+// those of HTTP, but for the informational ones and 205, which have no body.
+func carriesAnswer(code int) bool {
+	return code >= 200 && code <= 599 && code != http.StatusResetContent
+}
+
+func reasonOf(err error) wire.Reason {
+	var fault *wire.Fault
+	if errors.As(err, &fault) {
+		return fault.Reason
+	}
+	return wire.ReasonOther
 }
 
 func readBody(response *http.Response) ([]byte, error) {
 	if n := response.ContentLength; n >= 0 {
 		body := make([]byte, n)
-		_, err := io.ReadFull(response.Body, body)
-		return body, err
+		n, err := io.ReadFull(response.Body, body)
+		return body[:n], err
 	}
 	return io.ReadAll(io.LimitReader(response.Body, wire.MaxAnswer+1))
 }
@@ -207,31 +235,17 @@ func readBody(response *http.Response) ([]byte, error) {
 // failed tells why no answer came. The error's own text is not kept: it may
 // hold a URL.
 func (c *Client) failed(ctx context.Context, err error, s *sending) wire.Answer {
-	mayHaveSent := s.connected.Load()
+	var fault *wire.Fault
+	connected := s.connected.Load()
 	switch {
 	case errors.Is(ctx.Err(), context.DeadlineExceeded):
-		return unanswered(wire.UpstreamTimeout, mayHaveSent)
+		fault = &wire.Fault{Cause: wire.UpstreamTimeout, Reason: s.waitedFor(), MayHaveSent: connected}
 	case ctx.Err() != nil:
-		return unanswered(wire.ClientLeft, mayHaveSent)
-	case mayHaveSent:
-		return unanswered(wire.ConnectionLost, mayHaveSent)
-	case isTLS(err):
-		return unanswered(wire.TLSFailed, false)
+		fault = &wire.Fault{Cause: wire.ClientLeft, MayHaveSent: connected}
+	case connected:
+		fault = s.lost(err)
+	default:
+		fault = s.unconnected(err)
 	}
-	return unanswered(wire.ConnectFailed, false)
-}
-
-func isTLS(err error) bool {
-	var (
-		record       tls.RecordHeaderError
-		verification *tls.CertificateVerificationError
-		op           *net.OpError
-	)
-	return errors.As(err, &record) || errors.As(err, &verification) ||
-		// crypto/tls has no exported type for the alerts of either side.
-		errors.As(err, &op) && (op.Op == "remote error" || op.Op == "local error")
-}
-
-func unanswered(cause wire.Cause, mayHaveSent bool) wire.Answer {
-	return (&wire.Fault{Cause: cause, MayHaveSent: mayHaveSent}).Answer()
+	return fault.Answer()
 }

@@ -23,6 +23,8 @@ type Answer struct {
 	Code int
 	// ContentType is the Content-Type as it is sent.
 	ContentType string
+	// Relabelled tells that the upstream's own Content-Type was missing or another.
+	Relabelled bool
 	// Body is sent as it is.
 	Body []byte
 	// Reading is what Body says.
@@ -91,25 +93,23 @@ func isStatus(name string) bool { return strings.EqualFold(name, "status") }
 
 var errUnreadable = errors.New("not an answer of the Verify API")
 
-// Read checks an answer of the provider and tells what it says. The error is a
-// *Fault with AnswerUnreadable where the body is not what was asked for: of
-// another media type, malformed, nested too deep, without a status or with two,
-// or with a word for a status where only a search has words.
-func Read(o Operation, f Format, contentType string, body []byte) (Reading, error) {
+// Read checks an answer of the provider and tells what it says, by its bytes alone:
+// a stub or a proxy may call it anything. The error is a *Fault with
+// AnswerUnreadable where the body is not what was asked for: malformed, nested too
+// deep, without a status or with two, or with a word for a status where only a
+// search has words.
+func Read(o Operation, f Format, body []byte) (Reading, error) {
 	read := readJSON
 	if f == XML {
 		read = readXML
 	}
-	if !isMediaType(f, contentType) {
-		return Reading{}, unreadable(errUnreadable)
-	}
 	reading, err := read(body)
 	if err != nil {
-		return Reading{}, unreadable(err)
+		return Reading{}, Unreadable(readingReason(body, err), err)
 	}
 	if reading.List || !reading.Status.Numeric() {
 		if o != Search {
-			return Reading{}, unreadable(errUnreadable)
+			return Reading{}, Unreadable(ReasonNotVerify, errUnreadable)
 		}
 		// What a search finds is told by a word; a number is about the call.
 		if !reading.List {
@@ -120,13 +120,39 @@ func Read(o Operation, f Format, contentType string, body []byte) (Reading, erro
 	return reading, nil
 }
 
-func unreadable(err error) *Fault {
-	return &Fault{Cause: AnswerUnreadable, MayHaveSent: true, Err: err}
+// AboutAnother tells an answer that names another verification than the call is about.
+// Answers need not name any, and a list may name those that others asked for.
+func (r *Reading) AboutAnother(call *Call) bool {
+	asked := call.RequestID()
+	if ids, list := call.IDs(); len(ids) == 1 && !list {
+		asked = ids[0]
+	}
+	return asked != "" && r.RequestID != "" && !strings.EqualFold(r.RequestID, asked)
 }
 
-// isMediaType accepts what the API's documents have ever named for a format:
+// Unreadable makes the Fault for what is no answer.
+func Unreadable(reason Reason, err error) *Fault {
+	return &Fault{Cause: AnswerUnreadable, Reason: reason, MayHaveSent: true, Err: err}
+}
+
+// readingReason tells an operator what came in place of an answer.
+func readingReason(body []byte, err error) Reason {
+	body = bytes.TrimSpace(body)
+	start := strings.ToLower(string(body[:min(len(body), len("<!doctype html"))]))
+	switch {
+	case len(body) == 0:
+		return ReasonEmpty
+	case strings.HasPrefix(start, "<html"), start == "<!doctype html":
+		return ReasonWebPage
+	case errors.Is(err, errUnreadable):
+		return ReasonNotVerify
+	}
+	return ReasonMalformed
+}
+
+// IsMediaType accepts what the API's documents have ever named for a format:
 // version 1.0.0 has text/plain in place of text/xml.
-func isMediaType(f Format, contentType string) bool {
+func IsMediaType(f Format, contentType string) bool {
 	media, _, err := parseMediaType(contentType)
 	if err != nil {
 		return false

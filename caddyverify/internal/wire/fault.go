@@ -58,6 +58,8 @@ const (
 // whose text is fixed but for the name of a parameter.
 type Fault struct {
 	Cause Cause
+	// Reason says more of it; "" where the cause says all.
+	Reason Reason
 	// Name is what the sentence is about: a parameter, a method, a media type.
 	Name string
 	// MayHaveSent tells that the call may have reached the provider.
@@ -67,6 +69,12 @@ type Fault struct {
 	// UpstreamCode is the HTTP status code that the provider answered with; 0 for
 	// no answer.
 	UpstreamCode int
+	// UpstreamType and UpstreamLength tell what came with it: a media type, "none" or
+	// "other", and bytes.
+	UpstreamType   string
+	UpstreamLength int64
+	// ProxyCode is the HTTP status code by which a proxy refused to connect; 0 for none.
+	ProxyCode int
 	// RetryAfter tells the client when asking again makes sense; 0 for no advice.
 	RetryAfter time.Duration
 	// Err is the error behind it, for errors.Is. It is never shown to anyone.

@@ -141,7 +141,7 @@ func isSaid(t *testing.T, o Operation, f Format, body []byte, status Status, tex
 	if got.Status != string(status) || got.Text != text {
 		t.Errorf("%s %s reads as %q, %q, want %q, %q", o, f, got.Status, got.Text, status, text)
 	}
-	reading, err := Read(o, f, f.ContentType(), body)
+	reading, err := Read(o, f, body)
 	if err != nil || reading.Status != status || len(reading.Found) != 0 || reading.List {
 		t.Errorf("%s %s reads as %+v, %v", o, f, reading, err)
 	}

@@ -151,7 +151,7 @@ func fuzzRead(f *testing.F, format Format, agrees func(*testing.T, []byte, Readi
 	f.Fuzz(func(t *testing.T, o uint8, body []byte) {
 		operation := Operations[int(o)%len(Operations)]
 		before := bytes.Clone(body)
-		reading, err := Read(operation, format, format.ContentType(), body)
+		reading, err := Read(operation, format, body)
 		if !bytes.Equal(body, before) {
 			t.Fatal("reading changed the answer")
 		}
@@ -174,7 +174,7 @@ func fuzzRead(f *testing.F, format Format, agrees func(*testing.T, []byte, Readi
 				t.Errorf("the part %q is not in the answer", v.Raw)
 			}
 			raw = append(raw, v.Raw)
-			single, err := Read(Search, format, format.ContentType(), One(format, v.Raw))
+			single, err := Read(Search, format, One(format, v.Raw))
 			if err != nil {
 				t.Fatalf("the part %q cannot be read by itself: %v", v.Raw, errors.Unwrap(err))
 			}
@@ -182,7 +182,7 @@ func fuzzRead(f *testing.F, format Format, agrees func(*testing.T, []byte, Readi
 				t.Errorf("the part by itself says %+v, before %+v", single.Verification, *v)
 			}
 		}
-		list, err := Read(Search, format, format.ContentType(), AppendList(nil, format, raw))
+		list, err := Read(Search, format, AppendList(nil, format, raw))
 		if err != nil {
 			t.Fatalf("the parts %q cannot be read as a list: %v", raw, errors.Unwrap(err))
 		}

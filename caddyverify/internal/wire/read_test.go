@@ -152,7 +152,7 @@ func TestReadDocumentedAnswers(t *testing.T) {
 				t.Fatal("the table does not tell what this answer says")
 			}
 			read[a.name] = true
-			got, err := Read(a.o, a.f, a.f.ContentType(), a.body)
+			got, err := Read(a.o, a.f, a.body)
 			if err != nil {
 				t.Fatal(err, errors.Unwrap(err))
 			}
@@ -181,7 +181,7 @@ func TestReadDocumentedAnswers(t *testing.T) {
 				if !reflect.DeepEqual(bare(*v), items[i]) {
 					t.Errorf("item %d is %+v, want %+v", i, bare(*v), items[i])
 				}
-				again, err := Read(Search, a.f, a.f.ContentType(), One(a.f, v.Raw))
+				again, err := Read(Search, a.f, One(a.f, v.Raw))
 				if err != nil {
 					t.Errorf("item %d cannot be read by itself: %v", i, err)
 				} else if !reflect.DeepEqual(bare(again.Verification), items[i]) {
@@ -201,13 +201,13 @@ func TestReadDocumentedAnswers(t *testing.T) {
 func TestReadCutAnswers(t *testing.T) {
 	for _, a := range answers(t) {
 		t.Run(a.file, func(t *testing.T) {
-			whole, err := Read(a.o, a.f, a.f.ContentType(), a.body)
+			whole, err := Read(a.o, a.f, a.body)
 			if err != nil {
 				t.Fatal(err)
 			}
 			end := len(bytes.TrimSpace(a.body))
 			for n := range a.body {
-				got, err := Read(a.o, a.f, a.f.ContentType(), a.body[:n:n])
+				got, err := Read(a.o, a.f, a.body[:n:n])
 				if n < end {
 					isUnreadable(t, got, err)
 				} else if err != nil || !reflect.DeepEqual(got, whole) {
@@ -381,7 +381,7 @@ var hostile = []struct {
 func TestReadHostileAnswers(t *testing.T) {
 	for _, test := range hostile {
 		t.Run(test.f.String()+"/"+test.name, func(t *testing.T) {
-			got, err := Read(test.o, test.f, test.f.ContentType(), []byte(test.body))
+			got, err := Read(test.o, test.f, []byte(test.body))
 			isUnreadable(t, got, err)
 		})
 	}
@@ -426,7 +426,7 @@ func TestReadUnusualAnswers(t *testing.T) {
 		{"number in a list", Search, XML, `<verification_requests><verify_request><request_id>a</request_id><status>101</status></verify_request></verification_requests>`, "", "", 1, true},
 	} {
 		t.Run(test.f.String()+"/"+test.name, func(t *testing.T) {
-			got, err := Read(test.o, test.f, test.f.ContentType(), []byte(test.body))
+			got, err := Read(test.o, test.f, []byte(test.body))
 			if err != nil {
 				t.Fatal(err, errors.Unwrap(err))
 			}
@@ -439,7 +439,7 @@ func TestReadUnusualAnswers(t *testing.T) {
 
 // Prices and networks count as told if they come as bare numbers.
 func TestReadBareNumbers(t *testing.T) {
-	got, err := Read(Check, JSON, "application/json", []byte(`{"status":0,"price":0.05000000,"estimated_price_messages_sent":1,"network":23410,"currency":null}`))
+	got, err := Read(Check, JSON, []byte(`{"status":0,"price":0.05000000,"estimated_price_messages_sent":1,"network":23410,"currency":null}`))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -463,7 +463,7 @@ func TestReadDeepAnswersFast(t *testing.T) {
 	} {
 		t.Run(test.name, func(t *testing.T) {
 			begin := time.Now()
-			got, err := Read(Search, test.f, test.f.ContentType(), []byte(test.body))
+			got, err := Read(Search, test.f, []byte(test.body))
 			isUnreadable(t, got, err)
 			if took := time.Since(begin); took > time.Second {
 				t.Errorf("took %v", took)
@@ -472,8 +472,7 @@ func TestReadDeepAnswersFast(t *testing.T) {
 	}
 }
 
-func TestReadContentType(t *testing.T) {
-	body := [...]string{JSON: `{"status":"0"}`, XML: `<response><status>0</status></response>`}
+func TestIsMediaType(t *testing.T) {
 	for _, test := range []struct {
 		contentType string
 		json, xml   bool
@@ -504,19 +503,75 @@ func TestReadContentType(t *testing.T) {
 		{"application/json\x00", false, false},
 	} {
 		t.Run(test.contentType, func(t *testing.T) {
-			for _, f := range Formats {
-				want := test.json
-				if f == XML {
-					want = test.xml
-				}
-				got, err := Read(Control, f, test.contentType, []byte(body[f]))
-				if !want {
-					isUnreadable(t, got, err)
-				} else if err != nil || got.Status != Success {
-					t.Errorf("%s: status %q, error %v", f, got.Status, err)
+			for f, want := range map[Format]bool{JSON: test.json, XML: test.xml} {
+				if got := IsMediaType(f, test.contentType); got != want {
+					t.Errorf("%s: %v, want %v", f, got, want)
 				}
 			}
 		})
+	}
+}
+
+func TestReasonOfWhatIsNoAnswer(t *testing.T) {
+	for _, test := range []struct {
+		f    Format
+		body string
+		want Reason
+	}{
+		{JSON, "", ReasonEmpty},
+		{XML, " \r\n", ReasonEmpty},
+		{JSON, "<html><head>", ReasonWebPage},
+		{XML, "\n <!DOCTYPE HTML PUBLIC>\n<html>", ReasonWebPage},
+		{JSON, `{"status":"0"`, ReasonMalformed},
+		{JSON, `{"status":"5","status":"0"}`, ReasonMalformed},
+		{XML, "<response><status>0</response>", ReasonMalformed},
+		{JSON, "Bad Gateway", ReasonNotVerify},
+		{JSON, `{"title":"Unauthorized"}`, ReasonNotVerify},
+		{JSON, `{"status":"SUCCESS"}`, ReasonNotVerify},
+		{XML, "<response><state>0</state></response>", ReasonNotVerify},
+	} {
+		_, err := Read(Request, test.f, []byte(test.body))
+		var fault *Fault
+		if !errors.As(err, &fault) || fault.Reason != test.want {
+			t.Errorf("%s %q: %+v, want %s", test.f, test.body, err, test.want)
+		}
+	}
+}
+
+func TestAboutAnother(t *testing.T) {
+	call := func(o Operation, params ...string) *Call {
+		c := &Call{Operation: o}
+		for _, p := range params {
+			name, value, _ := strings.Cut(p, "=")
+			c.Params = append(c.Params, Param{name, value})
+		}
+		return c
+	}
+	for _, test := range []struct {
+		call *Call
+		body string
+		want bool
+	}{
+		{call(Check, "request_id="+idA, "code=1"), `{"request_id":"` + idA + `","status":"0"}`, false},
+		{call(Check, "request_id="+idA, "code=1"), `{"request_id":"` + strings.ToUpper(idA) + `","status":"0"}`, false},
+		{call(Check, "request_id="+idA, "code=1"), `{"status":"6"}`, false},
+		{call(Check, "request_id="+idA, "code=1"), `{"request_id":"","status":"3"}`, false},
+		{call(Check, "request_id="+idA, "code=1"), `{"request_id":"` + idB + `","status":"0"}`, true},
+		{call(Check, "request_id="+idA, "code=1"), `{"request_id":"` + idB + `","status":"16"}`, true},
+		{call(Control, "request_id="+idA, "cmd=cancel"), `{"status":"0","command":"cancel"}`, false},
+		{call(Control, "request_id="+idA, "cmd=cancel"), `{"request_id":"` + idB + `","status":"0"}`, true},
+		{call(Search, "request_id="+idA), `{"request_id":"` + idB + `","status":"SUCCESS"}`, true},
+		{call(Search, "request_id="+idA), `{"request_id":"` + idA + `","status":"SUCCESS"}`, false},
+		{call(Search, "request_ids="+idA), `{"verification_requests":[{"request_id":"` + idB + `","status":"SUCCESS"}]}`, false},
+		{call(Request, "number=1", "brand=a"), `{"request_id":"` + idB + `","status":"0"}`, false},
+	} {
+		reading, err := Read(test.call.Operation, JSON, []byte(test.body))
+		if err != nil {
+			t.Fatal(err)
+		}
+		if got := reading.AboutAnother(test.call); got != test.want {
+			t.Errorf("%v %v: %s: %v, want %v", test.call.Operation, test.call.Params, test.body, got, test.want)
+		}
 	}
 }
 
@@ -560,7 +615,7 @@ func TestListOfParts(t *testing.T) {
 			if a.f != f || a.o != Search {
 				continue
 			}
-			reading, err := Read(a.o, a.f, a.f.ContentType(), a.body)
+			reading, err := Read(a.o, a.f, a.body)
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -574,7 +629,7 @@ func TestListOfParts(t *testing.T) {
 		for n := range MaxIDs + 1 {
 			t.Run(fmt.Sprintf("%s/%d", f, n), func(t *testing.T) {
 				list := AppendList(nil, f, raw[:n])
-				got, err := Read(Search, f, f.ContentType(), list)
+				got, err := Read(Search, f, list)
 				if err != nil {
 					t.Fatalf("%v in %s", err, list)
 				}
@@ -630,7 +685,7 @@ func TestAssembleLeavesParts(t *testing.T) {
 		}
 		t.Run(a.file, func(t *testing.T) {
 			before := string(a.body)
-			reading, err := Read(a.o, a.f, a.f.ContentType(), a.body)
+			reading, err := Read(a.o, a.f, a.body)
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -657,7 +712,7 @@ func benchmarkRead(b *testing.B, file string) {
 		b.ReportAllocs()
 		b.SetBytes(int64(len(a.body)))
 		for b.Loop() {
-			if reading, err := Read(a.o, a.f, a.f.ContentType(), a.body); err != nil || reading.Status != Success {
+			if reading, err := Read(a.o, a.f, a.body); err != nil || reading.Status != Success {
 				b.Fatal(reading.Status, err)
 			}
 		}
