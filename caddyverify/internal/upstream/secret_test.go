@@ -2,57 +2,14 @@ package upstream
 
 import (
 	"bytes"
-	"encoding/base64"
-	"encoding/hex"
 	"encoding/json"
-	"encoding/xml"
 	"fmt"
 	"log/slog"
-	"net/url"
 	"strings"
 	"testing"
 )
 
 const canary = "Cana/ry+S3cret&x"
-
-func TestSecretIsFound(t *testing.T) {
-	secret := NewSecret(canary)
-	var escaped strings.Builder
-	for _, r := range canary {
-		fmt.Fprintf(&escaped, `\u%04X`, r)
-	}
-	var entities bytes.Buffer
-	if err := xml.EscapeText(&entities, []byte(canary)); err != nil {
-		t.Fatal(err)
-	}
-	texts := map[string]string{
-		"plain":                `{"a":"` + canary + `"}`,
-		"percent":              "api_secret=" + url.QueryEscape(canary),
-		"percent, lower case":  "api_secret=" + strings.ToLower(url.QueryEscape("/+")) + canary,
-		"JSON":                 `{"a":"` + strings.ReplaceAll(canary, "/", `\/`) + `"}`,
-		"JSON, all escaped":    `{"a":"` + escaped.String() + `"}`,
-		"XML":                  "<a>" + entities.String() + "</a>",
-		"hexadecimal":          hex.EncodeToString([]byte(canary)),
-		"after broken escapes": `%zz \u12 &; ` + url.QueryEscape(canary) + `%4`,
-	}
-	for lead := range 4 {
-		for tail := range 4 {
-			text := strings.Repeat("k", lead) + canary + strings.Repeat(":", tail)
-			texts[fmt.Sprintf("Base64 of %q", text)] = base64.StdEncoding.EncodeToString([]byte(text))
-			texts[fmt.Sprintf("URL Base64 of %q", text)] = base64.RawURLEncoding.EncodeToString([]byte(text))
-		}
-	}
-	for name, text := range texts {
-		if !secret.In([]byte(text)) {
-			t.Errorf("%s: not found in %s", name, text)
-		}
-	}
-	for _, text := range []string{"", "Cana", `{"status":"0"}`, strings.ToLower(canary), `%41\u0041&amp;`} {
-		if secret.In([]byte(text)) {
-			t.Errorf("found in %q", text)
-		}
-	}
-}
 
 func TestSecretIsNotPrinted(t *testing.T) {
 	secret := NewSecret(canary)
