@@ -70,8 +70,10 @@ type Handler struct {
 
 	// Transport configures the connections to the upstream. It is Caddy's own
 	// `http` transport, without HTTP/3 and h2c, whose clients may send a call twice,
-	// and without proxy_protocol. Default: `http` with `versions 1.1`, and with
-	// `keepalive 30s`, which is shorter than the time after which providers close an
+	// and without proxy_protocol. It uses a proxy only if `network_proxy` names one,
+	// whatever the environment says, and accepts headers of 16 KiB unless
+	// `max_response_header_size` says otherwise. Default: `http` with `versions 1.1`, and
+	// with `keepalive 30s`, which is shorter than the time after which providers close an
 	// idle connection.
 	TransportRaw json.RawMessage `json:"transport,omitempty" caddy:"namespace=http.reverse_proxy.transport inline_key=protocol"`
 
@@ -218,6 +220,7 @@ func (h *Handler) transport(ctx caddy.Context) (http.RoundTripper, error) {
 			Versions:  []string{"1.1"},
 		}, "protocol", "http", nil)
 	}
+	h.TransportRaw = withoutSurprises(h.TransportRaw)
 	module, err := ctx.LoadModule(h, "TransportRaw")
 	if err != nil {
 		return nil, err

@@ -1,0 +1,37 @@
+package caddyverify
+
+import (
+	"cmp"
+	"encoding/json"
+)
+
+// maxHeader is how long the header of an answer may be by default, in bytes. Real ones
+// are under 2 KiB; Go's own default is 10 MiB.
+const maxHeader = 16 << 10
+
+// withoutSurprises sets what Caddy's transport would else take from elsewhere: a proxy
+// from the environment of the process, which need not be meant for calls with an
+// account's credentials, and a limit of 10 MiB for headers that nobody reads. What is
+// no transport is returned as it is, for Caddy to say so.
+func withoutSurprises(transport json.RawMessage) json.RawMessage {
+	var settings map[string]json.RawMessage
+	var given struct {
+		Proxy  json.RawMessage `json:"network_proxy"`
+		Old    string          `json:"forward_proxy_url"`
+		Header int64           `json:"max_response_header_size"`
+	}
+	if json.Unmarshal(transport, &settings) != nil || json.Unmarshal(transport, &given) != nil {
+		return transport
+	}
+	if cmp.Or(string(given.Proxy), "null") == "null" && given.Old == "" {
+		settings["network_proxy"] = json.RawMessage(`{"from":"none"}`)
+	}
+	if given.Header == 0 {
+		settings["max_response_header_size"], _ = json.Marshal(maxHeader)
+	}
+	whole, err := json.Marshal(settings)
+	if err != nil {
+		return transport
+	}
+	return whole
+}
