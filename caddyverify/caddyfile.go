@@ -35,6 +35,7 @@ func init() {
 //	    insecure_upstream
 //	    credentials <api_key> <api_secret>
 //	    auth        basic|query|body
+//	    method      auto|get|post
 //	    errors      verify|http
 //	    timeout     <duration>
 //	    transport   http {
@@ -73,6 +74,8 @@ func (h *Handler) UnmarshalCaddyfile(d *caddyfile.Dispenser) error {
 			h.Credentials, err = parseCredentials(d)
 		case "auth":
 			h.Auth, err = oneArg(d, name, "basic|query|body")
+		case "method":
+			h.Method, err = oneArg(d, name, "auto|get|post")
 		case "errors":
 			h.Errors, err = oneArg(d, name, "verify|http")
 		case "timeout":

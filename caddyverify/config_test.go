@@ -45,6 +45,8 @@ func TestConfigErrors(t *testing.T) {
 		{"two URLs", credentials + "upstream https://example.com VALUE-x", "upstream takes one argument"},
 		{"a flag with an argument", credentials + "insecure_upstream VALUE-x", "insecure_upstream takes no argument"},
 		{"a bad auth", credentials + "auth VALUE-x", "auth: it must be one of"},
+		{"a bad method", credentials + "method VALUE-x", "method: it must be one of"},
+		{"no method", credentials + "method", "method takes one argument"},
 		{"a bad errors", credentials + "errors VALUE-x", "errors: it must be one of"},
 		{"a bad duration", credentials + "timeout VALUE-x", "timeout"},
 		{"a negative duration", credentials + "timeout -1s", "timeout"},

@@ -3,6 +3,7 @@
 package caddyverify
 
 import (
+	"cmp"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -57,6 +58,13 @@ type Handler struct {
 	// provider's present form), or one of the older forms `query` and `body`.
 	// Default: `basic`.
 	Auth string `json:"auth,omitempty"`
+
+	// Method is how calls are made: `get`, with everything in the query, as in version
+	// 1.0.0 of the API's document; `post`, with a form, as in later ones but for the
+	// search; or `auto`. That is GET for a search and POST for all else, and where the
+	// upstream answers 404, 405 or 501 to a POST without a word of the API, GET, at once
+	// from then on. Default: `get` with `auth query`, else `auto`.
+	Method string `json:"method,omitempty"`
 
 	// Errors is how the gateway reports trouble of its own: `verify` answers
 	// HTTP 200 with a Verify status and error_text, as the API does and its SDKs
@@ -159,6 +167,11 @@ func (h *Handler) provision(ctx caddy.Context, app *App) error {
 	if err != nil {
 		return fmt.Errorf("auth: %w", err)
 	}
+	method, err := oneOf(cmp.Or(h.Method, string(upstream.Auth(auth).DefaultMethod())),
+		string(upstream.Auto), string(upstream.Get), string(upstream.Post))
+	if err != nil {
+		return fmt.Errorf("method: %w", err)
+	}
 	if h.Errors, err = oneOf(h.Errors, errorsVerify, errorsHTTP); err != nil {
 		return fmt.Errorf("errors: %w", err)
 	}
@@ -191,6 +204,8 @@ func (h *Handler) provision(ctx caddy.Context, app *App) error {
 		Key:       key,
 		Secret:    upstream.NewSecret(secret),
 		Auth:      upstream.Auth(auth),
+		Method:    upstream.Method(method),
+		Methods:   h.keepMethods(base),
 		Transport: transport,
 	})
 	if err != nil {

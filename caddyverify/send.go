@@ -58,8 +58,8 @@ func (h *Handler) try(ctx context.Context, call *wire.Call, resend int) (answer 
 	return answer
 }
 
-// ask waits for the call's turn, makes it, and learns from its answer.
-func (h *Handler) ask(ctx context.Context, call *wire.Call, resend int) wire.Answer {
+// askBy waits for the call's turn, makes it, and learns from its answer.
+func (h *Handler) askBy(ctx context.Context, method string, call *wire.Call, resend int) wire.Answer {
 	a := h.account
 	if retryAfter, ok := a.limiter.Wait(ctx, call.Operation); !ok {
 		switch err := ctx.Err(); {
@@ -80,13 +80,13 @@ func (h *Handler) ask(ctx context.Context, call *wire.Call, resend int) wire.Ans
 		origins = h.origins(call)
 	}
 	if traced {
-		span = observe.StartClient(ctx, h.base, call, resend, h.circuit(call.Operation), origins)
+		span = observe.StartClient(ctx, h.base, method, call, resend, h.circuit(call.Operation), origins)
 	}
 	ownStandardLog()
 	begun := time.Now()
 	// The transport notes in the request's variables that it used a proxy. They are a
 	// plain map, and the call may outlive the request.
-	answer := h.client.Send(context.WithValue(ctx, caddyhttp.VarsCtxKey, nil), call)
+	answer := h.client.Send(context.WithValue(ctx, caddyhttp.VarsCtxKey, nil), call, method)
 	took := time.Since(begun)
 	span.End(&answer)
 	a.limiter.Observe(answer)

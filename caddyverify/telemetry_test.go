@@ -86,6 +86,7 @@ func TestSpans(t *testing.T) {
 		serverAttrs map[string]string
 		clientAttrs map[string]string
 		linked      bool
+		method      string
 	}{
 		{name: "request", o: wire.Request, form: "brand=Acme&number=" + fresh, client: []codes.Code{codes.Unset},
 			serverAttrs: map[string]string{"verify.status": "0", "verify.country": "GB", "verify.delivery": "sent", "verify.breaker": "closed"},
@@ -116,13 +117,21 @@ func TestSpans(t *testing.T) {
 			clientAttrs: map[string]string{"error.type": "answer_unreadable", "http.request.resend_count": "1", "http.response.status_code": "200"}},
 		{name: "HTTP 502", fault: "* http 502", o: wire.Request, form: "brand=Acme&number=" + fresh, server: codes.Error, client: []codes.Code{codes.Error},
 			serverAttrs: map[string]string{"error.type": "upstream_error"}, clientAttrs: map[string]string{"error.type": "upstream_error", "http.response.status_code": "502"}},
+		{name: "request by GET", method: "get", o: wire.Request, form: "brand=Acme&number=" + fresh, client: []codes.Code{codes.Unset},
+			serverAttrs: map[string]string{"verify.status": "0"}, clientAttrs: map[string]string{"verify.status": "0"}},
+		{name: "check by GET, HTTP 502", method: "get", fault: "* http 502", o: wire.Check, form: "request_id=ID&code=1234", server: codes.Error, client: []codes.Code{codes.Error}, linked: true,
+			serverAttrs: map[string]string{"error.type": "upstream_error"}, clientAttrs: map[string]string{"error.type": "upstream_error", "http.response.status_code": "502"}},
 		{name: "a parameter is missing", o: wire.Request, form: "number=1",
 			serverAttrs: map[string]string{"verify.status": "2", "verify.cause": "missing_parameter", "error.type": ""}},
 	}
 	for _, test := range tests {
 		t.Run(test.name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
-				d := newTraced(t, &Handler{Limit: -1})
+				method := http.MethodPost
+				if test.method == "get" || test.o == wire.Search {
+					method = http.MethodGet
+				}
+				d := newTraced(t, &Handler{Limit: -1, Method: test.method})
 				defer d.close(t)
 				started, origin, _ := d.call(wire.Request, forms[wire.Request])
 				id := reply{body: started.Body.String()}.field("request_id")
@@ -159,7 +168,7 @@ func TestSpans(t *testing.T) {
 					t.Fatalf("%d upstream spans, want %d", len(clients), len(test.client))
 				}
 				for i, client := range clients {
-					if client.Name() != "POST "+wire.Route(test.o) || client.SpanKind() != trace.SpanKindClient {
+					if client.Name() != method+" "+wire.Route(test.o) || client.SpanKind() != trace.SpanKindClient {
 						t.Errorf("the upstream span is %q, %v", client.Name(), client.SpanKind())
 					}
 					if client.Status().Code != test.client[i] || client.Status().Description != "" {
@@ -169,7 +178,7 @@ func TestSpans(t *testing.T) {
 						t.Error("the upstream span is no child of the server span")
 					}
 					expectAttributes(t, client, map[string]string{
-						"http.request.method": "POST", "server.address": "sandbox.invalid", "server.port": "443",
+						"http.request.method": method, "server.address": "sandbox.invalid", "server.port": "443",
 						"url.full": "https://sandbox.invalid" + wire.Path(test.o, wire.JSON), "url.template": wire.Route(test.o),
 						"verify.operation": test.o.String(), "verify.breaker": "closed",
 					})

@@ -160,16 +160,16 @@ type Client struct {
 	call *wire.Call
 }
 
-// StartClient begins the span of a call to the upstream at base, the resend-th
-// repetition of it. It is for calls whose span in ctx is recorded; the Client of
-// others is the zero Client.
-func StartClient(ctx context.Context, base *url.URL, call *wire.Call, resend int, breaker string, origins []Origin) Client {
+// StartClient begins the span of a call to the upstream at base by GET or POST, the
+// resend-th repetition of it. It is for calls whose span in ctx is recorded; the
+// Client of others is the zero Client.
+func StartClient(ctx context.Context, base *url.URL, method string, call *wire.Call, resend int, breaker string, origins []Origin) Client {
 	parent := trace.SpanFromContext(ctx)
-	// The URL as it is sent has no query, unless the credentials are in it.
+	// What the query may hold, numbers, codes and credentials, is no span's business.
 	target := *base
 	target.Path += wire.Path(call.Operation, call.Format)
 	attributes := append(describe(call.Operation, call, origins),
-		semconv.HTTPRequestMethodPost,
+		semconv.HTTPRequestMethodKey.String(method),
 		semconv.ServerAddress(base.Hostname()),
 		semconv.ServerPort(port(base)),
 		semconv.URLFull(target.String()),
@@ -181,7 +181,7 @@ func StartClient(ctx context.Context, base *url.URL, call *wire.Call, resend int
 	if breaker != "" {
 		attributes = append(attributes, attribute.String("verify.breaker", breaker))
 	}
-	_, span := parent.TracerProvider().Tracer(scope).Start(ctx, "POST "+wire.Route(call.Operation),
+	_, span := parent.TracerProvider().Tracer(scope).Start(ctx, method+" "+wire.Route(call.Operation),
 		trace.WithSpanKind(trace.SpanKindClient), trace.WithAttributes(attributes...), trace.WithLinks(links(origins)...))
 	return Client{span, call}
 }

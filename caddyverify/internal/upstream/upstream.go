@@ -4,14 +4,11 @@ package upstream
 
 import (
 	"context"
-	"crypto/tls"
 	"errors"
 	"io"
 	"net/http"
-	"net/http/httptrace"
 	"net/url"
 	"strings"
-	"sync/atomic"
 
 	"github.com/caddyverify/caddy-verify/caddyverify/internal/wire"
 )
@@ -37,6 +34,9 @@ type Config struct {
 	Key    string
 	Secret Secret
 	Auth   Auth
+	Method Method
+	// Methods is shared by the clients of an upstream.
+	Methods *Methods
 	// Transport makes the exchange: an http.Transport, or what ends in one. It must
 	// report its connections to httptrace, and speak HTTP/2 over TLS only.
 	Transport http.RoundTripper
@@ -45,110 +45,81 @@ type Config struct {
 // Client sends calls with the account's credentials.
 type Client struct {
 	Config
-	// requests are what all calls of an operation have in common. What they point to
-	// is shared: the transport only reads it, as http.RoundTripper demands.
-	requests [len(wire.Operations)][len(wire.Formats)]*http.Request
-	body     string // credentials in the body, for Auth Body
+	// requests are what all calls of an operation by a method have in common. What they
+	// point to is shared: the transport only reads it, as http.RoundTripper demands.
+	requests map[string]*[len(wire.Operations)][len(wire.Formats)]*http.Request
+	// credentials are what the parameters by a method end with.
+	credentials map[string]string
 }
 
 // New returns a Client.
 func New(config Config) (*Client, error) {
-	c := &Client{Config: config}
+	c := &Client{Config: config, credentials: map[string]string{}}
 	credentials := url.Values{"api_key": {config.Key}, "api_secret": {config.Secret.value}}.Encode()
-	if config.Auth == Body {
-		c.body = "&" + credentials
+	if config.Auth != Basic {
+		c.credentials[http.MethodGet] = "&" + credentials
 	}
-	for _, o := range wire.Operations {
-		for _, f := range wire.Formats {
-			target, err := url.Parse(strings.TrimSuffix(config.URL, "/") + wire.Path(o, f))
-			if err != nil {
-				return nil, errors.New("the upstream is not a URL")
+	if config.Auth == Body {
+		c.credentials[http.MethodPost] = "&" + credentials
+	}
+	c.requests = map[string]*[len(wire.Operations)][len(wire.Formats)]*http.Request{http.MethodGet: {}, http.MethodPost: {}}
+	for method, requests := range c.requests {
+		for _, o := range wire.Operations {
+			for _, f := range wire.Formats {
+				target, err := url.Parse(strings.TrimSuffix(config.URL, "/") + wire.Path(o, f))
+				if err != nil {
+					return nil, errors.New("the upstream is not a URL")
+				}
+				if config.Auth == Query && method == http.MethodPost {
+					target.RawQuery = credentials
+				}
+				requests[o][f] = c.template(method, target, f)
 			}
-			if config.Auth == Query {
-				target.RawQuery = credentials
-			}
-			r := &http.Request{
-				Method: http.MethodPost,
-				URL:    target,
-				Host:   target.Host,
-				Header: http.Header{
-					"Accept":       {f.ContentType()},
-					"Content-Type": {"application/x-www-form-urlencoded"},
-					"User-Agent":   {"caddy-verify"},
-					// An answer must be read before it is passed on, and a compressed one can be
-					// a bomb.
-					"Accept-Encoding": {"identity"},
-				},
-				Proto:      "HTTP/1.1",
-				ProtoMajor: 1,
-				ProtoMinor: 1,
-			}
-			if config.Auth == Basic {
-				r.SetBasicAuth(config.Key, config.Secret.value)
-			}
-			c.requests[o][f] = r
 		}
 	}
 	return c, nil
 }
 
-// Send makes one call, once, within the deadline of ctx. What goes wrong is told
-// by the answer's Fault.
-//
-// It is a POST whatever the client sent, since Go's transport sends a GET again
-// when a kept-alive connection dies under it: see wire.Operation.Repeatable.
-func (c *Client) Send(ctx context.Context, call *wire.Call) wire.Answer {
-	s := &sending{form: string(append(call.AppendForm(make([]byte, 0, 256)), c.body...))}
-	s.trace.GotConn = s.gotConn
-	s.watch(&s.trace)
-	response, err := c.Transport.RoundTrip(c.request(httptrace.WithClientTrace(ctx, &s.trace), call, s))
+func (c *Client) template(method string, target *url.URL, f wire.Format) *http.Request {
+	r := &http.Request{
+		Method: method,
+		URL:    target,
+		Host:   target.Host,
+		Header: http.Header{
+			"Accept":     {f.ContentType()},
+			"User-Agent": {"caddy-verify"},
+			// An answer must be read before it is passed on, and a compressed one can be
+			// a bomb.
+			"Accept-Encoding": {"identity"},
+		},
+		Proto:      "HTTP/1.1",
+		ProtoMajor: 1,
+		ProtoMinor: 1,
+	}
+	if method == http.MethodPost {
+		r.Header.Set("Content-Type", "application/x-www-form-urlencoded")
+	}
+	if c.Auth == Basic {
+		r.SetBasicAuth(c.Key, c.Secret.value)
+	}
+	return r
+}
+
+// Send makes one call by GET or POST, once, within the deadline of ctx. What goes
+// wrong is told by the answer's Fault.
+func (c *Client) Send(ctx context.Context, call *wire.Call, method string) wire.Answer {
+	r, s := c.request(ctx, call, method)
+	response, err := c.Transport.RoundTrip(r)
+	for err != nil && method == http.MethodGet && s.unwritten(err) && ctx.Err() == nil {
+		r, s = c.request(ctx, call, method)
+		response, err = c.Transport.RoundTrip(r)
+	}
 	if err != nil {
 		return c.failed(ctx, err, s)
 	}
 	defer response.Body.Close()
 	return c.read(ctx, call, response, s)
 }
-
-// request builds the upstream request from nothing but the call.
-func (c *Client) request(ctx context.Context, call *wire.Call, s *sending) *http.Request {
-	r := c.requests[call.Operation][call.Format].WithContext(ctx) // a copy
-	s.body.Reset(s.form)
-	r.Body = io.NopCloser(&s.body)
-	r.ContentLength = int64(len(s.form))
-	r.GetBody = s.again
-	return r
-}
-
-// sending follows a call as far as it takes to know what may have been sent.
-type sending struct {
-	form             string
-	body             strings.Reader
-	connected, http2 atomic.Bool
-	trace            httptrace.ClientTrace
-	progress
-}
-
-func (s *sending) gotConn(info httptrace.GotConnInfo) {
-	s.connected.Store(true)
-	s.stage.Store(asking)
-	if c, ok := info.Conn.(*tls.Conn); ok && c.ConnectionState().NegotiatedProtocol == "h2" {
-		s.http2.Store(true)
-	}
-}
-
-// again is the request's GetBody: with it, the transport moves a POST to another
-// connection. Over HTTP/1.1 it does so if, and only if, nothing of it was written to
-// a connection that the peer had closed. Over HTTP/2 it also does so, again and
-// again, for a peer that resets the stream with PROTOCOL_ERROR after having handled
-// the call.
-func (s *sending) again() (io.ReadCloser, error) {
-	if s.http2.Load() {
-		return nil, errSentOnce
-	}
-	return io.NopCloser(strings.NewReader(s.form)), nil
-}
-
-var errSentOnce = errors.New("a call is sent once")
 
 // read checks what came back, and passes it on as it is or not at all.
 func (c *Client) read(ctx context.Context, call *wire.Call, response *http.Response, s *sending) wire.Answer {

@@ -20,12 +20,12 @@ import (
 func send(t *testing.T, url string, transport *http.Transport) wire.Answer {
 	t.Helper()
 	t.Cleanup(transport.CloseIdleConnections)
-	client, err := New(Config{URL: url, Key: "key", Secret: NewSecret(canary), Auth: Basic, Transport: transport})
+	client, err := New(Config{URL: url, Key: "key", Secret: NewSecret(canary), Auth: Basic, Method: Post, Transport: transport})
 	if err != nil {
 		t.Fatal(err)
 	}
 	call := &wire.Call{Operation: wire.Request, Params: []wire.Param{{Name: "number", Value: "447700900000"}}}
-	return client.Send(t.Context(), call)
+	return client.Send(t.Context(), call, http.MethodPost)
 }
 
 // An HTTP/2 peer that resets a stream after having read all of it: Go's transport
@@ -125,13 +125,13 @@ func TestDeadlineBeforeConnection(t *testing.T) {
 		<-ctx.Done()
 		return nil, ctx.Err()
 	}}
-	client, err := New(Config{URL: "http://127.0.0.1:1", Key: "key", Secret: NewSecret(canary), Auth: Basic, Transport: transport})
+	client, err := New(Config{URL: "http://127.0.0.1:1", Key: "key", Secret: NewSecret(canary), Auth: Basic, Method: Post, Transport: transport})
 	if err != nil {
 		t.Fatal(err)
 	}
 	ctx, cancel := context.WithTimeout(t.Context(), 1)
 	defer cancel()
-	answer := client.Send(ctx, &wire.Call{})
+	answer := client.Send(ctx, &wire.Call{}, http.MethodPost)
 	if answer.Fault == nil || answer.Fault.Cause != wire.UpstreamTimeout || answer.Fault.MayHaveSent {
 		t.Errorf("the answer is %+v", answer.Fault)
 	}
