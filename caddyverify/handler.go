@@ -223,7 +223,7 @@ func (h *Handler) provision(ctx caddy.Context, app *App) error {
 	if err := registerMetrics(ctx.GetMetricsRegistry()); err != nil {
 		return err
 	}
-	finishWith(ctx)
+	h.finishWith(ctx)
 	return app.join(h, accountID{base, key})
 }
 

@@ -3,6 +3,7 @@ package caddyverify
 import (
 	"context"
 	"fmt"
+	"log/slog"
 	"sync"
 
 	"github.com/caddyserver/caddy/v2"
@@ -36,6 +37,12 @@ func (c *calls) end() {
 	}
 }
 
+func (c *calls) count() int {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.n
+}
+
 // wait returns when no call is under way, or an error when ctx ends before.
 func (c *calls) wait(ctx context.Context) error {
 	c.mu.Lock()
@@ -52,26 +59,27 @@ func (c *calls) wait(ctx context.Context) error {
 	case <-none:
 		return nil
 	case <-ctx.Done():
-		c.mu.Lock()
-		defer c.mu.Unlock()
-		return fmt.Errorf("%d calls to the Verify API were still under way: %w", c.n, context.Cause(ctx))
+		return fmt.Errorf("%d calls to the Verify API were still under way: %w", c.count(), context.Cause(ctx))
 	}
 }
 
 // finishWith has the server that ctx belongs to wait for calls whose clients have
 // left when it stops, until its grace_period is over. By itself a server does so for
 // HTTP/1.1 alone: over HTTP/2 and 3 a stream that the client has closed is done with.
-func finishWith(ctx caddy.Context) {
+func (h *Handler) finishWith(ctx caddy.Context) {
 	if server, ok := ctx.Value(caddyhttp.ServerCtxKey).(*caddyhttp.Server); ok {
-		server.RegisterOnStop(finish)
+		server.RegisterOnStop(h.finish)
 	}
 }
 
 // finish waits where nobody else does. In a reload the process goes on, and with it
 // the calls.
-func finish(ctx context.Context) error {
+func (h *Handler) finish(ctx context.Context) error {
 	if reloaded := caddy.ActiveContext().Context != nil; reloaded && !caddy.Exiting() {
 		return nil
+	}
+	if n := underWay.count(); n > 0 {
+		h.logger.LogAttrs(ctx, slog.LevelInfo, "waiting for calls whose clients have left", slog.Int("calls", n))
 	}
 	return underWay.wait(ctx)
 }
