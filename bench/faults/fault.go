@@ -22,6 +22,7 @@ const (
 	bandwidth // 16 KiB a second in both directions
 	halfClose // one side of the connection is closed, see relay.halfClosed
 	hangUp    // the connection is closed after the answer, when the gateway takes it for idle
+	lowCode   // the answer comes with HTTP status code 99
 	waf400    // a web application firewall answers in place of the API, by HTTP 400 with a page of HTML
 	waf403    // the same, by HTTP 403
 	timeout   // no answer, whether or not the API has handled the call
@@ -32,7 +33,7 @@ const (
 // String returns the word in the report.
 func (f fault) String() string {
 	return [...]string{"none", "reset_before", "reset_request", "reset_unread", "reset_after", "reset_answer",
-		"latency", "drip", "bandwidth", "half_close", "hang_up", "waf_400", "waf_403", "timeout"}[f]
+		"latency", "drip", "bandwidth", "half_close", "hang_up", "low_code", "waf_400", "waf_403", "timeout"}[f]
 }
 
 // firewall tells a fault that is about what a call says. Searches say nothing that a

@@ -96,6 +96,7 @@ func TestNetwork(t *testing.T) {
 		{bandwidth, "yes", "yes"},
 		{halfClose, "yes", "either"},
 		{hangUp, "yes", "yes"},
+		{lowCode, "yes", "yes"},
 		{waf400, "no", "yes"},
 		{waf403, "no", "yes"},
 		{timeout, "either", "no"},

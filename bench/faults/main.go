@@ -33,7 +33,7 @@ func main() {
 	flag.IntVar(&o.calls, "calls", 100_000, "how many calls the clients make, give or take the last few")
 	flag.IntVar(&o.clients, "clients", 32, "how many clients call at the same time")
 	flag.Float64Var(&o.resets, "resets", 5, "the percentage of upstream calls whose connection is reset, before or after they were handled")
-	flag.Float64Var(&o.others, "others", 6, "the percentage with another fault: latency, drip, bandwidth, half_close, hang_up, waf_400, waf_403, timeout")
+	flag.Float64Var(&o.others, "others", 6, "the percentage with another fault: latency, drip, bandwidth, half_close, hang_up, low_code, waf_400, waf_403, timeout")
 	flag.IntVar(&o.outages, "outages", 3, "how many times no connection can be made for a while")
 	flag.Uint64Var(&o.seed, "seed", 1, "draws the calls and the faults; how they meet differs from run to run")
 	flag.DurationVar(&o.within, "within", 20*time.Minute, "the time after which it gives up")

@@ -238,6 +238,8 @@ func (r *relay) pass(f fault, call []byte) bool {
 		return false
 	case latency:
 		time.Sleep(20*time.Millisecond + rand.N(280*time.Millisecond))
+	case lowCode:
+		answer = bytes.Replace(answer, []byte("HTTP/1.1 200"), []byte("HTTP/1.1 099"), 1)
 	case drip:
 		return slowly(r.gateway, answer, max(1, len(answer)/40), 2*time.Millisecond)
 	case bandwidth:
