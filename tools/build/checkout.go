@@ -5,9 +5,7 @@ import (
 	"fmt"
 	"os"
 	"os/exec"
-	"path"
 	"path/filepath"
-	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -17,64 +15,37 @@ import (
 	"golang.org/x/mod/semver"
 )
 
-// prepare makes a build from checkouts work wherever their modules can be had.
+// prepare gives what comes from checkouts a version, and keeps Go from looking for it elsewhere.
 //
-// xcaddy has Go look each plugin up, and Go asks the module proxy for the longest path that could be a module: that of
-// a package within the checkout, which nobody has published. A public proxy answers 404 and Go goes on; some private
-// ones answer 403, which ends the build. So where all plugins come from checkouts, their modules are downloaded, and the
-// build takes them from Go's module cache: what is not there is not there.
+// xcaddy has Go look each plugin up, and Go begins with the longest path that could be a module: that of a package
+// within the checkout, which nobody has published. A public module proxy answers 404 and Go goes on; some private ones
+// answer 403, which ends the build. So the proxy is not asked for these modules, and neither is a version control system,
+// which leaves the checkout alone.
 func prepare(ctx context.Context, builder *xcaddy.Builder) error {
-	folders := map[string]string{}
-	for i, r := range slices.Clone(builder.Replacements) {
-		folder := r.New.String()
+	for i, r := range builder.Replacements {
+		old, folder := r.Old.String(), r.New.String()
 		if !filepath.IsAbs(folder) {
 			continue // another module
 		}
-		folders[r.Old.String()] = folder
 		if version := version(ctx, folder); version != "" {
-			builder.Replacements[i].Old = xcaddy.ReplacementPath(r.Old.String() + "@" + version)
-			// xcaddy does not look up plugins below a path that is replaced, and knows paths without a version alone. So
-			// it gets one more, of which nothing is taken.
-			builder.Replacements = append(builder.Replacements, xcaddy.NewReplace(path.Dir(r.Old.String()), folder))
+			builder.Replacements[i].Old = xcaddy.ReplacementPath(old + "@" + version)
 		}
-	}
-	for _, p := range builder.Plugins {
-		if !holds(folders, p.PackagePath) {
-			return nil
-		}
-	}
-	for _, folder := range folders {
-		if _, err := run(ctx, folder, "go", "mod", "download"); err != nil {
-			return err
-		}
-	}
-	cache, err := run(ctx, ".", "go", "env", "GOMODCACHE")
-	if err != nil {
-		return err
-	}
-	files := filepath.ToSlash(filepath.Join(cache, "cache", "download"))
-	for name, value := range map[string]string{
-		"GOPROXY": "file:///" + strings.TrimPrefix(files, "/"),
-		// Whatever is said of private modules would have Go ask elsewhere.
-		"GONOPROXY": "none",
-		// What go.sum of the checkout has was compared when it was downloaded.
-		"GOSUMDB": "off",
-	} {
-		if err := os.Setenv(name, value); err != nil {
-			return err
+		for variable, value := range map[string]string{"GONOPROXY": old, "GOVCS": old + ":off"} {
+			if err := prepend(ctx, variable, value); err != nil {
+				return err
+			}
 		}
 	}
 	return nil
 }
 
-// holds tells whether one of the modules has the package.
-func holds(modules map[string]string, path string) bool {
-	for module := range modules {
-		if path == module || strings.HasPrefix(path, module+"/") {
-			return true
-		}
+// prepend puts a value before those of a variable of Go's, for the commands that follow.
+func prepend(ctx context.Context, variable, value string) error {
+	others, err := run(ctx, ".", "go", "env", variable)
+	if err != nil {
+		return err
 	}
-	return false
+	return os.Setenv(variable, strings.TrimSuffix(value+","+others, ","))
 }
 
 // version is that of a checkout, as Go itself would name it: a tag, or a pseudo-version after the last one. It is empty

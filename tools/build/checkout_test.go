@@ -1,6 +1,8 @@
 package main
 
 import (
+	"net/http"
+	"net/http/httptest"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -65,34 +67,57 @@ func TestVersion(t *testing.T) {
 
 func TestPrepare(t *testing.T) {
 	checkout := t.TempDir()
-	write(t, filepath.Join(checkout, "go.mod"), "module example.com/a\n")
-	tests := []struct {
-		name    string
-		plugins []string
-		cache   bool // whether Go is told to look nowhere else
-	}{
-		{"all from the checkout", []string{"example.com/a", "example.com/a/plugin"}, true},
-		{"one from elsewhere", []string{"example.com/a/plugin", "example.com/ab"}, false},
+	t.Setenv("GIT_CEILING_DIRECTORIES", filepath.Dir(checkout))
+	t.Setenv("GONOPROXY", "example.org/private")
+	t.Setenv("GOVCS", "")
+	builder := &xcaddy.Builder{Replacements: []xcaddy.Replace{
+		xcaddy.NewReplace("example.com/a", checkout),
+		xcaddy.NewReplace("example.com/b", "example.com/c v1.2.3"),
+	}}
+	if err := prepare(t.Context(), builder); err != nil {
+		t.Fatal(err)
 	}
-	for _, tt := range tests {
-		t.Run(tt.name, func(t *testing.T) {
-			for _, name := range []string{"GOPROXY", "GONOPROXY", "GOSUMDB"} {
-				t.Setenv(name, "")
-			}
-			t.Setenv("GIT_CEILING_DIRECTORIES", filepath.Dir(checkout))
-			builder := &xcaddy.Builder{Replacements: []xcaddy.Replace{xcaddy.NewReplace("example.com/a", checkout)}}
-			for _, path := range tt.plugins {
-				builder.Plugins = append(builder.Plugins, xcaddy.Dependency{PackagePath: path})
-			}
-			if err := prepare(t.Context(), builder); err != nil {
-				t.Fatal(err)
-			}
-			if proxy := os.Getenv("GOPROXY"); strings.HasPrefix(proxy, "file:///") != tt.cache || proxy != "" && !tt.cache {
-				t.Errorf("GOPROXY is %q", proxy)
-			}
-			if old := builder.Replacements[0].Old; old != "example.com/a" {
-				t.Errorf("a checkout that is in no git replaces %q", old)
-			}
-		})
+	if got := os.Getenv("GONOPROXY"); got != "example.com/a,example.org/private" {
+		t.Errorf("GONOPROXY is %q", got)
+	}
+	if got := os.Getenv("GOVCS"); got != "example.com/a:off" {
+		t.Errorf("GOVCS is %q", got)
+	}
+	if old := builder.Replacements[0].Old; old != "example.com/a" {
+		t.Errorf("a checkout that is in no git replaces %q", old)
+	}
+}
+
+// TestRefusingProxy has Go look for a package of a checkout, as xcaddy does, behind a proxy that answers 403.
+func TestRefusingProxy(t *testing.T) {
+	proxy := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+		http.Error(w, "This module version is not available.", http.StatusForbidden)
+	}))
+	defer proxy.Close()
+	checkout := t.TempDir()
+	write(t, filepath.Join(checkout, "go.mod"), "module github.com/example-of-caddy-verify/a\n")
+	write(t, filepath.Join(checkout, "plugin", "plugin.go"), "package plugin\n")
+	t.Setenv("GIT_CEILING_DIRECTORIES", filepath.Dir(checkout))
+	for name, value := range map[string]string{
+		"GOPROXY": proxy.URL, "GOPRIVATE": "", "GONOPROXY": "", "GOVCS": "", "GOSUMDB": "off", "GOFLAGS": "-mod=mod",
+	} {
+		t.Setenv(name, value)
+	}
+	get := func() error {
+		folder := t.TempDir()
+		write(t, filepath.Join(folder, "go.mod"), "module b\n\nreplace github.com/example-of-caddy-verify/a => "+checkout+"\n")
+		write(t, filepath.Join(folder, "b.go"), "package b\n\nimport _ \"github.com/example-of-caddy-verify/a/plugin\"\n")
+		_, err := run(t.Context(), folder, "go", "get")
+		return err
+	}
+	if err := get(); err == nil || !strings.Contains(err.Error(), "403") {
+		t.Fatalf("without preparation: %v, and this test shows nothing", err)
+	}
+	builder := &xcaddy.Builder{Replacements: []xcaddy.Replace{xcaddy.NewReplace("github.com/example-of-caddy-verify/a", checkout)}}
+	if err := prepare(t.Context(), builder); err != nil {
+		t.Fatal(err)
+	}
+	if err := get(); err != nil {
+		t.Error(err)
 	}
 }
