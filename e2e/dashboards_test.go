@@ -93,7 +93,7 @@ func TestDashboards(t *testing.T) {
 			{"overview", "Upstream calls that brought no answer", "connection_lost", above(0)}, {"overview", "Breakers not closed", "", above(.9)},
 			{"overview", "Calls in trouble", "", above(.3)},
 		},
-		alerts: []string{"VerifyBreakerOpen", "VerifyErrorBudgetBurn"},
+		alerts: []string{"VerifyBreakerOpen"},
 	})
 	d.load.run(12 * time.Second)
 	d.fails(fault{
@@ -111,7 +111,7 @@ func TestDashboards(t *testing.T) {
 			{"upstream", "Account", "account", above(3.9)}, {"overview", "Account", "", above(3.9)},
 			{"upstream", "Trouble in what applications read", "upstream 4", above(0)}, {"upstream", "Trouble in what applications read", "gateway 4", above(0)},
 		},
-		alerts: []string{"VerifyCredentialsRejected", "VerifyErrorBudgetBurn"}, lingers: []string{"VerifyThrottled"},
+		alerts: []string{"VerifyCredentialsRejected"}, lingers: []string{"VerifyThrottled", "VerifyErrorBudgetBurn"},
 	})
 	d.load.ends.Wait()
 	d.scraped(t)

@@ -38,20 +38,22 @@ func burn(factor float64, long, short string) string {
 }
 
 func alertCalls() []Rule {
-	const (
-		summary     = "Too many calls of {{ $labels.job }} are in trouble"
-		description = "{{ $value | humanizePercentage }} of requests, checks and controls were answered with status 1, 4, 5, 8 or 9; the objective is 0.5 % over 30 days. "
-	)
+	// The value is the ratio of one of two windows.
+	description := func(long, longer string) string {
+		return fmt.Sprintf("{{ $value | humanizePercentage }} of requests, checks and controls were answered with status 1, 4, 5, 8 or 9 within {{ if printf `%[1]sratio_rate%[2]s{job=%%q} == %%v` $labels.job $value | query }}%[2]s{{ else }}%[3]s{{ end }}; "+
+			"at this pace the budget of a month, %.1[4]f %%, lasts {{ with printf `%.1[4]f / 100 * 30 * 86400 / %%f` $value | query }}{{ . | first | value | humanizeDuration }}{{ end }}.",
+			troubleName, long, longer, 100*(1-objective)) + whose(long)
+	}
 	return []Rule{
-		alert("VerifyErrorBudgetBurn", page, "", "upstream", summary,
-			description+"At this pace the budget of the month lasts two to five days.",
-			burn(14.4, "1h", "5m")+"\nor\n"+burn(6, "6h", "30m")),
-		alert("VerifyErrorBudgetBurn", ticket, "", "upstream", summary,
-			description+"At this pace the budget of the month lasts ten to thirty days.",
-			burn(3, "1d", "2h")+"\nor\n"+burn(1, "3d", "6h")),
+		alert("VerifyErrorBudgetBurn", page, "3m", "upstream",
+			"Too many calls of {{ $labels.job }} are in trouble", description("1h", "6h"),
+			"(\n"+indent(burn(14.4, "1h", "5m")+"\nor\n"+burn(6, "6h", "30m"))+"\n)\n"+unless(causes, "30m")),
+		alert("VerifyErrorBudgetBurn", ticket, "3m", "upstream",
+			"Too many calls of {{ $labels.job }} are in trouble", description("1d", "3d"),
+			"(\n"+indent(burn(3, "1d", "2h")+"\nor\n"+burn(1, "3d", "6h"))+"\n)\n"+unless(causes+"|VerifyThrottled", "6h")+"\n"+unlessBurning("6h")),
 		alert("VerifyLatencyHigh", ticket, "5m", "upstream",
 			"The provider answers {{ $labels.operation }} slowly ({{ $labels.job }})",
-			"{{ $value | humanizePercentage }} of the answers to {{ $labels.operation }} took longer than 2.5 s within 10 minutes.",
+			"{{ $value | humanizePercentage }} of the provider's answers to {{ $labels.operation }} took longer than 2.5 s within 10 minutes.",
 			`(
   1 -
   sum by (job, operation) (rate(verify_upstream_request_duration_seconds_bucket{outcome="answered",le="2.5"}[10m]))
@@ -59,17 +61,21 @@ func alertCalls() []Rule {
   sum by (job, operation) (rate(verify_upstream_request_duration_seconds_count{outcome="answered"}[10m]))
 ) > 0.05
 and
-sum by (job, operation) (increase(verify_upstream_request_duration_seconds_count{outcome="answered"}[10m])) >= 50`),
+sum by (job, operation) (increase(verify_upstream_request_duration_seconds_count{outcome="answered"}[10m])) >= 50
+`+unless(causes, "30m")),
 		alert("VerifyThrottled", ticket, "5m", "upstream",
-			"Calls of {{ $labels.job }} come too fast for the {{ $labels.where }} limit",
-			"{{ $value | humanizePercentage }} of all calls were answered with status 1 within 10 minutes.",
+			"{{ if eq $labels.where `upstream` }}The provider throttles the account of {{ $labels.job }}{{ else }}Applications call faster than the limit of {{ $labels.job }}{{ end }}",
+			"Refusals by {{ if eq $labels.where `upstream` }}the provider's limit{{ else }}the gateway's own limit{{ end }} within 10 minutes are {{ $value | humanizePercentage }} of the calls that applications made.",
 			`(
   sum by (job, where) (increase(verify_throttled_total[10m]))
   / on (job) group_left ()
   sum by (job) (increase(verify_requests_total[10m]))
 ) > 0.02
 and
-sum by (job, where) (increase(verify_throttled_total[10m])) >= 20`),
+sum by (job, where) (increase(verify_throttled_total[10m])) >= 20
+unless on (job, where)
+label_replace(sum by (job) (increase(verify_throttled_total{where="upstream"}[10m])) >= 20, "where", "local", "", "")
+`+unlessBurning("30m")),
 	}
 }
 
@@ -95,7 +101,7 @@ func alertCountries() []Rule {
 	return []Rule{
 		alert("VerifySuccessDrop", page, "10m", "funnel",
 			"Far fewer verifications succeed in {{ $labels.country }} than the day before ({{ $labels.job }})",
-			"Of the verifications started within an hour, {{ $value | humanizePercentage }} ended in success: less than 70 % of the day before.",
+			"Successes within an hour are {{ $value | humanizePercentage }} of the verifications started within it{{ with printf `job_country:verify_success:ratio1d_before{job=%q,country=%q}` $labels.job $labels.country | query }}; the day before they were {{ . | first | value | humanizePercentage }}{{ end }}.",
 			`(
   job_country:verify_success:ratio1h
   < 0.7 *
@@ -106,10 +112,11 @@ job_country:verify_started:increase1h >= 50
 and
 job_country:verify_started:increase1d_before >= 200
 unless
-job_country:verify_started:increase1h > 5 * job_country:verify_started:usual1h`),
+job_country:verify_started:increase1h > 5 * job_country:verify_started:usual1h
+`+unless(causes, "1h")+"\n"+unlessBurning("1h")),
 		alert("VerifySurgeLowSuccess", page, "10m", "cost",
 			"Verifications to {{ $labels.country }} surge and few succeed: perhaps somebody pumps messages ({{ $labels.job }})",
-			"{{ $value | humanize }} verifications were started within an hour, more than five times the usual, and fewer than 30 % ended in success.",
+			"{{ $value | humanize }} verifications were started within an hour; {{ with printf `job_country:verify_started:usual1h{job=%q,country=%q}` $labels.job $labels.country | query }}the usual is {{ . | first | value | humanize }}{{ else }}there is no usual yet{{ end }}. {{ with printf `job_country:verify_success:ratio1h{job=%q,country=%q}` $labels.job $labels.country | query }}Successes are {{ . | first | value | humanizePercentage }} of that.{{ end }}",
 			`(
   job_country:verify_started:increase1h >= 100
   unless
@@ -135,7 +142,7 @@ func alertCost() []Rule {
 	return []Rule{
 		alert("VerifyCostPerSuccessHigh", ticket, "1h", "cost",
 			"A success costs far more than it did ({{ $labels.job }}, {{ $labels.currency }})",
-			"A success costs {{ printf \"%.4f\" $value }} {{ $labels.currency }} today: more than one and a half times the mean of the seven days before.",
+			"A success cost {{ printf \"%.4f\" $value }} {{ $labels.currency }} within 24 hours{{ with printf `job_currency:verify_cost_per_success:ratio7d{job=%q,currency=%q} offset 1d` $labels.job $labels.currency | query }}, and {{ . | first | value | printf \"%.4f\" }} in the seven days before{{ end }}.",
 			`(
   job_currency:verify_cost_per_success:ratio1d
   > 1.5 *
@@ -150,24 +157,28 @@ func alertGateway() []Rule {
 	refused := func(status string) string {
 		return fmt.Sprintf(`max by (job) (verify_account_trouble{status="%s"}) > 0`, status)
 	}
+	// A gateway with an old secret is none of the others' trouble.
+	says := func(status, text string) string {
+		return "The provider answers " + text + ` to {{ with printf "count(verify_account_trouble{job=%q,status=\"` + status + `\"} > 0)" $labels.job | query }}{{ . | first | value }}{{ end }} of {{ with printf "count(verify_account_trouble{job=%q,status=\"` + status + `\"})" $labels.job | query }}{{ . | first | value }}{{ end }} gateways: `
+	}
 	return []Rule{
 		alert("VerifyCredentialsRejected", page, "1m", "upstream",
 			"The provider rejects the credentials of {{ $labels.job }}",
-			"The Verify API answers status 4 or HTTP 401: nobody can be verified.", refused("4")),
+			says("4", "status 4 or HTTP 401 or 403")+"there no verification can be started. It is the account's key and secret, not the provider's health.", refused("4")),
 		alert("VerifyAccountBarred", page, "1m", "upstream",
 			"The provider has barred the account of {{ $labels.job }}",
-			"The Verify API answers status 8: nobody can be verified.", refused("8")),
+			says("8", "status 8")+"there no verification can be started. It is the account, not the provider's health.", refused("8")),
 		alert("VerifyOutOfCredit", page, "1m", "upstream",
 			"The account of {{ $labels.job }} has no credit",
-			"The Verify API answers status 9: no verification can be started.", refused("9")),
+			says("9", "status 9")+"there no verification can be started. It is the account, not the provider's health.", refused("9")),
 		alert("VerifyBreakerOpen", page, "2m", "upstream",
-			"The breaker for {{ $labels.breaker }} calls is open ({{ $labels.job }})",
-			"For two minutes the provider has not shown a sign of life; calls are answered with status 5 and not sent.",
-			`max by (job, breaker) (verify_breaker_state{state!="closed"}) > 0`),
+			"Calls of {{ $labels.job }} to the provider are stopped",
+			"For two minutes a circuit has not been closed, of {{ range $i, $c := printf `max by (breaker) (verify_breaker_state{job=%q,state!=\"closed\"}) > 0` $labels.job | query | sortByLabel `breaker` }}{{ if $i }} and {{ end }}{{ $c.Labels.breaker }}{{ end }} calls: they are answered with status 5 and not sent."+how("10m"),
+			`max by (job) (verify_breaker_state{state!="closed"}) > 0`),
 		alert("VerifySettlerBehind", ticket, "15m", "cache",
 			"The settler of {{ $labels.instance }} does not keep up",
 			"{{ $value | humanize }} verifications are over and their outcome is not known; after an hour they count as unknown, and their cost is lost to the figures.",
-			"max by (job, instance) (verify_settler_backlog) > 100"),
+			"max by (job, instance) (verify_settler_backlog) > 100\n"+unless(causes, "30m")),
 		alert("VerifyMetricsAbsent", page, "5m", "overview",
 			"There are no metrics of the gateway {{ $labels.job }}",
 			"No gateway has been scraped for 5 minutes: the gateways are down, or Prometheus does not reach them. No other alert can be raised.",

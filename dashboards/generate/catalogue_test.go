@@ -54,6 +54,7 @@ var (
 // language is what is no metric and no label in the expressions.
 var language = []string{
 	"sum", "rate", "increase", "max", "count", "topk", "group", "histogram_quantile", "max_over_time", "avg_over_time", "absent", "vector",
+	"label_replace",
 	"and", "or", "unless", "bool",
 }
 
@@ -75,7 +76,9 @@ func unknowns(expr string, known map[string]metric, recorded []string) []string 
 				labels[label], mine[label] = true, values
 			}
 		case slices.Contains(recorded, name):
-			labels["country"], labels["currency"] = true, true
+			for _, label := range []string{"country", "currency"} {
+				labels[label], mine[label] = true, ""
+			}
 		case name == "ALERTS" || name == "ALERTS_FOR_STATE":
 			for _, label := range []string{"alertname", "alertstate", "severity", "country"} {
 				labels[label], mine[label] = true, ""

@@ -151,8 +151,14 @@ func TestRules(t *testing.T) {
 	var recorded []string
 	for _, g := range groups() {
 		for _, r := range g.Rules {
-			for _, wrong := range unknowns(r.Expr, known, recorded) {
-				t.Errorf("rule %s%s: no %s", r.Record, r.Alert, wrong)
+			exprs := []string{r.Expr}
+			for _, asked := range regexp.MustCompile("printf `([^`]*)`").FindAllStringSubmatch(r.Notes.Description, -1) {
+				exprs = append(exprs, regexp.MustCompile(`%(\[1\])?[qvf]`).ReplaceAllString(asked[1], `"1"`))
+			}
+			for _, expr := range exprs {
+				for _, wrong := range unknowns(expr, known, recorded) {
+					t.Errorf("rule %s%s: no %s in %s", r.Record, r.Alert, wrong, expr)
+				}
 			}
 			if r.Record != "" {
 				recorded = append(recorded, r.Record)
@@ -164,8 +170,12 @@ func TestRules(t *testing.T) {
 // TestAlerts wants everything of an alert that its reader needs: a runbook, a dashboard, and that it was tried.
 func TestAlerts(t *testing.T) {
 	var tests strings.Builder
-	for _, name := range []string{"hours", "days"} {
-		content, err := os.ReadFile("../rules/" + name + ".test.yml")
+	tested, err := filepath.Glob("../rules/*.test.yml")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, name := range tested {
+		content, err := os.ReadFile(name)
 		if err != nil {
 			t.Fatal(err)
 		}
