@@ -294,3 +294,33 @@ func TestSecondMethodTakesATurn(t *testing.T) {
 		t.Errorf("got %s, and %d messages went out", got.body, u.Accepted())
 	}
 }
+
+// Caddy's transport takes GET over HTTP/2 as it takes POST.
+func TestMethodsOverHTTP2(t *testing.T) {
+	for _, method := range []string{"auto", "get", "post"} {
+		t.Run(method, func(t *testing.T) {
+			u := newUpstream(t)
+			var mu sync.Mutex
+			seen := map[string]int{}
+			server := httptest.NewUnstartedServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+				mu.Lock()
+				seen[r.Proto]++
+				mu.Unlock()
+				u.Sandbox.ServeHTTP(w, r)
+			}))
+			server.EnableHTTP2 = true
+			server.StartTLS()
+			t.Cleanup(server.Close)
+			gateway := newGateway(t, &Handler{
+				Upstream: server.URL, Method: method,
+				TransportRaw: []byte(`{"protocol":"http","versions":["2"],"tls":{"insecure_skip_verify":true}}`),
+			})
+			callAll(t, gateway.URL, testNumber, wire.JSON)
+			mu.Lock()
+			defer mu.Unlock()
+			if seen["HTTP/2.0"] != 4 || len(seen) != 1 {
+				t.Errorf("the calls came by %v", seen)
+			}
+		})
+	}
+}
