@@ -13,6 +13,7 @@ import (
 	"net/http/httptest"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -20,6 +21,7 @@ import (
 	"github.com/caddyserver/caddy/v2"
 
 	"github.com/caddyverify/caddy-verify/caddyverify/internal/wire"
+	"github.com/caddyverify/caddy-verify/caddyverify/sandbox"
 )
 
 // What must not get out, each unlike anything else.
@@ -147,16 +149,24 @@ func TestCanary(t *testing.T) {
 	}
 	ask(request(t, http.MethodPost, "http://"+site+"/verify/json", "text/plain", secrets))
 	ask(request(t, http.MethodDelete, "http://"+site+"/verify/json?"+secrets, "", ""))
-	for _, auth := range []string{"query", "body"} { // and reloads meanwhile
-		if err := caddy.Load(bytes.Replace(config, []byte(`"auth":"basic"`), []byte(`"auth":"`+auth+`"`), 1), true); err != nil {
+	for _, other := range []string{ // and reloads meanwhile
+		`"auth":"query","method":"post"`, `"auth":"body"`,
+		`"auth":"basic","method":"get"`, `"auth":"query"`, `"auth":"body","method":"get"`, // by GET
+	} {
+		if err := caddy.Load(bytes.Replace(config, []byte(`"auth":"basic"`), []byte(other), 1), true); err != nil {
 			t.Fatal(err)
 		}
 		u.fail(t)
 		everyWay()
 		log.Print(secrets, canarySecret) // as any library may
-		for _, fault := range []string{"close", "echo", "surplus", "http 502"} {
+		for _, fault := range []string{"close", "echo", "surplus", "http 502", "http 404", "redirect http://127.0.0.1/?" + secrets} {
 			u.fail(t, "* "+fault)
 			everyWay()
+		}
+	}
+	for _, canary := range []string{canarySecret, canaryNumber, canaryCode} {
+		if !slices.ContainsFunc(u.Calls(), func(c sandbox.Call) bool { return c.Method == http.MethodGet && strings.Contains(c.URI, canary) }) {
+			t.Errorf("%s went upstream in no URL: the test does not see what becomes of those", canary)
 		}
 	}
 
