@@ -5,14 +5,16 @@ import (
 	"log/slog"
 
 	"github.com/caddyverify/caddy-verify/caddyverify/internal/breaker"
+	"github.com/caddyverify/caddy-verify/caddyverify/internal/limit"
 )
 
 // listen has the handler told what changes with its account, and asked for a sign of
 // life of its upstream.
 func (h *Handler) listen() {
-	h.stops = append(h.stops, h.trouble.OnChange(h.troubleChanged))
+	h.stops = append(h.stops, h.account.limiter.OnChange(h.rateChanged),
+		h.trouble.OnChange(h.troubleChanged), h.trouble.SearchWith(h.probe))
 	if breakers := h.account.circuits(); breakers != nil {
-		h.stops = append(h.stops, breakers.OnChange(h.breakerChanged), breakers.ProbeWith(h.probe))
+		h.stops = append(h.stops, breakers.OnChange(h.breakerChanged), breakers.ProbeWith(h.probeForBreaker))
 	}
 }
 
@@ -31,6 +33,14 @@ func (h *Handler) breakerChanged(change breaker.Change) {
 		attrs = append(attrs, slog.Int("failures", change.Failures), slog.Int("outcomes", change.Outcomes))
 	}
 	h.logger.LogAttrs(context.Background(), slog.LevelWarn, "breaker changed", attrs...)
+}
+
+func (h *Handler) rateChanged(change limit.Change) {
+	message, attrs := "limit restored", []slog.Attr{slog.Int("from", change.From), slog.Int("to", change.To)}
+	if change.Why != "" {
+		message, attrs = "limit lowered", append(attrs, slog.String("why", change.Why))
+	}
+	h.logger.LogAttrs(context.Background(), slog.LevelWarn, message, attrs...)
 }
 
 func (h *Handler) troubleChanged(change breaker.AccountChange) {

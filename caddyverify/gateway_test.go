@@ -14,6 +14,7 @@ import (
 	"github.com/caddyserver/caddy/v2"
 	"github.com/caddyserver/caddy/v2/modules/caddyhttp"
 
+	"github.com/caddyverify/caddy-verify/caddyverify/internal/wire"
 	"github.com/caddyverify/caddy-verify/caddyverify/sandbox"
 )
 
@@ -60,6 +61,17 @@ func (u *testUpstream) lastBody() string {
 	u.mu.Lock()
 	defer u.mu.Unlock()
 	return u.bodies[len(u.bodies)-1]
+}
+
+// sent is how many calls of clients came in, those to the unused request_ids of
+// the gateway's own searches left out.
+func (u *testUpstream) sent() (n int) {
+	for _, call := range u.Calls() {
+		if call.Operation != "search" || strings.Contains(forms[wire.Search], call.RequestID) {
+			n++
+		}
+	}
+	return n
 }
 
 // fail makes the upstream fail as the lines say; see sandbox.ParseFault.

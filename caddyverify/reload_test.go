@@ -50,7 +50,8 @@ func TestConfigurationInForce(t *testing.T) {
 		{"a second site says nothing", []string{gateway(site, "limit 20/s"), gateway(freeAddress(t))}, "", 20, false, ""},
 		{"the second site says something", []string{gateway(site), gateway(freeAddress(t), "limit 10/s", "breaker off")}, "", 10, true, ""},
 		{"two sites disagree", []string{gateway(site, "limit 2/s"), gateway(freeAddress(t), "limit 3/s")}, "in another handler of this account", 10, true, ""},
-		{"less again", []string{gateway(site, "limit 9/s", "timeout 3s")}, "", 9, false, ""},
+		{"the limit is raised", []string{gateway(site, "limit 100/s")}, "", 100, false, ""},
+		{"back to the default", []string{gateway(site, "timeout 3s")}, "", 28, false, ""},
 	}
 	var before *account
 	for _, step := range steps {
@@ -61,8 +62,8 @@ func TestConfigurationInForce(t *testing.T) {
 			}
 			http.DefaultClient.CloseIdleConnections() // they may be those of the configuration before
 			var now *account
-			state.Range(func(_, value any) bool {
-				if part, ok := value.(*kept[*account]); ok {
+			state.Range(func(key, value any) bool {
+				if part, ok := value.(*kept[*account]); ok && key.(accountID).upstream == u.URL {
 					now = part.value
 				}
 				return true

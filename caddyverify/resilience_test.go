@@ -308,6 +308,7 @@ func TestAccountTrouble(t *testing.T) {
 					t.Fatal(err)
 				}
 				d.call(wire.Request, forms[wire.Request])
+				synctest.Wait() // for what the gateway finds out by itself
 				for _, o := range wire.Operations {
 					d.set(func() { d.asks = nil })
 					w := d.call(o, forms[o])

@@ -35,9 +35,11 @@ func (h *Handler) send(ctx context.Context, call *wire.Call) wire.Answer {
 // try makes a call, for the resend-th time again, unless it is known to be of no
 // use.
 func (h *Handler) try(ctx context.Context, call *wire.Call, resend int) (answer wire.Answer) {
-	if status, retryAfter, blocked := h.trouble.Check(call.Operation); blocked {
+	trial, status, retryAfter, ok := h.trouble.Allow(call.Operation)
+	if !ok {
 		return notNow(call.Operation, troubles[status], retryAfter)
 	}
+	defer func() { trial.Done(&answer) }()
 	breakers := h.account.circuits()
 	if breakers == nil {
 		return h.ask(ctx, call, resend)
@@ -58,18 +60,33 @@ func (h *Handler) try(ctx context.Context, call *wire.Call, resend int) (answer 
 	return answer
 }
 
-// askBy waits for the call's turn, makes it, and learns from its answer.
+// askBy waits for the call's turn, and makes it.
 func (h *Handler) askBy(ctx context.Context, method string, call *wire.Call, resend int) wire.Answer {
-	a := h.account
-	if retryAfter, ok := a.limiter.Wait(ctx, call.Operation); !ok {
-		switch err := ctx.Err(); {
-		case errors.Is(err, context.DeadlineExceeded):
-			return (&wire.Fault{Cause: wire.UpstreamTimeout}).Answer()
-		case err != nil:
-			return (&wire.Fault{Cause: wire.ClientLeft}).Answer()
-		}
-		return notNow(call.Operation, wire.LimitReached, retryAfter)
+	refusal, ok := h.account.limiter.Wait(ctx, call.Operation)
+	switch {
+	case ok:
+		answer := h.exchange(ctx, method, call, resend)
+		h.trouble.Observe(call.Operation, answer)
+		return answer
+	case ctx.Err() != nil:
+		return ended(ctx)
+	case refusal.Throttled:
+		return notNow(call.Operation, wire.AccountThrottled, refusal.RetryAfter)
 	}
+	return notNow(call.Operation, wire.LimitReached, refusal.RetryAfter)
+}
+
+// ended is the answer to a call that has not been made when its context ends.
+func ended(ctx context.Context) wire.Answer {
+	if errors.Is(ctx.Err(), context.DeadlineExceeded) {
+		return (&wire.Fault{Cause: wire.UpstreamTimeout}).Answer()
+	}
+	return (&wire.Fault{Cause: wire.ClientLeft}).Answer()
+}
+
+// exchange makes a call whose turn it is, and notes its answer.
+func (h *Handler) exchange(ctx context.Context, method string, call *wire.Call, resend int) wire.Answer {
+	a := h.account
 	var (
 		span    observe.Client
 		origins []observe.Origin
@@ -90,14 +107,26 @@ func (h *Handler) askBy(ctx context.Context, method string, call *wire.Call, res
 	took := time.Since(begun)
 	span.End(&answer)
 	a.limiter.Observe(answer)
-	h.trouble.Observe(call.Operation, answer)
 	h.note(parent.SpanContext(), call, &answer, origins, took)
 	return answer
 }
 
-// probe asks for a sign of life: a search that costs nobody anything.
+// probe asks for a sign of life: a search that costs nobody anything. It waits
+// behind no customer's call.
 func (h *Handler) probe(ctx context.Context) wire.Answer {
-	return h.ask(withReplacer(ctx), wire.SearchFor(wire.JSON, []string{unusedID()}, false), 0)
+	ctx, cancel := context.WithTimeout(withReplacer(ctx), time.Duration(h.Timeout))
+	defer cancel()
+	if !h.account.limiter.WaitFirst(ctx) {
+		return ended(ctx)
+	}
+	return h.exchange(ctx, h.client.MethodOf(wire.Search), wire.SearchFor(wire.JSON, []string{unusedID()}, false), 0)
+}
+
+// probeForBreaker is probe; the account learns from its answer, too.
+func (h *Handler) probeForBreaker(ctx context.Context) wire.Answer {
+	answer := h.probe(ctx)
+	h.trouble.Searched(answer)
+	return answer
 }
 
 // withReplacer makes a context of the gateway's own fit for Caddy's transport,

@@ -5,6 +5,7 @@ import (
 	"encoding/base64"
 	"net/http"
 	"net/http/httptest"
+	"strconv"
 	"strings"
 	"testing"
 	"time"
@@ -274,6 +275,7 @@ func TestOutcomes(t *testing.T) {
 		{fault: "redirect", status: "5", code: 502, mayHaveSent: true, proxyError: "http_protocol_error", retried: true, verdict: breaker.Failure},
 		{fault: "echo", status: "5", code: 502, mayHaveSent: true, proxyError: "http_protocol_error", verdict: breaker.Failure},
 		{fault: "http 502", status: "5", code: 502, mayHaveSent: true, proxyError: "http_protocol_error", retried: true, verdict: breaker.Failure},
+		{fault: "http 404", status: "5", code: 502, mayHaveSent: true, proxyError: "http_protocol_error", verdict: breaker.Life},
 		{fault: "http 429", status: "1", code: 429, proxyError: "connection_limit_reached"},
 		{fault: "http 401", status: "4", code: 502, proxyError: "http_protocol_error"},
 		{fault: "status 1", status: "1"},
@@ -301,10 +303,10 @@ func TestOutcomes(t *testing.T) {
 					u.fail(t, "* "+test.fault)
 					got := postForm(t, gateway.URL+wire.Path(o, format), forms[o])
 					want := 1
-					if test.retried && o == wire.Search {
-						want = 2
+					if test.retried && o == wire.Search || test.fault == "http 404" && o != wire.Search {
+						want = 2 // the latter by POST, then by GET
 					}
-					if n := len(u.Calls()); n != want {
+					if n := u.sent(); n != want {
 						t.Errorf("it was sent %d times, want %d", n, want)
 					}
 					reading, err := wire.Read(o, format, []byte(got.body))
@@ -325,7 +327,8 @@ func TestOutcomes(t *testing.T) {
 							t.Errorf("Proxy-Status is %q", proxy)
 						}
 						_, cause, _ := strings.Cut(strings.TrimSuffix(proxy, `"`), `details="`)
-						answer = (&wire.Fault{Cause: wire.Cause(cause)}).Answer()
+						code, _ := strconv.Atoi(strings.TrimPrefix(test.fault, "http ")) // 0 for other faults
+						answer = (&wire.Fault{Cause: wire.Cause(cause), UpstreamCode: code}).Answer()
 						if got := postForm(t, asHTTP.URL+wire.Path(o, format), forms[o]); got.StatusCode != test.code {
 							t.Errorf("errors http: got %d, want %d", got.StatusCode, test.code)
 						}

@@ -31,6 +31,7 @@ type failure struct {
 	faults   []string // of the sandbox
 	more     string   // subdirectives
 	before   int      // calls made before the one that is looked at
+	until    bool     // as many more as it takes to have the cause
 	call     string   // request, check, search or control; default: request
 	key      string   // Idempotency-Key
 
@@ -77,10 +78,12 @@ var failures = []failure{
 	{name: "status 1", faults: []string{"* status 1"}, status: "1", code: 200, text: "Throttled", outcome: "answered", series: `verify_throttled_total{where="upstream"}`},
 	{name: "http 429", faults: []string{"* http 429"}, cause: "upstream_throttled", status: "1", code: 429, text: "The Verify API refused the call for coming too fast (HTTP 429)", sent: nothingSent, outcome: "http_4xx", series: `verify_throttled_total{where="upstream"}`},
 	{name: "our limit", more: "limit 1/s", before: 1, cause: "limit_reached", status: "1", code: 429, text: "The account's limit of calls a second is reached", sent: nothingSent, retry: true, series: `verify_throttled_total{where="local"}`},
+	{name: "after status 1", faults: []string{"* status 1"}, more: "limit 2/s", before: 1, cause: "account_throttled", status: "1", code: 429, text: "The Verify API has throttled the account, and the gateway makes fewer calls for now", sent: nothingSent, retry: true, series: `verify_throttled_total{where="upstream"}`},
 	{name: "status 4", faults: []string{"* status 4"}, status: "4", code: 200, text: "Invalid credentials were provided", outcome: "answered", series: `verify_account_trouble{status="4"}`},
 	{name: "after status 4", faults: []string{"* status 4"}, before: 1, cause: "account_bad_credentials", status: "4", code: 502, text: "The Verify API refuses the gateway's credentials", sent: nothingSent, retry: true, series: `verify_account_trouble{status="4"}`},
-	{name: "http 401", faults: []string{"* http 401"}, cause: "upstream_unauthorized", status: "4", code: 502, text: "The Verify API refused the gateway's credentials", sent: nothingSent, outcome: "http_4xx", series: `verify_account_trouble{status="4"}`},
-	{name: "after http 401", faults: []string{"* http 401"}, before: 1, cause: "account_bad_credentials", status: "4", code: 502, text: "The Verify API refuses the gateway's credentials", sent: nothingSent, retry: true, series: `verify_account_trouble{status="4"}`},
+	{name: "http 401", faults: []string{"* http 401"}, cause: "upstream_unauthorized", status: "4", code: 502, text: "The Verify API refused the gateway's credentials", sent: nothingSent, outcome: "http_4xx"},
+	{name: "http 403 to requests alone", faults: []string{"request http 403"}, more: "limit off", before: 40, cause: "upstream_unauthorized", status: "4", code: 502, text: "The Verify API refused the gateway's credentials", sent: nothingSent, outcome: "http_4xx"},
+	{name: "after http 401", faults: []string{"* http 401"}, before: 1, until: true, cause: "account_bad_credentials", status: "4", code: 502, text: "The Verify API refuses the gateway's credentials", sent: nothingSent, retry: true, series: `verify_account_trouble{status="4"}`},
 	{name: "barred", faults: []string{"* status 8"}, before: 1, cause: "account_barred", status: "8", code: 502, text: "The Verify API has barred the account", sent: nothingSent, retry: true, series: `verify_account_trouble{status="8"}`},
 	{name: "no credit", faults: []string{"* status 9"}, before: 1, cause: "account_no_credit", status: "9", code: 502, text: "The account has no credit left", sent: nothingSent, retry: true, series: `verify_account_trouble{status="9"}`},
 	{name: "breaker", upstream: "closed", before: 5, cause: "breaker_open", status: "5", code: 503, text: "The Verify API is in trouble and is not called for now", sent: nothingSent, retry: true, outcome: "rejected_open"},
@@ -197,6 +200,13 @@ func (f failure) happen(t *testing.T, caddy *process, address, host string, useH
 		if _, _, err := ask("request", strconv.Itoa(447700910000+n)); err != nil {
 			t.Fatal(err)
 		}
+	}
+	for begun := time.Now(); f.until; {
+		_, body, err := ask("request", "447700918000")
+		if err != nil || time.Since(begun) > patience {
+			t.Fatalf("the app still reads %s (%v)", body, err)
+		}
+		f.until = !strings.Contains(body, f.cause)
 	}
 	before := metricsOf(t, address)
 	if f.before == 1024 { // all at once; one of them is one too many

@@ -39,12 +39,17 @@ func (p *script) expectations() []series {
 		}
 		return ""
 	}))
-	maps.Copy(throttled, b.count(func(x *exchange) string {
-		if x.cause == "limit_reached" {
+	for where, calls := range b.count(func(x *exchange) string {
+		switch x.cause {
+		case "limit_reached":
 			return "local"
+		case "account_throttled":
+			return "upstream"
 		}
 		return ""
-	}))
+	}) {
+		throttled[where] += calls
+	}
 	return []series{
 		{"verify_requests_total", []string{"operation", "status", "source"}, b.count(func(x *exchange) string {
 			return x.operation + " " + x.status() + " " + x.source

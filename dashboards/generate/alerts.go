@@ -64,8 +64,8 @@ and
 sum by (job, operation) (increase(verify_upstream_request_duration_seconds_count{outcome="answered"}[10m])) >= 50
 `+unless(causes, "30m")),
 		alert("VerifyThrottled", ticket, "5m", "upstream",
-			"{{ if eq $labels.where `upstream` }}The provider throttles the account of {{ $labels.job }}{{ else }}Applications call faster than the limit of {{ $labels.job }}{{ end }}",
-			"Refusals by {{ if eq $labels.where `upstream` }}the provider's limit{{ else }}the gateway's own limit{{ end }} within 10 minutes are {{ $value | humanizePercentage }} of the calls that applications made.",
+			`{{ if eq $labels.where "upstream" }}The provider throttles the account of {{ $labels.job }}{{ else }}Calls of {{ $labels.job }} come too fast for the gateway's own limits{{ end }}`,
+			`{{ $value | humanizePercentage }} of all calls were answered with status 1 within 10 minutes, {{ if eq $labels.where "upstream" }}by the provider or since the gateway goes slower for it: its limit is met, whoever else uses the account{{ else }}by the gateway: its own limits are met{{ end }}.`,
 			`(
   sum by (job, where) (increase(verify_throttled_total[10m]))
   / on (job) group_left ()

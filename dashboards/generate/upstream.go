@@ -55,7 +55,7 @@ func upstream() *Dashboard {
 				lines("Calls and limit", "Calls sent a second, and how many may be made at present, of all gateways together. The limit falls by half when the provider throttles and recovers by one call a second. "+
 					"They meet: calls wait and then get status 1; runbook VerifyThrottled.",
 					in("reqps"), query(sum("rate", sent, step), "sent"), query("sum(verify_limit_rate{"+gateways+"})", "limit")),
-				lines("Waiting and throttled", "Calls that wait for their turn, and those refused a second: local by the gateway's limit, upstream by the provider. "+
+				lines("Waiting and throttled", "Calls that wait for their turn, and those refused a second: local by the gateway's limit, upstream by the provider, or by the gateway while the provider has it go slower. "+
 					"upstream with no local: others use the same account; lower limit.",
 					in("short"), query("sum(verify_limit_waiting{"+gateways+"})", "waiting"),
 					query(sum("rate", "verify_throttled_total{"+gateways+"}", step, "where"), "throttled, {{where}}")),

@@ -1,8 +1,11 @@
 package breaker
 
 import (
+	"context"
 	"fmt"
+	"slices"
 	"strings"
+	"sync"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -14,7 +17,7 @@ import (
 func blocked(a *Account) string {
 	var words []string
 	for _, o := range wire.Operations {
-		if status, _, is := a.Check(o); is {
+		if _, status, _, ok := a.Allow(o); !ok {
 			words = append(words, o.String()+" "+string(status))
 		}
 	}
@@ -32,7 +35,7 @@ func TestAccountBlocks(t *testing.T) {
 		{"success", wire.Request, fine, ""},
 		{"bad credentials", wire.Request, says("4"), all("4")},
 		{"bad credentials, by a check", wire.Check, says("4"), all("4")},
-		{"HTTP 401", wire.Search, fails(wire.UpstreamUnauthorized), all("4")},
+		{"HTTP 401", wire.Search, fails(wire.UpstreamUnauthorized), ""}, // see TestAccountSuspicion
 		{"barred", wire.Control, says("8"), all("8")},
 		{"no credit", wire.Request, says("9"), "request 9"},
 		{"no credit, not by a request", wire.Control, says("9"), ""},
@@ -65,8 +68,14 @@ func TestAccountClears(t *testing.T) {
 	}{
 		{"4, a check succeeds", "4", wire.Check, fine, ""},
 		{"4, a check with a wrong code", "4", wire.Check, wrongCode, ""},
-		{"8, a probe", "8", wire.Search, unused, ""},
-		{"8, a search that finds", "8", wire.Search, says(wire.Expired), ""},
+		{"4, a search", "4", wire.Search, unused, ""},
+		{"4, a search that finds", "4", wire.Search, says(wire.Expired), ""},
+		{"4, HTTP 404", "4", wire.Check, refusedBy(404), "4"},
+		{"8, a request succeeds", "8", wire.Request, fine, ""},
+		{"8, a control succeeds", "8", wire.Control, fine, ""},
+		{"8, a check succeeds", "8", wire.Check, fine, "8"}, // neither is refused for it
+		{"8, a search", "8", wire.Search, unused, "8"},
+		{"8, a request with an invalid parameter", "8", wire.Request, says(wire.Invalid), "8"},
 		{"4, throttled", "4", wire.Check, busy, "4"},
 		{"4, internal error", "4", wire.Check, broken, "4"},
 		{"4, a timeout", "4", wire.Check, timeout, "4"},
@@ -91,47 +100,282 @@ func TestAccountClears(t *testing.T) {
 	}
 }
 
-// TestAccountInTime shows how often an account in trouble is tried, and that the
-// trouble is told once at its beginning and once at its end.
-func TestAccountInTime(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		a := new(Account)
-		var changes []AccountChange
-		stop := a.OnChange(func(c AccountChange) {
-			a.Trouble() // a listener may use it
-			changes = append(changes, c)
-		})
-		defer stop()
-		a.Observe(wire.Request, says("8"))
-		time.Sleep(10 * time.Second)
-		if status, retryAfter, is := a.Check(wire.Request); !is || status != "8" || retryAfter != 20*time.Second {
-			t.Errorf("Check() = %q, %v, %v; want 8 for another 20s", status, retryAfter, is)
+// tell makes a call of an account for each answer, one after the other, and returns
+// how many were let through.
+func (a *accountTest) tell(o wire.Operation, answers ...wire.Answer) (through int) {
+	for _, answer := range answers {
+		if trial, _, _, ok := a.Allow(o); ok {
+			a.Observe(o, answer)
+			trial.Done(&answer)
+			through++
 		}
-		time.Sleep(20 * time.Second)
+	}
+	return through
+}
 
-		try := func(want bool) {
-			t.Helper()
-			if _, _, is := a.Check(wire.Search); is == want {
-				t.Fatalf("let through: %v, want %v", !is, want)
+// accountTest is an Account whose own searches are answered with found, each after
+// a second.
+type accountTest struct {
+	*Account
+	mu       sync.Mutex
+	found    wire.Answer
+	searches []time.Duration // when they began
+	changes  []AccountChange
+	stop     func()
+}
+
+func newAccountTest(found wire.Answer) *accountTest {
+	a := &accountTest{Account: new(Account), found: found}
+	begun := time.Now()
+	stopChanges := a.OnChange(func(c AccountChange) {
+		a.Trouble() // a listener may use it
+		a.changes = append(a.changes, c)
+	})
+	stopSearch := a.SearchWith(func(ctx context.Context) wire.Answer {
+		a.mu.Lock()
+		defer a.mu.Unlock()
+		a.searches = append(a.searches, time.Since(begun))
+		time.Sleep(time.Second)
+		return a.found
+	})
+	a.stop = both(stopChanges, stopSearch)
+	return a
+}
+
+// wait lets time pass, and what is due be done.
+func (a *accountTest) wait(d time.Duration) {
+	time.Sleep(d)
+	synctest.Wait()
+}
+
+func (a *accountTest) expect(t *testing.T, searches []time.Duration, changes ...AccountChange) {
+	t.Helper()
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	if !slices.Equal(a.searches, searches) {
+		t.Errorf("searches after %v, want %v", a.searches, searches)
+	}
+	if !slices.Equal(a.changes, changes) {
+		t.Errorf("changes %v, want %v", a.changes, changes)
+	}
+}
+
+// TestAccountSuspicion has one caller's call be answered with 401 or 403. Nobody
+// else is refused before the gateway's own search has met it, too.
+func TestAccountSuspicion(t *testing.T) {
+	unauthorized := fails(wire.UpstreamUnauthorized)
+	bubble(t, "it was the call", func(t *testing.T) {
+		a := newAccountTest(unused)
+		defer a.stop()
+		for range 100 { // of an attacker, ten a second
+			if n := a.tell(wire.Request, unauthorized, fine); n != 2 {
+				t.Fatalf("%d of 2 calls were let through", n)
 			}
+			a.wait(100 * time.Millisecond)
 		}
-		try(true) // one call, whose answer is lost
-		try(false)
-		time.Sleep(time.Second - 1)
-		try(false)
-		time.Sleep(time.Nanosecond)
-		try(true) // the next, which is refused
-		a.Observe(wire.Search, says("8"))
-		time.Sleep(30*time.Second - 1)
-		try(false)
-		time.Sleep(time.Nanosecond)
-		try(true)
-		a.Observe(wire.Search, unused)
-		try(true)
-		try(true)
-		if want := []AccountChange{{"", "8"}, {"8", ""}}; len(changes) != 2 || changes[0] != want[0] || changes[1] != want[1] {
-			t.Errorf("changes %v, want %v", changes, want)
+		a.expect(t, []time.Duration{0, 6 * time.Second})
+	})
+	bubble(t, "it was the account", func(t *testing.T) {
+		a := newAccountTest(unauthorized)
+		defer a.stop()
+		a.tell(wire.Check, unauthorized)
+		a.wait(time.Second - 1)
+		if n := a.tell(wire.Search, fine); n != 1 {
+			t.Error("a call was refused before the search was answered")
 		}
+		a.wait(1)
+		if got, want := blocked(a.Account), "request 4, search 4, control 4"; got != want {
+			t.Errorf("blocked: %q, want %q", got, want)
+		}
+		a.expect(t, []time.Duration{0}, AccountChange{"", "4"})
+	})
+	bubble(t, "by an answer of the API", func(t *testing.T) {
+		a := newAccountTest(says("4"))
+		defer a.stop()
+		a.tell(wire.Check, unauthorized)
+		a.wait(time.Second)
+		a.expect(t, []time.Duration{0}, AccountChange{"", "4"})
+	})
+	bubble(t, "a search that says nothing", func(t *testing.T) {
+		a := newAccountTest(timeout)
+		defer a.stop()
+		a.tell(wire.Check, unauthorized)
+		a.wait(time.Minute)
+		a.expect(t, []time.Duration{0})
+		a.tell(wire.Check, unauthorized)
+		a.wait(time.Minute)
+		a.expect(t, []time.Duration{0, time.Minute})
+	})
+	bubble(t, "while there is trouble it does not prolong it", func(t *testing.T) {
+		a := newAccountTest(unused)
+		defer a.stop()
+		a.tell(wire.Request, says("4"))
+		for range 29 {
+			a.wait(time.Second)
+			a.tell(wire.Check, unauthorized)
+		}
+		a.wait(2 * time.Second)
+		a.expect(t, []time.Duration{30 * time.Second}, AccountChange{"", "4"}, AccountChange{"4", ""})
+	})
+	bubble(t, "without credit", func(t *testing.T) {
+		a := newAccountTest(unauthorized)
+		defer a.stop()
+		a.tell(wire.Request, says("9"))
+		a.tell(wire.Check, unauthorized)
+		a.wait(time.Second)
+		a.expect(t, []time.Duration{0}, AccountChange{"", "9"}, AccountChange{"9", "4"})
+	})
+}
+
+// TestAccountSearches shows how the gateway finds out by itself that its credentials
+// are accepted again, with no call from anyone.
+func TestAccountSearches(t *testing.T) {
+	bubble(t, "refused twice more", func(t *testing.T) {
+		a := newAccountTest(says("4"))
+		defer a.stop()
+		a.tell(wire.Request, says("4"))
+		a.wait(75 * time.Second)
+		a.mu.Lock()
+		a.found = unused
+		a.mu.Unlock()
+		a.wait(18*time.Second - 1)
+		if _, status, retryAfter, ok := a.Allow(wire.Request); ok || status != "4" || retryAfter != time.Second {
+			t.Errorf("while the search is under way: %q, %v, %t", status, retryAfter, ok)
+		}
+		a.wait(1)
+		a.expect(t, []time.Duration{30 * time.Second, 61 * time.Second, 92 * time.Second}, AccountChange{"", "4"}, AccountChange{"4", ""})
+	})
+	// A test server may know no searches: then calls find out.
+	bubble(t, "a search that says nothing", func(t *testing.T) {
+		a := newAccountTest(refusedBy(404))
+		defer a.stop()
+		a.tell(wire.Request, says("4"))
+		a.wait(31 * time.Second)
+		if n := a.tell(wire.Request, timeout, timeout); n != 2 {
+			t.Errorf("%d calls of 2 were let through", n)
+		}
+		a.wait(6 * time.Second)
+		if n := a.tell(wire.Request, fine); n != 1 {
+			t.Error("no call was let through")
+		}
+		a.wait(time.Minute)
+		a.expect(t, []time.Duration{30 * time.Second, 36 * time.Second}, AccountChange{"", "4"}, AccountChange{"4", ""})
+	})
+	bubble(t, "not for other troubles", func(t *testing.T) {
+		a := newAccountTest(unused)
+		defer a.stop()
+		a.tell(wire.Request, says("4"), says("8"))
+		a.Observe(wire.Check, says("8"))
+		a.wait(time.Hour)
+		a.expect(t, nil, AccountChange{"", "4"}, AccountChange{"4", "8"})
+	})
+	bubble(t, "it is stopped", func(t *testing.T) {
+		a := newAccountTest(unused)
+		a.tell(wire.Request, says("4"))
+		a.stop()
+		a.wait(time.Hour)
+		a.expect(t, nil, AccountChange{"", "4"})
+	})
+}
+
+// TestAccountTrials shows how many calls are let through to find out.
+func TestAccountTrials(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		a := newAccountTest(unused)
+		defer a.stop()
+		a.tell(wire.Request, says("9"))
+		a.wait(10 * time.Second)
+		if _, status, retryAfter, ok := a.Allow(wire.Request); ok || status != "9" || retryAfter != 20*time.Second {
+			t.Errorf("Allow() = %q, %v, %t; want 9 for another 20s", status, retryAfter, ok)
+		}
+		a.wait(20 * time.Second)
+
+		allow := func(want bool) Trial {
+			t.Helper()
+			trial, _, _, ok := a.Allow(wire.Request)
+			if ok != want {
+				t.Fatalf("let through: %t, want %t", ok, want)
+			}
+			return trial
+		}
+		lost := allow(true) // whose answer is not heard of
+		allow(false)
+		a.wait(time.Second - 1)
+		allow(false)
+		a.wait(1)
+		second := allow(true)
+		allow(false)
+		second.Done(&timeout) // says nothing: nor does one that was not made at all
+		allow(false)          // the first is still under way
+		lost.Done(&timeout)
+		third := allow(true)
+		allow(false)
+		third.Done(&busy)
+		fourth := allow(true)
+		invalid := says(wire.Invalid)
+		fourth.Done(&invalid) // credit was not looked at: one more may be under way
+		late, refused := allow(true), allow(true)
+		allow(false)
+
+		noCredit := says("9")
+		a.Observe(wire.Request, noCredit)
+		refused.Done(&noCredit)
+		late.Done(&invalid) // too late to say anything
+		a.wait(30*time.Second - 1)
+		allow(false)
+		a.wait(1)
+		last := allow(true)
+		allow(false)
+		a.Observe(wire.Request, fine)
+		last.Done(&fine)
+		allow(true)
+		allow(true)
+		a.expect(t, nil, AccountChange{"", "9"}, AccountChange{"9", ""})
+	})
+}
+
+// TestAccountFlood has a caller send requests that are wrong anyway, far more than
+// one at a time, to an account whose credit is back. Another caller's gets through.
+func TestAccountFlood(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		a := newAccountTest(unused)
+		defer a.stop()
+		a.tell(wire.Request, says("9"))
+		a.wait(30 * time.Second)
+		call := func(answer wire.Answer) bool {
+			trial, _, _, ok := a.Allow(wire.Request)
+			if ok {
+				time.Sleep(100 * time.Millisecond)
+				a.Observe(wire.Request, answer)
+				trial.Done(&answer)
+			}
+			return ok
+		}
+		begun := time.Now()
+		stop := make(chan struct{})
+		var flood sync.WaitGroup
+		for range 100 {
+			flood.Go(func() {
+				for {
+					select {
+					case <-stop:
+						return
+					case <-time.After(100 * time.Millisecond):
+						call(says(wire.Invalid))
+					}
+				}
+			})
+		}
+		time.Sleep(50 * time.Millisecond) // the flood is first
+		for !call(fine) {
+			time.Sleep(time.Second)
+		}
+		close(stop)
+		flood.Wait()
+		if took := time.Since(begun); took > 5*time.Second {
+			t.Errorf("the first honest request got through after %v", took)
+		}
+		a.expect(t, nil, AccountChange{"", "9"}, AccountChange{"9", ""})
 	})
 }
 

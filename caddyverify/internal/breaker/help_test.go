@@ -19,6 +19,11 @@ func fails(cause wire.Cause) wire.Answer {
 	return wire.Say(&wire.Fault{Cause: cause}, wire.Request, wire.JSON, false)
 }
 
+// refusedBy is an answer with an HTTP code and no body of the API.
+func refusedBy(code int) wire.Answer {
+	return (&wire.Fault{Cause: wire.UpstreamError, MayHaveSent: true, UpstreamCode: code}).Answer()
+}
+
 var (
 	fine      = says(wire.Success)
 	wrongCode = says(wire.WrongCode)

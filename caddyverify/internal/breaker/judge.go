@@ -42,6 +42,10 @@ var (
 	silence  = Judgement{Verdict: Failure}
 	noDial   = Judgement{Verdict: Failure, DialFailure: true}
 	throttle = Judgement{Verdict: Excluded, Answered: true}
+	// An HTTP 4xx with no answer of the API is about one call: what a firewall
+	// thinks of its text, say. It moves nothing that others have a part in, but
+	// something on the provider's side is there.
+	callers = Judgement{Verdict: Life, Closes: true}
 	// The account's trouble is not the upstream's and has its own alarm, Account.
 	// A probe that hears of it closes the circuit: else checks, which go on
 	// while the account is in trouble, would be stopped for as long.
@@ -79,6 +83,9 @@ var byStatus = map[wire.Status]Judgement{
 // decides which of the two breakers is told.
 func Judge(answer wire.Answer) Judgement {
 	if answer.Fault != nil {
+		if answer.Fault.Cause == wire.UpstreamError && answer.Fault.UpstreamCode/100 == 4 {
+			return callers
+		}
 		return byCause[answer.Fault.Cause]
 	}
 	if answer.Code >= 500 {

@@ -44,13 +44,11 @@ func TestConfigure(t *testing.T) {
 			t.Errorf("%d calls at once, want 20", n)
 		}
 		third := l.Configure(Settings{Rate: 25})
-		time.Sleep(time.Second)
-		if rate := l.Stats().Rate; rate != 21 {
-			t.Errorf("a second after it was raised the rate is %d", rate)
-		}
-		time.Sleep(10 * time.Second)
 		if rate := l.Stats().Rate; rate != 25 {
-			t.Errorf("ten seconds later it is %d", rate)
+			t.Errorf("once it is raised the rate is %d", rate)
+		}
+		if n := burst(t, l); n != 5 {
+			t.Errorf("%d calls at once besides the 20, want 5", n)
 		}
 		third() // its configuration failed to load
 		if rate := l.Stats().Rate; rate != 20 {
@@ -72,6 +70,50 @@ func TestConfigure(t *testing.T) {
 		}
 		fourth()
 	})
+}
+
+// TestConfigureKeepsTheSecond takes a rate back and puts it in force again within
+// the second in which it was used up.
+func TestConfigureKeepsTheSecond(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		l := New(Settings{})
+		defer l.Configure(Settings{})()
+		burst(t, l)
+		time.Sleep(100 * time.Millisecond)
+		l.Configure(Settings{Rate: 2})()
+		time.Sleep(100 * time.Millisecond)
+		if n := burst(t, l); n != 0 || l.Stats().Rate != 28 {
+			t.Errorf("%d calls more than 28 within a second, at a rate of %d", n, l.Stats().Rate)
+		}
+	})
+}
+
+// TestConfigureThrottled changes the rate while the provider's throttling keeps it
+// down.
+func TestConfigureThrottled(t *testing.T) {
+	tests := []struct {
+		name           string
+		rate           int // configured, 28 before
+		atOnce, second int // the rate then, and a second later
+	}{
+		{"raised", 40, 26, 27}, // what is new is there, what was taken is not
+		{"lowered", 20, 14, 15},
+		{"below what is left", 10, 10, 10},
+		{"as before", 28, 14, 15},
+	}
+	for _, tt := range tests {
+		bubble(t, tt.name, func(t *testing.T) {
+			l := New(Settings{})
+			defer l.Configure(Settings{})()
+			l.Observe(throttled)
+			defer l.Configure(Settings{Rate: tt.rate})()
+			atOnce := l.Stats().Rate
+			time.Sleep(time.Second)
+			if second := l.Stats().Rate; atOnce != tt.atOnce || second != tt.second {
+				t.Errorf("the rate is %d and then %d, want %d and %d", atOnce, second, tt.atOnce, tt.second)
+			}
+		})
+	}
 }
 
 func TestConfigureFreesWaiters(t *testing.T) {

@@ -40,8 +40,8 @@ func run(l *Limiter, arrivals []arrival) []outcome {
 		time.Sleep(time.Until(start.Add(a.at)))
 		wg.Go(func() {
 			came := time.Now()
-			retryAfter, ok := l.Wait(context.Background(), a.operation)
-			outcomes[i] = outcome{a, time.Since(came), retryAfter, ok}
+			refusal, ok := l.Wait(context.Background(), a.operation)
+			outcomes[i] = outcome{a, time.Since(came), refusal.RetryAfter, ok}
 		})
 		synctest.Wait() // calls of the same moment come in order
 	}

@@ -1,6 +1,9 @@
 package limit
 
-import "time"
+import (
+	"slices"
+	"time"
+)
 
 // slots are the calls that may be made within a second. Each slot comes back a
 // second after it was taken, and no two come back closer together than an even
@@ -22,6 +25,8 @@ type slots struct {
 	head, n int
 	// last is the latest time that was ever in back.
 	last time.Time
+	// shrunk is when resize last made them fewer.
+	shrunk time.Time
 }
 
 func newSlots(size int, now time.Time) slots {
@@ -57,15 +62,24 @@ func (s *slots) add(now time.Time) {
 	s.push(later(now, s.last.Add(s.pace())))
 }
 
-// resize makes room for size slots. What is above goes; what is missing comes with
-// add.
-func (s *slots) resize(size int) {
+// resize has n slots, of at most size, from now on. Those that are new are free at
+// once; but within a second of the last time that slots went this way, all of
+// which may have been in use, they are free when that second is over.
+func (s *slots) resize(n, size int, now time.Time) {
+	if n < s.n {
+		s.shrunk = now
+	}
+	keep := min(n, s.n)
 	back := make([]time.Time, size)
-	keep := min(s.n, size)
 	for i := range keep {
 		back[i] = s.at(s.n - keep + i)
 	}
-	s.back, s.head, s.n = back, 0, keep
+	free := later(now, s.shrunk.Add(time.Second))
+	for i := keep; i < n; i++ {
+		back[i] = free
+	}
+	slices.SortFunc(back[:n], time.Time.Compare)
+	s.back, s.head, s.n, s.last = back, 0, n, later(s.last, back[n-1])
 }
 
 func (s *slots) push(t time.Time) {

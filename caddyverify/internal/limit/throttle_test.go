@@ -1,6 +1,8 @@
 package limit
 
 import (
+	"slices"
+	"sync"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -63,6 +65,89 @@ func TestThrottledFloor(t *testing.T) {
 			time.Sleep(time.Nanosecond)
 		}
 	})
+}
+
+// TestRefusalSaysWhose shows whose limit it is that a call meets.
+func TestRefusalSaysWhose(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		l := New(Settings{})
+		expect := func(when string, throttled bool) {
+			t.Helper()
+			burst(t, l)
+			if refusal, ok := l.Wait(t.Context(), wire.Request); ok || refusal.Throttled != throttled || refusal.RetryAfter < time.Second {
+				t.Errorf("%s: %+v, %t", when, refusal, ok)
+			}
+		}
+		expect("at the full rate", false)
+		l.Observe(throttled)
+		expect("throttled", true)
+		time.Sleep(13 * time.Second)
+		expect("nearly recovered", true)
+		time.Sleep(3 * time.Second)
+		expect("recovered", false)
+	})
+}
+
+// TestThrottlingIsTold shows that it is once when it begins and once when it is
+// over, though nobody calls.
+func TestThrottlingIsTold(t *testing.T) {
+	http429 := wire.Answer{Reading: throttled.Reading, Fault: &wire.Fault{Cause: wire.UpstreamThrottled}}
+	tests := []struct {
+		name  string
+		rate  int
+		first wire.Answer
+		more  func(l *Limiter)
+		lasts time.Duration
+		want  []Change
+	}{
+		{"once", 28, throttled, func(*Limiter) {}, 14 * time.Second, []Change{{28, 14, "status 1"}, {14, 28, ""}}},
+		{"again and again", 28, http429, func(l *Limiter) {
+			for range 3 {
+				time.Sleep(time.Second)
+				l.Observe(throttled)
+			}
+		}, 25 * time.Second, []Change{{28, 14, "upstream_throttled"}, {3, 28, ""}}},
+		{"a rate that cannot be lowered", 1, throttled, func(*Limiter) {}, time.Minute, nil},
+		{"the limit is lowered to what is left", 28, throttled, func(l *Limiter) { l.Configure(Settings{Rate: 14}) }, 0, []Change{{28, 14, "status 1"}, {14, 14, ""}}},
+		{"the limit is lifted", 28, throttled, func(l *Limiter) { l.Configure(Settings{Rate: -1}) }, 0, []Change{{28, 14, "status 1"}, {14, 0, ""}}},
+	}
+	for _, tt := range tests {
+		bubble(t, tt.name, func(t *testing.T) {
+			l := New(Settings{Rate: tt.rate})
+			var mu sync.Mutex
+			var told []Change
+			defer l.OnChange(func(c Change) {
+				l.Stats() // a listener may use it
+				mu.Lock()
+				defer mu.Unlock()
+				told = append(told, c)
+			})()
+			l.Observe(tt.first)
+			tt.more(l)
+			if tt.lasts > 0 {
+				time.Sleep(tt.lasts - 1)
+				mu.Lock()
+				if len(told) > 1 {
+					t.Errorf("told too early: %+v", told)
+				}
+				mu.Unlock()
+			}
+			time.Sleep(time.Nanosecond)
+			synctest.Wait()
+			mu.Lock()
+			early := len(told)
+			mu.Unlock()
+			time.Sleep(time.Hour)
+			mu.Lock()
+			defer mu.Unlock()
+			if early != len(told) {
+				t.Errorf("told too late: %+v", told)
+			}
+			if !slices.Equal(told, tt.want) {
+				t.Errorf("told %+v, want %+v", told, tt.want)
+			}
+		})
+	}
 }
 
 // TestUpstreamDecides has a provider that allows 10 a second: the Limiter finds

@@ -12,16 +12,25 @@ import (
 type class int
 
 const (
-	check class = iota
+	own class = iota // the gateway's, see WaitFirst
+	check
 	other
 	classes
 )
+
+// classOf returns the class of a customer's call.
+func classOf(o wire.Operation) class {
+	if o == wire.Check {
+		return check
+	}
+	return other
+}
 
 // soon is the time within which the reserve must be free for checks: as long as
 // the pace brings it back so soon, the others may use it.
 const soon = 250 * time.Millisecond
 
-// checksInRow is how many checks go before one of the others, when both wait: a
+// checksInRow is how many checks go before one of the others, when both come: a
 // flood of checks must not end all new verifications.
 const checksInRow = 3
 
@@ -29,8 +38,10 @@ const checksInRow = 3
 // guarded by Limiter.mu.
 type queues struct {
 	queue [classes][]*waiter
-	// row is how many checks went in a row while others waited.
-	row int
+	// row is how many checks went in a row while others waited, or since one of them
+	// was refused: where the pace is slow, there is no place to wait for both.
+	row     int
+	refused bool // one of the others, since one last went
 	// timer ends the time until the next one's turn.
 	timer *time.Timer
 }
@@ -42,44 +53,42 @@ type waiter struct {
 	gone bool          // it may go
 }
 
-func (q *queues) waiting() int { return len(q.queue[check]) + len(q.queue[other]) }
+func (q *queues) waiting() int {
+	return len(q.queue[own]) + len(q.queue[check]) + len(q.queue[other])
+}
+
+// Refusal says why a call may not be made.
+type Refusal struct {
+	// RetryAfter is when asking again makes sense; 0 if it was ctx that ended the
+	// wait.
+	RetryAfter time.Duration
+	// Throttled tells that the rate is lower than the settings say, since the
+	// provider has throttled the account.
+	Throttled bool
+}
 
 // Wait returns with ok when the call may be made, which must then be done at once.
-// Each try of a call that is repeated waits for itself. Without ok, retryAfter is
-// when asking again makes sense; 0 if it was ctx that ended the wait.
-func (l *Limiter) Wait(ctx context.Context, o wire.Operation) (retryAfter time.Duration, ok bool) {
+// Each try of a call that is repeated waits for itself.
+func (l *Limiter) Wait(ctx context.Context, o wire.Operation) (refusal Refusal, ok bool) {
 	if ctx.Err() != nil {
-		return 0, false
+		return Refusal{}, false
 	}
 	if l.off.Load() {
-		return 0, true
+		return Refusal{}, true
 	}
-	c := other
-	if o == wire.Check {
-		c = check
-	}
+	c := classOf(o)
 	l.mu.Lock()
-	if l.off.Load() {
-		l.mu.Unlock()
-		return 0, true
-	}
 	now := time.Now()
-	l.recover(now)
-	l.serve(now) // a turn may have come whose timer has not run yet
-	if !l.freeAt(c, 0).After(now) {
-		// Then none of its class waits, or serve would have let it go.
-		l.take(c, now)
+	if l.goes(c, now) {
 		l.mu.Unlock()
-		return 0, true
+		return Refusal{}, true
 	}
-	if retryAfter = l.expected(c).Sub(now); retryAfter > l.settings.MaxWait {
-		l.stats.Refused[o]++
+	if l.expected(c).Sub(now) > l.settings.MaxWait {
+		refusal = l.refuse(o, now)
 		l.mu.Unlock()
-		return max(retryAfter, time.Second), false
+		return refusal, false
 	}
-	w := &waiter{turn: make(chan struct{})}
-	l.queue[c] = append(l.queue[c], w)
-	l.arm(now)
+	w := l.enqueue(c, now)
 	wait := l.settings.MaxWait
 	l.mu.Unlock()
 
@@ -87,36 +96,95 @@ func (l *Limiter) Wait(ctx context.Context, o wire.Operation) (retryAfter time.D
 	defer patience.Stop()
 	select {
 	case <-w.turn:
-		return 0, true
+		return Refusal{}, true
 	case <-patience.C:
 	case <-ctx.Done():
 	}
-	return l.leave(w, c, o, ctx.Err() != nil)
-}
-
-// leave ends the wait of a waiter that has waited for long enough, or whose
-// client left, unless its turn came in the same moment.
-func (l *Limiter) leave(w *waiter, c class, o wire.Operation, left bool) (retryAfter time.Duration, ok bool) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
+	now = time.Now()
+	if l.leave(w, c, now) {
+		return Refusal{}, true
+	}
+	if ctx.Err() != nil {
+		return Refusal{}, false
+	}
+	return l.refuse(o, now), false
+}
+
+// WaitFirst is Wait for a call by which the gateway finds out whether trouble is
+// over: it goes before all customers' calls, is never refused, and is counted as
+// any other. Without ok it was ctx that ended the wait.
+func (l *Limiter) WaitFirst(ctx context.Context) (ok bool) {
+	if ctx.Err() != nil {
+		return false
+	}
+	l.mu.Lock()
 	now := time.Now()
+	if l.goes(own, now) {
+		l.mu.Unlock()
+		return true
+	}
+	w := l.enqueue(own, now)
+	l.mu.Unlock()
+
+	select {
+	case <-w.turn:
+		return true
+	case <-ctx.Done():
+	}
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.leave(w, own, time.Now())
+}
+
+// goes lets a call of a class go that need not wait. The caller holds l.mu.
+func (l *Limiter) goes(c class, now time.Time) bool {
+	if l.off.Load() {
+		return true
+	}
+	l.recover(now)
+	l.serve(now) // a turn may have come whose timer has not run yet
+	if l.freeAt(c, 0).After(now) {
+		return false
+	}
+	// None of its class waits, or serve would have let it go.
+	l.take(c, now)
+	return true
+}
+
+// enqueue has a call wait. The caller holds l.mu.
+func (l *Limiter) enqueue(c class, now time.Time) *waiter {
+	w := &waiter{turn: make(chan struct{})}
+	l.queue[c] = append(l.queue[c], w)
+	l.arm(now)
+	return w
+}
+
+// leave ends the wait of a waiter, unless its turn came in the same moment: then it
+// goes. The caller holds l.mu.
+func (l *Limiter) leave(w *waiter, c class, now time.Time) (goes bool) {
 	l.serve(now)
 	if w.gone {
-		return 0, true
+		return true
 	}
 	l.queue[c] = slices.DeleteFunc(l.queue[c], func(other *waiter) bool { return other == w })
 	l.arm(now)
-	if left {
-		return 0, false
-	}
+	return false
+}
+
+// refuse counts a refusal and says why. The caller holds l.mu.
+func (l *Limiter) refuse(o wire.Operation, now time.Time) Refusal {
+	c := classOf(o)
+	l.refused = l.refused || c == other
 	l.stats.Refused[o]++
-	return max(l.expected(c).Sub(now), time.Second), false
+	return Refusal{RetryAfter: max(l.expected(c).Sub(now), time.Second), Throttled: l.lowered()}
 }
 
 // freeAt returns when a call of a class may be made that has n calls before it,
 // if the slots that come back until then are not taken by others.
 //
-// A check needs a slot. Another needs one that leaves the reserve to checks, but
+// A check, or a call of the gateway's own, needs a slot. Another needs one that leaves the reserve to checks, but
 // slots that come back soon are good enough a reserve: at an even pace of 28/s
 // six do so within 215 ms, and the others may use all 28.
 func (l *Limiter) freeAt(c class, n int) time.Time {
@@ -129,12 +197,16 @@ func (l *Limiter) freeAt(c class, n int) time.Time {
 }
 
 // expected tells when a call of a class that comes now would have its turn, at
-// best. The caller holds l.mu.
+// best: those that wait go before it as next has them go. The caller holds l.mu.
 func (l *Limiter) expected(c class) time.Time {
-	ahead := len(l.queue[check])
-	if c == other {
-		ahead += len(l.queue[other])
+	row := min(l.row, checksInRow)
+	checks, others := len(l.queue[check]), len(l.queue[other])
+	if c == check {
+		others = min(others, (row+checks)/checksInRow)
+	} else {
+		checks = min(checks, checksInRow*(others+1)-row)
 	}
+	ahead := len(l.queue[own]) + checks + others
 	rounds := time.Duration(ahead / l.slots.n) // each slot once, about a second
 	return l.freeAt(c, ahead%l.slots.n).Add(rounds * time.Second)
 }
@@ -161,9 +233,9 @@ func (l *Limiter) serve(now time.Time) {
 
 // next tells the class whose turn it is.
 func (l *Limiter) next(now time.Time) (class, bool) {
-	order := [...]class{check, other}
+	order := [...]class{own, check, other}
 	if l.row >= checksInRow {
-		order = [...]class{other, check}
+		order = [...]class{own, other, check}
 	}
 	for _, c := range order {
 		if len(l.queue[c]) > 0 && !l.freeAt(c, 0).After(now) {
@@ -176,9 +248,12 @@ func (l *Limiter) next(now time.Time) (class, bool) {
 // take uses a slot for a call of a class.
 func (l *Limiter) take(c class, now time.Time) {
 	l.slots.take(now)
-	if c == check && len(l.queue[other]) > 0 {
+	switch {
+	case c == other:
+		l.row, l.refused = 0, false
+	case c == check && (l.refused || len(l.queue[other]) > 0):
 		l.row++
-	} else {
+	case c == check:
 		l.row = 0
 	}
 }
@@ -188,7 +263,10 @@ func (l *Limiter) take(c class, now time.Time) {
 func (l *Limiter) arm(now time.Time) {
 	var due time.Time
 	for c, queue := range l.queue {
-		if at := l.freeAt(class(c), 0); len(queue) > 0 && (due.IsZero() || at.Before(due)) {
+		if len(queue) == 0 {
+			continue
+		}
+		if at := l.freeAt(class(c), 0); due.IsZero() || at.Before(due) {
 			due = at
 		}
 	}

@@ -101,8 +101,8 @@ func TestLeaving(t *testing.T) {
 		}
 		left, stayed := make(chan result, 1), make(chan result, 1)
 		wait := func(ctx context.Context, results chan<- result) {
-			retryAfter, ok := l.Wait(ctx, wire.Check)
-			results <- result{retryAfter, ok}
+			refusal, ok := l.Wait(ctx, wire.Check)
+			results <- result{refusal.RetryAfter, ok}
 		}
 		go wait(ctx, left)
 		synctest.Wait()
@@ -128,7 +128,7 @@ func TestLeaving(t *testing.T) {
 		if stats := l.Stats(); stats.Waiting != 0 || stats.Refused[wire.Check] != 1 {
 			t.Errorf("%+v, want none waiting and one refused", stats)
 		}
-		if retryAfter, ok := l.Wait(ctx, wire.Check); ok || retryAfter != 0 {
+		if refusal, ok := l.Wait(ctx, wire.Check); ok || refusal.RetryAfter != 0 {
 			t.Error("a call whose client has left was let through, or told to come again")
 		}
 	})

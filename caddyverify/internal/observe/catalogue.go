@@ -35,7 +35,7 @@ var (
 	upstreamDuration = Metric{"verify_upstream_request_duration_seconds", "histogram", "Time of a call to the upstream; exemplars carry traceID.", []Label{labelOperation, labelOutcome}}
 	upstreamRetries  = Metric{"verify_upstream_retries_total", "counter", "Second tries.", []Label{labelOperation}}
 	relabelledTotal  = Metric{"verify_answers_relabelled_total", "counter", "Answers that came without a Content-Type or with a foreign one, and were passed on with their own.", []Label{labelOperation}}
-	throttledTotal   = Metric{"verify_throttled_total", "counter", "Calls refused for coming too fast, by the gateway's limit or by the upstream.", []Label{{"where", "local, upstream"}}}
+	throttledTotal   = Metric{"verify_throttled_total", "counter", "Calls refused for coming too fast, by whose limit it was.", []Label{{"where", "local, upstream (its own refusals, and the gateway's while these keep its rate down)"}}}
 	deliveriesTotal  = Metric{"verify_deliveries_total", "counter", "Requests, checks and controls, by where their answer came from.", []Label{{"source", "sent, shared (with an identical one under way), replayed (kept from an earlier one)"}}}
 
 	breakerState       = Metric{"verify_breaker_state", "gauge", "How many circuits are in a state; with one account, 1 for the present state.", []Label{labelBreaker, labelState}}

@@ -242,13 +242,15 @@ func (m *Metrics) Delivery(source string) { m.deliveredFrom.of(source).Inc() }
 func (m *Metrics) Retry(o wire.Operation) { m.retries.WithLabelValues(o.String()).Inc() }
 
 // Refused counts a call that was not made because the breaker is open, the limit
-// reached, or too many calls are under way.
+// reached, the account throttled, or too many calls are under way.
 func (m *Metrics) Refused(o wire.Operation, cause wire.Cause) {
 	switch cause {
 	case wire.BreakerOpen:
 		m.outcomes.of(outcomeLabels{o, OutcomeRejected}).Inc()
 	case wire.LimitReached, wire.TooManyUnderWay:
 		m.throttled.WithLabelValues("local").Inc()
+	case wire.AccountThrottled:
+		m.throttled.WithLabelValues("upstream").Inc()
 	}
 }
 

@@ -91,6 +91,7 @@ func TestSeriesFromTheStart(t *testing.T) {
 		m.Upstream(o, &wire.Answer{}, time.Second, "")
 		m.Refused(o, wire.BreakerOpen)
 		m.Refused(o, wire.LimitReached)
+		m.Refused(o, wire.AccountThrottled)
 		m.Retry(o)
 	}
 	m.Call(wire.Request, "0", Memory, time.Second)

@@ -19,8 +19,10 @@ func Worth(o wire.Operation, answer *wire.Answer) bool {
 	switch answer.Fault.Cause {
 	case wire.ConnectFailed:
 		return !answer.Fault.MayHaveSent
-	case wire.ConnectionLost, wire.UpstreamError, wire.AnswerUnreadable:
+	case wire.ConnectionLost, wire.AnswerUnreadable:
 		return o.Repeatable()
+	case wire.UpstreamError: // by 4xx something thinks ill of the call, and will again
+		return o.Repeatable() && answer.Fault.UpstreamCode/100 != 4
 	}
 	return false
 }

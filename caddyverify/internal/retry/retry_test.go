@@ -23,6 +23,7 @@ func TestWorth(t *testing.T) {
 		{"no connection, it is said, yet sent", fault(wire.ConnectFailed, true), false, false},
 		{"lost", fault(wire.ConnectionLost, true), true, false},
 		{"HTTP 502", fault(wire.UpstreamError, true), true, false},
+		{"HTTP 404", (&wire.Fault{Cause: wire.UpstreamError, MayHaveSent: true, UpstreamCode: 404}).Answer(), false, false},
 		{"garbage", fault(wire.AnswerUnreadable, true), true, false},
 		{"timeout", fault(wire.UpstreamTimeout, true), false, false}, // its time is over
 		{"timeout while connecting", fault(wire.UpstreamTimeout, false), false, false},

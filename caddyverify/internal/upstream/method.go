@@ -77,11 +77,7 @@ func (c *Client) Answered(o wire.Operation, method string) (changed bool) {
 // with a Verify body is the API's own and no fault; one that was not read to its
 // end may be.
 func unknownCall(answer *wire.Answer) bool {
-	if answer.Fault == nil {
-		return false
-	}
-	switch answer.Fault.Cause {
-	case wire.UpstreamTimeout, wire.ClientLeft, wire.ConnectionLost, wire.AnswerTooLarge, wire.AnswerUnreadable, wire.AnswerWithSecret:
+	if answer.Fault == nil || answer.Fault.Cause != wire.UpstreamError || !answer.Fault.UpstreamWhole {
 		return false
 	}
 	switch answer.Fault.UpstreamCode {

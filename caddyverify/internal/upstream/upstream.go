@@ -125,9 +125,23 @@ func (c *Client) Send(ctx context.Context, call *wire.Call, method string) wire.
 func (c *Client) read(ctx context.Context, call *wire.Call, response *http.Response, s *sending) wire.Answer {
 	code, contentType := response.StatusCode, response.Header.Get("Content-Type")
 	length := min(max(response.ContentLength, 0), wire.MaxAnswer+1) // a longer one could be any number
-	useless := func(fault *wire.Fault) wire.Answer {
+	whole := false
+	withheld := func(fault *wire.Fault) wire.Answer {
 		fault.UpstreamCode, fault.UpstreamType, fault.UpstreamLength = code, mediaType(contentType), length
+		fault.UpstreamWhole = whole
 		return fault.Answer()
+	}
+	// A 4xx says by its code whose trouble it is, whatever its body is like.
+	useless := func(fault *wire.Fault) wire.Answer {
+		switch {
+		case code == http.StatusUnauthorized, code == http.StatusForbidden:
+			fault = &wire.Fault{Cause: wire.UpstreamUnauthorized, Reason: fault.Reason}
+		case code == http.StatusTooManyRequests:
+			fault = &wire.Fault{Cause: wire.UpstreamThrottled}
+		case code/100 == 4:
+			fault.Cause = wire.UpstreamError
+		}
+		return withheld(fault)
 	}
 	because := func(cause wire.Cause, reason wire.Reason, err error) wire.Answer {
 		return useless(&wire.Fault{Cause: cause, Reason: reason, MayHaveSent: true, Err: err})
@@ -147,12 +161,13 @@ func (c *Client) read(ctx context.Context, call *wire.Call, response *http.Respo
 	case errors.Is(ctx.Err(), context.DeadlineExceeded) && err != nil:
 		return because(wire.UpstreamTimeout, wire.ReasonSlowAnswer, nil)
 	case ctx.Err() != nil && err != nil:
-		return because(wire.ClientLeft, "", nil)
+		return withheld(&wire.Fault{Cause: wire.ClientLeft, MayHaveSent: true})
 	case err != nil:
 		return useless(s.lost(err))
 	case len(body) > wire.MaxAnswer:
 		return because(wire.AnswerTooLarge, "", nil)
 	}
+	whole = true
 	reading, err := wire.Read(call.Operation, call.Format, body)
 	if err == nil && reading.AboutAnother(call) {
 		err = wire.Unreadable(wire.ReasonOtherID, nil)
@@ -161,10 +176,6 @@ func (c *Client) read(ctx context.Context, call *wire.Call, response *http.Respo
 	case code/100 == 3: // a redirect is never an answer
 		return because(wire.UpstreamError, wire.ReasonRedirect, nil)
 	case err == nil:
-	case code == http.StatusUnauthorized, code == http.StatusForbidden:
-		return useless(&wire.Fault{Cause: wire.UpstreamUnauthorized, Reason: reasonOf(err)})
-	case code == http.StatusTooManyRequests:
-		return useless(&wire.Fault{Cause: wire.UpstreamThrottled})
 	case code != http.StatusOK:
 		return because(wire.UpstreamError, reasonOf(err), nil)
 	default:
@@ -175,7 +186,7 @@ func (c *Client) read(ctx context.Context, call *wire.Call, response *http.Respo
 		contentType = call.Format.ContentType()
 	}
 	if c.Secret.In(body) || contentType != call.Format.ContentType() && c.Secret.In([]byte(contentType)) {
-		return because(wire.AnswerWithSecret, "", nil)
+		return withheld(&wire.Fault{Cause: wire.AnswerWithSecret, MayHaveSent: true})
 	}
 	return wire.Answer{Code: code, ContentType: contentType, Relabelled: relabelled, Body: body, Reading: reading}
 }

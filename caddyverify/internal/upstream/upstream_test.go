@@ -3,6 +3,7 @@ package upstream
 import (
 	"context"
 	"crypto/tls"
+	"io"
 	"net"
 	"net/http"
 	"net/http/httptest"
@@ -56,5 +57,35 @@ func TestDeadlineBeforeConnection(t *testing.T) {
 	answer := client.Send(ctx, &wire.Call{}, http.MethodPost)
 	if answer.Fault == nil || answer.Fault.Cause != wire.UpstreamTimeout || answer.Fault.MayHaveSent {
 		t.Errorf("the answer is %+v", answer.Fault)
+	}
+}
+
+// A 4xx without an answer of the API says whose trouble it is by its code, whatever
+// the body is like: a firewall's page may be compressed, huge or cut off.
+func TestRefusedByCode(t *testing.T) {
+	bodies := map[string]func(http.ResponseWriter){
+		"a page":     func(w http.ResponseWriter) { io.WriteString(w, "<html>") },
+		"nothing":    func(http.ResponseWriter) {},
+		"cut off":    func(w http.ResponseWriter) { w.(http.Flusher).Flush(); panic(http.ErrAbortHandler) },
+		"compressed": func(w http.ResponseWriter) { io.WriteString(w, "not in fact") },
+		"huge":       func(w http.ResponseWriter) { w.Write(make([]byte, wire.MaxAnswer+1)) },
+	}
+	for code, want := range map[int]wire.Cause{
+		400: wire.UpstreamError, 404: wire.UpstreamError, 401: wire.UpstreamUnauthorized, 403: wire.UpstreamUnauthorized, 429: wire.UpstreamThrottled,
+	} {
+		for name, body := range bodies {
+			server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+				if name == "compressed" {
+					w.Header().Set("Content-Encoding", "gzip")
+				}
+				w.WriteHeader(code)
+				body(w)
+			}))
+			answer := send(t, server.URL, new(http.Transport))
+			server.Close()
+			if answer.Fault == nil || answer.Fault.Cause != want || answer.Fault.UpstreamCode != code {
+				t.Errorf("HTTP %d, %s: the answer is %+v, want %s", code, name, answer.Fault, want)
+			}
+		}
 	}
 }

@@ -47,6 +47,7 @@ const (
 const (
 	BreakerOpen           Cause = "breaker_open"
 	LimitReached          Cause = "limit_reached"
+	AccountThrottled      Cause = "account_throttled"
 	TooManyUnderWay       Cause = "too_many_under_way"
 	AccountBadCredentials Cause = "account_bad_credentials"
 	AccountIsBarred       Cause = "account_barred"
@@ -73,6 +74,8 @@ type Fault struct {
 	// "other", and bytes.
 	UpstreamType   string
 	UpstreamLength int64
+	// UpstreamWhole tells that it came to its end.
+	UpstreamWhole bool
 	// ProxyCode is the HTTP status code by which a proxy refused to connect; 0 for none.
 	ProxyCode int
 	// RetryAfter tells the client when asking again makes sense; 0 for no advice.
@@ -160,6 +163,7 @@ var wordings = map[Cause]wording{
 
 	BreakerOpen:           {InternalError, http.StatusServiceUnavailable, false, "destination_unavailable", "The Verify API is in trouble and is not called for now"},
 	LimitReached:          {Throttled, http.StatusTooManyRequests, false, "connection_limit_reached", "The account's limit of calls a second is reached"},
+	AccountThrottled:      {Throttled, http.StatusTooManyRequests, false, "connection_limit_reached", "The Verify API has throttled the account, and the gateway makes fewer calls for now"},
 	TooManyUnderWay:       {Throttled, http.StatusTooManyRequests, false, "connection_limit_reached", "Too many calls are under way"},
 	AccountBadCredentials: {BadCredentials, http.StatusBadGateway, false, "http_request_denied", "The Verify API refuses the gateway's credentials"},
 	AccountIsBarred:       {AccountBarred, http.StatusBadGateway, false, "http_request_denied", "The Verify API has barred the account"},
