@@ -195,6 +195,9 @@ func TestCanary(t *testing.T) {
 	if !strings.Contains(logged.String(), "a library printed a line") || !strings.Contains(logged.String(), unsolicited) {
 		t.Error("what libraries printed by themselves is not in the logs")
 	}
+	if !strings.Contains(logged.String(), `"calls refused"`) {
+		t.Error("no flood of refusals is in the logs")
+	}
 	if !strings.Contains(shown, "{env.VONAGE_API_SECRET}") {
 		t.Errorf("the admin API does not show the configuration: %s", shown)
 	}

@@ -106,14 +106,15 @@ type Handler struct {
 	// every outcome and price. Default: `false`.
 	Settle bool `json:"settle,omitempty"`
 
-	client  *upstream.Client
-	fetch   search.Fetch // send, made once
-	base    *url.URL
-	account *account
-	trouble *breaker.Account
-	logger  *slog.Logger
-	kept    []any    // keys of what it holds in state
-	stops   []func() // end what it listens to
+	client   *upstream.Client
+	fetch    search.Fetch // send, made once
+	base     *url.URL
+	account  *account
+	trouble  *breaker.Account
+	logger   *slog.Logger
+	refusals *refusals
+	kept     []any    // keys of what it holds in state
+	stops    []func() // end what it listens to
 }
 
 // Credentials are an API key and its secret. Write the secret as a placeholder,
@@ -199,6 +200,8 @@ func (h *Handler) provision(ctx caddy.Context, app *App) error {
 		return fmt.Errorf("transport: %w", err)
 	}
 	h.fetch = h.send
+	h.refusals = newRefusals(h.refused)
+	h.stops = append(h.stops, h.refusals.stop)
 	h.client, err = upstream.New(upstream.Config{
 		URL:       base,
 		Key:       key,

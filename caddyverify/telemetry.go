@@ -47,7 +47,7 @@ func (h *Handler) report(r *http.Request, x *exchange, took time.Duration) {
 		observe.RedactPath(r.Context(), r.URL.EscapedPath())
 	}
 	level := slog.LevelDebug
-	if observe.Trouble(&x.answer) {
+	if observe.Trouble(&x.answer) && !h.refusals.count(x.answer.Fault, callerOf(r)) {
 		level = slog.LevelInfo
 	}
 	if h.logger.Enabled(r.Context(), level) {
