@@ -23,8 +23,8 @@ const (
 
 // Account remembers that the upstream refuses the account itself: bad credentials
 // (4), barred (8), or no credit (9). Each further call would be refused as well.
-// Checks are never stopped: a user has the code in hand, and the check's answer
-// is how the end of the trouble shows. The zero Account is ready for use.
+// Checks are never stopped: a user has the code in hand, and a check's answer may
+// show the end of the trouble. The zero Account is ready for use.
 //
 // An HTTP 401 or 403 without an answer of the API is no more than a suspicion: it
 // may be what something in between thinks of one caller's text. The gateway's own
