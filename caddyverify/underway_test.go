@@ -8,6 +8,7 @@ import (
 	"runtime"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -26,13 +27,13 @@ func TestCalls(t *testing.T) {
 		}
 		c.begin()
 		c.begin()
-		ended := 0
+		var ended atomic.Int32
 		for range 2 {
 			go func() {
 				if err := c.wait(context.Background()); err != nil {
 					t.Error(err)
 				}
-				ended++
+				ended.Add(1)
 			}()
 			synctest.Wait()
 		}
@@ -43,13 +44,13 @@ func TestCalls(t *testing.T) {
 		}
 		c.end()
 		synctest.Wait()
-		if ended != 0 {
+		if ended.Load() != 0 {
 			t.Error("one is under way still")
 		}
 		c.end()
 		synctest.Wait()
-		if ended != 2 {
-			t.Errorf("%d have seen the end", ended)
+		if n := ended.Load(); n != 2 {
+			t.Errorf("%d have seen the end", n)
 		}
 	})
 }
