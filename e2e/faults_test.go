@@ -25,14 +25,18 @@ import (
 // TestFaults takes a few thousand calls over connections that break, stall and drip. The command counts what reached the
 // API and what the clients know of it, and fails if a call was delivered twice or a request_id was lost.
 func TestFaults(t *testing.T) {
-	ctx, cancel := context.WithTimeout(t.Context(), 5*time.Minute)
-	defer cancel()
-	command := exec.CommandContext(ctx, "go", "run", "./bench/faults", "-calls", "3000", "-outages", "1")
-	command.Dir = ".."
-	out, err := command.CombinedOutput()
-	t.Logf("%s", out)
-	if err != nil {
-		t.Error(err)
+	for _, method := range []string{"auto", "get"} {
+		t.Run(method, func(t *testing.T) {
+			ctx, cancel := context.WithTimeout(t.Context(), 5*time.Minute)
+			defer cancel()
+			command := exec.CommandContext(ctx, "go", "run", "./bench/faults", "-calls", "3000", "-outages", "1", "-method", method)
+			command.Dir = ".."
+			out, err := command.CombinedOutput()
+			t.Logf("%s", out)
+			if err != nil {
+				t.Error(err)
+			}
+		})
 	}
 }
 

@@ -16,19 +16,23 @@ import (
 
 // TestFaults is the whole run in small.
 func TestFaults(t *testing.T) {
-	o := options{calls: 600, clients: 16, resets: 5, others: 6, outages: 1, seed: 1}
-	r, err := play(t.Context(), o, startGateway)
-	if err != nil {
-		t.Fatal(err)
-	}
-	var out bytes.Buffer
-	r.print(&out)
-	t.Logf("\n%s", &out)
-	if n := len(r.violations); n > 0 {
-		t.Errorf("%d violations", n)
-	}
-	if r.openings["read"]+r.openings["write"] == 0 {
-		t.Error("no breaker opened in an outage")
+	for _, method := range []string{"auto", "get"} {
+		t.Run(method, func(t *testing.T) {
+			o := options{calls: 600, clients: 16, resets: 5, others: 6, outages: 1, seed: 1, method: method}
+			r, err := play(t.Context(), o, o.startGateway)
+			if err != nil {
+				t.Fatal(err)
+			}
+			var out bytes.Buffer
+			r.print(&out)
+			t.Logf("\n%s", &out)
+			if n := len(r.violations); n > 0 {
+				t.Errorf("%d violations", n)
+			}
+			if r.openings["read"]+r.openings["write"] == 0 {
+				t.Error("no breaker opened in an outage")
+			}
+		})
 	}
 }
 

@@ -47,6 +47,7 @@ http://{address} {
 	verify {
 		upstream {upstream}
 		credentials {key} {secret}
+		method {method}
 		timeout {timeout}
 		limit off
 		breaker {
@@ -59,7 +60,7 @@ http://{address} {
 // gateway is a Caddy in this process.
 type gateway struct{ url, folder string }
 
-func startGateway(upstream string) (*gateway, error) {
+func (o options) startGateway(upstream string) (*gateway, error) {
 	folder, err := os.MkdirTemp("", "caddy-verify-faults-")
 	if err != nil {
 		return nil, err
@@ -69,7 +70,7 @@ func startGateway(upstream string) (*gateway, error) {
 		return nil, errors.Join(err, os.RemoveAll(folder))
 	}
 	text := strings.NewReplacer("{folder}", folder, "{address}", address, "{upstream}", upstream,
-		"{key}", accountKey, "{secret}", accountSecret, "{timeout}", upstreamTimeout.String()).Replace(caddyfile)
+		"{key}", accountKey, "{secret}", accountSecret, "{method}", o.method, "{timeout}", upstreamTimeout.String()).Replace(caddyfile)
 	config, _, err := caddyconfig.GetAdapter("caddyfile").Adapt([]byte(text), map[string]any{"filename": "Caddyfile"})
 	if err == nil {
 		err = caddy.Load(config, true)

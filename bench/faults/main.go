@@ -25,6 +25,7 @@ type options struct {
 	others  float64
 	outages int
 	seed    uint64
+	method  string
 	within  time.Duration
 }
 
@@ -36,6 +37,7 @@ func main() {
 	flag.Float64Var(&o.others, "others", 6, "the percentage with another fault: latency, drip, bandwidth, half_close, hang_up, low_code, waf_400, waf_403, timeout")
 	flag.IntVar(&o.outages, "outages", 3, "how many times no connection can be made for a while")
 	flag.Uint64Var(&o.seed, "seed", 1, "draws the calls and the faults; how they meet differs from run to run")
+	flag.StringVar(&o.method, "method", "auto", "how the gateway makes its calls: auto, get or post")
 	flag.DurationVar(&o.within, "within", 20*time.Minute, "the time after which it gives up")
 	flag.Parse()
 
@@ -62,7 +64,7 @@ func run(ctx context.Context, o options) error {
 	}
 	ctx, cancel := context.WithTimeoutCause(ctx, o.within, fmt.Errorf("not done after %s", o.within))
 	defer cancel()
-	r, err := play(ctx, o, startGateway)
+	r, err := play(ctx, o, o.startGateway)
 	if err != nil {
 		return err
 	}

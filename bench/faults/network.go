@@ -9,6 +9,7 @@ import (
 	"math/rand/v2"
 	"net"
 	"net/http"
+	"strings"
 	"sync"
 	"time"
 )
@@ -178,7 +179,7 @@ func readCall(from net.Conn) (call []byte, search bool, err error) {
 	if _, err := io.Copy(io.Discard, r.Body); err != nil {
 		return nil, false, err
 	}
-	return b.Bytes(), bytes.HasPrefix(b.Bytes(), []byte("POST /verify/search/")), nil
+	return b.Bytes(), strings.HasPrefix(r.URL.Path, "/verify/search/"), nil
 }
 
 // relay passes calls on over one pair of connections.
