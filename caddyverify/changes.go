@@ -26,6 +26,10 @@ func (h *Handler) breakerChanged(change breaker.Change) {
 		slog.String("to", change.To.String()),
 		slog.String("why", change.Why),
 	}
+	if change.Fault != nil {
+		attrs = append(attrs, faultAttrs(change.Fault)...)
+	}
+	attrs = append(attrs, slog.String("upstream", h.base.Host))
 	if change.To == breaker.Open {
 		attrs = append(attrs, slog.Duration("open_for", change.OpenFor))
 	}
@@ -36,7 +40,9 @@ func (h *Handler) breakerChanged(change breaker.Change) {
 }
 
 func (h *Handler) rateChanged(change limit.Change) {
-	message, attrs := "limit restored", []slog.Attr{slog.Int("from", change.From), slog.Int("to", change.To)}
+	message, attrs := "limit restored", []slog.Attr{
+		slog.Int("from", change.From), slog.Int("to", change.To), slog.String("upstream", h.base.Host),
+	}
 	if change.Why != "" {
 		message, attrs = "limit lowered", append(attrs, slog.String("why", change.Why))
 	}
@@ -45,5 +51,6 @@ func (h *Handler) rateChanged(change limit.Change) {
 
 func (h *Handler) troubleChanged(change breaker.AccountChange) {
 	h.logger.LogAttrs(context.Background(), slog.LevelWarn, "account trouble changed",
-		slog.String("from", string(change.From)), slog.String("to", string(change.To)))
+		slog.String("from", string(change.From)), slog.String("to", string(change.To)),
+		slog.String("upstream", h.base.Host))
 }

@@ -255,6 +255,7 @@ func (h *Handler) transport(ctx caddy.Context) (http.RoundTripper, error) {
 	if transport.ProxyProtocol != "" {
 		return nil, errors.New("proxy_protocol is not supported: the upstream is not told of clients")
 	}
+	transport.Transport.OnProxyConnectResponse = upstream.ProxyAnswered
 	return transport, nil
 }
 

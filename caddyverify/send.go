@@ -51,7 +51,7 @@ func (h *Handler) try(ctx context.Context, call *wire.Call, resend int) (answer 
 	answered := false
 	defer func() {
 		if !answered { // the call has panicked
-			answer = (&wire.Fault{Cause: wire.ConnectionLost, MayHaveSent: true}).Answer()
+			answer = (&wire.Fault{Cause: wire.ConnectionLost, Reason: wire.ReasonOther, MayHaveSent: true}).Answer()
 		}
 		pass.Done(answer)
 	}()
@@ -79,7 +79,7 @@ func (h *Handler) askBy(ctx context.Context, method string, call *wire.Call, res
 // ended is the answer to a call that has not been made when its context ends.
 func ended(ctx context.Context) wire.Answer {
 	if errors.Is(ctx.Err(), context.DeadlineExceeded) {
-		return (&wire.Fault{Cause: wire.UpstreamTimeout}).Answer()
+		return (&wire.Fault{Cause: wire.UpstreamTimeout, Reason: wire.ReasonQueue}).Answer()
 	}
 	return (&wire.Fault{Cause: wire.ClientLeft}).Answer()
 }

@@ -100,7 +100,9 @@ func (h *Handler) answer(r *http.Request, x *exchange) {
 	var source delivery.Source
 	x.answer, source, x.handed = h.account.office.Deliver(ctx, delivery.Call{Call: call, Caller: callerOf(r), IdempotencyKey: key},
 		h.delivers(context.WithoutCancel(ctx), call))
-	x.delivered = source.String()
+	if fault := x.answer.Fault; fault == nil || fault.MayHaveSent {
+		x.delivered = source.String()
+	}
 	if x.answer.Fault != nil && x.answer.Fault.Cause == wire.TooManyUnderWay {
 		metrics.Refused(call.Operation, wire.TooManyUnderWay)
 	}

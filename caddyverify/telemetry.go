@@ -46,9 +46,9 @@ func (h *Handler) report(r *http.Request, x *exchange, took time.Duration) {
 	} else {
 		observe.RedactPath(r.Context(), r.URL.EscapedPath())
 	}
-	level := slog.LevelDebug
-	if observe.Trouble(&x.answer) && !h.refusals.count(x.answer.Fault, callerOf(r)) {
-		level = slog.LevelInfo
+	level := observe.Level(&x.answer)
+	if level > slog.LevelDebug && h.refusals.count(x.answer.Fault, callerOf(r)) {
+		level = slog.LevelDebug
 	}
 	if h.logger.Enabled(r.Context(), level) {
 		h.logger.LogAttrs(r.Context(), level, "call", h.attrs(r, x, source, took)...)
@@ -87,6 +87,10 @@ func (h *Handler) attrs(r *http.Request, x *exchange, source observe.Source, too
 	}
 	if x.answer.Fault != nil {
 		attrs = append(attrs, slog.String("cause", string(x.answer.Fault.Cause)), slog.Bool("may_have_been_sent", x.answer.Fault.MayHaveSent))
+		attrs = append(attrs, faultAttrs(x.answer.Fault)...)
+	}
+	if observe.Trouble(&x.answer) {
+		attrs = append(attrs, h.troubleAttrs(x)...)
 	}
 	if word := x.cacheWord(); word != "" {
 		attrs = append(attrs, slog.String("cache", word))

@@ -113,14 +113,15 @@ func TestSpans(t *testing.T) {
 		{name: "throttled", fault: "* status 1", o: wire.Control, form: "request_id=ID&cmd=cancel", server: codes.Error, client: []codes.Code{codes.Error}, linked: true,
 			serverAttrs: map[string]string{"verify.status": "1", "error.type": "verify_1"}, clientAttrs: map[string]string{"error.type": "verify_1"}},
 		{name: "garbage, twice", fault: "* garbage", o: wire.Search, form: "request_id=ID", server: codes.Error, client: []codes.Code{codes.Error, codes.Error}, linked: true,
-			serverAttrs: map[string]string{"verify.status": "5", "verify.cause": "answer_unreadable", "error.type": "answer_unreadable"},
-			clientAttrs: map[string]string{"error.type": "answer_unreadable", "http.request.resend_count": "1", "http.response.status_code": "200"}},
+			serverAttrs: map[string]string{"verify.status": "5", "verify.cause": "answer_unreadable", "verify.reason": "malformed", "error.type": "answer_unreadable"},
+			clientAttrs: map[string]string{"error.type": "answer_unreadable", "http.request.resend_count": "1", "http.response.status_code": "200",
+				"verify.reason": "malformed", "verify.upstream.content_type": "application/json", "http.response.body.size": "36"}},
 		{name: "HTTP 502", fault: "* http 502", o: wire.Request, form: "brand=Acme&number=" + fresh, server: codes.Error, client: []codes.Code{codes.Error},
-			serverAttrs: map[string]string{"error.type": "upstream_error"}, clientAttrs: map[string]string{"error.type": "upstream_error", "http.response.status_code": "502"}},
+			serverAttrs: map[string]string{"error.type": "upstream_error", "verify.reason": "web_page"}, clientAttrs: map[string]string{"error.type": "upstream_error", "http.response.status_code": "502", "verify.reason": "web_page"}},
 		{name: "request by GET", method: "get", o: wire.Request, form: "brand=Acme&number=" + fresh, client: []codes.Code{codes.Unset},
 			serverAttrs: map[string]string{"verify.status": "0"}, clientAttrs: map[string]string{"verify.status": "0"}},
 		{name: "check by GET, HTTP 502", method: "get", fault: "* http 502", o: wire.Check, form: "request_id=ID&code=1234", server: codes.Error, client: []codes.Code{codes.Error}, linked: true,
-			serverAttrs: map[string]string{"error.type": "upstream_error"}, clientAttrs: map[string]string{"error.type": "upstream_error", "http.response.status_code": "502"}},
+			serverAttrs: map[string]string{"error.type": "upstream_error", "verify.reason": "web_page"}, clientAttrs: map[string]string{"error.type": "upstream_error", "verify.reason": "web_page", "http.response.status_code": "502"}},
 		{name: "a parameter is missing", o: wire.Request, form: "number=1",
 			serverAttrs: map[string]string{"verify.status": "2", "verify.cause": "missing_parameter", "error.type": ""}},
 	}
@@ -438,8 +439,8 @@ func (l *lines) reset() {
 	l.text = ""
 }
 
-// One line for each call, at info for trouble and debug for all else; changes of
-// a breaker's or the account's state at warn.
+// One line for each call, at warn or info for trouble and debug for all else; changes
+// of a breaker's or the account's state at warn.
 func TestLogs(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		d := newDirect(t, &Handler{Limit: -1}, sandboxConfig)
@@ -469,12 +470,12 @@ func TestLogs(t *testing.T) {
 		line(map[string]any{"level": "DEBUG", "operation": "check", "status": "2", "source": "gateway", "cause": "missing_parameter", "may_have_been_sent": false})
 		d.set(func() { d.down = http.ErrServerClosed })
 		d.call(wire.Check, "code=1234&request_id="+id)
-		line(map[string]any{"level": "INFO", "status": "5", "cause": "connect_failed", "may_have_been_sent": false})
+		line(map[string]any{"level": "WARN", "status": "5", "cause": "connect_failed", "may_have_been_sent": false, "reason": "other", "upstream": "sandbox.invalid", "request_id": id, "delivery": nil})
 		for d.account.breakers.Read.State() == breaker.Closed {
 			logged.reset()
 			d.call(wire.Check, "code=1234&request_id="+id)
 		}
-		line(map[string]any{"level": "WARN", "msg": "breaker changed", "breaker": "read", "from": "closed", "to": "open", "why": "connect_failed"})
+		line(map[string]any{"level": "WARN", "msg": "breaker changed", "breaker": "read", "from": "closed", "to": "open", "why": "connect_failed", "reason": "other", "upstream": "sandbox.invalid"})
 		d.set(func() { d.down = nil })
 		time.Sleep(6 * time.Second)
 		synctest.Wait()
@@ -483,7 +484,7 @@ func TestLogs(t *testing.T) {
 			t.Fatal(err)
 		}
 		d.call(wire.Check, "code=1234&request_id="+id)
-		line(map[string]any{"level": "WARN", "msg": "account trouble changed", "from": "", "to": "4"})
-		line(map[string]any{"level": "INFO", "status": "4", "source": "upstream"})
+		line(map[string]any{"level": "WARN", "msg": "account trouble changed", "from": "", "to": "4", "upstream": "sandbox.invalid"})
+		line(map[string]any{"level": "WARN", "status": "4", "source": "upstream", "delivery": "sent", "upstream": "sandbox.invalid"})
 	})
 }

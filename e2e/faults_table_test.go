@@ -3,6 +3,7 @@
 package e2e
 
 import (
+	"cmp"
 	"context"
 	"crypto/tls"
 	"fmt"
@@ -45,6 +46,8 @@ type failure struct {
 	outcome string // by which verify_upstream_requests_total grows
 	series  string // another metric that grows or, if it is a gauge, is not 0
 	quiet   bool   // logged at level debug
+	level   string // of the log line, default: warn
+	reason  string // "" for none
 }
 
 const (
@@ -53,43 +56,43 @@ const (
 )
 
 var failures = []failure{
-	{name: "down", upstream: "closed", tries: 2, cause: "connect_failed", status: "5", code: 502, text: "The Verify API cannot be reached", sent: nothingSent, outcome: "connect"},
-	{name: "no name", upstream: "nameless", more: "transport http {\nresolvers {closed}\n}", tries: 2, cause: "connect_failed", status: "5", code: 502, text: "The Verify API cannot be reached", sent: nothingSent, outcome: "connect"},
-	{name: "untrusted", upstream: "untrusted", cause: "tls_failed", status: "5", code: 502, text: "No trusted connection to the Verify API could be made", sent: nothingSent, outcome: "tls"},
-	{name: "no handshake", upstream: "mute", more: "timeout 200ms", cause: "upstream_timeout", status: "5", code: 504, text: "The Verify API did not answer in time", sent: nothingSent, outcome: "timeout"},
-	{name: "hang", faults: []string{"* hang"}, more: "timeout 200ms", cause: "upstream_timeout", status: "5", code: 504, text: "The Verify API did not answer in time", sent: perhapsSent, outcome: "timeout"},
-	{name: "slow", faults: []string{"* delay 5s"}, more: "timeout 200ms", cause: "upstream_timeout", status: "5", code: 504, text: "The Verify API did not answer in time", sent: perhapsSent, outcome: "timeout"},
-	{name: "drip", faults: []string{"* drip 50ms"}, more: "timeout 200ms", cause: "upstream_timeout", status: "5", code: 504, text: "The Verify API did not answer in time", sent: perhapsSent, outcome: "timeout"},
-	{name: "close", faults: []string{"* close"}, cause: "connection_lost", status: "5", code: 502, text: "The connection to the Verify API was lost", sent: perhapsSent, outcome: "connection_lost"},
-	{name: "reset", faults: []string{"* reset_after"}, cause: "connection_lost", status: "5", code: 502, text: "The connection to the Verify API was lost", sent: perhapsSent, outcome: "connection_lost"},
-	{name: "truncate", faults: []string{"* truncate"}, cause: "connection_lost", status: "5", code: 502, text: "The connection to the Verify API was lost", sent: perhapsSent, outcome: "connection_lost"},
-	{name: "http 503", faults: []string{"* http 503"}, cause: "upstream_error", status: "5", code: 502, text: "The Verify API answered with an HTTP error", sent: perhapsSent, outcome: "http_5xx"},
-	{name: "http 404", faults: []string{"* http 404"}, cause: "upstream_error", status: "5", code: 502, text: "The Verify API answered with an HTTP error", sent: perhapsSent, outcome: "http_4xx"},
-	{name: "redirect", faults: []string{"* redirect"}, cause: "upstream_error", status: "5", code: 502, text: "The Verify API answered with an HTTP error", sent: perhapsSent, outcome: "http_3xx"},
-	{name: "garbage", faults: []string{"* garbage"}, cause: "answer_unreadable", status: "5", code: 502, text: "The Verify API's answer cannot be read", sent: perhapsSent, outcome: "bad_body"},
-	{name: "html", faults: []string{"* html"}, cause: "answer_unreadable", status: "5", code: 502, text: "The Verify API's answer cannot be read", sent: perhapsSent, outcome: "bad_body"},
-	{name: "bomb", faults: []string{"* bomb"}, cause: "answer_unreadable", status: "5", code: 502, text: "The Verify API's answer cannot be read", sent: perhapsSent, outcome: "bad_body"},
-	{name: "deep", faults: []string{"* deep"}, cause: "answer_unreadable", status: "5", code: 502, text: "The Verify API's answer cannot be read", sent: perhapsSent, outcome: "bad_body"},
-	{name: "dtd", faults: []string{"* dtd"}, cause: "answer_unreadable", status: "5", code: 502, text: "The Verify API's answer cannot be read", sent: perhapsSent, outcome: "bad_body"},
-	{name: "two statuses", faults: []string{"* duplicate_status"}, cause: "answer_unreadable", status: "5", code: 502, text: "The Verify API's answer cannot be read", sent: perhapsSent, outcome: "bad_body"},
+	{name: "down", upstream: "closed", tries: 2, cause: "connect_failed", status: "5", code: 502, text: "The Verify API cannot be reached", sent: nothingSent, outcome: "connect", reason: "refused"},
+	{name: "no name", upstream: "nameless", more: "transport http {\nresolvers {closed}\n}", tries: 2, cause: "connect_failed", status: "5", code: 502, text: "The Verify API cannot be reached", sent: nothingSent, outcome: "connect", reason: "dns"},
+	{name: "untrusted", upstream: "untrusted", cause: "tls_failed", status: "5", code: 502, text: "No trusted connection to the Verify API could be made", sent: nothingSent, outcome: "tls", reason: "unknown_authority"},
+	{name: "no handshake", upstream: "mute", more: "timeout 200ms", cause: "upstream_timeout", status: "5", code: 504, text: "The Verify API did not answer in time", sent: nothingSent, outcome: "timeout", reason: "handshake_timeout"},
+	{name: "hang", faults: []string{"* hang"}, more: "timeout 200ms", cause: "upstream_timeout", status: "5", code: 504, text: "The Verify API did not answer in time", sent: perhapsSent, outcome: "timeout", reason: "no_answer"},
+	{name: "slow", faults: []string{"* delay 5s"}, more: "timeout 200ms", cause: "upstream_timeout", status: "5", code: 504, text: "The Verify API did not answer in time", sent: perhapsSent, outcome: "timeout", reason: "no_answer"},
+	{name: "drip", faults: []string{"* drip 50ms"}, more: "timeout 200ms", cause: "upstream_timeout", status: "5", code: 504, text: "The Verify API did not answer in time", sent: perhapsSent, outcome: "timeout", reason: "slow_answer"},
+	{name: "close", faults: []string{"* close"}, cause: "connection_lost", status: "5", code: 502, text: "The connection to the Verify API was lost", sent: perhapsSent, outcome: "connection_lost", reason: "closed"},
+	{name: "reset", faults: []string{"* reset_after"}, cause: "connection_lost", status: "5", code: 502, text: "The connection to the Verify API was lost", sent: perhapsSent, outcome: "connection_lost", reason: "reset"},
+	{name: "truncate", faults: []string{"* truncate"}, cause: "connection_lost", status: "5", code: 502, text: "The connection to the Verify API was lost", sent: perhapsSent, outcome: "connection_lost", reason: "closed"},
+	{name: "http 503", faults: []string{"* http 503"}, cause: "upstream_error", status: "5", code: 502, text: "The Verify API answered with an HTTP error", sent: perhapsSent, outcome: "http_5xx", reason: "web_page"},
+	{name: "http 404", faults: []string{"* http 404"}, cause: "upstream_error", status: "5", code: 502, text: "The Verify API answered with an HTTP error", sent: perhapsSent, outcome: "http_4xx", reason: "web_page"},
+	{name: "redirect", faults: []string{"* redirect"}, cause: "upstream_error", status: "5", code: 502, text: "The Verify API answered with an HTTP error", sent: perhapsSent, outcome: "http_3xx", reason: "redirect"},
+	{name: "garbage", faults: []string{"* garbage"}, cause: "answer_unreadable", status: "5", code: 502, text: "The Verify API's answer cannot be read", sent: perhapsSent, outcome: "bad_body", reason: "malformed"},
+	{name: "html", faults: []string{"* html"}, cause: "answer_unreadable", status: "5", code: 502, text: "The Verify API's answer cannot be read", sent: perhapsSent, outcome: "bad_body", reason: "web_page"},
+	{name: "bomb", faults: []string{"* bomb"}, cause: "answer_unreadable", status: "5", code: 502, text: "The Verify API's answer cannot be read", sent: perhapsSent, outcome: "bad_body", reason: "content_encoding"},
+	{name: "deep", faults: []string{"* deep"}, cause: "answer_unreadable", status: "5", code: 502, text: "The Verify API's answer cannot be read", sent: perhapsSent, outcome: "bad_body", reason: "malformed"},
+	{name: "dtd", faults: []string{"* dtd"}, cause: "answer_unreadable", status: "5", code: 502, text: "The Verify API's answer cannot be read", sent: perhapsSent, outcome: "bad_body", reason: "malformed"},
+	{name: "two statuses", faults: []string{"* duplicate_status"}, cause: "answer_unreadable", status: "5", code: 502, text: "The Verify API's answer cannot be read", sent: perhapsSent, outcome: "bad_body", reason: "malformed"},
 	{name: "big", faults: []string{"* big"}, cause: "answer_too_large", status: "5", code: 502, text: "The Verify API's answer is too large", sent: perhapsSent, outcome: "bad_body"},
 	{name: "echo", faults: []string{"* echo"}, cause: "answer_with_secret", status: "5", code: 502, text: "The Verify API's answer was withheld", sent: perhapsSent, outcome: "bad_body"},
 	{name: "status 5", faults: []string{"* status 5"}, status: "5", code: 200, text: "Internal Error", outcome: "answered", series: `verify_requests_total{status="5",source="upstream"}`},
-	{name: "status 1", faults: []string{"* status 1"}, status: "1", code: 200, text: "Throttled", outcome: "answered", series: `verify_throttled_total{where="upstream"}`},
-	{name: "http 429", faults: []string{"* http 429"}, cause: "upstream_throttled", status: "1", code: 429, text: "The Verify API refused the call for coming too fast (HTTP 429)", sent: nothingSent, outcome: "http_4xx", series: `verify_throttled_total{where="upstream"}`},
-	{name: "our limit", more: "limit 1/s", before: 1, cause: "limit_reached", status: "1", code: 429, text: "The account's limit of calls a second is reached", sent: nothingSent, retry: true, series: `verify_throttled_total{where="local"}`},
-	{name: "after status 1", faults: []string{"* status 1"}, more: "limit 2/s", before: 1, cause: "account_throttled", status: "1", code: 429, text: "The Verify API has throttled the account, and the gateway makes fewer calls for now", sent: nothingSent, retry: true, series: `verify_throttled_total{where="upstream"}`},
+	{name: "status 1", faults: []string{"* status 1"}, status: "1", code: 200, text: "Throttled", outcome: "answered", series: `verify_throttled_total{where="upstream"}`, level: "info"},
+	{name: "http 429", faults: []string{"* http 429"}, cause: "upstream_throttled", status: "1", code: 429, text: "The Verify API refused the call for coming too fast (HTTP 429)", sent: nothingSent, outcome: "http_4xx", series: `verify_throttled_total{where="upstream"}`, level: "info"},
+	{name: "our limit", more: "limit 1/s", before: 1, cause: "limit_reached", status: "1", code: 429, text: "The account's limit of calls a second is reached", sent: nothingSent, retry: true, series: `verify_throttled_total{where="local"}`, level: "info"},
+	{name: "after status 1", faults: []string{"* status 1"}, more: "limit 2/s", before: 1, cause: "account_throttled", status: "1", code: 429, text: "The Verify API has throttled the account, and the gateway makes fewer calls for now", sent: nothingSent, retry: true, series: `verify_throttled_total{where="upstream"}`, level: "info"},
 	{name: "status 4", faults: []string{"* status 4"}, status: "4", code: 200, text: "Invalid credentials were provided", outcome: "answered", series: `verify_account_trouble{status="4"}`},
-	{name: "after status 4", faults: []string{"* status 4"}, before: 1, cause: "account_bad_credentials", status: "4", code: 502, text: "The Verify API refuses the gateway's credentials", sent: nothingSent, retry: true, series: `verify_account_trouble{status="4"}`},
-	{name: "http 401", faults: []string{"* http 401"}, cause: "upstream_unauthorized", status: "4", code: 502, text: "The Verify API refused the gateway's credentials", sent: nothingSent, outcome: "http_4xx"},
-	{name: "http 403 to requests alone", faults: []string{"request http 403"}, more: "limit off", before: 40, cause: "upstream_unauthorized", status: "4", code: 502, text: "The Verify API refused the gateway's credentials", sent: nothingSent, outcome: "http_4xx"},
-	{name: "after http 401", faults: []string{"* http 401"}, before: 1, until: true, cause: "account_bad_credentials", status: "4", code: 502, text: "The Verify API refuses the gateway's credentials", sent: nothingSent, retry: true, series: `verify_account_trouble{status="4"}`},
-	{name: "barred", faults: []string{"* status 8"}, before: 1, cause: "account_barred", status: "8", code: 502, text: "The Verify API has barred the account", sent: nothingSent, retry: true, series: `verify_account_trouble{status="8"}`},
-	{name: "no credit", faults: []string{"* status 9"}, before: 1, cause: "account_no_credit", status: "9", code: 502, text: "The account has no credit left", sent: nothingSent, retry: true, series: `verify_account_trouble{status="9"}`},
-	{name: "breaker", upstream: "closed", before: 5, cause: "breaker_open", status: "5", code: 503, text: "The Verify API is in trouble and is not called for now", sent: nothingSent, retry: true, outcome: "rejected_open"},
+	{name: "after status 4", faults: []string{"* status 4"}, before: 1, cause: "account_bad_credentials", status: "4", code: 502, text: "The Verify API refuses the gateway's credentials", sent: nothingSent, retry: true, series: `verify_account_trouble{status="4"}`, level: "info"},
+	{name: "http 401", faults: []string{"* http 401"}, cause: "upstream_unauthorized", status: "4", code: 502, text: "The Verify API refused the gateway's credentials", sent: nothingSent, outcome: "http_4xx", reason: "not_verify"},
+	{name: "http 403 to requests alone", faults: []string{"request http 403"}, more: "limit off", before: 40, cause: "upstream_unauthorized", status: "4", code: 502, text: "The Verify API refused the gateway's credentials", sent: nothingSent, outcome: "http_4xx", reason: "not_verify"},
+	{name: "after http 401", faults: []string{"* http 401"}, before: 1, until: true, cause: "account_bad_credentials", status: "4", code: 502, text: "The Verify API refuses the gateway's credentials", sent: nothingSent, retry: true, series: `verify_account_trouble{status="4"}`, level: "info"},
+	{name: "barred", faults: []string{"* status 8"}, before: 1, cause: "account_barred", status: "8", code: 502, text: "The Verify API has barred the account", sent: nothingSent, retry: true, series: `verify_account_trouble{status="8"}`, level: "info"},
+	{name: "no credit", faults: []string{"* status 9"}, before: 1, cause: "account_no_credit", status: "9", code: 502, text: "The account has no credit left", sent: nothingSent, retry: true, series: `verify_account_trouble{status="9"}`, level: "info"},
+	{name: "breaker", upstream: "closed", before: 5, cause: "breaker_open", status: "5", code: 503, text: "The Verify API is in trouble and is not called for now", sent: nothingSent, retry: true, outcome: "rejected_open", level: "info"},
 	{name: "checks in account trouble", faults: []string{"* status 8"}, before: 1, call: "check", status: "8", code: 200, text: "barred", outcome: "answered", series: `verify_account_trouble{status="8"}`},
 	{name: "key used again", before: 1, key: "once", cause: "idempotency_key_reused", status: "3", code: 422, text: "The Idempotency-Key was used for another call", sent: nothingSent, quiet: true, series: `verify_requests_total{status="3",source="gateway"}`},
-	{name: "too many", faults: []string{"* hang"}, more: "timeout 20s\nlimit off", before: 1024, cause: "too_many_under_way", status: "1", code: 429, text: "Too many calls are under way", sent: nothingSent, retry: true, series: `verify_requests_total{status="1",source="gateway"}`},
+	{name: "too many", faults: []string{"* hang"}, more: "timeout 20s\nlimit off", before: 1024, cause: "too_many_under_way", status: "1", code: 429, text: "Too many calls are under way", sent: nothingSent, retry: true, series: `verify_requests_total{status="1",source="gateway"}`, level: "info"},
 }
 
 // documented is docs/failures.md, whose rows must say what the gateway says.
@@ -152,7 +155,8 @@ func TestFailures(t *testing.T) {
 			code := strconv.Itoa(f.code)
 			if !slices.ContainsFunc(rows, func(row string) bool {
 				return strings.Contains(row, word) && strings.Contains(row, f.text) && strings.Contains(row, code) && strings.Contains(row, "`"+f.outcome) && strings.Contains(row, f.series) &&
-					(f.sent == "" || strings.Contains(row, f.sent)) && (!f.retry || strings.Contains(row, "Retry-After"))
+					(f.sent == "" || strings.Contains(row, f.sent)) && (!f.retry || strings.Contains(row, "Retry-After")) &&
+					strings.Contains(row, "level info") == (f.level == "info")
 			}) {
 				t.Errorf("no row of docs/failures.md has %s, %q, %s, %q and %q", word, f.text, code, f.sent, f.outcome)
 			}
@@ -280,12 +284,16 @@ func (f failure) happen(t *testing.T, caddy *process, address, host string, useH
 	if !strings.HasSuffix(proxy, `details="`+f.cause+`"`) {
 		t.Errorf("Proxy-Status is %s", proxy)
 	}
-	level := "info"
+	level := cmp.Or(f.level, "warn")
 	if f.quiet {
 		level = "debug"
 	}
+	reason := "[^\\n]*"
+	if f.reason != "" {
+		reason = `,"reason":"` + f.reason + `"`
+	}
 	caddy.says(t, regexp.MustCompile(`"level":"`+level+`"[^\n]*"msg":"call","operation":"`+operation+`","format":"json","status":"`+f.status+`"[^\n]*"cause":"`+f.cause+`","may_have_been_sent":`+
-		strconv.FormatBool(f.sent == perhapsSent)))
+		strconv.FormatBool(f.sent == perhapsSent)+reason))
 }
 
 // TestStale fails searches of a state that is in memory, and has a client leave one that is not.

@@ -35,8 +35,8 @@ type Change struct {
 	// Why names the outcome that made the change: a wire.Cause or a Verify status,
 	// such as "connect_failed" or "status 5". Empty when the open time is over.
 	Why string
-	// Err is the error behind Why, if any. It is not for clients.
-	Err error
+	// Fault is what Why is the cause of, if it is one.
+	Fault *wire.Fault
 	// Failures of Outcomes were in the window, for a circuit that was closed.
 	Failures, Outcomes int
 	// OpenFor is how long a circuit that opens stays so before it is probed.
@@ -167,7 +167,7 @@ func (b *Breaker) open(from State, openFor time.Duration, answer wire.Answer) {
 	b.until = time.Now().Add(openFor)
 	b.due, b.again, b.announced = b.until, 0, false
 	change := Change{Class: b.class, From: from, To: Open, OpenFor: openFor}
-	change.Why, change.Err = why(answer)
+	change.Why, change.Fault = why(answer), answer.Fault
 	if from == Closed {
 		change.Failures = int(b.counts.TotalFailures)
 		change.Outcomes = change.Failures + int(b.counts.TotalSuccesses)
@@ -181,7 +181,7 @@ func (b *Breaker) close(answer wire.Answer) {
 	b.until, b.due, b.openFor = time.Time{}, time.Time{}, 0
 	b.circuit, b.tripped, b.dials = b.newCircuit(), false, 0
 	change := Change{Class: b.class, From: HalfOpen, To: Closed}
-	change.Why, change.Err = why(answer)
+	change.Why, change.Fault = why(answer), answer.Fault
 	b.changes.Push(change)
 }
 

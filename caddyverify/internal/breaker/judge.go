@@ -101,9 +101,9 @@ func Judge(answer wire.Answer) Judgement {
 }
 
 // why names an outcome in a log line: a fault's cause or a Verify status.
-func why(answer wire.Answer) (word string, err error) {
+func why(answer wire.Answer) string {
 	if answer.Fault != nil {
-		return string(answer.Fault.Cause), answer.Fault.Err
+		return string(answer.Fault.Cause)
 	}
-	return "status " + string(answer.Status), nil
+	return "status " + string(answer.Status)
 }

@@ -37,19 +37,15 @@ var Attributes = []Attribute{
 	{"verify.delivery", "server", "sent, shared or replayed"},
 	{"verify.breaker", "server, client", "the state of the circuit: closed, open or half_open"},
 	{"verify.cause", "server", "why the gateway answered by itself"},
+	{"verify.reason", "server, client", "more of the cause, as in failures.md"},
+	{"verify.upstream.content_type", "client", "the media type of what was no answer: a well-known one, none or other"},
 	{"verify.link.operation", "links", "request: the link leads to the verification's request"},
 }
 
 func describe(o wire.Operation, call *wire.Call, origins []Origin) []attribute.KeyValue {
 	attributes := []attribute.KeyValue{attribute.String("verify.operation", o.String())}
 	if call != nil {
-		ids, list := call.IDs()
-		if id := call.RequestID(); id != "" {
-			ids = []string{id}
-		}
-		for i, id := range ids {
-			ids[i] = wire.RedactID(id)
-		}
+		ids, list := IDs(call)
 		if list {
 			attributes = append(attributes, attribute.StringSlice("verify.request_ids", ids))
 		} else if len(ids) == 1 {
@@ -60,6 +56,19 @@ func describe(o wire.Operation, call *wire.Call, origins []Origin) []attribute.K
 		attributes = append(attributes, attribute.String("verify.country", origins[0].Country))
 	}
 	return attributes
+}
+
+// IDs are the verifications that a call is about, as they may be shown. list tells that
+// it asked for a list.
+func IDs(call *wire.Call) (ids []string, list bool) {
+	ids, list = call.IDs()
+	if id := call.RequestID(); id != "" {
+		ids = []string{id}
+	}
+	for i, id := range ids {
+		ids[i] = wire.RedactID(id)
+	}
+	return ids, list
 }
 
 func links(origins []Origin) []trace.Link {
@@ -118,6 +127,7 @@ func (s *Server) Record(ctx context.Context, answer *wire.Answer) {
 	}
 	if answer.Fault != nil {
 		span.SetAttributes(attribute.String("verify.cause", string(answer.Fault.Cause)))
+		reason(span, answer.Fault)
 	}
 	for _, link := range links(s.Origins) {
 		span.AddLink(link)
@@ -146,6 +156,12 @@ func said(span trace.Span, o wire.Operation, answer *wire.Answer) {
 	}
 	if o == wire.Request && answer.RequestID != "" {
 		span.SetAttributes(attribute.String("verify.request_id", answer.RequestID))
+	}
+}
+
+func reason(span trace.Span, fault *wire.Fault) {
+	if fault.Reason != "" {
+		span.SetAttributes(attribute.String("verify.reason", string(fault.Reason)))
 	}
 }
 
@@ -194,6 +210,10 @@ func (c Client) End(answer *wire.Answer) {
 	code := answer.Code
 	if answer.Fault != nil {
 		code = answer.Fault.UpstreamCode
+		reason(c.span, answer.Fault)
+		if media := answer.Fault.UpstreamType; media != "" {
+			c.span.SetAttributes(attribute.String("verify.upstream.content_type", media), semconv.HTTPResponseBodySize(int(answer.Fault.UpstreamLength)))
+		}
 	} else {
 		said(c.span, c.call.Operation, answer)
 	}

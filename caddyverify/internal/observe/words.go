@@ -1,6 +1,8 @@
 package observe
 
 import (
+	"log/slog"
+
 	"github.com/caddyverify/caddy-verify/caddyverify/internal/wire"
 )
 
@@ -119,6 +121,27 @@ func Trouble(answer *wire.Answer) bool {
 		return true
 	}
 	return false
+}
+
+// Level is the level of an answer's log line: warn for what an operator should look
+// into, info for trouble that follows from other lines or passes by itself, debug for
+// all else.
+func Level(answer *wire.Answer) slog.Level {
+	if !Trouble(answer) {
+		return slog.LevelDebug
+	}
+	if answer.Fault == nil {
+		if answer.Status == wire.Throttled {
+			return slog.LevelInfo
+		}
+		return slog.LevelWarn
+	}
+	switch answer.Fault.Cause {
+	case wire.BreakerOpen, wire.AccountBadCredentials, wire.AccountIsBarred, wire.AccountNoCredit, // their beginning has a line of its own
+		wire.LimitReached, wire.TooManyUnderWay, wire.UpstreamThrottled: // the applications', and often
+		return slog.LevelInfo
+	}
+	return slog.LevelWarn
 }
 
 // ErrorType is the value of error.type, the same on spans for the same cause.

@@ -7,6 +7,7 @@ import (
 	"net/http"
 	"runtime/debug"
 	"sync"
+	"time"
 
 	"github.com/caddyverify/caddy-verify/caddyverify/internal/wire"
 )
@@ -83,11 +84,15 @@ func (f *flight) begin(ctx context.Context, c *Cache) context.Context {
 	return ctx
 }
 
-// fly makes the upstream call and lands it, at its deadline at the latest, even
+// grace is how long after the deadline of its context a fetch may take to say what it
+// was waiting for.
+const grace = time.Second
+
+// fly makes the upstream call and lands it, soon after its deadline at the latest, even
 // where fetch hangs.
 func (c *Cache) fly(ctx context.Context, f *flight, fetch Fetch) {
 	c.counters.fetches.Add(1)
-	stop := context.AfterFunc(ctx, func() {
+	stuck := time.AfterFunc(c.inForce.Load().settings.Timeout+grace, func() {
 		c.land(f, fault(wire.UpstreamTimeout, true, f.format, ctx.Err()))
 	})
 	// Deferred, so that a fetch which ends the goroutine still lands.
@@ -96,7 +101,7 @@ func (c *Cache) fly(ctx context.Context, f *flight, fetch Fetch) {
 		if p := recover(); p != nil {
 			answer = fault(wire.AnswerUnreadable, true, f.format, fmt.Errorf("panic in a search: %v\n%s", p, debug.Stack()))
 		}
-		stop()
+		stuck.Stop()
 		c.land(f, f.examine(answer))
 		f.cancel()
 	}()

@@ -119,7 +119,7 @@ func (p *progress) lost(err error) *wire.Fault {
 		return &wire.Fault{Cause: wire.AnswerUnreadable, Reason: wire.ReasonHeaderSize, MayHaveSent: true}
 	case has("malformed", "chunk", "Content-Length", "transfer encoding", "1xx"):
 		return &wire.Fault{Cause: wire.AnswerUnreadable, Reason: wire.ReasonNotHTTP, MayHaveSent: true}
-	case has("stream error", "http2: "):
+	case errors.Is(err, errSentOnce), has("stream error", "http2: "):
 		return &wire.Fault{Cause: wire.ConnectionLost, Reason: wire.ReasonStreamReset, MayHaveSent: true}
 	}
 	return &wire.Fault{Cause: wire.ConnectionLost, Reason: wire.ReasonOther, MayHaveSent: true}

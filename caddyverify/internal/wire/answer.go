@@ -105,7 +105,7 @@ func Read(o Operation, f Format, body []byte) (Reading, error) {
 	}
 	reading, err := read(body)
 	if err != nil {
-		return Reading{}, Unreadable(readingReason(body, err), err)
+		return Reading{}, Unreadable(whatCame(f, body), err)
 	}
 	if reading.List || !reading.Status.Numeric() {
 		if o != Search {
@@ -135,8 +135,8 @@ func Unreadable(reason Reason, err error) *Fault {
 	return &Fault{Cause: AnswerUnreadable, Reason: reason, MayHaveSent: true, Err: err}
 }
 
-// readingReason tells an operator what came in place of an answer.
-func readingReason(body []byte, err error) Reason {
+// whatCame tells an operator what came in place of an answer.
+func whatCame(f Format, body []byte) Reason {
 	body = bytes.TrimSpace(body)
 	start := strings.ToLower(string(body[:min(len(body), len("<!doctype html"))]))
 	switch {
@@ -144,7 +144,7 @@ func readingReason(body []byte, err error) Reason {
 		return ReasonEmpty
 	case strings.HasPrefix(start, "<html"), start == "<!doctype html":
 		return ReasonWebPage
-	case errors.Is(err, errUnreadable):
+	case f == JSON && jsontext.Value(body).IsValid(), f == XML && isXML(body):
 		return ReasonNotVerify
 	}
 	return ReasonMalformed

@@ -35,6 +35,11 @@ func readXML(body []byte) (Reading, error) {
 	return r, x.end()
 }
 
+// isXML tells whether a body is well-formed, with one element around all.
+func isXML(body []byte) bool {
+	return xml.Unmarshal(body, new(struct{})) == nil
+}
+
 type xmlReader struct {
 	*xml.Decoder
 	body  []byte
