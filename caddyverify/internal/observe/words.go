@@ -137,7 +137,7 @@ func Level(answer *wire.Answer) slog.Level {
 		return slog.LevelWarn
 	}
 	switch answer.Fault.Cause {
-	case wire.BreakerOpen, wire.AccountBadCredentials, wire.AccountIsBarred, wire.AccountNoCredit, // their beginning has a line of its own
+	case wire.BreakerOpen, wire.AccountBadCredentials, wire.AccountIsBarred, wire.AccountNoCredit, wire.AccountThrottled, // their beginning has a line of its own
 		wire.LimitReached, wire.TooManyUnderWay, wire.UpstreamThrottled: // the applications', and often
 		return slog.LevelInfo
 	}
