@@ -27,7 +27,10 @@ func TestSearchModel(t *testing.T) {
 		var violations []string
 		synctest.Test(t, func(t *testing.T) {
 			m := newModel(t)
-			defer m.gateway.close(t)
+			defer func() {
+				m.gateway.close(t)
+				time.Sleep(time.Minute) // a search of the breaker may be on its way
+			}()
 			for _, s := range steps {
 				m.step(s)
 			}
