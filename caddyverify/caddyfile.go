@@ -37,6 +37,8 @@ func init() {
 //	    auth        basic|query|body
 //	    method      auto|get|post
 //	    errors      verify|http
+//	    strict
+//	    browsers    refuse|allow
 //	    timeout     <duration>
 //	    transport   http {
 //	        ...
@@ -78,6 +80,11 @@ func (h *Handler) UnmarshalCaddyfile(d *caddyfile.Dispenser) error {
 			h.Method, err = oneArg(d, name, "auto|get|post")
 		case "errors":
 			h.Errors, err = oneArg(d, name, "verify|http")
+		case "strict":
+			h.Strict = true
+			err = noArgs(d, name)
+		case "browsers":
+			h.Browsers, err = oneArg(d, name, "refuse|allow")
 		case "timeout":
 			h.Timeout, err = durationArg(d, name)
 		case "transport":

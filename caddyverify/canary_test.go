@@ -46,7 +46,7 @@ func TestCanary(t *testing.T) {
 	logs := []string{filepath.Join(folder, "default.log"), filepath.Join(folder, "site.log")}
 	exported := collect(t)
 	config := shippedConfig(t, map[string]string{
-		":8080 {":               "http://" + site + " {\nhandle_errors {\nrespond 500\n}\nerror /boom* 500",
+		":8080 {":               strings.TrimPrefix(site, "127.0.0.1") + " {\nbind 127.0.0.1\nhandle_errors {\nrespond 500\n}\nerror /boom* 500",
 		"https://api.nexmo.com": u.URL,
 		"log default {":         "admin " + admin + "\nlog default {\nlevel DEBUG\noutput file " + logs[0],
 		"\tlog {\n\t\tformat":   "\tlog {\n\t\tlevel DEBUG\n\t\toutput file " + logs[1] + "\n\t\tformat",
@@ -141,6 +141,13 @@ func TestCanary(t *testing.T) {
 		"/verify/check/json?request_id=a&code=" + canaryCode + "%00",
 		"/verify/" + canaryNumber,
 		"/verify/psd2/json?" + secrets,
+		"/verify/check/json?" + canaryCode + "&" + canaryClient + "&x" + canaryNumber + "=" + canaryCode, // left out
+		"/verify/json?number=" + canaryNumber + "%3Cb%3E&brand=Acme",
+		"//verify/json?" + secrets,
+		"/Verify/json?" + secrets,
+		"/Verify/" + canaryNumber + "?" + secrets,
+		"/x/../verify/" + canaryNumber,
+		"/%76erify/" + canaryNumber,
 		"/elsewhere?" + secrets,
 		"/boom?" + secrets,
 	} {
@@ -148,6 +155,16 @@ func TestCanary(t *testing.T) {
 		calls++
 	}
 	ask(request(t, http.MethodPost, "http://"+site+"/verify/json", "text/plain", secrets))
+	ask(request(t, http.MethodPost, "http://"+site+"/verify/json", "application/x-www-form-urlencoded", `{"number":"`+canaryNumber+`","code":"`+canaryCode+`"}`))
+	ask(request(t, http.MethodGet, "http://"+site+"/verify/json", "application/json", `{"`+canaryCode+`":"`+canaryNumber+`","number":"`+canaryNumber+`"}`))
+	browser := request(t, http.MethodGet, "http://"+site+"/verify/json?"+secrets, "", "")
+	browser.Header.Set("Origin", "null")
+	ask(browser)
+	renamed := request(t, http.MethodGet, "http://"+site+"/verify/json?"+secrets, "", "")
+	renamed.Host = "evil.example"
+	if got := do(t, renamed); got.StatusCode != http.StatusMisdirectedRequest {
+		t.Errorf("under a name that is not the gateway's: %s %s", got.Status, got.body)
+	}
 	ask(request(t, http.MethodDelete, "http://"+site+"/verify/json?"+secrets, "", ""))
 	for _, other := range []string{ // and reloads meanwhile
 		`"auth":"query","method":"post"`, `"auth":"body"`,

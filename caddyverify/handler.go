@@ -34,8 +34,8 @@ func init() {
 // Handler is an egress gateway to the Verify API, version 1. It answers calls of
 // the API (/verify/{format}, /verify/check/{format}, /verify/search/{format} and
 // /verify/control/{format}, where {format} is json or xml) by making them with
-// the account's credentials, and leaves calls outside /verify/ to the next
-// handler.
+// the account's credentials, says of any other path under /verify that there is no
+// such call, and leaves calls elsewhere to the next handler.
 //
 // Clients need no credentials, and those they send are dropped. The upstream
 // request is made from the parameters of the call alone: no header of the client
@@ -71,6 +71,16 @@ type Handler struct {
 	// expect; `http` answers the same body with 400, 422, 429, 502, 503 or 504.
 	// Default: `verify`.
 	Errors string `json:"errors,omitempty"`
+
+	// Strict refuses a call with a parameter that the API does not have, by name and
+	// with status 3. Without it such a parameter is left out, as the API itself does,
+	// and counted. Default: `false`.
+	Strict bool `json:"strict,omitempty"`
+
+	// Browsers is what becomes of calls that a page in somebody's browser makes,
+	// known by an Origin or a Sec-Fetch-Site header: `refuse` answers 403, `allow`
+	// takes them. Default: `refuse`.
+	Browsers string `json:"browsers,omitempty"`
 
 	// Timeout bounds one upstream call from its start to the end of its answer.
 	// Default: `10s`.
@@ -136,6 +146,9 @@ const (
 
 	errorsVerify = "verify"
 	errorsHTTP   = "http"
+
+	browsersRefuse = "refuse"
+	browsersAllow  = "allow"
 )
 
 // CaddyModule returns the Caddy module information.
@@ -175,6 +188,9 @@ func (h *Handler) provision(ctx caddy.Context, app *App) error {
 	}
 	if h.Errors, err = oneOf(h.Errors, errorsVerify, errorsHTTP); err != nil {
 		return fmt.Errorf("errors: %w", err)
+	}
+	if h.Browsers, err = oneOf(h.Browsers, browsersRefuse, browsersAllow); err != nil {
+		return fmt.Errorf("browsers: %w", err)
 	}
 	if h.Timeout < 0 {
 		return errors.New("timeout: it must be more than 0, for example 10s")

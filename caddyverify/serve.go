@@ -5,7 +5,6 @@ import (
 	"errors"
 	"net/http"
 	"strconv"
-	"strings"
 	"time"
 
 	"github.com/caddyserver/caddy/v2"
@@ -22,6 +21,7 @@ type exchange struct {
 	format    wire.Format
 	found     bool       // the path is that of a call
 	call      *wire.Call // nil where it could not be read
+	ignored   []string   // parameters left out, as they may be shown
 	answer    wire.Answer
 
 	// Of a search: what memory had, and the headers that tell of it.
@@ -39,7 +39,7 @@ type exchange struct {
 // ServeHTTP answers the calls of the Verify API. It returns no error for them:
 // Caddy would log it with the query, and so with numbers and codes.
 func (h *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request, next caddyhttp.Handler) error {
-	if !strings.HasPrefix(r.URL.Path, wire.Prefix) {
+	if !wire.IsOurs(r.URL.Path) {
 		return next.ServeHTTP(w, r)
 	}
 	begun := time.Now()
@@ -48,14 +48,19 @@ func (h *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request, next caddyht
 	defer func() { x.end(got) }()
 	x.operation, x.format, x.found = wire.ParsePath(r.URL.Path)
 	x.found = x.found && r.URL.RawPath == ""
-	if x.found && x.operation != wire.Search {
-		underWay.begin()
-		defer underWay.end()
-	}
-	if x.found {
+	switch {
+	case !x.found:
+		var fault *wire.Fault
+		fault, x.operation, x.format = wire.NoSuchCall(r.URL.Path)
+		x.answer = fault.Answer()
+	case h.Browsers != browsersAllow && fromBrowser(r.Header):
+		x.answer = wire.Refuse(wire.BrowserRefused, "").Answer()
+	default:
+		if x.operation != wire.Search {
+			underWay.begin()
+			defer underWay.end()
+		}
 		h.answer(r, &x)
-	} else {
-		x.answer = wire.Refuse(wire.UnknownPath, "").Answer()
 	}
 	if x.answer.Fault != nil {
 		x.answer = wire.Say(x.answer.Fault, x.operation, x.format, h.Errors == errorsHTTP)
@@ -78,7 +83,8 @@ func (x *exchange) end(got bool) {
 
 // answer takes one call all the way. What fails on the way is an answer too.
 func (h *Handler) answer(r *http.Request, x *exchange) {
-	call, err := wire.Parse(x.operation, x.format, r)
+	call, ignored, err := wire.Parse(x.operation, x.format, r, h.Strict)
+	x.ignored = ignored
 	if err != nil {
 		x.answer = asAnswer(err)
 		return

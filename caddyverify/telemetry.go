@@ -34,6 +34,9 @@ func (h *Handler) report(r *http.Request, x *exchange, took time.Duration) {
 	source := x.source()
 	if x.found {
 		metrics.Call(x.operation, observe.StatusLabel(&x.answer), source, took)
+		if len(x.ignored) > 0 {
+			h.reportIgnored(r, x)
+		}
 		if result := x.cacheResult(); result != "" {
 			metrics.Search(result)
 		}

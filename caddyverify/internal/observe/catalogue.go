@@ -29,7 +29,8 @@ var (
 var (
 	requestsTotal = Metric{"verify_requests_total", "counter", "Calls of clients, by what they were answered.", []Label{
 		labelOperation, {"status", "Verify's number, or a search's word; list for a list, other for what is not documented"}, labelSource}}
-	requestDuration = Metric{"verify_request_duration_seconds", "histogram", "Time from a call's arrival to its answer.", []Label{labelOperation, labelSource}}
+	requestDuration   = Metric{"verify_request_duration_seconds", "histogram", "Time from a call's arrival to its answer.", []Label{labelOperation, labelSource}}
+	parametersIgnored = Metric{"verify_parameters_ignored_total", "counter", "Parameters left out of calls, since the API does not have them.", []Label{labelOperation}}
 
 	upstreamTotal    = Metric{"verify_upstream_requests_total", "counter", "Tries to make a call, by how they ended.", []Label{labelOperation, labelOutcome}}
 	upstreamDuration = Metric{"verify_upstream_request_duration_seconds", "histogram", "Time of a call to the upstream; exemplars carry traceID.", []Label{labelOperation, labelOutcome}}
@@ -68,7 +69,7 @@ var (
 
 // Catalogue lists all metrics.
 var Catalogue = []Metric{
-	requestsTotal, requestDuration,
+	requestsTotal, requestDuration, parametersIgnored,
 	upstreamTotal, upstreamDuration, upstreamRetries, relabelledTotal, throttledTotal, deliveriesTotal,
 	breakerState, breakerTransitions, accountTrouble, limitRate, limitWaiting,
 	cacheRequests, cacheEntries, cacheBytes, cacheEvictions,

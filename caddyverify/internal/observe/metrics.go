@@ -26,6 +26,7 @@ const (
 // with each configuration's registry, so that no reload begins them at 0.
 type Metrics struct {
 	requests, upstream, retries, throttled, deliveries *prometheus.CounterVec
+	ignored                                            *prometheus.CounterVec
 	transitions, cache, relabelled                     *prometheus.CounterVec
 	started, finished, strangers, cost, lookups        *prometheus.CounterVec
 	duration, upstreamDuration, timeToSuccess, tries   *prometheus.HistogramVec
@@ -84,6 +85,7 @@ func NewMetrics() *Metrics {
 	m := &Metrics{
 		requests:         counter(requestsTotal),
 		duration:         histogram(requestDuration, short),
+		ignored:          counter(parametersIgnored),
 		upstream:         counter(upstreamTotal),
 		upstreamDuration: histogram(upstreamDuration, []float64{.025, .05, .1, .25, .5, .75, 1, 2.5, 5, 10, 30}),
 		retries:          counter(upstreamRetries),
@@ -157,9 +159,11 @@ func (m *Metrics) prepare() {
 		}
 		m.retries.WithLabelValues(o.String())
 		m.relabelled.WithLabelValues(o.String())
+		m.ignored.WithLabelValues(o.String())
 		m.durations.add(sourceLabels{o, Upstream})
 		m.outcomesTook.add(outcomeLabels{o, OutcomeAnswered})
 	}
+	m.calls.add(callLabels{wire.Search, "6", Gateway})
 	m.calls.add(callLabels{wire.Search, "18", Gateway})
 	m.calls.add(callLabels{wire.Request, "0", Memory})
 	for _, s := range []string{"IN PROGRESS", "SUCCESS", "FAILED", "EXPIRED", "CANCELLED", "101", "list"} {
@@ -207,7 +211,7 @@ func (m *Metrics) PrepareCountries(countries []string) {
 // is one that another handler of the same configuration registered with.
 func (m *Metrics) Register(registry prometheus.Registerer) error {
 	for _, c := range []prometheus.Collector{
-		m.requests, m.duration, m.upstream, m.upstreamDuration, m.retries, m.relabelled, m.throttled, m.deliveries, m.transitions, m.cache,
+		m.requests, m.duration, m.ignored, m.upstream, m.upstreamDuration, m.retries, m.relabelled, m.throttled, m.deliveries, m.transitions, m.cache,
 		m.started, m.finished, m.strangers, m.timeToSuccess, m.tries, m.cost, m.lookups, m.build,
 	} {
 		if err := Register(registry, c); err != nil {
@@ -230,6 +234,11 @@ func Register(registry prometheus.Registerer, c prometheus.Collector) error {
 func (m *Metrics) Call(o wire.Operation, status string, source Source, took time.Duration) {
 	m.calls.of(callLabels{o, status, source}).Inc()
 	m.durations.of(sourceLabels{o, source}).Observe(took.Seconds())
+}
+
+// Ignored counts parameters that were left out of a call.
+func (m *Metrics) Ignored(o wire.Operation, parameters int) {
+	m.ignored.WithLabelValues(o.String()).Add(float64(parameters))
 }
 
 // Search counts what memory had for a search.

@@ -29,7 +29,7 @@ type Attribute struct{ Name, Spans, Meaning string }
 var Attributes = []Attribute{
 	{"verify.operation", "server, client", "request, check, search or control"},
 	{"verify.status", "server, client", "Verify's status: a number, or a search's word; not on lists"},
-	{"verify.request_id", "server, client", "the verification; REDACTED if it could be a phone number in the wrong place"},
+	{"verify.request_id", "server, client", "the verification; REDACTED if it is no id such as the API gives, but could be a phone number or code in the wrong place"},
 	{"verify.request_ids", "server, client", "the verifications of a search by request_ids"},
 	{"verify.country", "server, client", "where the verification goes to, as in metrics"},
 	{"verify.cache", "server", "hit, miss, partial, stale or bypass"},
@@ -155,7 +155,7 @@ func said(span trace.Span, o wire.Operation, answer *wire.Answer) {
 		span.SetAttributes(attribute.String("verify.status", string(answer.Status)))
 	}
 	if o == wire.Request && answer.RequestID != "" {
-		span.SetAttributes(attribute.String("verify.request_id", answer.RequestID))
+		span.SetAttributes(attribute.String("verify.request_id", wire.RedactID(answer.RequestID)))
 	}
 }
 

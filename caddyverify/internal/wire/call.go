@@ -80,9 +80,9 @@ func (c *Call) AppendForm(b []byte) []byte {
 // parameter is one that an operation takes.
 type parameter struct {
 	name      string
+	kind      kind
 	mandatory bool
 	many      bool // may be repeated
-	id        bool // names a verification
 }
 
 // parameters lists what each operation takes: the API's documented parameters
@@ -90,30 +90,30 @@ type parameter struct {
 // require_type, and ip as the PHP SDK spells ip_address.
 var parameters = [...][]parameter{
 	Request: {
-		{name: "number", mandatory: true},
-		{name: "brand", mandatory: true},
+		{name: "number", kind: kindNumber, mandatory: true},
+		{name: "brand", kind: kindText, mandatory: true},
 		{name: "country"},
-		{name: "sender_id"},
+		{name: "sender_id", kind: kindText},
 		{name: "code_length"},
 		{name: "lg"},
 		{name: "require_type"},
 		{name: "pin_expiry"},
 		{name: "next_event_wait"},
 		{name: "workflow_id"},
-		{name: "pin_code"},
+		{name: "pin_code", kind: kindCode},
 	},
 	Check: {
-		{name: "request_id", mandatory: true, id: true},
-		{name: "code", mandatory: true},
-		{name: "ip_address"},
-		{name: "ip"},
+		{name: "request_id", kind: kindID, mandatory: true},
+		{name: "code", kind: kindCode, mandatory: true},
+		{name: "ip_address", kind: kindAddress},
+		{name: "ip", kind: kindAddress},
 	},
 	Search: {
-		{name: "request_id", id: true},
-		{name: "request_ids", many: true, id: true},
+		{name: "request_id", kind: kindID},
+		{name: "request_ids", kind: kindID, many: true},
 	},
 	Control: {
-		{name: "request_id", mandatory: true, id: true},
+		{name: "request_id", kind: kindID, mandatory: true},
 		{name: "cmd", mandatory: true},
 	},
 }

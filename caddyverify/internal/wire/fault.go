@@ -16,6 +16,8 @@ type Cause string
 const (
 	MethodNotAllowed  Cause = "method_not_allowed"
 	UnknownPath       Cause = "unknown_path"
+	MisspelledPath    Cause = "misspelled_path"
+	BrowserRefused    Cause = "browser_refused"
 	BodyTooLarge      Cause = "body_too_large"
 	QueryTooLong      Cause = "query_too_long"
 	TooManyParameters Cause = "too_many_parameters"
@@ -26,6 +28,8 @@ const (
 	UnknownParameter  Cause = "unknown_parameter"
 	RepeatedParameter Cause = "repeated_parameter"
 	TooManyRequestIDs Cause = "too_many_request_ids"
+	SearchWithoutID   Cause = "search_without_id"
+	ControlOfNothing  Cause = "control_of_nothing"
 )
 
 // What went wrong on the way to the provider or back.
@@ -137,6 +141,8 @@ type wording struct {
 var wordings = map[Cause]wording{
 	MethodNotAllowed:  {Invalid, http.StatusMethodNotAllowed, true, "http_request_error", "Method %s is not allowed, use GET or POST"},
 	UnknownPath:       {Invalid, http.StatusNotFound, true, "http_request_denied", "No such call: the paths are /verify/{format} and /verify/check/, search/ or control/{format}, where {format} is json or xml"},
+	MisspelledPath:    {Invalid, http.StatusNotFound, true, "http_request_denied", "No such call: its path is %s"},
+	BrowserRefused:    {Invalid, http.StatusForbidden, true, "http_request_denied", "Calls of browsers are not taken"},
 	BodyTooLarge:      {Invalid, http.StatusRequestEntityTooLarge, true, "http_request_error", "The body is larger than 16 KiB"},
 	QueryTooLong:      {Invalid, http.StatusRequestURITooLong, true, "http_request_error", "The query is longer than 8 KiB"},
 	TooManyParameters: {Invalid, http.StatusRequestEntityTooLarge, true, "http_request_error", "More than 64 parameters"},
@@ -148,6 +154,8 @@ var wordings = map[Cause]wording{
 	UnknownParameter:  {Invalid, http.StatusBadRequest, false, "http_request_error", "Unknown param: %s"},
 	RepeatedParameter: {Invalid, http.StatusBadRequest, false, "http_request_error", "More than one value for param: %s"},
 	TooManyRequestIDs: {TooManyIDs, http.StatusBadRequest, false, "http_request_error", "Too many request_ids provided"},
+	SearchWithoutID:   {NotFoundOrFinished, http.StatusBadRequest, false, "http_request_error", "The Nexmo platform was unable to process this message for the following reason: neither request_id nor request_ids%s"},
+	ControlOfNothing:  {Missing, http.StatusBadRequest, false, "http_request_error", "Missing mandatory parameter: request_id and cmd%s"},
 
 	ConnectFailed:        {InternalError, http.StatusBadGateway, false, "destination_unavailable", "The Verify API cannot be reached"},
 	TLSFailed:            {InternalError, http.StatusBadGateway, false, "tls_protocol_error", "No trusted connection to the Verify API could be made"},

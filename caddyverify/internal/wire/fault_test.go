@@ -25,6 +25,8 @@ var said = []struct {
 }{
 	{MethodNotAllowed, "3", 405, 405, "http_request_error", "Method NAME is not allowed, use GET or POST"},
 	{UnknownPath, "3", 404, 404, "http_request_denied", "No such call"},
+	{MisspelledPath, "3", 404, 404, "http_request_denied", "No such call: its path is NAME"},
+	{BrowserRefused, "3", 403, 403, "http_request_denied", "browsers"},
 	{BodyTooLarge, "3", 413, 413, "http_request_error", "16 KiB"},
 	{QueryTooLong, "3", 414, 414, "http_request_error", "8 KiB"},
 	{TooManyParameters, "3", 413, 413, "http_request_error", "64 parameters"},
@@ -36,6 +38,8 @@ var said = []struct {
 	{UnknownParameter, "3", 200, 400, "http_request_error", "Unknown param: NAME"},
 	{RepeatedParameter, "3", 200, 400, "http_request_error", "More than one value for param: NAME"},
 	{TooManyRequestIDs, "18", 200, 400, "http_request_error", "Too many request_ids provided"},
+	{SearchWithoutID, "6", 200, 400, "http_request_error", "The Nexmo platform was unable to process this message for the following reason: neither request_id nor request_idsNAME"},
+	{ControlOfNothing, "2", 200, 400, "http_request_error", "Missing mandatory parameter: request_id and cmdNAME"},
 
 	{ConnectFailed, "5", 200, 502, "destination_unavailable", "cannot be reached"},
 	{TLSFailed, "5", 200, 502, "tls_protocol_error", "No trusted connection"},

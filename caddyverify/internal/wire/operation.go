@@ -1,7 +1,5 @@
 package wire
 
-import "strings"
-
 // Operation is one of the four calls of the Verify API.
 type Operation uint8
 
@@ -51,55 +49,4 @@ func (f Format) ContentType() string {
 		return "text/xml"
 	}
 	return "application/json"
-}
-
-// Prefix is the path under which all calls of the API are.
-const Prefix = "/verify/"
-
-// Path returns the exact path of a call, such as /verify/check/json.
-func Path(o Operation, f Format) string {
-	if o == Request {
-		return Prefix + f.String()
-	}
-	return Prefix + o.String() + "/" + f.String()
-}
-
-// Route returns the path with its format left open, such as
-// /verify/check/{format}.
-func Route(o Operation) string {
-	if o == Request {
-		return Prefix + "{format}"
-	}
-	return Prefix + o.String() + "/{format}"
-}
-
-// ParsePath finds the call that a path names. Only the eight exact paths are
-// calls: nothing is decoded, cleaned or lower-cased, so that no spelling of a
-// path can reach another part of the provider's API.
-func ParsePath(path string) (Operation, Format, bool) {
-	rest, ok := strings.CutPrefix(path, Prefix)
-	if !ok {
-		return 0, 0, false
-	}
-	operation := Request
-	if word, after, found := strings.Cut(rest, "/"); found {
-		switch word {
-		case "check":
-			operation = Check
-		case "search":
-			operation = Search
-		case "control":
-			operation = Control
-		default:
-			return 0, 0, false
-		}
-		rest = after
-	}
-	switch rest {
-	case "json":
-		return operation, JSON, true
-	case "xml":
-		return operation, XML, true
-	}
-	return 0, 0, false
 }

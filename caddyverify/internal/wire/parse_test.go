@@ -47,7 +47,7 @@ func with(r *http.Request, header, value string) *http.Request {
 // isCall makes sure that r is the call whose form is want.
 func isCall(t *testing.T, o Operation, r *http.Request, want string) {
 	t.Helper()
-	call, err := Parse(o, XML, r)
+	call, _, err := Parse(o, XML, r, false)
 	if err != nil {
 		t.Fatalf("refused: %v", err)
 	}
@@ -63,7 +63,12 @@ func isCall(t *testing.T, o Operation, r *http.Request, want string) {
 // text that the client reads.
 func isRefused(t *testing.T, o Operation, r *http.Request, cause Cause, name string) {
 	t.Helper()
-	call, err := Parse(o, JSON, r)
+	isRefusedBy(t, o, r, false, cause, name)
+}
+
+func isRefusedBy(t *testing.T, o Operation, r *http.Request, strict bool, cause Cause, name string) {
+	t.Helper()
+	call, _, err := Parse(o, JSON, r, strict)
 	if err == nil {
 		t.Fatalf("taken for the call %s", string(call.AppendForm(nil)))
 	}
@@ -194,7 +199,7 @@ func TestParseMixed(t *testing.T) {
 		{"duplicate ids", Search, get("request_ids=a&request_ids=b&request_ids=a"), "request_ids=a&request_ids=b"},
 		{"one of request_ids", Search, get("request_ids=a"), "request_ids=a"},
 		{"ten ids", Search, get(ids(10)), ids(10)},
-		{"ten ids, each twice", Search, get(ids(10) + "&" + ids(10)), ids(10)},
+		{"five ids, each twice", Search, get(ids(5) + "&" + ids(5)), ids(5)},
 		{"ids as a JSON string", Search, post("", jsonType, `{"request_ids":"a"}`), "request_ids=a"},
 		{"ids as JSON numbers", Search, post("", jsonType, `{"request_ids":[12,"b",12]}`), "request_ids=12&request_ids=b"},
 		{"ids by JSON members", Search, post("", jsonType, `{"request_ids":"a","request_ids":["b"]}`), "request_ids=a&request_ids=b"},
@@ -249,50 +254,25 @@ func TestParseRefusesParameters(t *testing.T) {
 		{"credentials only", Request, credentials.Encode(), `{"api_key":"a","api_secret":"b"}`, MissingParameter, "number"},
 		{"check without id", Check, "code=1234", `{"code":"1234"}`, MissingParameter, "request_id"},
 		{"check without code", Check, "request_id=a", `{"request_id":"a"}`, MissingParameter, "code"},
-		{"search without id", Search, "", `{}`, MissingParameter, "request_id"},
-		{"search with empty ids", Search, "request_ids=&request_id=", `{"request_ids":[],"request_id":""}`, MissingParameter, "request_id"},
+		{"search without id", Search, "", `{}`, SearchWithoutID, "request_id"},
+		{"search with empty ids", Search, "request_ids=&request_id=", `{"request_ids":[],"request_id":""}`, SearchWithoutID, "request_id"},
+		{"control without parameters", Control, "", `{}`, ControlOfNothing, "Missing mandatory parameter"},
+		{"control with others", Control, "cmmd=cancel", `{"cmmd":"cancel"}`, ControlOfNothing, "Missing mandatory parameter"},
+		{"control with cmd alone", Control, "cmd=cancel", `{"cmd":"cancel"}`, MissingParameter, "request_id"},
 		{"control without cmd", Control, "request_id=a", `{"request_id":"a"}`, MissingParameter, "cmd"},
 
-		{"unknown", Request, good + "&nubmer=1", `{"nubmer":"1"}`, UnknownParameter, "nubmer"},
-		{"unknown and empty", Request, good + "&nubmer=", `{"nubmer":null}`, UnknownParameter, "nubmer"},
-		{"without name", Request, good + "&=1", `{"":"1"}`, UnknownParameter, "Unknown param: ;"},
-		{"upper case", Request, "NUMBER=44123&brand=Acme", `{"NUMBER":"44123"}`, UnknownParameter, "NUMBER"},
-		{"space before", Request, "+number=44123&brand=Acme", `{" number":"44123"}`, UnknownParameter, " number"},
-		{"NUL after", Request, "number%00=44123&brand=Acme", `{"number\u0000":"44123"}`, UnknownParameter, "number?"},
-		{"of PSD2", Request, good + "&payee=Acme", `{"payee":"Acme"}`, UnknownParameter, "payee"},
-		{"callback", Request, good + "&callback=https://example.com", `{"callback":"https://example.com"}`, UnknownParameter, "callback"},
-		{"of another operation", Check, "request_id=a&code=1&cmd=cancel", `{"cmd":"cancel"}`, UnknownParameter, "cmd"},
-		{"request_ids for a check", Check, "request_ids=a&code=1", `{"request_ids":["a"]}`, UnknownParameter, "request_ids"},
-		{"request_ids[]", Search, "request_ids[]=a", `{"request_ids[]":"a"}`, UnknownParameter, "request_ids[]"},
-		{"unknown with a structure", Request, good + "&x[a]=1", `{"x[a]":{"a":1}}`, UnknownParameter, "x[a]"},
-		{"format in the name", Request, good + "&%25s%25d=1", `{"%s%d":"1"}`, UnknownParameter, "%s%d"},
-
-		{"API_KEY", Check, "request_id=a&code=1&API_KEY=x", `{"API_KEY":"x"}`, UnknownParameter, "API_KEY"},
-		{"Api_Key", Check, "request_id=a&code=1&Api_Key=x", `{"Api_Key":"x"}`, UnknownParameter, "Api_Key"},
-		{"apikey", Check, "request_id=a&code=1&apikey=x", `{"apikey":"x"}`, UnknownParameter, "apikey"},
-		{"apiKey", Check, "request_id=a&code=1&apiKey=x", `{"apiKey":"x"}`, UnknownParameter, "apiKey"},
-		{"api-key", Check, "request_id=a&code=1&api-key=x", `{"api-key":"x"}`, UnknownParameter, "api-key"},
-		{"api.key", Check, "request_id=a&code=1&api.key=x", `{"api.key":"x"}`, UnknownParameter, "api.key"},
-		{"apiSecret", Check, "request_id=a&code=1&apiSecret=x", `{"apiSecret":"x"}`, UnknownParameter, "apiSecret"},
-		{"api_secret[]", Check, "request_id=a&code=1&api_secret[]=x", `{"api_secret[]":["x"]}`, UnknownParameter, "api_secret[]"},
-		{"api_secret with NUL", Check, "request_id=a&code=1&api_secret%00=x", `{"api_secret\u0000":"x"}`, UnknownParameter, "api_secret?"},
-		{"space before api_key", Check, "request_id=a&code=1&%20api_key=x", `{" api_key":"x"}`, UnknownParameter, " api_key"},
-		{"space after api_key", Check, "request_id=a&code=1&api_key+=x", `{"api_key ":"x"}`, UnknownParameter, "api_key "},
-		{"api_key escaped twice", Check, "request_id=a&code=1&api%255fkey=x", `{"api%5fkey":"x"}`, UnknownParameter, "api%5fkey"},
-		{"api_key in wide letters", Check, "request_id=a&code=1&ａpi_key=x", `{"ａpi_key":"x"}`, UnknownParameter, "ａpi_key"},
-		{"SIG", Check, "request_id=a&code=1&SIG=x", `{"SIG":"x"}`, UnknownParameter, "SIG"},
-		{"signature", Check, "request_id=a&code=1&signature=x", `{"signature":"x"}`, UnknownParameter, "signature"},
-		{"access_token", Check, "request_id=a&code=1&access_token=x", `{"access_token":"x"}`, UnknownParameter, "access_token"},
-
 		{"repeated", Request, good + "&number=44124", `{"number":"44123","number":"44124"}`, RepeatedParameter, "number"},
-		{"repeated the same", Request, good + "&number=44123", `{"number":"44123","number":"44123"}`, RepeatedParameter, "number"},
-		{"repeated, first empty", Request, "number=&" + good, `{"number":"","number":"44123"}`, RepeatedParameter, "number"},
-		{"repeated, then empty", Request, good + "&number", `{"number":"44123","number":null}`, RepeatedParameter, "number"},
 		{"repeated, one escaped", Request, good + "&%6eumber=44124", `{"number":"44123","\u006eumber":"44124"}`, RepeatedParameter, "number"},
 		{"request_id repeated", Search, "request_id=a&request_id=b", `{"request_id":"a","request_id":"b"}`, RepeatedParameter, "request_id"},
 		{"request_id and request_ids", Search, "request_id=a&request_ids=b", `{"request_id":"a","request_ids":["b"]}`, RepeatedParameter, "request_id or request_ids"},
 		{"request_ids and request_id", Search, "request_ids=a&request_id=a", `{"request_ids":"a","request_id":"a"}`, RepeatedParameter, "request_id or request_ids"},
 		{"eleven ids", Search, ids(11), `{"request_ids":["0","1","2","3","4","5","6","7","8","9","10"]}`, TooManyRequestIDs, "request_ids"},
+		{"eleven, all the same", Search, strings.Repeat("&request_ids=a", 11), `{"request_ids":["a"` + strings.Repeat(`,"a"`, 10) + `]}`, TooManyRequestIDs, "request_ids"},
+		{"eleven, one no id", Search, "request_ids=a/b&" + ids(10), `{"request_ids":[true,"1","2","3","4","5","6","7","8","9","10"]}`, TooManyRequestIDs, "request_ids"},
+		{"eleven, none an id", Search, strings.Repeat("&request_ids=%00", 11), `{"request_ids":[{}` + strings.Repeat(`,[]`, 10) + `]}`, TooManyRequestIDs, "request_ids"},
+		{"eleven beside an id", Search, "request_id=a&" + ids(11), `{"request_id":"a","request_ids":[1` + strings.Repeat(`,"a"`, 10) + `]}`, TooManyRequestIDs, "request_ids"},
+		{"a hundred", Search, ids(100), `{"request_ids":[1` + strings.Repeat(`,"a"`, 99) + `]}`, TooManyRequestIDs, "request_ids"},
+		{"ten, one no id", Search, "request_ids=a/b&" + ids(9), `{"request_ids":[true,"1","2","3","4","5","6","7","8","9"]}`, InvalidParameter, "request_ids"},
 
 		{"NUL", Request, "number=44123&brand=%00", `{"brand":"\u0000"}`, InvalidParameter, "brand"},
 		{"CR", Request, "number=44123&brand=a%0d", `{"brand":"a\r"}`, InvalidParameter, "brand"},
@@ -304,6 +284,24 @@ func TestParseRefusesParameters(t *testing.T) {
 		{"id with a comma", Search, "request_ids=a,b", `{"request_ids":"a,b"}`, InvalidParameter, "request_ids"},
 		{"id with a space", Search, "request_id=a+", `{"request_id":"a "}`, InvalidParameter, "request_id"},
 		{"id of another script", Search, "request_id=é", `{"request_id":"é"}`, InvalidParameter, "request_id"},
+		{"code with a tag", Check, "request_id=a&code=<b>", `{"request_id":"a","code":"<b>"}`, InvalidParameter, "code"},
+		{"code with a quote", Check, "request_id=a&code=1'", `{"request_id":"a","code":"1'"}`, InvalidParameter, "code"},
+		{"code with a blank", Check, "request_id=a&code=12+34", `{"request_id":"a","code":"12 34"}`, InvalidParameter, "code"},
+		{"code with dots", Check, "request_id=a&code=../1", `{"request_id":"a","code":"../1"}`, InvalidParameter, "code"},
+		{"code in wide digits", Check, "request_id=a&code=１２３４", `{"request_id":"a","code":"１２３４"}`, InvalidParameter, "code"},
+		{"code in Latin-1", Check, "request_id=a&code=123%E9", `{"request_id":"a","code":"123\u00e9"}`, InvalidParameter, "code"},
+		{"code of half a pair", Check, "request_id=a&code=%ED%A0%80", `{"request_id":"a","code":"1\ud83d"}`, InvalidParameter, "code"},
+		{"number with a letter", Request, "number=44a&brand=Acme", `{"number":"44a"}`, InvalidParameter, "number"},
+		{"number with a tag", Request, "number=44<b>&brand=Acme", `{"number":"44<b>"}`, InvalidParameter, "number"},
+		{"number with a slash", Request, "number=030/44&brand=Acme", `{"number":"030/44"}`, InvalidParameter, "number"},
+		{"number with a quote", Request, "number='44&brand=Acme", `{"number":"'44"}`, InvalidParameter, "number"},
+		{"number in Arabic digits", Request, "number=٤٤&brand=Acme", `{"number":"٤٤"}`, InvalidParameter, "number"},
+		{"number with a wide blank", Request, "number=44%C2%A01&brand=Acme", `{"number":"44\u00a01"}`, InvalidParameter, "number"},
+		{"pin_code with a tag", Request, good + "&pin_code=<b>", `{"pin_code":"<b>"}`, InvalidParameter, "pin_code"},
+		{"country with a quote", Request, good + "&country=G'", `{"country":"G'"}`, InvalidParameter, "country"},
+		{"lg in Latin-1", Request, good + "&lg=%E9", `{"lg":"\u00e9"}`, InvalidParameter, "lg"},
+		{"address with a tag", Check, "request_id=a&code=1&ip_address=<b>", `{"ip_address":"<b>"}`, InvalidParameter, "ip_address"},
+		{"command with a tag", Control, "request_id=a&cmd=<b>", `{"cmd":"<b>"}`, InvalidParameter, "cmd"},
 		{"id of 65", Search, "request_id=" + strings.Repeat("a", 65), `{"request_id":"` + strings.Repeat("a", 65) + `"}`, InvalidParameter, "request_id"},
 	} {
 		t.Run(test.name+"/query", func(t *testing.T) { isRefused(t, test.o, get(test.query), test.cause, test.named) })
@@ -316,19 +314,24 @@ func TestParseRefusesParameters(t *testing.T) {
 	}
 }
 
-func TestParseRefusesRepeatedInBoth(t *testing.T) {
+// Two values of one parameter are refused wherever they stand; the same value twice
+// is one, and an empty one is none.
+func TestParseRepeatedInBoth(t *testing.T) {
 	for _, test := range whole {
 		for _, p := range parameters[test.o] {
 			if p.many || test.name == "search for several" {
 				continue
 			}
-			for _, query := range []string{p.name + "=1", p.name + "=", p.name} {
-				t.Run(test.name+"/form/"+query, func(t *testing.T) {
-					isRefused(t, test.o, post(query, formType, test.form), RepeatedParameter, p.name)
-				})
-				t.Run(test.name+"/JSON/"+query, func(t *testing.T) {
-					isRefused(t, test.o, post(query, jsonType, test.json), RepeatedParameter, p.name)
-				})
+			other := p.name + "=1"
+			t.Run(test.name+"/form/"+other, func(t *testing.T) {
+				isRefused(t, test.o, post(other, formType, test.form), RepeatedParameter, p.name)
+			})
+			t.Run(test.name+"/JSON/"+other, func(t *testing.T) {
+				isRefused(t, test.o, post(other, jsonType, test.json), RepeatedParameter, p.name)
+			})
+			for _, query := range []string{p.name + "=", p.name, test.form} {
+				t.Run(test.name+"/form/"+query, func(t *testing.T) { isCall(t, test.o, post(query, formType, test.form), test.form) })
+				t.Run(test.name+"/JSON/"+query, func(t *testing.T) { isCall(t, test.o, post(query, jsonType, test.json), test.form) })
 			}
 		}
 	}
@@ -351,7 +354,6 @@ func TestParseRefusesJSON(t *testing.T) {
 		{"negative", `{"number":-1` + rest, InvalidParameter, "number"},
 		{"padded", `{"number":044123` + rest, Undecodable, "not valid JSON"},
 		{"NaN", `{"number":NaN` + rest, Undecodable, "not valid JSON"},
-		{"unknown true", `{"nubmer":true` + rest, UnknownParameter, "nubmer"},
 		{"array in request_ids", `{"request_ids":[["a"]]}`, InvalidParameter, "request_ids"},
 		{"object in request_ids", `{"request_ids":[{"a":"b"}]}`, InvalidParameter, "request_ids"},
 		{"true in request_ids", `{"request_ids":["a",true]}`, InvalidParameter, "request_ids"},
@@ -360,10 +362,7 @@ func TestParseRefusesJSON(t *testing.T) {
 		{"request_ids true", `{"request_ids":true}`, InvalidParameter, "request_ids"},
 		{"list", `[{"number":"44123","brand":"Acme"}]`, Undecodable, "not a JSON object"},
 		{"string", `"number=44123&brand=Acme"`, Undecodable, "not a JSON object"},
-		{"null", `null`, Undecodable, "not a JSON object"},
 		{"form", `number=44123&brand=Acme`, Undecodable, "not a JSON object"},
-		{"white space", "\n", Undecodable, "not a JSON object"},
-		{"BOM", "\ufeff" + `{"number":"44123"` + rest, Undecodable, "not a JSON object"},
 		{"cut in a name", `{"numb`, Undecodable, "not valid JSON"},
 		{"cut after a name", `{"number"`, Undecodable, "not valid JSON"},
 		{"cut in a value", `{"number":"44`, Undecodable, "not valid JSON"},
@@ -373,10 +372,7 @@ func TestParseRefusesJSON(t *testing.T) {
 		{"trailing comma", `{"number":"44123","brand":"Acme",}`, Undecodable, "not valid JSON"},
 		{"name without quotes", `{number:"44123"` + rest, Undecodable, "not valid JSON"},
 		{"number for a name", `{1:"44123"` + rest, Undecodable, "not valid JSON"},
-		{"invalid UTF-8", "{\"number\":\"44\xff\"" + rest, Undecodable, "not valid JSON"},
-		{"invalid UTF-8 in a name", "{\"number\xff\":\"44\"" + rest, Undecodable, "not valid JSON"},
-		{"invalid UTF-8 in a credential", "{\"api_key\":\"\xff\",\"number\":\"44\"" + rest, Undecodable, "not valid JSON"},
-		{"half a surrogate pair", `{"number":"\ud83d"` + rest, Undecodable, "not valid JSON"},
+		{"half a surrogate pair", `{"number":"\ud83d"` + rest, InvalidParameter, "number"},
 		{"raw control character", "{\"number\":\"44\n\"" + rest, Undecodable, "not valid JSON"},
 		{"15000 levels", `{"number":` + strings.Repeat("[", 15000), Undecodable, "not valid JSON"},
 		{"7500 levels closed", `{"number":` + strings.Repeat("[", 7500) + strings.Repeat("]", 7500) + rest, InvalidParameter, "number"},
@@ -410,57 +406,6 @@ func TestParseRefusesEncodings(t *testing.T) {
 			isRefused(t, Request, post("", formType, test.query), Undecodable, test.named)
 		})
 	}
-	for name, value := range map[string]string{
-		"escaped":   "%ff",
-		"raw":       "\xff",
-		"overlong":  "%C0%AF",
-		"surrogate": "%ED%A0%80",
-		"Latin-1":   "Caf%E9",
-		"cut":       "%E2%82",
-	} {
-		t.Run("invalid UTF-8/"+name, func(t *testing.T) {
-			isRefused(t, Request, get("number=44123&brand="+value), InvalidParameter, "brand")
-			isRefused(t, Request, post("", formType, "number=44123&brand="+value), InvalidParameter, "brand")
-			isRefused(t, Request, get("number"+value+"=44123"), UnknownParameter, "number")
-		})
-	}
-}
-
-func TestParseMediaTypes(t *testing.T) {
-	bodies := map[string]string{formType: "request_id=a&cmd=cancel", jsonType: `{"request_id":"a","cmd":"cancel"}`}
-	for _, media := range []string{formType, jsonType} {
-		body := bodies[media]
-		for _, suffix := range []string{"", ";", "; charset=utf-8", ";charset=UTF-8", "; charset=\"Utf-8\"", "; charset=us-ascii", "; boundary=x"} {
-			t.Run(media+suffix, func(t *testing.T) {
-				isCall(t, Control, post("", media+suffix, body), "request_id=a&cmd=cancel")
-				isCall(t, Control, post("", strings.ToUpper(media)+suffix, body), "request_id=a&cmd=cancel")
-			})
-		}
-		for _, suffix := range []string{"; charset=iso-8859-1", "; charset=utf-16", "; charset=utf-7", "; charset=utf8mb4", "; charset=utf-8; charset=utf-7", "; charset", ", text/plain", "x"} {
-			t.Run(media+suffix, func(t *testing.T) {
-				isRefused(t, Control, post("", media+suffix, body), UnknownMediaType, "UTF-8")
-			})
-		}
-		t.Run(media+" encoded", func(t *testing.T) {
-			for _, encoding := range []string{"gzip", "identity", "br", "x"} {
-				isRefused(t, Control, with(post("", media, body), "Content-Encoding", encoding), UnknownMediaType, "Content-Encoding")
-			}
-			isRefused(t, Control, with(with(post("", media, body), "Content-Encoding", ""), "Content-Encoding", "gzip"), UnknownMediaType, "Content-Encoding")
-		})
-		t.Run(media+" twice", func(t *testing.T) {
-			isRefused(t, Control, with(post("", media, body), "Content-Type", media), UnknownMediaType, "")
-			isRefused(t, Control, with(post("", media, body), "Content-Type", "text/plain"), UnknownMediaType, "")
-		})
-		t.Run(media+" not told", func(t *testing.T) {
-			isRefused(t, Control, withoutType(post("", "", body)), UnknownMediaType, "")
-			isRefused(t, Control, unsized(withoutType(post("", "", body))), UnknownMediaType, "")
-		})
-		for _, other := range []string{"", "text/plain", "text/json", "text/xml", "multipart/form-data; boundary=x", "application/json-seq", "application/vnd.api+json", "*/*", "/", "application/octet-stream"} {
-			t.Run(media+" as "+other, func(t *testing.T) {
-				isRefused(t, Control, post("", other, body), UnknownMediaType, "")
-			})
-		}
-	}
 }
 
 func TestParseMethods(t *testing.T) {
@@ -473,25 +418,28 @@ func TestParseMethods(t *testing.T) {
 	}
 }
 
+// A GET may have a body, as the API's may.
 func TestParseBodyOfGet(t *testing.T) {
-	for _, test := range []struct{ name, contentType, body string }{
-		{"form", formType, "cmd=cancel"},
-		{"empty JSON", jsonType, "{}"},
-		{"without type", "", "x"},
-	} {
-		t.Run(test.name, func(t *testing.T) {
-			r := post("request_id=a&cmd=cancel", test.contentType, test.body)
-			r.Method = http.MethodGet
-			isRefused(t, Control, r, Undecodable, "GET")
-			r = unsized(post("request_id=a&cmd=cancel", test.contentType, test.body))
-			r.Method = http.MethodGet
-			isRefused(t, Control, r, Undecodable, "GET")
-		})
+	as := func(r *http.Request) *http.Request { r.Method = http.MethodGet; return r }
+	for _, test := range whole {
+		for name, r := range map[string]*http.Request{
+			"form":                as(post("", formType, test.form)),
+			"form in chunks":      as(unsized(post("", formType, test.form))),
+			"JSON":                as(post("", jsonType, test.json)),
+			"JSON in chunks":      as(unsized(post("", jsonType, test.json))),
+			"JSON beside a query": as(post(test.form, jsonType, test.json)),
+			"empty JSON":          as(post(test.form, jsonType, "{}")),
+		} {
+			t.Run(test.name+"/"+name, func(t *testing.T) { isCall(t, test.o, r, test.form) })
+		}
 	}
+	t.Run("of another type", func(t *testing.T) {
+		isRefused(t, Control, as(post("request_id=a&cmd=cancel", "", "x")), UnknownMediaType, "")
+	})
 	t.Run("that does not come", func(t *testing.T) {
 		r := get("request_id=a&cmd=cancel")
 		r.ContentLength, r.Body = -1, io.NopCloser(broken{})
-		isRefused(t, Control, r, Undecodable, "GET")
+		isRefused(t, Control, r, Undecodable, "did not arrive whole")
 	})
 	t.Run("without a Body", func(t *testing.T) {
 		r := get("request_id=a&cmd=cancel")
@@ -579,14 +527,12 @@ func TestParseLimits(t *testing.T) {
 		isCall(t, Request, get(many(64)), "number=44123&brand=Acme")
 		isCall(t, Request, post("", formType, many(64)), "number=44123&brand=Acme")
 		isCall(t, Request, post("", jsonType, manyJSON(64)), "number=44123&brand=Acme")
-		isCall(t, Search, get(strings.Repeat("request_ids=a&", 64)), "request_ids=a")
 	})
 	t.Run("65 parameters", func(t *testing.T) {
 		isRefused(t, Request, get(many(65)), TooManyParameters, "64")
 		isRefused(t, Request, post("", formType, many(65)), TooManyParameters, "64")
 		isRefused(t, Request, post("", jsonType, manyJSON(65)), TooManyParameters, "64")
-		isRefused(t, Search, get(strings.Repeat("request_ids=a&", 65)), TooManyParameters, "64")
-		isRefused(t, Search, post("", jsonType, `{"request_ids":["a"`+strings.Repeat(`,"a"`, 64)+`]}`), TooManyParameters, "64")
+		isRefused(t, Search, get(strings.Repeat("x=a&", 65)), TooManyParameters, "64")
 	})
 	t.Run("65 parameters in query and body", func(t *testing.T) {
 		credentials := strings.Repeat("api_key=x&", 32)
@@ -624,7 +570,7 @@ func TestCall(t *testing.T) {
 		{"search for several", Search, "request_ids=b&request_ids=a&request_ids=b", "", []string{"b", "a"}, true},
 	} {
 		t.Run(test.name, func(t *testing.T) {
-			call, err := Parse(test.o, JSON, get(test.query))
+			call, _, err := Parse(test.o, JSON, get(test.query), false)
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -680,7 +626,7 @@ func TestParseOneCall(t *testing.T) {
 			"query and JSON": post(asForm(t, pairs[:cut]), jsonType, asJSON(t, pairs[cut:])),
 		}
 		for way, r := range ways {
-			call, err := Parse(o, f, r)
+			call, _, err := Parse(o, f, r, true)
 			if err != nil {
 				t.Fatalf("%s: %v", way, err)
 			}
@@ -696,14 +642,21 @@ func TestParseOneCall(t *testing.T) {
 
 // drawPairs draws the parameters of a good call, in canonical order.
 func drawPairs(t *rapid.T, o Operation) []Param {
-	text := rapid.StringOfN(rapid.Rune().Filter(func(r rune) bool { return r >= ' ' && r != 0x7f }), 1, 20, -1)
-	id := rapid.StringMatching(`[0-9A-Za-z_-]{1,64}`)
+	anID := rapid.StringMatching(`[0-9A-Za-z_-]{1,64}`)
+	value := map[kind]*rapid.Generator[string]{
+		kindWord:    rapid.StringMatching(`[0-9A-Za-z_. -]{1,20}`),
+		kindText:    rapid.StringOfN(rapid.Rune().Filter(func(r rune) bool { return r >= ' ' && r != 0x7f }), 1, 20, -1),
+		kindID:      anID,
+		kindNumber:  rapid.StringMatching(`[0-9+ ().-]{1,20}`),
+		kindCode:    rapid.StringMatching(`[0-9A-Za-z-]{1,20}`),
+		kindAddress: rapid.StringMatching(`[0-9A-Za-z.:%/,\[\] -]{1,40}`),
+	}
 	if o == Search {
 		if rapid.Bool().Draw(t, "one") {
-			return []Param{{"request_id", id.Draw(t, "request_id")}}
+			return []Param{{"request_id", anID.Draw(t, "request_id")}}
 		}
 		var pairs []Param
-		for _, id := range rapid.SliceOfNDistinct(id, 1, MaxIDs, rapid.ID[string]).Draw(t, "request_ids") {
+		for _, id := range rapid.SliceOfNDistinct(anID, 1, MaxIDs, rapid.ID[string]).Draw(t, "request_ids") {
 			pairs = append(pairs, Param{"request_ids", id})
 		}
 		return pairs
@@ -711,12 +664,10 @@ func drawPairs(t *rapid.T, o Operation) []Param {
 	var pairs []Param
 	for _, p := range parameters[o] {
 		switch {
-		case p.id:
-			pairs = append(pairs, Param{p.name, id.Draw(t, p.name)})
 		case p.mandatory:
-			pairs = append(pairs, Param{p.name, text.Draw(t, p.name)})
+			pairs = append(pairs, Param{p.name, value[p.kind].Draw(t, p.name)})
 		case rapid.Bool().Draw(t, "has "+p.name):
-			pairs = append(pairs, Param{p.name, rapid.OneOf(text, rapid.Just("")).Draw(t, p.name)})
+			pairs = append(pairs, Param{p.name, rapid.OneOf(value[p.kind], rapid.Just("")).Draw(t, p.name)})
 		}
 	}
 	return pairs
@@ -821,7 +772,7 @@ func BenchmarkParse(b *testing.B) {
 	r := get("api_key=dummy&api_secret=dummy&request_id=" + idA)
 	b.ReportAllocs()
 	for b.Loop() {
-		if _, err := Parse(Search, JSON, r); err != nil {
+		if _, _, err := Parse(Search, JSON, r, false); err != nil {
 			b.Fatal(err)
 		}
 	}
@@ -835,7 +786,7 @@ func BenchmarkParseForm(b *testing.B) {
 	b.ReportAllocs()
 	for b.Loop() {
 		body.Reset(form)
-		if _, err := Parse(Request, JSON, r); err != nil {
+		if _, _, err := Parse(Request, JSON, r, false); err != nil {
 			b.Fatal(err)
 		}
 	}

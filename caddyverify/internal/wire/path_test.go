@@ -1,6 +1,9 @@
 package wire
 
-import "testing"
+import (
+	"strings"
+	"testing"
+)
 
 func TestParsePath(t *testing.T) {
 	for _, test := range []struct {
@@ -33,6 +36,77 @@ func TestParsePath(t *testing.T) {
 	}
 }
 
+// A base URL that ends in a slash makes two of it.
+func TestParsePathMergesSlashes(t *testing.T) {
+	for path, want := range map[string]string{
+		"//verify/json":             "/verify/json",
+		"/verify//json":             "/verify/json",
+		"//verify//check//xml":      "/verify/check/xml",
+		"////verify///search//json": "/verify/search/json",
+	} {
+		if o, f, ok := ParsePath(path); !ok || Path(o, f) != want {
+			t.Errorf("%s: taken for %s in %s, %v", path, o, f, ok)
+		}
+	}
+}
+
+// What is taken for a path of the API but is no call's gets an answer that names the
+// call meant.
+func TestNoSuchCall(t *testing.T) {
+	for _, test := range []struct {
+		path  string
+		named string // "" for none in particular
+	}{
+		{"/Verify/json", "/verify/json"},
+		{"/VERIFY/JSON", "/verify/json"},
+		{"/verify/Check/XML", "/verify/check/xml"},
+		{"/x/../verify/json", "/verify/json"},
+		{"/verify/./search/json", "/verify/search/json"},
+		{"/verify/check/../json", "/verify/json"},
+		{"/verify/x/../../verify/json", "/verify/json"},
+		{"/verify/json/", "/verify/json"},
+		{"/verify/json//", "/verify/json"},
+		{"/verify/check/json ", "/verify/check/json"}, // seen in a public application's settings
+		{`/verify\json`, "/verify/json"},
+		{"//Verify//Control//xml/", "/verify/control/xml"},
+		{"/verify", ""},
+		{"/Verify/", ""},
+		{"/verify/", ""},
+		{"/verify/check", ""},
+		{"/verify/request/json", ""},
+		{"/verify/447700900000", ""},
+		{"/verify/v2/xml", ""},
+		{"/verify/../account/get-balance", ""},
+	} {
+		t.Run(test.path, func(t *testing.T) {
+			if !IsOurs(test.path) {
+				t.Fatal("it is left to somebody else")
+			}
+			fault, o, f := NoSuchCall(test.path)
+			if test.named == "" {
+				if fault.Cause != UnknownPath || strings.Contains(fault.Error(), "4477") {
+					t.Errorf("the answer is %v", fault)
+				}
+				return
+			}
+			if fault.Cause != MisspelledPath || !strings.Contains(fault.Error(), " "+test.named+";") || Path(o, f) != test.named {
+				t.Errorf("the answer is %v, for %s in %s", fault, o, f)
+			}
+		})
+	}
+	if _, _, f := NoSuchCall("/verify/v2/xml"); f != XML {
+		t.Errorf("an answer in %s to a path that ends in xml", f)
+	}
+}
+
+func TestIsOursLeaves(t *testing.T) {
+	for _, path := range []string{"", "/", "/verifyx", "/verify.json", "/v2/verify", "/v2/verify/json", "/sms/json", "/account/get-balance", "/x/verify/json", "*"} {
+		if IsOurs(path) {
+			t.Errorf("%q is taken for a path of the API", path)
+		}
+	}
+}
+
 func TestParsePathRefuses(t *testing.T) {
 	for _, path := range []string{
 		"",
@@ -43,13 +117,9 @@ func TestParsePathRefuses(t *testing.T) {
 		"verify/json",
 		"/verify/json/",
 		"/verify/json//",
-		"/verify//json",
-		"//verify/json",
 		"/verify/check",
 		"/verify/check/",
 		"/verify/check/json/",
-		"/verify/check//json",
-		"/verify//check/json",
 		"/verify/check/json/json",
 		"/verify/check/check/json",
 		"/verify/request/json",

@@ -5,7 +5,10 @@ import (
 	"strings"
 )
 
-const redacted = "REDACTED"
+const (
+	redacted = "REDACTED"
+	other    = "other"
+)
 
 // RedactURI makes a request's URI fit for logs. It keeps the path, the ids of
 // verifications and the command of a control. All else that stands in a query is
@@ -16,7 +19,8 @@ func RedactURI(uri string) string {
 		return redacted // not a path: it may hold credentials
 	}
 	path, query, found := strings.Cut(uri, "?")
-	if path, _, _ = strings.Cut(path, "#"); strings.HasPrefix(path, Prefix) {
+	path, _, _ = strings.Cut(path, "#")
+	if decoded, err := url.PathUnescape(path); err != nil || IsOurs(decoded) {
 		if _, _, ok := ParsePath(path); !ok {
 			path = Prefix + redacted
 		}
@@ -48,14 +52,36 @@ func RedactURI(uri string) string {
 	return path + "?" + b.String()
 }
 
-// RedactID returns what may be shown of a request_id that a client sent: all of
-// it, unless it could be a phone number put in the wrong place. The longest has 15
-// digits (ITU-T E.164).
-func RedactID(id string) string {
-	if len(id) > 15 && isRequestID(id) {
-		return id
+// RedactID returns what may be shown of a request_id, whichever side it is from:
+// all of it, unless it has other characters than real ones, or could be a phone
+// number or a code put in the wrong place. The longest number has 15 digits (ITU-T
+// E.164).
+func RedactID(value string) string {
+	if len(value) > 15 && len(value) <= maxID && kindID.fits(value) &&
+		!strings.Contains(value, "_") && strings.ContainsAny(value, letters) {
+		return value
 	}
 	return redacted
+}
+
+// showName returns what may be shown in a log of the name of a parameter that the
+// API does not know: all of it if it looks like one, since it may be anything.
+func showName(name string) string {
+	digits := 0
+	for _, c := range []byte(name) {
+		switch {
+		case c >= '0' && c <= '9':
+			if digits++; digits > 2 {
+				return other
+			}
+		case !strings.ContainsRune(letters+"_.-[]", rune(c)):
+			return other
+		}
+	}
+	if name == "" || len(name) > 32 {
+		return other
+	}
+	return name
 }
 
 func redactPair(name, value string) string {

@@ -25,6 +25,11 @@ func TestRedactURI(t *testing.T) {
 		{"no query", "/verify/check/json", "/verify/check/json"},
 		{"an empty query", "/verify/check/json?", "/verify/check/json"},
 		{"no call", "/verify/447700900000?a=b", "/verify/REDACTED?REDACTED=REDACTED"},
+		{"no call, otherwise spelt", "/Verify//447700900000", "/verify/REDACTED"},
+		{"no call, by a detour", "/x/../verify/447700900000", "/verify/REDACTED"},
+		{"no call, escaped", "/%76erify/447700900000", "/verify/REDACTED"},
+		{"a bad escape in the path", "/%zz/447700900000", "/verify/REDACTED"},
+		{"two slashes", "//verify//check/json?code=1234", "//verify//check/json?code=REDACTED"},
 		{"another path", "/metrics", "/metrics"},
 		{"another path's query", "/metrics?number=447700900000", "/metrics?number=REDACTED"},
 		{"an absolute URI", "http://user:password@host/verify/json", "REDACTED"},
@@ -37,6 +42,34 @@ func TestRedactURI(t *testing.T) {
 				t.Errorf("got %s, want %s", got, test.want)
 			}
 		})
+	}
+}
+
+func TestRedactID(t *testing.T) {
+	for value, shown := range map[string]bool{
+		"cc121958d8fb4368aa3bb762bb9a0f74":     true,
+		"390f7296-aeff-45ba-8931-84a13f3f76d7": true,
+		strings.Repeat("a", 64):                true,
+		strings.Repeat("a", 65):                false,
+		"":                                     false,
+		"447700900000":                         false,
+		"447700900000123":                      false,
+		"44770090000012345":                    false, // digits alone
+		"44-7700-900-000-12":                   false,
+		"+447700900000 abcde":                  false,
+		"AKFG-3424":                            false, // a pin_code
+		"cc121958d8fb4368_aa3bb762bb9a0f7":     false,
+		"cc121958d8fb4368aa3bb762bb9a0f7é":     false,
+		"<cc121958d8fb4368aa3bb762bb9a0f>":     false,
+		"cc121958d8fb4368aa3bb762bb9a0f\n":     false,
+	} {
+		want := "REDACTED"
+		if shown {
+			want = value
+		}
+		if got := RedactID(value); got != want {
+			t.Errorf("%q: got %q", value, got)
+		}
 	}
 }
 

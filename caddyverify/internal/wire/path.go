@@ -1,0 +1,94 @@
+package wire
+
+import (
+	"path"
+	"strings"
+)
+
+// Prefix is the path under which all calls of the API are.
+const Prefix = "/verify/"
+
+// Path returns the exact path of a call, such as /verify/check/json.
+func Path(o Operation, f Format) string {
+	if o == Request {
+		return Prefix + f.String()
+	}
+	return Prefix + o.String() + "/" + f.String()
+}
+
+// Route returns the path with its format left open, such as
+// /verify/check/{format}.
+func Route(o Operation) string {
+	if o == Request {
+		return Prefix + "{format}"
+	}
+	return Prefix + o.String() + "/{format}"
+}
+
+// ParsePath finds the call that a path names. A row of slashes counts as one,
+// since a base URL that ends in a slash makes two of it. Else only the exact paths
+// are calls: nothing is decoded, cleaned or lower-cased, so that no spelling of a
+// path can reach another part of the provider's API.
+func ParsePath(path string) (Operation, Format, bool) {
+	for strings.Contains(path, "//") {
+		path = strings.ReplaceAll(path, "//", "/")
+	}
+	rest, ok := strings.CutPrefix(path, Prefix)
+	if !ok {
+		return 0, 0, false
+	}
+	operation := Request
+	if word, after, found := strings.Cut(rest, "/"); found {
+		switch word {
+		case "check":
+			operation = Check
+		case "search":
+			operation = Search
+		case "control":
+			operation = Control
+		default:
+			return 0, 0, false
+		}
+		rest = after
+	}
+	switch rest {
+	case "json":
+		return operation, JSON, true
+	case "xml":
+		return operation, XML, true
+	}
+	return 0, 0, false
+}
+
+// IsOurs tells whether a path is one to answer: by a call or, since an empty 200
+// from nobody looks like success to an SDK, by saying that there is no such call.
+// That is so for whatever Caddy's matcher `path /verify /verify/*` takes, which
+// ignores case, merges slashes and resolves dots.
+func IsOurs(path string) bool {
+	if strings.HasPrefix(path, Prefix) {
+		return true
+	}
+	folded := fold(path)
+	return folded == "/verify" || strings.HasPrefix(folded, Prefix)
+}
+
+// NoSuchCall is what to say of a path that is ours and no call's, in the shape of
+// the call that it comes near to.
+func NoSuchCall(path string) (*Fault, Operation, Format) {
+	folded := fold(path)
+	if o, f, ok := ParsePath(folded); ok {
+		return Refuse(MisspelledPath, Path(o, f)), o, f
+	}
+	f := JSON
+	if strings.HasSuffix(folded, "/"+XML.String()) {
+		f = XML
+	}
+	return Refuse(UnknownPath, ""), Request, f
+}
+
+// fold makes one of all the spellings that Caddy's matcher takes for a path, on
+// Windows too, and of those with a slash or a blank at the end.
+func fold(spelling string) string {
+	spelling = strings.ToLower(strings.ReplaceAll(spelling, `\`, "/"))
+	return path.Clean("/" + strings.TrimSpace(spelling))
+}
