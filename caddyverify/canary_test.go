@@ -30,6 +30,8 @@ const (
 	canaryClient = "CanarySecretOfTheClient"
 	canaryNumber = "447911654321"
 	canaryCode   = "48291537"
+	canaryPayee  = "CanaryPayee"
+	canaryAmount = "9174.38"
 )
 
 // TestCanary runs Caddyfile.example with everything logged, sends the canaries
@@ -76,12 +78,13 @@ func TestCanary(t *testing.T) {
 		wire.Check:   "request_id=%s&code=" + canaryCode,
 		wire.Search:  "request_id=%s",
 		wire.Control: "request_id=%s&cmd=cancel",
+		wire.PSD2:    "number=" + canaryNumber + "&payee=" + canaryPayee + "&amount=" + canaryAmount,
 	}
 	calls := 0
 	everyWay := func() {
 		id := "cc121958d8fb4368aa3bb762bb9a0f74"
 		for _, o := range wire.Operations {
-			for _, format := range wire.Formats {
+			for _, format := range o.Formats() {
 				for _, build := range ways {
 					if all := u.Verifications(); len(all) > 0 {
 						id = all[len(all)-1].RequestID
@@ -140,7 +143,11 @@ func TestCanary(t *testing.T) {
 		"/verify/check/json?request_id=" + canaryNumber + "&code=1",
 		"/verify/check/json?request_id=a&code=" + canaryCode + "%00",
 		"/verify/" + canaryNumber,
-		"/verify/psd2/json?" + secrets,
+		"/verify/psd2/json?" + secrets + "&payee=" + canaryPayee + "&amount=" + canaryAmount,
+		"/verify/psd2/json?" + secrets + "&payee=" + canaryPayee + "%00&amount=<" + canaryAmount,
+		"/verify/json?" + secrets + "&payee=" + canaryPayee + "&amount=" + canaryAmount,
+		"/verify/psd2/xml?" + secrets + "&payee=" + canaryPayee,
+		"/verify/network-unblock?network=" + canaryNumber,
 		"/verify/check/json?" + canaryCode + "&" + canaryClient + "&x" + canaryNumber + "=" + canaryCode, // left out
 		"/verify/json?number=" + canaryNumber + "%3Cb%3E&brand=Acme",
 		"//verify/json?" + secrets,
@@ -243,7 +250,7 @@ func TestCanary(t *testing.T) {
 		expectAbsent(t, where, text, canarySecret)
 		expectAbsent(t, where, text, basic)
 		if where != "answers" {
-			for _, canary := range []string{canaryClient, canaryNumber, canaryCode} {
+			for _, canary := range []string{canaryClient, canaryNumber, canaryCode, canaryPayee, canaryAmount} {
 				expectAbsent(t, where, text, canary)
 			}
 		}

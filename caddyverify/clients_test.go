@@ -77,6 +77,8 @@ func TestClients(t *testing.T) {
 		"a base URL that ends in /":     {client{"POST", "//verify/json", aForm, number}, "brand=Acme&number=447700900000"},
 		"one that ends in /verify/":     {client{"POST", "/verify//check/json", aForm, check}, "code=1234&" + search},
 		"a number as people write them": {client{"POST", "/verify/json", aForm, "number=%2B44+(0)7700-900.000&brand=Acme"}, "brand=Acme&number=+44 (0)7700-900.000"},
+		"server-sdk's psd2":             {client{"POST", "/verify/psd2/json", aJSON, `{"number":"447700900000","payee":"Acme","amount":48.05,"workflow_id":1}`}, "amount=48.05&number=447700900000&payee=Acme&workflow_id=1"},
+		"nexmo's psd2":                  {client{"GET", "/verify/psd2/json?number=447700900000&payee=Acme&amount=48.00", "", ""}, "amount=48.00&number=447700900000&payee=Acme"},
 		"behind two proxies":            {client{"POST", "/verify/check/json", aForm, check + "&ip_address=2001:db8::1%25eth0,+192.0.2.1"}, "code=1234&ip_address=2001:db8::1%eth0, 192.0.2.1&" + search},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -125,6 +127,11 @@ func TestPaths(t *testing.T) {
 		"/verify/JSON":                       {404, "its path is /verify/json;"},
 		"/x/../verify/json":                  {404, "its path is /verify/json;"},
 		"/./verify/json":                     {404, "its path is /verify/json;"},
+		"/verify/psd2/json":                  {200, ""},
+		"/verify/psd2/xml":                   {404, "its path is /verify/psd2/json;"},
+		"/verify/PSD2/json":                  {404, "its path is /verify/psd2/json;"},
+		"/verify/network-unblock":            {404, "guard against fraud"},
+		"//verify/Network-Unblock/":          {404, "guard against fraud"},
 		"/verify/%6Ason":                     {404, "its path is /verify/json;"},
 		"/%76erify/json":                     {404, "its path is /verify/json;"},
 		"/verify/check%2Fjson":               {404, "its path is /verify/check/json;"},

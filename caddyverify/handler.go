@@ -32,10 +32,10 @@ func init() {
 }
 
 // Handler is an egress gateway to the Verify API, version 1. It answers calls of
-// the API (/verify/{format}, /verify/check/{format}, /verify/search/{format} and
-// /verify/control/{format}, where {format} is json or xml) by making them with
-// the account's credentials, says of any other path under /verify that there is no
-// such call, and leaves calls elsewhere to the next handler.
+// the API (/verify/{format}, /verify/check/{format}, /verify/search/{format},
+// /verify/control/{format} and /verify/psd2/json, where {format} is json or xml) by
+// making them with the account's credentials, says of any other path under /verify
+// that there is no such call, and leaves calls elsewhere to the next handler.
 //
 // Clients need no credentials, and those they send are dropped. The upstream
 // request is made from the parameters of the call alone: no header of the client

@@ -54,7 +54,7 @@ type modelStep struct {
 
 var modelSteps = rapid.Custom(func(rt *rapid.T) modelStep {
 	return modelStep{
-		kind:   rapid.SampledFrom([]string{"request", "search", "search", "search", "search", "search", "check", "check", "control", "sleep", "sleep", "fault", "distance"}).Draw(rt, "kind"),
+		kind:   rapid.SampledFrom([]string{"request", "psd2", "search", "search", "search", "search", "search", "check", "check", "control", "sleep", "sleep", "fault", "distance"}).Draw(rt, "kind"),
 		format: rapid.SampledFrom(wire.Formats[:]).Draw(rt, "format"),
 		list:   rapid.Bool().Draw(rt, "list"),
 		ids:    rapid.SliceOfNDistinct(rapid.IntRange(0, 11), 1, wire.MaxIDs, rapid.ID[int]).Draw(rt, "ids"),
@@ -124,6 +124,11 @@ func (m *model) step(s modelStep) {
 			return // few, so that calls meet
 		}
 		m.do(wire.Request, s.format, fmt.Sprintf("brand=Acme&number=4477009%05d", m.numbers))
+	case "psd2":
+		if m.numbers++; m.numbers > 4 {
+			return
+		}
+		m.do(wire.PSD2, wire.JSON, fmt.Sprintf("payee=Acme&amount=48.00&number=4477009%05d", m.numbers))
 	case "check":
 		m.do(wire.Check, s.format, "request_id="+id+"&code="+pick(s, testCode, "9999", "8888"), id)
 	case "control":
@@ -172,7 +177,7 @@ func (m *model) do(o wire.Operation, format wire.Format, form string, changes ..
 		answer := m.call(o, format, form)
 		m.mu.Lock()
 		defer m.mu.Unlock()
-		if o == wire.Request {
+		if o.Starts() {
 			if reading, err := wire.Read(o, format, answer.Body.Bytes()); err == nil && reading.RequestID != "" {
 				m.ids = append(m.ids, reading.RequestID)
 			}

@@ -290,10 +290,10 @@ func TestAccountTrouble(t *testing.T) {
 		fault, status, cause string
 		stopped              []wire.Operation
 	}{
-		{"* status 4", "4", "account_bad_credentials", []wire.Operation{wire.Request, wire.Search, wire.Control}},
-		{"* status 8", "8", "account_barred", []wire.Operation{wire.Request, wire.Search, wire.Control}},
-		{"* http 401", "4", "account_bad_credentials", []wire.Operation{wire.Request, wire.Search, wire.Control}},
-		{"request status 9", "9", "account_no_credit", []wire.Operation{wire.Request}},
+		{"* status 4", "4", "account_bad_credentials", []wire.Operation{wire.Request, wire.Search, wire.Control, wire.PSD2}},
+		{"* status 8", "8", "account_barred", []wire.Operation{wire.Request, wire.Search, wire.Control, wire.PSD2}},
+		{"* http 401", "4", "account_bad_credentials", []wire.Operation{wire.Request, wire.Search, wire.Control, wire.PSD2}},
+		{"request status 9", "9", "account_no_credit", []wire.Operation{wire.Request, wire.PSD2}},
 	}
 	for _, test := range tests {
 		t.Run(test.fault, func(t *testing.T) {

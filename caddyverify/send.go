@@ -93,7 +93,7 @@ func (h *Handler) exchange(ctx context.Context, method string, call *wire.Call, 
 		parent  = trace.SpanFromContext(ctx)
 		traced  = parent.IsRecording()
 	)
-	if traced || call.Operation == wire.Request {
+	if traced || call.Operation.Starts() {
 		origins = h.origins(call)
 	}
 	if traced {

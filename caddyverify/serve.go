@@ -170,7 +170,7 @@ const shortBody = 2048
 // as far as that can be known.
 func write(w http.ResponseWriter, x *exchange) error {
 	answer := &x.answer
-	flush := x.operation == wire.Request || x.operation == wire.Check // so that an error shows
+	flush := x.operation.Starts() || x.operation == wire.Check // so that an error shows
 	header := w.Header()
 	values := make([]string, 0, 5) // Header.Set makes an array for each
 	set := func(name, value string) {

@@ -44,6 +44,7 @@ var forms = map[wire.Operation]string{
 	wire.Check:   "request_id=cc121958d8fb4368aa3bb762bb9a0f74&code=1234",
 	wire.Search:  "request_id=cc121958d8fb4368aa3bb762bb9a0f74",
 	wire.Control: "request_id=cc121958d8fb4368aa3bb762bb9a0f74&cmd=cancel",
+	wire.PSD2:    "number=" + testNumber + "&payee=Acme&amount=48.00",
 }
 
 // operations are found by their names.
@@ -84,6 +85,9 @@ func TestOperations(t *testing.T) {
 					call(wire.Check, "request_id="+id+"&code=9999&ip_address=192.0.2.1", "16")
 					call(wire.Check, "request_id="+id+"&code="+testCode, "0")
 					call(wire.Control, "request_id="+id+"&cmd=cancel", "6")
+					if format == wire.JSON {
+						call(wire.PSD2, "number="+testNumber+"&payee=Acme&amount=48.00&country=GB&code_length=4&lg=en-gb&pin_expiry=300&next_event_wait=100&workflow_id=1", "0")
+					}
 
 					for _, seen := range u.Calls() {
 						method, query := http.MethodPost, ""
@@ -261,7 +265,7 @@ func TestOutcomes(t *testing.T) {
 	}
 	for _, test := range tests {
 		for _, o := range wire.Operations {
-			for _, format := range wire.Formats {
+			for _, format := range o.Formats() {
 				t.Run(test.fault+", "+o.String()+" "+format.String(), func(t *testing.T) {
 					t.Parallel()
 					u := newUpstream(t)

@@ -151,7 +151,7 @@ func (h *Handler) circuit(o wire.Operation) string {
 func (h *Handler) origins(call *wire.Call) []observe.Origin {
 	ids, _ := call.IDs()
 	switch call.Operation {
-	case wire.Request:
+	case wire.Request, wire.PSD2:
 		return []observe.Origin{{Country: h.account.inForce.Load().countries.Label(call.Get("number"), call.Get("country"))}}
 	case wire.Check, wire.Control:
 		ids = []string{call.RequestID()}
@@ -174,7 +174,7 @@ func (h *Handler) note(span trace.SpanContext, call *wire.Call, answer *wire.Ans
 	}
 	metrics.Upstream(call.Operation, answer, took, traceID)
 	observation := ledger.Observation{Call: call, Answer: answer}
-	if call.Operation == wire.Request {
+	if call.Operation.Starts() {
 		observation.Country = origins[0].Country
 		if span.IsSampled() {
 			// Nobody could follow one that is not sampled.

@@ -91,6 +91,9 @@ func TestSpans(t *testing.T) {
 		{name: "request", o: wire.Request, form: "brand=Acme&number=" + fresh, client: []codes.Code{codes.Unset},
 			serverAttrs: map[string]string{"verify.status": "0", "verify.country": "GB", "verify.delivery": "sent", "verify.breaker": "closed"},
 			clientAttrs: map[string]string{"verify.status": "0", "verify.country": "GB", "http.response.status_code": "200"}},
+		{name: "psd2", o: wire.PSD2, form: "payee=Acme&amount=48.00&number=" + fresh, client: []codes.Code{codes.Unset},
+			serverAttrs: map[string]string{"verify.status": "0", "verify.country": "GB", "verify.delivery": "sent", "verify.breaker": "closed"},
+			clientAttrs: map[string]string{"verify.status": "0", "verify.country": "GB", "http.response.status_code": "200"}},
 		{name: "right code", o: wire.Check, form: "request_id=ID&code=1234", client: []codes.Code{codes.Unset}, linked: true,
 			serverAttrs: map[string]string{"verify.status": "0", "verify.request_id": "ID", "verify.country": "GB"},
 			clientAttrs: map[string]string{"verify.status": "0", "verify.request_id": "ID", "verify.country": "GB"}},
@@ -162,7 +165,7 @@ func TestSpans(t *testing.T) {
 				}
 				expectAttributes(t, server, insert(test.serverAttrs))
 				expectAttributes(t, server, map[string]string{"http.route": wire.Route(test.o), "verify.operation": test.o.String()})
-				if test.o == wire.Request && test.serverAttrs["verify.status"] == "0" {
+				if test.o.Starts() && test.serverAttrs["verify.status"] == "0" {
 					expectAttributes(t, server, map[string]string{"verify.request_id": reply{body: w.Body.String()}.field("request_id")})
 				}
 				if len(clients) != len(test.client) {

@@ -14,7 +14,7 @@ import (
 
 // call is one call as a client means it.
 type call struct {
-	operation string // request, check, search or control
+	operation string // request, check, search, control or psd2
 	format    string // json or xml
 	way       string // get, form or json
 	params    url.Values

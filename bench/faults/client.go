@@ -7,6 +7,7 @@ import (
 	"net/url"
 	"slices"
 	"strconv"
+	"strings"
 	"sync"
 	"time"
 )
@@ -27,6 +28,7 @@ type client struct {
 // user is someone with a phone, and what the client knows of the verification.
 type user struct {
 	number, brand string
+	operation     string // by which the verification starts: request or psd2
 	format, way   string
 	id            string
 	finished      []string // request_ids of the number that were over
@@ -47,12 +49,17 @@ func (c *client) live(ctx context.Context) {
 
 func (c *client) newUser() *user {
 	n := c.serial()
-	return &user{
-		number: fmt.Sprintf("4479%08d", n),
-		brand:  "Acme",
-		format: pick(c.rand, "json", "xml"),
-		way:    pick(c.rand, "get", "form", "json"),
+	u := &user{
+		number:    fmt.Sprintf("4479%08d", n),
+		brand:     "Acme",
+		operation: pick(c.rand, "request", "request", "request", "psd2"),
+		format:    pick(c.rand, "json", "xml"),
+		way:       pick(c.rand, "get", "form", "json"),
 	}
+	if u.operation == "psd2" {
+		u.format = "json" // the API has no other for it
+	}
+	return u
 }
 
 func pick[T any](r *rand.Rand, from ...T) T { return from[r.IntN(len(from))] }
@@ -69,7 +76,7 @@ func (c *client) start(ctx context.Context, u *user) bool {
 	left := false
 	var before answer // the answer to the try before this one, with the same key
 	for try := range maxTries {
-		call := call{"request", u.format, u.way, params, key}
+		call := call{u.operation, u.format, u.way, params, key}
 		if try == 0 && key == "" && c.rand.IntN(25) == 0 {
 			c.twice(ctx, u, call)
 			if u.id != "" {
@@ -115,8 +122,28 @@ func (c *client) start(ctx context.Context, u *user) bool {
 
 // request is what starts the user's verification, with a mark of its own.
 func (c *client) request(u *user) url.Values {
+	if u.operation == "psd2" {
+		return url.Values{"number": {spell(u.number, c.serial())}, "payee": {u.brand}, "amount": {"48.00"}}
+	}
 	return url.Values{"number": {u.number}, "brand": {u.brand}, "sender_id": {fmt.Sprintf("m%d", c.serial())}}
 }
+
+// spell writes a number in one of many ways, since nothing else of a psd2 could be a
+// mark: all its other parameters mean something.
+func spell(number string, way int) string {
+	var b strings.Builder
+	for i, digit := range number {
+		if i > 0 {
+			b.WriteString([...]string{"", "-", " "}[way%3])
+			way /= 3
+		}
+		b.WriteRune(digit)
+	}
+	return b.String()
+}
+
+// digits is the number that was spelt.
+func digits(number string) string { return strings.NewReplacer("-", "", " ", "").Replace(number) }
 
 // twice sends a request two times at once, as a double click does.
 func (c *client) twice(ctx context.Context, u *user, call call) {

@@ -30,7 +30,7 @@ func (r *report) print(w io.Writer) {
 	t := tabwriter.NewWriter(w, 0, 0, 2, ' ', tabwriter.AlignRight)
 	fmt.Fprintf(w, "%d calls of %d clients in %s, seed %d\n\nWhat the clients read\n", r.made.Load(), r.clients, r.took.Round(time.Second/10), r.seed)
 	fmt.Fprintf(t, "\t%s\tin all\thandled upstream\t\n", strings.Join(outcomeNames, "\t"))
-	for _, operation := range []string{"request", "check", "search", "control"} {
+	for _, operation := range []string{"request", "psd2", "check", "search", "control"} {
 		fmt.Fprintf(t, "%s\t", operation)
 		all := 0
 		for _, name := range outcomeNames {
@@ -65,7 +65,7 @@ func (r *report) print(w io.Writer) {
 	}
 	r.notes["request_ids that their client got by repeating the request in the end"] = r.recovered
 	unknown := 0
-	for _, operation := range []string{"request", "check", "control"} {
+	for _, operation := range []string{"request", "psd2", "check", "control"} {
 		unknown += r.outcomes[operation]["may have been sent"]
 	}
 	r.notes["requests, checks and controls whose outcome their client was not told"] = unknown

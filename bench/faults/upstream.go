@@ -64,7 +64,8 @@ func (u *upstream) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	}
 	if u.api.Accepted() > before {
 		id := read(formatOf(r.URL.Path), recorder.Body.Bytes()).RequestID
-		u.started[form.Get("number")] = append(u.started[form.Get("number")], id)
+		number := digits(form.Get("number"))
+		u.started[number] = append(u.started[number], id)
 	}
 	u.mu.Unlock()
 	for name, values := range recorder.Header() {
@@ -75,12 +76,14 @@ func (u *upstream) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 }
 
 // markOf is what tells a call of a client from all others, in the parameters that
-// reach the API: each has a sender_id or ip_address of its own, and a control is
+// reach the API: each has a sender_id, ip_address or spelling of its own, and a control is
 // known by its verification and command. Searches have none.
 func markOf(operation string, form url.Values) string {
 	switch operation {
 	case "request":
 		return "request " + form.Get("sender_id")
+	case "psd2":
+		return "psd2 " + form.Get("number")
 	case "check":
 		return "check " + form.Get("ip_address")
 	case "control":

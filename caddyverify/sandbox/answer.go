@@ -33,7 +33,8 @@ type field struct {
 // documented one, which may name the request_id. A forced status 10 is about a
 // verification that nobody knows.
 func refusal(operation, status, requestID, text string) answer {
-	if operation == "request" && status == "10" && requestID == "" {
+	starts := operation == "request" || operation == "psd2"
+	if starts && status == "10" && requestID == "" {
 		requestID = newRequestID()
 	}
 	if text == "" {
@@ -44,9 +45,9 @@ func refusal(operation, status, requestID, text string) answer {
 		a.root = "response"
 	}
 	switch {
-	case operation == "request" && status == "10", operation == "check" && status == "16":
+	case starts && status == "10", operation == "check" && status == "16":
 		a.fields = object{{name: "request_id", value: requestID}}
-	case operation == "request" && status == "7":
+	case starts && status == "7":
 		a.fields = object{{name: "network", value: "25503"}}
 	case operation == "search" && status == "6":
 		a.fields = object{{name: "request_id"}}
@@ -172,11 +173,11 @@ func (o object) writeXML(b *bytes.Buffer, parent string) {
 func errorText(operation, status, requestID string) string {
 	const unable = "The Vonage platform was unable to process this message for the following reason: "
 	switch operation + " " + status {
-	case "request 3":
+	case "request 3", "psd2 3":
 		return "Invalid value for number"
-	case "request 4":
+	case "request 4", "psd2 4":
 		return "Invalid credentials were provided"
-	case "request 6":
+	case "request 6", "psd2 6":
 		return unable + "The request could not be routed."
 	case "check 6":
 		return unable + "Request '" + requestID + "' was not found or it has been verified already."

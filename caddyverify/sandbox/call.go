@@ -17,7 +17,7 @@ const maxBody = 64 << 10
 
 // call is what a client asked for, whichever way it asked.
 type call struct {
-	operation string // request, check, search or control; "" on another path
+	operation string // request, check, search, control or psd2; "" on another path
 	format    string // json or xml
 	params    url.Values
 	places    []string // where credentials were found
@@ -54,12 +54,10 @@ func read(w http.ResponseWriter, r *http.Request) (c call, code int) {
 		c.found("basic", user, pass)
 	}
 	c.found("query", query.Get("api_key"), query.Get("api_secret"))
-	if r.Method == http.MethodPost {
-		place, params := bodyParams(r.Header.Get("Content-Type"), body)
-		c.found(place, params.Get("api_key"), params.Get("api_secret"))
-		for name, values := range params {
-			c.params[name] = append(c.params[name], values...)
-		}
+	place, params := bodyParams(r.Header.Get("Content-Type"), body)
+	c.found(place, params.Get("api_key"), params.Get("api_secret"))
+	for name, values := range params {
+		c.params[name] = append(c.params[name], values...)
 	}
 	return c, 0
 }
@@ -73,11 +71,11 @@ func operationOf(path string) (operation, format string) {
 	operation = "request"
 	if first, last, deeper := strings.Cut(rest, "/"); deeper {
 		operation, rest = first, last
-		if !slices.Contains([]string{"check", "search", "control"}, operation) {
+		if !slices.Contains([]string{"check", "search", "control", "psd2"}, operation) {
 			return "", ""
 		}
 	}
-	if rest != "json" && rest != "xml" {
+	if rest != "json" && (rest != "xml" || operation == "psd2") {
 		return "", ""
 	}
 	return operation, rest

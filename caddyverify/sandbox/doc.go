@@ -5,7 +5,8 @@
 //
 // It answers /verify/{format}, /verify/check/{format},
 // /verify/search/{format} and /verify/control/{format}, format being json or
-// xml, by GET with a query or POST with a form or a JSON body. As the Verify
+// xml, and /verify/psd2/json, with a query, a form or a JSON body by GET or POST.
+// As the Verify
 // API does it answers HTTP 200 and puts the outcome in the body's status.
 // [CallsPath] tells what came in, and [FaultsPath] changes the settings. Anything
 // else is HTTP 404, another method 405, a body above 64 KiB 413. docs/sandbox.md
@@ -14,7 +15,7 @@
 // # Numbers
 //
 // A verification starts for every valid number except these, which force a
-// status of Verify Request:
+// status of Verify Request and PSD2:
 //
 //	447700900101  1   Throttled
 //	447700900102  2   Missing api_key
@@ -67,7 +68,7 @@
 //
 //	<operation|*> <kind> [<value>] [<share>%]
 //
-// where operation is request, check, search or control. These kinds come in
+// where operation is request, check, search, control or psd2. These kinds come in
 // place of the work: no verification changes, and neither credentials nor the
 // rate limit are looked at.
 //

@@ -14,7 +14,7 @@ import (
 
 // Fault is one thing that goes wrong. The package comment lists the kinds.
 type Fault struct {
-	// Operation is request, check, search or control, or * for all. Default: *.
+	// Operation is request, check, search, control or psd2, or * for all. Default: *.
 	Operation string
 
 	// Kind is one of the kinds in the package comment. Required.
@@ -122,8 +122,8 @@ func newScheduled(f Fault) (*scheduled, error) {
 	if f.Operation == "" {
 		f.Operation = "*"
 	}
-	if !slices.Contains([]string{"*", "request", "check", "search", "control"}, f.Operation) {
-		return nil, fmt.Errorf("sandbox: fault operation %q: use request, check, search, control or *", f.Operation)
+	if !slices.Contains([]string{"*", "request", "check", "search", "control", "psd2"}, f.Operation) {
+		return nil, fmt.Errorf("sandbox: fault operation %q: use request, check, search, control, psd2 or *", f.Operation)
 	}
 	k, ok := kinds[f.Kind]
 	if !ok {

@@ -29,7 +29,7 @@ func TestParseFault(t *testing.T) {
 		{"", Fault{}, "<operation|*>"},
 		{"close", Fault{}, "<operation|*>"},
 		{"* big 1 2", Fault{}, "<operation|*>"},
-		{"psd2 close", Fault{}, `operation "psd2"`},
+		{"psd3 close", Fault{}, `operation "psd3"`},
 		{"* explode", Fault{}, "reset_after"},
 		{"* delay", Fault{}, "duration"},
 		{"* delay 5", Fault{}, "duration"},

@@ -11,12 +11,24 @@ const (
 	cancelAfter   = 30 * time.Second
 )
 
-// The four operations. Their callers hold s.mu.
+// The operations. Their callers hold s.mu.
 
 func (s *Sandbox) request(c call) answer {
 	if name := c.missing("number", "brand"); name != "" {
 		return missing(c.operation, name)
 	}
+	return s.start(c)
+}
+
+func (s *Sandbox) psd2(c call) answer {
+	if name := c.missing("number", "payee", "amount"); name != "" {
+		return missing(c.operation, name)
+	}
+	return s.start(c)
+}
+
+// start begins the verification that a call asks for.
+func (s *Sandbox) start(c call) answer {
 	o, invalid := c.options()
 	if invalid != "" {
 		return invalidValue(c.operation, invalid)
@@ -154,6 +166,9 @@ func date(t time.Time) string {
 }
 
 func (s *Sandbox) control(c call) answer {
+	if c.get("request_id") == "" && c.get("cmd") == "" {
+		return refusal(c.operation, "2", "", "Missing mandatory parameter")
+	}
 	if name := c.missing("request_id", "cmd"); name != "" {
 		return missing(c.operation, name)
 	}

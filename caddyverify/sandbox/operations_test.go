@@ -126,6 +126,7 @@ func TestControl(t *testing.T) {
 	begin := turn{0, "json", "number=447700900000&brand=A", requestOK}
 	for name, turns := range map[string][]turn{
 		"parameters": {
+			{0, "control/json", "", `{"status":"2","error_text":"Missing mandatory parameter"}`},
 			{0, "control/json", "cmd=cancel", `{"status":"2","error_text":"Your request is incomplete and missing the mandatory parameter: request_id"}`},
 			{0, "control/json", "request_id=" + unknownID, `{"status":"2","error_text":"Your request is incomplete and missing the mandatory parameter: cmd"}`},
 			{0, "control/json", "request_id=" + unknownID + "&cmd=stop", `{"status":"3","error_text":"Invalid value for param: cmd"}`},

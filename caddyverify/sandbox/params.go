@@ -14,6 +14,11 @@ var languages = strings.Fields(`
 	es-us fi-fi fil-ph fr-ca fr-fr hi-in hu-hu id-id is-is it-it ja-jp ko-kr nb-no
 	nl-nl pl-pl pt-br pt-pt ro-ro ru-ru sv-se th-th tr-tr vi-vn yue-cn zh-cn zh-tw`)
 
+// languagesPSD2 are the values of lg for psd2.
+var languagesPSD2 = strings.Fields(`
+	bg-bg cs-cz da-dk de-de ee-et el-gr en-gb es-es fi-fi fr-fr ga-ie hu-hu it-it
+	lt-lt lv-lv mt-mt nl-nl pl-pl sk-sk sl-si sv-se`)
+
 // callingCodes complete national numbers.
 var callingCodes = map[string]string{
 	"AU": "61", "BE": "32", "CA": "1", "CH": "41", "DE": "49", "ES": "34",
@@ -38,10 +43,12 @@ var workflows = [...][]step{
 	7: {{"tts", 0}},
 }
 
-// options are the parameters of Verify Request, understood.
+// options are the parameters of Verify Request or PSD2, understood.
 type options struct {
 	number     string // E.164 without the plus
 	brand      string
+	payee      string // of psd2
+	amount     string // of psd2, in euros
 	senderID   string
 	pinCode    string
 	codeLength int
@@ -93,9 +100,14 @@ func (c call) missing(names ...string) string {
 	return ""
 }
 
-// options reads the parameters of Verify Request; invalid names one that is wrong.
+// options reads the parameters of Verify Request or PSD2; invalid names one that is
+// wrong.
 func (c call) options() (o options, invalid string) {
 	p := params{call: c}
+	known := languages
+	if c.operation == "psd2" {
+		known = languagesPSD2
+	}
 	country := strings.ToUpper(c.get("country"))
 	if country != "" && !(len(country) == 2 && all(country, isUpper)) {
 		p.refuse("country")
@@ -104,12 +116,21 @@ func (c call) options() (o options, invalid string) {
 	if o.number == "" {
 		p.refuse("number")
 	}
-	o.brand = p.text("brand", 18)
-	o.senderID = p.text("sender_id", 11)
+	if c.operation == "psd2" {
+		o.payee = p.text("payee", 18)
+		o.amount = c.get("amount")
+		if euros, err := strconv.ParseFloat(o.amount, 64); err != nil || !(euros >= 0 && euros < 1e9) {
+			p.refuse("amount")
+		}
+	} else {
+		o.brand = p.text("brand", 18)
+		o.senderID = p.text("sender_id", 11)
+		o.pinCode = c.get("pin_code")
+	}
 	if o.senderID == "" {
 		o.senderID = "verify"
 	}
-	if lg := c.get("lg"); lg != "" && !slices.Contains(languages, strings.ToLower(lg)) {
+	if lg := c.get("lg"); lg != "" && !slices.Contains(known, strings.ToLower(lg)) {
 		p.refuse("lg")
 	}
 	o.codeLength = p.integer("code_length", 4, 6)
@@ -117,7 +138,6 @@ func (c call) options() (o options, invalid string) {
 		p.refuse("code_length")
 	}
 	o.codeLength = max(4, o.codeLength)
-	o.pinCode = c.get("pin_code")
 	if o.pinCode != "" && !isCode(o.pinCode) {
 		p.refuse("pin_code")
 	}

@@ -12,7 +12,7 @@ type Call struct {
 	// Time is when it had come in whole, in real time.
 	Time time.Time
 
-	// Operation is request, check, search or control, and "" for any other path.
+	// Operation is request, check, search, control or psd2, and "" for any other path.
 	Operation string
 
 	// Format is json or xml, and "" for any other path.
@@ -116,7 +116,9 @@ func (s *Sandbox) Accepted() int {
 type Verification struct {
 	RequestID string
 	Number    string    // E.164 without the plus
-	Brand     string    // as requested
+	Brand     string    // as requested; "" for psd2
+	Payee     string    // the same of psd2
+	Amount    string    // the same
 	Status    string    // IN PROGRESS, SUCCESS, FAILED, EXPIRED or CANCELLED
 	Code      string    // the right code at present
 	Events    []string  // the messages sent so far, each sms or tts
@@ -156,7 +158,7 @@ func (v *verification) snapshot() Verification {
 		events[i] = e.kind
 	}
 	return Verification{
-		RequestID: v.id, Number: v.number, Brand: v.brand, Status: v.state, Code: v.code,
+		RequestID: v.id, Number: v.number, Brand: v.brand, Payee: v.payee, Amount: v.amount, Status: v.state, Code: v.code,
 		Events: events, Submitted: v.submitted, Finalized: v.finalized,
 	}
 }

@@ -210,6 +210,8 @@ func (s *Sandbox) do(c call) answer {
 		return s.search(c)
 	case "control":
 		return s.control(c)
+	case "psd2":
+		return s.psd2(c)
 	default:
 		return s.request(c)
 	}

@@ -4,7 +4,7 @@ func funnel() *Dashboard {
 	finished := func(outcome string) string {
 		return sum("increase", ended(outcome), shown, "country") + " and " + sum("increase", started(), shown, "country") + " > 0"
 	}
-	refused := `verify_requests_total{` + gateways + `,operation="request",status!="0"}`
+	refused := `verify_requests_total{` + gateways + `,operation=~"request|psd2",status!="0"}`
 	tries := "verify_attempts_per_verification"
 	timeTo := "verify_time_to_success_seconds_bucket{" + gateways + "}"
 	return dashboard("funnel", "Funnel and success rate",
@@ -12,10 +12,10 @@ func funnel() *Dashboard {
 		[]Variable{country, window},
 		lay(
 			row{"The time shown", 7, []*Panel{
-				bars("Funnel, all countries", "Calls of request; verifications started (status 0); ended after at least one code; ended in success. Version 1 of the API tells nobody whether a message was delivered. "+
+				bars("Funnel, all countries", "Calls of request and psd2; verifications started (status 0); ended after at least one code; ended in success. Version 1 of the API tells nobody whether a message was delivered. "+
 					"A gap after requests: see Requests refused. After started: messages do not arrive, or bots start what nobody ends. After codes: users mistype, or guess.",
 					in("short").digits(0).from(0),
-					latest(sum("increase", `verify_requests_total{`+gateways+`,operation="request"}`, shown), "requests"),
+					latest(sum("increase", `verify_requests_total{`+gateways+`,operation=~"request|psd2"}`, shown), "requests"),
 					latest(sum("increase", "verify_verifications_started_total{"+gateways+"}", shown), "started"),
 					latest(sum("increase", tries+"_count{"+gateways+"}", shown)+" - "+sum("increase", tries+`_bucket{`+gateways+`,le=~"0|0.0"}`, shown), "a code was entered"),
 					latest(sum("increase", `verify_verifications_finished_total{`+gateways+`,outcome="success"}`, shown), "success")),

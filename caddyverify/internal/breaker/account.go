@@ -75,7 +75,7 @@ func (a *Account) SearchWith(p Probe) (stop func()) {
 func (a *Account) Allow(o wire.Operation) (trial Trial, status wire.Status, retryAfter time.Duration, ok bool) {
 	a.mu.Lock()
 	defer a.mu.Unlock()
-	if a.status == "" || o == wire.Check || a.status == wire.NoCredit && o != wire.Request {
+	if a.status == "" || o == wire.Check || a.status == wire.NoCredit && !o.Starts() {
 		return Trial{}, "", 0, true
 	}
 	now := time.Now()
@@ -126,7 +126,7 @@ func (a *Account) learn(o wire.Operation, status wire.Status, accepted bool) {
 	a.mu.Lock()
 	was := a.status
 	switch {
-	case status == wire.BadCredentials, status == wire.AccountBarred, status == wire.NoCredit && o == wire.Request:
+	case status == wire.BadCredentials, status == wire.AccountBarred, status == wire.NoCredit && o.Starts():
 		a.status, a.until, a.trials = status, time.Now().Add(failFast), new(trials)
 		a.search.due = time.Time{}
 		if status == wire.BadCredentials {
@@ -153,10 +153,10 @@ func ends(trouble wire.Status, o wire.Operation, status wire.Status, accepted bo
 	switch trouble {
 	case wire.NoCredit:
 		// Only a request costs credit, so only a request shows that it is back.
-		return o == wire.Request && status == wire.Success
+		return o.Starts() && status == wire.Success
 	case wire.AccountBarred:
 		// Nothing else is refused for it: it is about sending messages.
-		return (o == wire.Request || o == wire.Control) && status == wire.Success
+		return (o.Starts() || o == wire.Control) && status == wire.Success
 	}
 	return accepted
 }

@@ -25,7 +25,7 @@ func blocked(a *Account) string {
 }
 
 func TestAccountBlocks(t *testing.T) {
-	all := func(s string) string { return fmt.Sprintf("request %s, search %[1]s, control %[1]s", s) }
+	all := func(s string) string { return fmt.Sprintf("request %s, search %[1]s, control %[1]s, psd2 %[1]s", s) }
 	tests := []struct {
 		name      string
 		operation wire.Operation
@@ -37,7 +37,8 @@ func TestAccountBlocks(t *testing.T) {
 		{"bad credentials, by a check", wire.Check, says("4"), all("4")},
 		{"HTTP 401", wire.Search, fails(wire.UpstreamUnauthorized), ""}, // see TestAccountSuspicion
 		{"barred", wire.Control, says("8"), all("8")},
-		{"no credit", wire.Request, says("9"), "request 9"},
+		{"no credit", wire.Request, says("9"), "request 9, psd2 9"},
+		{"no credit, by psd2", wire.PSD2, says("9"), "request 9, psd2 9"},
 		{"no credit, not by a request", wire.Control, says("9"), ""},
 		{"throttled", wire.Request, busy, ""},
 		{"HTTP 500", wire.Request, fails(wire.UpstreamError), ""},

@@ -9,7 +9,7 @@ type Class uint8
 // requests to one country fail, nor the other way round.
 const (
 	Read  Class = iota // check and search
-	Write              // request and control
+	Write              // request, psd2 and control
 )
 
 // String returns the word used in logs and metrics.

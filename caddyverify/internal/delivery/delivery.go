@@ -116,7 +116,7 @@ type Upstream struct {
 //   - A request that is identical to one under way gets that one's answer.
 //   - A request for the same number, brand and pin_code as one whose answer no
 //     client got gets that answer, once, in place of a second message, if the
-//     verification is still running.
+//     verification is still running. For psd2 it is number, payee and amount.
 //   - A check of the same code as one whose success no client got gets that answer,
 //     once. If that one is under way still, it waits for what becomes of it.
 //
@@ -192,7 +192,7 @@ func (o *Office) enter(call *Call) (*flight, Source, *wire.Fault) {
 		return nil, Sent, tooMany()
 	}
 	f.last = o.takeUnread(call)
-	if call.Operation == wire.Request || call.Operation == wire.Check {
+	if call.Operation.Starts() || call.Operation == wire.Check {
 		o.flights[f.under] = f
 	}
 	f.waiting++

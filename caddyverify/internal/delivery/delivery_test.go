@@ -122,6 +122,51 @@ func TestUnreadAnswer(t *testing.T) {
 	}
 }
 
+// The verification of a payment is no other payment's, and no login's.
+func TestUnreadAnswerOfPSD2(t *testing.T) {
+	psd2 := func(more ...string) Call {
+		return Call{Call: &wire.Call{Operation: wire.PSD2, Params: params(more...)}}
+	}
+	call := psd2("number", "447700900000", "payee", "Acme", "amount", "48.00")
+	for _, test := range []struct {
+		name   string
+		again  Call
+		want   string
+		source Source
+	}{
+		{"the same", call, "id-1", Replayed},
+		{"the number written otherwise", psd2("number", "+44 7700 900000", "payee", "Acme", "amount", "48.00"), "id-1", Replayed},
+		{"another amount", psd2("number", "447700900000", "payee", "Acme", "amount", "49.00"), "id-2", Sent},
+		{"another payee", psd2("number", "447700900000", "payee", "Other", "amount", "48.00"), "id-2", Sent},
+		{"another number", psd2("number", "447700900001", "payee", "Acme", "amount", "48.00"), "id-2", Sent},
+		{"a request", requestFor("447700900000"), "id-2", Sent},
+		{"a request that says the same", Call{Call: &wire.Call{Operation: wire.Request, Params: call.Params}}, "id-2", Sent},
+	} {
+		t.Run(test.name, func(t *testing.T) {
+			o, s := New(), newScript()
+			expect(t, o, s, call, false, "id-1", Sent)
+			expect(t, o, s, test.again, true, test.want, test.source)
+		})
+	}
+}
+
+// Calls that are under way at the same time share one delivery only if they are of
+// one operation and say the same.
+func TestPSD2UnderWay(t *testing.T) {
+	params := params("number", "447700900000", "payee", "Acme", "amount", "48.00")
+	first := &Call{Call: &wire.Call{Operation: wire.PSD2, Params: params}}
+	o := New()
+	if _, source, _ := o.enter(first); source != Sent {
+		t.Fatal(source)
+	}
+	if _, source, _ := o.enter(&Call{Call: &wire.Call{Operation: wire.PSD2, Params: params}}); source != Shared {
+		t.Errorf("an identical psd2 is %v", source)
+	}
+	if _, source, _ := o.enter(&Call{Call: &wire.Call{Operation: wire.Request, Params: params}}); source != Sent {
+		t.Errorf("a request that says the same is %v", source)
+	}
+}
+
 func wait(d time.Duration) func(*Office) { return func(*Office) { time.Sleep(d) } }
 
 func TestUnreadAnswerIsGivenOnce(t *testing.T) {

@@ -66,7 +66,7 @@ func (o *Office) land(call *Call, f *flight, answer wire.Answer, state State) {
 	}
 	f.answer = alone(answer)
 	f.until = time.Now().Add(KeepFor)
-	if call.Operation == wire.Request {
+	if call.Operation.Starts() {
 		f.until = time.Now().Add(min(KeepFor, call.Lifetime()))
 	}
 	if last := f.last; last != nil {

@@ -47,7 +47,8 @@ func (o *Office) repeat(call *Call) sum {
 	if call.Operation == wire.Check {
 		return o.sum(call, "repeat", call.Format.String(), call.RequestID(), call.Get("code"))
 	}
-	return o.sum(call, "repeat", call.Format.String(), call.Get("country"), call.Get("brand"), call.Get("pin_code"), digits(call.Get("number")))
+	return o.sum(call, "repeat", call.Format.String(), call.Get("country"), call.Get("brand"), call.Get("pin_code"),
+		call.Get("payee"), call.Get("amount"), digits(call.Get("number")))
 }
 
 // digits is a number as it counts, however it is written.

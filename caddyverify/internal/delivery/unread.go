@@ -21,7 +21,7 @@ func (o *Office) takeUnread(call *Call) *flight {
 // keepUnread keeps a success that no client got: the start of a verification, or the
 // answer to a right code. The caller holds o.mu.
 func (o *Office) keepUnread(call *Call, f *flight) {
-	starts := call.Operation == wire.Request && f.answer.RequestID != ""
+	starts := call.Operation.Starts() && f.answer.RequestID != ""
 	if !starts && call.Operation != wire.Check {
 		return
 	}

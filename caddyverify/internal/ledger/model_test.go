@@ -117,7 +117,7 @@ func (w *world) note(o Observation, events *Events) {
 	}
 	v := &o.Answer.Verification
 	switch id := o.Call.RequestID(); o.Call.Operation {
-	case wire.Request:
+	case wire.Request, wire.PSD2:
 		if w.books[v.RequestID] == nil {
 			w.books[v.RequestID] = &book{}
 		}
@@ -186,6 +186,9 @@ func (w *world) act(s step) (o Observation, called bool) {
 		}
 		w.provider[id] = &truth{state: wire.InProgress, elsewhere: s.which%5 == 0}
 		o = request(id)
+		if s.which%2 == 1 {
+			o.Call.Operation = wire.PSD2
+		}
 		o.Country = id
 		return o, s.which%5 != 0
 	case "check":
@@ -249,7 +252,7 @@ func (w *world) do(s step) {
 		o, called := w.act(s)
 		switch {
 		case !called:
-		case s.late && o.Call.Operation != wire.Request:
+		case s.late && !o.Call.Operation.Starts():
 			w.late = append(w.late, o)
 		default:
 			w.deliver(o)

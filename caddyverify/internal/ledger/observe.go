@@ -39,7 +39,7 @@ func (l *Ledger) Observe(o Observation) (events Events) {
 	most := 32
 	l.turn(now, &most)
 	switch o.Call.Operation {
-	case wire.Request:
+	case wire.Request, wire.PSD2:
 		l.request(&o, now, &events)
 	case wire.Check:
 		l.check(&o, now, &events)

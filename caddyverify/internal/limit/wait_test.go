@@ -11,28 +11,31 @@ import (
 	"github.com/caddyverify/caddy-verify/caddyverify/internal/wire"
 )
 
+// each is a number of calls by operation.
+type each [len(wire.Operations)]int
+
 func TestBursts(t *testing.T) {
 	ms := func(n int) time.Duration { return time.Duration(n) * time.Millisecond }
 	tests := []struct {
 		name     string
 		settings Settings
 		arrivals []arrival
-		atOnce   [len(wire.Operations)]int // let through without a wait
-		later    [len(wire.Operations)]int // let through after one
+		atOnce   each // let through without a wait
+		later    each // let through after one
 	}{
-		{name: "a rested account answers 22 at once and keeps 6 for checks", arrivals: atOnce(0, wire.Request, 40), atOnce: [4]int{22}},
-		{name: "the 6 are there", arrivals: append(atOnce(0, wire.Request, 40), atOnce(ms(1), wire.Check, 10)...), atOnce: [4]int{22, 6}},
-		{name: "checks take all", arrivals: atOnce(0, wire.Check, 40), atOnce: [4]int{0, 28}},
-		{name: "searches and controls are as requests", arrivals: append(atOnce(0, wire.Search, 20), atOnce(0, wire.Control, 20)...), atOnce: [4]int{0, 0, 20, 2}},
-		{name: "no reserve", settings: Settings{CheckReserve: -1}, arrivals: atOnce(0, wire.Request, 40), atOnce: [4]int{28}},
-		{name: "what comes shortly before the second is over waits", arrivals: append(atOnce(0, wire.Check, 28), atOnce(ms(900), wire.Check, 10)...), atOnce: [4]int{0, 28}, later: [4]int{0, 5}},
-		{name: "without a wait it does not", settings: Settings{MaxWait: -1}, arrivals: append(atOnce(0, wire.Check, 28), atOnce(ms(900), wire.Check, 10)...), atOnce: [4]int{0, 28}},
-		{name: "a slow limit", settings: Settings{Rate: 2}, arrivals: append(atOnce(0, wire.Request, 9), atOnce(ms(800), wire.Request, 9)...), atOnce: [4]int{2}, later: [4]int{1}},
-		{name: "no limit", settings: Settings{Rate: -1}, arrivals: atOnce(0, wire.Request, 1000), atOnce: [4]int{1000}},
+		{name: "a rested account answers 22 at once and keeps 6 for checks", arrivals: atOnce(0, wire.Request, 40), atOnce: each{22}},
+		{name: "the 6 are there", arrivals: append(atOnce(0, wire.Request, 40), atOnce(ms(1), wire.Check, 10)...), atOnce: each{22, 6}},
+		{name: "checks take all", arrivals: atOnce(0, wire.Check, 40), atOnce: each{0, 28}},
+		{name: "searches and controls are as requests", arrivals: append(atOnce(0, wire.Search, 20), atOnce(0, wire.Control, 20)...), atOnce: each{0, 0, 20, 2}},
+		{name: "no reserve", settings: Settings{CheckReserve: -1}, arrivals: atOnce(0, wire.Request, 40), atOnce: each{28}},
+		{name: "what comes shortly before the second is over waits", arrivals: append(atOnce(0, wire.Check, 28), atOnce(ms(900), wire.Check, 10)...), atOnce: each{0, 28}, later: each{0, 5}},
+		{name: "without a wait it does not", settings: Settings{MaxWait: -1}, arrivals: append(atOnce(0, wire.Check, 28), atOnce(ms(900), wire.Check, 10)...), atOnce: each{0, 28}},
+		{name: "a slow limit", settings: Settings{Rate: 2}, arrivals: append(atOnce(0, wire.Request, 9), atOnce(ms(800), wire.Request, 9)...), atOnce: each{2}, later: each{1}},
+		{name: "no limit", settings: Settings{Rate: -1}, arrivals: atOnce(0, wire.Request, 1000), atOnce: each{1000}},
 	}
 	for _, tt := range tests {
 		bubble(t, tt.name, func(t *testing.T) {
-			var now, then [len(wire.Operations)]int
+			var now, then each
 			for _, o := range run(New(tt.settings), tt.arrivals) {
 				switch {
 				case o.ok && o.waited == 0:

@@ -16,10 +16,10 @@ type Metric struct {
 }
 
 var (
-	labelOperation = Label{"operation", "request, check, search, control"}
+	labelOperation = Label{"operation", "request, check, search, control, psd2"}
 	labelCountry   = Label{"country", "those of `countries`, other"}
 	labelWorkflow  = Label{"workflow", "default, 1 to 7, other"}
-	labelBreaker   = Label{"breaker", "read (check, search), write (request, control)"}
+	labelBreaker   = Label{"breaker", "read (check, search), write (request, psd2, control)"}
 	labelState     = Label{"state", "closed, open, half_open"}
 	labelSource    = Label{"source", "upstream, cache (from memory), gateway (its own answer)"}
 	labelOutcome   = Label{"outcome", "answered, timeout, connect, tls, connection_lost, http_3xx, http_4xx, http_5xx, bad_body, rejected_open, cancelled"}
@@ -37,7 +37,7 @@ var (
 	upstreamRetries  = Metric{"verify_upstream_retries_total", "counter", "Second tries.", []Label{labelOperation}}
 	relabelledTotal  = Metric{"verify_answers_relabelled_total", "counter", "Answers that came without a Content-Type or with a foreign one, and were passed on with their own.", []Label{labelOperation}}
 	throttledTotal   = Metric{"verify_throttled_total", "counter", "Calls refused for coming too fast, by whose limit it was.", []Label{{"where", "local, upstream (its own refusals, and the gateway's while these keep its rate down)"}}}
-	deliveriesTotal  = Metric{"verify_deliveries_total", "counter", "Requests, checks and controls, by where their answer came from.", []Label{{"source", "sent, shared (with an identical one under way), replayed (kept from an earlier one)"}}}
+	deliveriesTotal  = Metric{"verify_deliveries_total", "counter", "Calls other than searches, by where their answer came from.", []Label{{"source", "sent, shared (with an identical one under way), replayed (kept from an earlier one)"}}}
 
 	breakerState       = Metric{"verify_breaker_state", "gauge", "How many circuits are in a state; with one account, 1 for the present state.", []Label{labelBreaker, labelState}}
 	breakerTransitions = Metric{"verify_breaker_transitions_total", "counter", "Changes of a circuit's state.", []Label{labelBreaker, {"from", labelState.Values}, {"to", labelState.Values}}}
@@ -50,7 +50,7 @@ var (
 	cacheBytes     = Metric{"verify_cache_bytes", "gauge", "Memory that they take.", nil}
 	cacheEvictions = Metric{"verify_cache_evictions_total", "counter", "States removed.", []Label{{"reason", "size, expired"}}}
 
-	startedTotal  = Metric{"verify_verifications_started_total", "counter", "Verifications started: requests with status 0, each once.", []Label{labelCountry, labelWorkflow}}
+	startedTotal  = Metric{"verify_verifications_started_total", "counter", "Verifications started: requests and psd2 with status 0, each once.", []Label{labelCountry, labelWorkflow}}
 	finishedTotal = Metric{"verify_verifications_finished_total", "counter", "Verifications that ended, each once. unknown: given up, the provider never told.", []Label{
 		{"outcome", "success, failed, expired, cancelled, unknown"}, labelCountry, labelWorkflow}}
 	strangersTotal = Metric{"verify_verifications_strangers_total", "counter", "Ends of verifications whose start this gateway did not see.", []Label{{"outcome", "success, failed, expired, cancelled"}}}

@@ -165,7 +165,11 @@ func (m *Metrics) prepare() {
 	}
 	m.calls.add(callLabels{wire.Search, "6", Gateway})
 	m.calls.add(callLabels{wire.Search, "18", Gateway})
-	m.calls.add(callLabels{wire.Request, "0", Memory})
+	for _, o := range wire.Operations {
+		if o.Starts() {
+			m.calls.add(callLabels{o, "0", Memory})
+		}
+	}
 	for _, s := range []string{"IN PROGRESS", "SUCCESS", "FAILED", "EXPIRED", "CANCELLED", "101", "list"} {
 		m.calls.add(callLabels{wire.Search, s, Memory})
 	}

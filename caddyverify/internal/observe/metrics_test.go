@@ -81,6 +81,7 @@ func TestSeriesFromTheStart(t *testing.T) {
 		wire.Check:   {"0", "6", "16", "17"},
 		wire.Search:  {"IN PROGRESS", "SUCCESS", "FAILED", "EXPIRED", "CANCELLED", "101", "list"},
 		wire.Control: {"0", "19"},
+		wire.PSD2:    {"0", "3", "10", "15"},
 	} {
 		for _, status := range statuses {
 			m.Call(o, status, Upstream, time.Second)
@@ -95,6 +96,7 @@ func TestSeriesFromTheStart(t *testing.T) {
 		m.Retry(o)
 	}
 	m.Call(wire.Request, "0", Memory, time.Second)
+	m.Call(wire.PSD2, "0", Memory, time.Second)
 	for _, result := range []string{"hit", "miss", "partial", "coalesced", "stale", "bypass"} {
 		m.Search(result)
 	}
@@ -106,7 +108,7 @@ func TestSeriesFromTheStart(t *testing.T) {
 	for name, family := range gather(t, m) {
 		want := 0
 		if name == requestDuration.Name {
-			want = 1 // of requests answered from memory, which are rare
+			want = 2 // of requests and psd2 answered from memory, which are rare
 		}
 		if n := len(family.GetMetric()) - len(before[name].GetMetric()); n != want {
 			t.Errorf("%s has %d series more, want %d", name, n, want)
@@ -155,7 +157,7 @@ func TestWords(t *testing.T) {
 		{status("3"), "3", "answered", "verify_3", wire.Operations[:], false},
 		{status("4"), "4", "answered", "verify_4", wire.Operations[:], true},
 		{status("5"), "5", "answered", "verify_5", wire.Operations[:], true},
-		{status("6"), "6", "answered", "verify_6", []wire.Operation{wire.Request, wire.Search}, false},
+		{status("6"), "6", "answered", "verify_6", []wire.Operation{wire.Request, wire.Search, wire.PSD2}, false},
 		{status("9"), "9", "answered", "verify_9", wire.Operations[:], true},
 		{status("10"), "10", "answered", "verify_10", nil, false},
 		{status("16"), "16", "answered", "verify_16", nil, false},

@@ -27,7 +27,7 @@ type Attribute struct{ Name, Spans, Meaning string }
 
 // Attributes lists those that are not of the semantic conventions.
 var Attributes = []Attribute{
-	{"verify.operation", "server, client", "request, check, search or control"},
+	{"verify.operation", "server, client", "request, check, search, control or psd2"},
 	{"verify.status", "server, client", "Verify's status: a number, or a search's word; not on lists"},
 	{"verify.request_id", "server, client", "the verification; REDACTED if it is no id such as the API gives, but could be a phone number or code in the wrong place"},
 	{"verify.request_ids", "server, client", "the verifications of a search by request_ids"},
@@ -154,7 +154,7 @@ func said(span trace.Span, o wire.Operation, answer *wire.Answer) {
 	if answer.Status != "" && !answer.List {
 		span.SetAttributes(attribute.String("verify.status", string(answer.Status)))
 	}
-	if o == wire.Request && answer.RequestID != "" {
+	if o.Starts() && answer.RequestID != "" {
 		span.SetAttributes(attribute.String("verify.request_id", wire.RedactID(answer.RequestID)))
 	}
 }

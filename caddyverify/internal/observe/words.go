@@ -67,6 +67,7 @@ var expected = [...][]string{
 	wire.Check:   {"0", "1", "2", "3", "4", "5", "6", "16", "17"},
 	wire.Search:  {"IN PROGRESS", "SUCCESS", "FAILED", "EXPIRED", "CANCELLED", "list", "1", "2", "3", "4", "5", "6", "18", "101"},
 	wire.Control: {"0", "1", "2", "3", "4", "5", "6", "8", "9", "19"},
+	wire.PSD2:    {"0", "1", "2", "3", "4", "5", "6", "7", "8", "9", "10", "15", "29"},
 }
 
 // gatewayStatuses are those that the gateway answers with by itself.
@@ -105,7 +106,7 @@ func IsError(o wire.Operation, answer *wire.Answer) bool {
 	case wire.Success, wire.Concurrent, wire.WrongCode, wire.TooManyWrongCodes, wire.CannotControl, wire.NoResponse:
 		return false
 	case wire.NotFoundOrFinished:
-		return o == wire.Request || o == wire.Search // not routed; wrong parameters
+		return o.Starts() || o == wire.Search // not routed; wrong parameters
 	}
 	return answer.Status.Numeric()
 }

@@ -65,7 +65,7 @@ func New(config Config) (*Client, error) {
 	c.requests = map[string]*[len(wire.Operations)][len(wire.Formats)]*http.Request{http.MethodGet: {}, http.MethodPost: {}}
 	for method, requests := range c.requests {
 		for _, o := range wire.Operations {
-			for _, f := range wire.Formats {
+			for _, f := range o.Formats() {
 				target, err := url.Parse(strings.TrimSuffix(config.URL, "/") + wire.Path(o, f))
 				if err != nil {
 					return nil, errors.New("the upstream is not a URL")

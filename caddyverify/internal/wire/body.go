@@ -134,8 +134,7 @@ func (c *collector) form(raw string) error {
 	return nil
 }
 
-// json reads the members of a JSON object whose values are strings, whole
-// numbers, null, or, for request_ids, an array of these. Those of unknown names may
+// json reads the members of a JSON object whose values are strings, numbers, null, or, for request_ids, an array of these. Those of unknown names may
 // be anything.
 func (c *collector) json(body []byte) error {
 	// Names given twice are told apart by add, which can name them. Half a surrogate
@@ -180,7 +179,7 @@ func (c *collector) member(name string, value jsontext.Value) error {
 	if value.Kind() == '[' && c.known[i].many {
 		return c.elements(name, value)
 	}
-	text, ok := scalar(value)
+	text, ok := scalar(value, c.known[i].kind)
 	if !ok {
 		return Refuse(InvalidParameter, name)
 	}
@@ -199,7 +198,7 @@ func (c *collector) elements(name string, array jsontext.Value) error {
 		if err != nil {
 			return Refuse(InvalidParameter, name)
 		}
-		text, ok := scalar(element)
+		text, ok := scalar(element, kindID)
 		if !ok {
 			text = "\x00" // no value of any kind
 		}
@@ -210,8 +209,9 @@ func (c *collector) elements(name string, array jsontext.Value) error {
 	return nil
 }
 
-// scalar returns a JSON value as the text that a form would have for it.
-func scalar(value jsontext.Value) (string, bool) {
+// scalar returns a JSON value as the text that a form would have for it. Of numbers
+// only an amount may have a fraction: a phone number with one is no number any more.
+func scalar(value jsontext.Value, k kind) (string, bool) {
 	switch value.Kind() {
 	case 'n':
 		return "", true
@@ -221,7 +221,7 @@ func scalar(value jsontext.Value) (string, bool) {
 		return string(text), true
 	case '0':
 		for _, c := range value {
-			if c < '0' || c > '9' {
+			if (c < '0' || c > '9') && (c != '.' || k != kindAmount) {
 				return "", false
 			}
 		}

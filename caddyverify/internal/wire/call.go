@@ -116,6 +116,17 @@ var parameters = [...][]parameter{
 		{name: "request_id", kind: kindID, mandatory: true},
 		{name: "cmd", mandatory: true},
 	},
+	PSD2: {
+		{name: "number", kind: kindNumber, mandatory: true},
+		{name: "payee", kind: kindText, mandatory: true},
+		{name: "amount", kind: kindAmount, mandatory: true},
+		{name: "country"},
+		{name: "code_length"},
+		{name: "lg"},
+		{name: "pin_expiry"},
+		{name: "next_event_wait"},
+		{name: "workflow_id"},
+	},
 }
 
 // isCredential tells the names under which SDKs send credentials. What a client

@@ -17,6 +17,7 @@ const (
 	MethodNotAllowed  Cause = "method_not_allowed"
 	UnknownPath       Cause = "unknown_path"
 	MisspelledPath    Cause = "misspelled_path"
+	NetworkUnblockOff Cause = "network_unblock_off"
 	BrowserRefused    Cause = "browser_refused"
 	BodyTooLarge      Cause = "body_too_large"
 	QueryTooLong      Cause = "query_too_long"
@@ -140,8 +141,9 @@ type wording struct {
 // wordings maps each cause to what the client reads.
 var wordings = map[Cause]wording{
 	MethodNotAllowed:  {Invalid, http.StatusMethodNotAllowed, true, "http_request_error", "Method %s is not allowed, use GET or POST"},
-	UnknownPath:       {Invalid, http.StatusNotFound, true, "http_request_denied", "No such call: the paths are /verify/{format} and /verify/check/, search/ or control/{format}, where {format} is json or xml"},
+	UnknownPath:       {Invalid, http.StatusNotFound, true, "http_request_denied", "No such call: the paths are /verify/{format}, /verify/check/, search/ or control/{format}, and /verify/psd2/json, where {format} is json or xml"},
 	MisspelledPath:    {Invalid, http.StatusNotFound, true, "http_request_denied", "No such call: its path is %s"},
+	NetworkUnblockOff: {Invalid, http.StatusNotFound, true, "http_request_denied", "network-unblock is not carried: it lifts the provider's guard against fraud for the whole account, which is for the account's owner to do, at the provider"},
 	BrowserRefused:    {Invalid, http.StatusForbidden, true, "http_request_denied", "Calls of browsers are not taken"},
 	BodyTooLarge:      {Invalid, http.StatusRequestEntityTooLarge, true, "http_request_error", "The body is larger than 16 KiB"},
 	QueryTooLong:      {Invalid, http.StatusRequestURITooLong, true, "http_request_error", "The query is longer than 8 KiB"},

@@ -26,6 +26,7 @@ var said = []struct {
 	{MethodNotAllowed, "3", 405, 405, "http_request_error", "Method NAME is not allowed, use GET or POST"},
 	{UnknownPath, "3", 404, 404, "http_request_denied", "No such call"},
 	{MisspelledPath, "3", 404, 404, "http_request_denied", "No such call: its path is NAME"},
+	{NetworkUnblockOff, "3", 404, 404, "http_request_denied", "guard against fraud"},
 	{BrowserRefused, "3", 403, 403, "http_request_denied", "browsers"},
 	{BodyTooLarge, "3", 413, 413, "http_request_error", "16 KiB"},
 	{QueryTooLong, "3", 414, 414, "http_request_error", "8 KiB"},

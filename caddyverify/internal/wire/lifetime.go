@@ -18,7 +18,7 @@ func waits(workflow string) []time.Duration {
 	return []time.Duration{125 * s, 180 * s, 300 * s}
 }
 
-// Lifetime is how long the verification that a request starts can be under way at
+// Lifetime is how long the verification that a request or psd2 starts can be under way at
 // most: its events one after the other, where next_event_wait takes the place of
 // the workflow's own times, and a PIN made for the last event that is valid for
 // pin_expiry.

@@ -1,6 +1,6 @@
 package wire
 
-// Operation is one of the four calls of the Verify API.
+// Operation is one of the calls of the Verify API.
 type Operation uint8
 
 // The operations, in the order of the API's documentation.
@@ -9,15 +9,20 @@ const (
 	Check                    // try the code a user typed
 	Search                   // ask for the state of up to ten verifications
 	Control                  // cancel, or trigger the next event
+	PSD2                     // start a verification that names a payment, as Request does
 )
 
 // Operations lists all of them.
-var Operations = [...]Operation{Request, Check, Search, Control}
+var Operations = [...]Operation{Request, Check, Search, Control, PSD2}
 
 // String returns the word used in logs, spans and metrics.
 func (o Operation) String() string {
-	return [...]string{"request", "check", "search", "control"}[o]
+	return [...]string{"request", "check", "search", "control", "psd2"}[o]
 }
+
+// Starts tells whether the operation starts a verification: it sends a message and
+// costs money.
+func (o Operation) Starts() bool { return o == Request || o == PSD2 }
 
 // Repeatable tells whether asking twice is the same as asking once. Only a
 // search is: the others send a message, use up a try or end a verification.
@@ -34,6 +39,14 @@ const (
 
 // Formats lists both.
 var Formats = [...]Format{JSON, XML}
+
+// Formats lists those that the API has for the operation.
+func (o Operation) Formats() []Format {
+	if o == PSD2 {
+		return Formats[:1]
+	}
+	return Formats[:]
+}
 
 // String returns the format as it is written in paths.
 func (f Format) String() string {

@@ -114,6 +114,11 @@ var whole = []struct {
 		"request_id=" + idA + "&cmd=trigger_next_event",
 		`{"cmd":"trigger_next_event","request_id":"` + idA + `"}`,
 	},
+	{
+		"psd2", PSD2,
+		"number=447700900000&payee=Acme+Inc&amount=48.05&country=GB&code_length=6&lg=en-gb&pin_expiry=240&next_event_wait=120&workflow_id=4",
+		`{"workflow_id":4,"next_event_wait":120,"pin_expiry":240,"lg":"en-gb","code_length":6,"country":"GB","amount":48.05,"payee":"Acme Inc","number":"447700900000"}`,
+	},
 }
 
 // credentials are what SDKs send along, in all the ways that they do.
@@ -220,6 +225,9 @@ func TestParseMixed(t *testing.T) {
 		{"many &", Request, get("&&number=44123&&&brand=Acme&&"), "number=44123&brand=Acme"},
 		{"credentials of any type", Control, post("", jsonType, `{"request_id":"a","cmd":"cancel","api_key":{"x":[1]},"api_secret":["s"],"sig":1.5e3,"timestamp":true}`), "request_id=a&cmd=cancel"},
 		{"credentials that cannot be values", Control, get("request_id=a&cmd=cancel&api_key=%00&api_secret=%ff&sig="), "request_id=a&cmd=cancel"},
+		{"an amount as people write it", PSD2, get("number=44123&payee=Caf%E9&amount=1.048,05"), "number=44123&payee=Caf%C3%A9&amount=1.048%2C05"},
+		{"an amount as a JSON number", PSD2, post("", jsonType, `{"number":"44123","payee":"Acme","amount":48.00}`), "number=44123&payee=Acme&amount=48.00"},
+		{"a brand beside it", PSD2, get("number=44123&payee=Acme&amount=1&brand=Acme"), "number=44123&payee=Acme&amount=1"},
 		{"code of a pin_code", Check, get("request_id=a&code=AKFG-3424X"), "request_id=a&code=AKFG-3424X"},
 		{"id of 64", Check, get("request_id=" + strings.Repeat("a", 64) + "&code=1"), "request_id=" + strings.Repeat("a", 64) + "&code=1"},
 		{"id with dashes", Check, get("request_id=390f7296-aeff-45ba-8931-84a13f3f76d7&code=1"), "request_id=390f7296-aeff-45ba-8931-84a13f3f76d7&code=1"},
@@ -284,6 +292,11 @@ func TestParseRefusesParameters(t *testing.T) {
 		{"id with a comma", Search, "request_ids=a,b", `{"request_ids":"a,b"}`, InvalidParameter, "request_ids"},
 		{"id with a space", Search, "request_id=a+", `{"request_id":"a "}`, InvalidParameter, "request_id"},
 		{"id of another script", Search, "request_id=é", `{"request_id":"é"}`, InvalidParameter, "request_id"},
+		{"psd2 without payee", PSD2, "number=44123&amount=1", `{"number":"44123","amount":1}`, MissingParameter, "payee"},
+		{"psd2 without amount", PSD2, "number=44123&payee=Acme", `{"number":"44123","payee":"Acme"}`, MissingParameter, "amount"},
+		{"amount with a tag", PSD2, "number=44123&payee=Acme&amount=<b>", `{"amount":"<b>"}`, InvalidParameter, "amount"},
+		{"amount with an exponent", PSD2, "number=44123&payee=Acme&amount=1e9", `{"amount":1e9}`, InvalidParameter, "amount"},
+		{"two payees", PSD2, "number=44123&payee=Acme&amount=1&payee=Evil", `{"payee":"Acme","payee":"Evil"}`, RepeatedParameter, "payee"},
 		{"code with a tag", Check, "request_id=a&code=<b>", `{"request_id":"a","code":"<b>"}`, InvalidParameter, "code"},
 		{"code with a quote", Check, "request_id=a&code=1'", `{"request_id":"a","code":"1'"}`, InvalidParameter, "code"},
 		{"code with a blank", Check, "request_id=a&code=12+34", `{"request_id":"a","code":"12 34"}`, InvalidParameter, "code"},
@@ -649,6 +662,7 @@ func drawPairs(t *rapid.T, o Operation) []Param {
 		kindID:      anID,
 		kindNumber:  rapid.StringMatching(`[0-9+ ().-]{1,20}`),
 		kindCode:    rapid.StringMatching(`[0-9A-Za-z-]{1,20}`),
+		kindAmount:  rapid.StringMatching(`[0-9., +-]{1,10}`),
 		kindAddress: rapid.StringMatching(`[0-9A-Za-z.:%/,\[\] -]{1,40}`),
 	}
 	if o == Search {

@@ -46,16 +46,17 @@ func ParsePath(path string) (Operation, Format, bool) {
 			operation = Search
 		case "control":
 			operation = Control
+		case "psd2":
+			operation = PSD2
 		default:
 			return 0, 0, false
 		}
 		rest = after
 	}
-	switch rest {
-	case "json":
-		return operation, JSON, true
-	case "xml":
-		return operation, XML, true
+	for _, format := range operation.Formats() {
+		if rest == format.String() {
+			return operation, format, true
+		}
 	}
 	return 0, 0, false
 }
@@ -78,6 +79,12 @@ func NoSuchCall(path string) (*Fault, Operation, Format) {
 	folded := fold(path)
 	if o, f, ok := ParsePath(folded); ok {
 		return Refuse(MisspelledPath, Path(o, f)), o, f
+	}
+	if folded == "/verify/psd2/xml" {
+		return Refuse(MisspelledPath, Path(PSD2, JSON)), PSD2, XML
+	}
+	if strings.HasPrefix(folded+"/", "/verify/network-unblock/") {
+		return Refuse(NetworkUnblockOff, ""), Request, JSON
 	}
 	f := JSON
 	if strings.HasSuffix(folded, "/"+XML.String()) {

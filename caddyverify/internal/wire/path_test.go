@@ -20,6 +20,7 @@ func TestParsePath(t *testing.T) {
 		{"/verify/search/xml", Search, XML, "/verify/search/{format}"},
 		{"/verify/control/json", Control, JSON, "/verify/control/{format}"},
 		{"/verify/control/xml", Control, XML, "/verify/control/{format}"},
+		{"/verify/psd2/json", PSD2, JSON, "/verify/psd2/{format}"},
 	} {
 		t.Run(test.path, func(t *testing.T) {
 			o, f, ok := ParsePath(test.path)
@@ -69,6 +70,9 @@ func TestNoSuchCall(t *testing.T) {
 		{"/verify/check/json ", "/verify/check/json"}, // seen in a public application's settings
 		{`/verify\json`, "/verify/json"},
 		{"//Verify//Control//xml/", "/verify/control/xml"},
+		{"/verify/PSD2/json", "/verify/psd2/json"},
+		{"/verify/psd2/xml", "/verify/psd2/json"},
+		{"/verify/psd2", ""},
 		{"/verify", ""},
 		{"/Verify/", ""},
 		{"/verify/", ""},
@@ -89,13 +93,21 @@ func TestNoSuchCall(t *testing.T) {
 				}
 				return
 			}
-			if fault.Cause != MisspelledPath || !strings.Contains(fault.Error(), " "+test.named+";") || Path(o, f) != test.named {
+			meant, _, _ := ParsePath(test.named)
+			if fault.Cause != MisspelledPath || !strings.Contains(fault.Error(), " "+test.named+";") || o != meant {
 				t.Errorf("the answer is %v, for %s in %s", fault, o, f)
 			}
 		})
 	}
-	if _, _, f := NoSuchCall("/verify/v2/xml"); f != XML {
-		t.Errorf("an answer in %s to a path that ends in xml", f)
+	for _, path := range []string{"/verify/v2/xml", "/verify/psd2/xml", "/Verify/check/xml/"} {
+		if _, _, f := NoSuchCall(path); f != XML {
+			t.Errorf("an answer in %s to %s", f, path)
+		}
+	}
+	for _, path := range []string{"/verify/network-unblock", "/verify/network-unblock/json", "/Verify//Network-Unblock/"} {
+		if fault, _, _ := NoSuchCall(path); fault.Cause != NetworkUnblockOff || !strings.Contains(fault.Error(), "fraud") {
+			t.Errorf("%s: %v", path, fault)
+		}
 	}
 }
 
@@ -123,8 +135,8 @@ func TestParsePathRefuses(t *testing.T) {
 		"/verify/check/json/json",
 		"/verify/check/check/json",
 		"/verify/request/json",
-		"/verify/psd2/json",
-		"/verify/psd2/xml",
+		"/verify/psd2/xml", // the API has no XML for it
+		"/verify/psd2",
 		"/verify/network-unblock",
 		"/verify/network-unblock/json",
 		"/v2/verify",
@@ -182,11 +194,14 @@ func TestOperation(t *testing.T) {
 	words := map[string]bool{}
 	for _, o := range Operations {
 		words[o.String()] = true
+		if o.Starts() != (o == Request || o == PSD2) {
+			t.Errorf("%s: Starts is %v", o, o.Starts())
+		}
 		if o.Repeatable() != (o == Search) {
 			t.Errorf("%s: Repeatable is %v", o, o.Repeatable())
 		}
 	}
-	for _, word := range []string{"request", "check", "search", "control"} {
+	for _, word := range []string{"request", "check", "search", "control", "psd2"} {
 		if !words[word] {
 			t.Errorf("no operation is called %s", word)
 		}

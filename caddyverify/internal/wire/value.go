@@ -14,6 +14,7 @@ const (
 	kindNumber              // a phone number, as people write them
 	kindCode                // what a user types
 	kindAddress             // an IP address, or a list of them
+	kindAmount              // of money
 )
 
 const letters = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ"
@@ -25,6 +26,7 @@ var made = [...]string{
 	kindNumber:  "+ ()-.",
 	kindCode:    letters + "-", // also a pin_code such as AKFG-3424
 	kindAddress: letters + ".:%/,[]-_ ",
+	kindAmount:  ".,+- ",
 }
 
 // may tells by a bit for each kind which bytes its values may have.
