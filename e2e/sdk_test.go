@@ -31,15 +31,16 @@ const (
 	gatewaySecret = "e2e-secret-of-the-gateway"
 )
 
-// sdks are those of sdk/sdk.mjs, each with the first of two numbers of its own: Verify takes one verification at a time
+// sdks are those of sdk/sdk.mjs, one with a slash too much in its settings, each with the first of two numbers of its own: Verify takes one verification at a time
 // for a number. The numbers are kept free for fiction, and the sandbox has no special answer for these.
 var sdks = []struct {
 	name   string
+	slash  string // what its host ends in
 	number int
 }{
-	{"server-sdk", 447700900400},
-	{"verify-1.18", 447700900410},
-	{"nexmo", 447700900420},
+	{"server-sdk", "/", 447700900400},
+	{"verify-1.18", "", 447700900410},
+	{"nexmo", "", 447700900420},
 }
 
 // TestDemo is the README's first minute with an application in it: the demo, an SDK pointed at it, Ctrl-C.
@@ -50,7 +51,7 @@ func TestDemo(t *testing.T) {
 	code := demo.says(t, regexp.MustCompile(`(?i)\bcode\b\D{0,20}\b(\d{4,6})\b`))[1]
 	for _, sdk := range sdks {
 		t.Run(sdk.name, func(t *testing.T) {
-			runSDK(t, sdk.name, sdk.number, address, code, 0)
+			runSDK(t, sdk.name, sdk.number, address+sdk.slash, code, 0)
 		})
 	}
 	demo.interrupt(t)
@@ -77,12 +78,12 @@ func TestGateway(t *testing.T) {
 	for _, sdk := range sdks {
 		t.Run(sdk.name, func(t *testing.T) {
 			before := len(upstream.recorded())
-			said := runSDK(t, sdk.name, sdk.number, gateway, code, 5*time.Second)
+			said := runSDK(t, sdk.name, sdk.number, gateway+sdk.slash, code, 5*time.Second)
 			if strings.Contains(said, gatewaySecret) {
 				t.Errorf("the gateway's secret reached an application")
 			}
 			calls := upstream.recorded()[before:]
-			for _, path := range []string{"/verify/json", "/verify/check/json", "/verify/search/json", "/verify/control/json"} {
+			for _, path := range []string{"/verify/json", "/verify/check/json", "/verify/search/json", "/verify/control/json", "/verify/psd2/json"} {
 				if !slices.ContainsFunc(calls, func(c call) bool { return c.path == path }) {
 					t.Errorf("no call of %s reached the API", path)
 				}

@@ -1,5 +1,5 @@
-// Takes two verifications through the Verify API at a host, as an application would, with one of Vonage's own SDKs:
-// one is checked with a wrong code and the right one, the other cancelled. Prints an answer a line as JSON and fails at
+// Takes three verifications through the Verify API at a host, as an application would, with one of Vonage's own SDKs:
+// one is checked with a wrong code and the right one, one is of a payment, one is cancelled. Prints an answer a line as JSON and fails at
 // the first surprise. The SDKs differ in what goes over the wire, which is the reason to have several:
 //
 //   server-sdk   3.30.1: POST with JSON, GET for search, credentials as HTTP Basic
@@ -23,7 +23,7 @@ const { values: args } = parseArgs({
 });
 const credentials = { apiKey: args['api-key'], apiSecret: args['api-secret'] };
 
-// Each SDK as the same four functions, which answer with the names the API itself uses.
+// Each SDK as the same five functions, which answer with the names the API itself uses.
 const sdks = {
   'server-sdk': async () => {
     const { Vonage } = await import('@vonage/server-sdk');
@@ -43,6 +43,7 @@ const sdks = {
       check: (request_id, code) => call('check')({ request_id, code }),
       search: (request_id) => call('search')(request_id),
       cancel: (request_id) => call('control')({ request_id, cmd: 'cancel' }),
+      psd2: (number) => call('psd2')({ number, payee: 'Example', amount: '48.00' }),
     };
   },
 };
@@ -54,6 +55,7 @@ function modern(verify) {
     check: async (request_id, code) => snake(await verify.check(request_id, code)),
     search: async (request_id) => snake(await verify.search(request_id)),
     cancel: async (request_id) => snake(await verify.cancel(request_id)),
+    psd2: async (number) => snake(await verify.start({ number, payee: 'Example', amount: 48.05 })),
   };
 }
 
@@ -81,6 +83,9 @@ assert.equal(found, checked, 'the verification that search found');
 await expect('16', 'wrong check', sdk.check(checked, wrong));
 await expect('0', 'right check', sdk.check(checked, args.code));
 await expect('SUCCESS', 'search after the check', sdk.search(checked));
+
+const { request_id: paid } = await expect('0', 'psd2', sdk.psd2(args.number));
+await expect('0', 'check of the payment', sdk.check(paid, args.code));
 
 const { request_id: cancelled } = await expect('0', 'second request', sdk.request(second));
 assert.notEqual(cancelled, checked, 'two verifications of one request_id');
