@@ -1,7 +1,8 @@
-// Package e2e tests the gateway from outside: a real Caddy with the plugin in it, real SDKs in front, and what they say
-// to each other on the wire. These tests need more than Go does, so they have a build tag of their own:
+// Package e2e tests the gateway from outside: a real Caddy with the plugin in it, real SDKs in front, servers made of
+// the API's own documents behind, and what they say to each other on the wire. These tests need more than Go does, so they have a build tag of their own:
 //
 //	npm ci --prefix e2e/sdk
+//	npm ci --prefix e2e/prism
 //	apt-get install prometheus
 //	go test -tags e2e ./e2e
 //

@@ -178,14 +178,18 @@ func (c *spanChecker) client(x *exchange, s span) {
 	if !strings.HasPrefix(full, c.gateway.upstream+paths[x.operation]) || strings.ContainsAny(full, "?@") {
 		c.errorf("%s: url.full is %q", s.Name, full)
 	}
+	method := http.MethodPost
+	if x.operation == "search" {
+		method = http.MethodGet
+	}
 	c.attributes(s, attributes{
-		"http.request.method": http.MethodPost,
+		"http.request.method": method,
 		"server.address":      upstream.Hostname(),
 		"server.port":         upstream.Port(),
 		"url.template":        route(x.operation),
 		"verify.operation":    x.operation,
 	})
-	if s.Name != "POST "+route(x.operation) {
+	if s.Name != method+" "+route(x.operation) {
 		c.errorf("the client span of a %s is named %q", x.operation, s.Name)
 	}
 	if s.ParentSpanID != c.traces.server[x.trace].SpanID {
