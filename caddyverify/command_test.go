@@ -62,7 +62,7 @@ func TestSites(t *testing.T) {
 			strings.Count(page.body, "\n") != 3 || !strings.HasSuffix(page.body, "\n") || !strings.Contains(page.body, "curl http://") {
 			t.Errorf("%d /: %d %s, want three lines of text: %s", i, page.StatusCode, page.Header.Get("Content-Type"), page.body)
 		}
-		for _, path := range []string{"/v2/verify", "/v1/messages", "/sms/json", "/number/lookup/json", "/verify", "/index.html", "/sandbox/"} {
+		for _, path := range []string{"/v2/verify", "/v1/messages", "/sms/json", "/number/lookup/json", "/index.html", "/sandbox/"} {
 			got := do(t, request(t, http.MethodPost, server.URL+path, "application/json", "{}"))
 			var body struct{ Title, Detail string }
 			if err := json.Unmarshal([]byte(got.body), &body); err != nil || got.StatusCode != http.StatusNotFound ||

@@ -38,7 +38,7 @@ func TestMethodAndAuth(t *testing.T) {
 		{"body", "post", nil, map[string]string{"POST": "form"}},
 	} {
 		for _, o := range wire.Operations {
-			for _, format := range wire.Formats {
+			for _, format := range o.Formats() {
 				t.Run("auth "+test.auth+", method "+test.method+", "+o.String()+" "+format.String(), func(t *testing.T) {
 					var seen *http.Request
 					var form string

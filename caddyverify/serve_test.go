@@ -48,7 +48,7 @@ var forms = map[wire.Operation]string{
 }
 
 // operations are found by their names.
-var operations = map[string]wire.Operation{"request": wire.Request, "check": wire.Check, "search": wire.Search, "control": wire.Control}
+var operations = map[string]wire.Operation{"request": wire.Request, "check": wire.Check, "search": wire.Search, "control": wire.Control, "psd2": wire.PSD2}
 
 func TestOperations(t *testing.T) {
 	u := newUpstream(t)

@@ -91,7 +91,7 @@ func search(id, ids []string) string {
 		for i, id := range ids {
 			states[i] = state(id)
 		}
-		return `{"verification_requests":[` + strings.Join(states, ",") + `]}`
+		return `{"verification_requests":[` + strings.Join(states, ",") + "]}\n" // as the gateway ends those that it puts together
 	}
 	return ""
 }

@@ -185,7 +185,7 @@ func TestAccountSuspicion(t *testing.T) {
 			t.Error("a call was refused before the search was answered")
 		}
 		a.wait(1)
-		if got, want := blocked(a.Account), "request 4, search 4, control 4"; got != want {
+		if got, want := blocked(a.Account), "request 4, search 4, control 4, psd2 4"; got != want {
 			t.Errorf("blocked: %q, want %q", got, want)
 		}
 		a.expect(t, []time.Duration{0}, AccountChange{"", "4"})
