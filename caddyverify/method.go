@@ -16,23 +16,21 @@ func (h *Handler) keepMethods(base string) *upstream.Methods {
 	return keep(h, methodsKey{base}, func() *upstream.Methods { return new(upstream.Methods) }, func(*upstream.Methods) {})
 }
 
-// ask makes a call, and makes it by the other method where the upstream says that
-// it has no such call by the first. That answer goes no further: nothing was done,
-// so it is no failure. The second call waits for a turn of its own, since the
-// provider counts both.
+// ask makes a call, by one method or the other.
 func (h *Handler) ask(ctx context.Context, call *wire.Call, resend int) wire.Answer {
-	method := h.client.MethodOf(call.Operation)
-	answer := h.askBy(ctx, method, call, resend)
-	other, ok := h.client.Instead(call.Operation, method, &answer)
-	if !ok {
-		return answer
-	}
-	code := answer.Fault.UpstreamCode
-	answer = h.askBy(ctx, other, call, resend+1)
-	if answer.Fault == nil && h.client.Answered(call.Operation, other) {
+	return h.askBy(ctx, h.client.MethodOf(call.Operation), call, resend, false)
+}
+
+// askInstead makes a call by the other method, after the upstream has said by code
+// that it has none such by the first. Nothing was done then, so that answer counts
+// for nothing. The provider counts both calls, so this one waits for a turn of its
+// own.
+func (h *Handler) askInstead(ctx context.Context, method string, call *wire.Call, resend, code int) wire.Answer {
+	answer := h.askBy(ctx, method, call, resend+1, true)
+	if answer.Fault == nil && h.client.Answered(call.Operation, method) {
 		h.logger.LogAttrs(ctx, slog.LevelWarn, "method changed",
 			slog.String("operation", call.Operation.String()),
-			slog.String("from", method), slog.String("to", other),
+			slog.String("method", method),
 			slog.Int("upstream_code", code))
 	}
 	return answer

@@ -12,6 +12,8 @@ import (
 	"sync"
 	"testing"
 
+	"go.opentelemetry.io/otel/codes"
+
 	"github.com/caddyverify/caddy-verify/caddyverify/internal/breaker"
 	"github.com/caddyverify/caddy-verify/caddyverify/internal/upstream"
 	"github.com/caddyverify/caddy-verify/caddyverify/internal/wire"
@@ -182,7 +184,7 @@ func TestUpstreamThatKnowsOnlyGET(t *testing.T) {
 						t.Errorf("by GET go %v, want %v", got, want)
 					}
 					for _, o := range []string{"request", "check", "control"} {
-						line := `"level":"WARN","msg":"method changed","operation":"` + o + `","from":"POST","to":"GET","upstream_code":` + strconv.Itoa(code) + `}`
+						line := `"level":"WARN","msg":"method changed","operation":"` + o + `","method":"GET","upstream_code":` + strconv.Itoa(code) + `}`
 						if n := strings.Count(logged.String(), line); n != 1 {
 							t.Errorf("the log says %d times that the method of %s changed:\n%s", n, o, &logged)
 						}
@@ -202,12 +204,13 @@ func TestUpstreamThatKnowsOnlyGET(t *testing.T) {
 	}
 }
 
-// The answer that told of the method is no failure: not to the breaker, and not in
-// what clients read.
+// The answer that told of the method is no failure: not to the breaker, not in the
+// metrics, and not in what clients read.
 func TestUnknownMethodIsNoFailure(t *testing.T) {
 	u := newOldUpstream(t, http.StatusMethodNotAllowed, http.MethodGet)
 	h := &Handler{Upstream: u.url}
 	gateway := newGateway(t, h)
+	before := gather(t)
 	for n := range 40 { // more than it takes to open a circuit
 		h.client.Methods = new(upstream.Methods)
 		if got := postForm(t, gateway.URL+"/verify/json", "brand=Acme&number="+strconv.Itoa(447700900200+n)); got.field("status") != "0" {
@@ -220,6 +223,10 @@ func TestUnknownMethodIsNoFailure(t *testing.T) {
 	if n := u.Accepted(); n != 40 {
 		t.Errorf("%d messages went out for 40 requests", n)
 	}
+	expectGrowth(t, before, []string{"verify_upstream_requests_total", "verify_deliveries_total"}, map[string]float64{
+		"verify_upstream_requests_total{operation=request,outcome=answered}": 40,
+		"verify_deliveries_total{source=sent}":                               40,
+	})
 }
 
 func TestNoOtherMethod(t *testing.T) {
@@ -322,5 +329,40 @@ func TestMethodsOverHTTP2(t *testing.T) {
 				t.Errorf("the calls came by %v", seen)
 			}
 		})
+	}
+}
+
+type roundTrip func(*http.Request) (*http.Response, error)
+
+func (f roundTrip) RoundTrip(r *http.Request) (*http.Response, error) { return f(r) }
+
+// A trace shows both calls, each by its method.
+func TestSpansOfBothMethods(t *testing.T) {
+	d := newTraced(t, &Handler{Limit: -1})
+	defer d.close(t)
+	d.client.Transport = roundTrip(func(r *http.Request) (*http.Response, error) {
+		if r.Method == http.MethodPost {
+			w := httptest.NewRecorder()
+			http.NotFound(w, r)
+			return w.Result(), nil
+		}
+		return d.RoundTrip(r)
+	})
+	_, server, clients := d.call(wire.Check, forms[wire.Check])
+	if len(clients) != 2 {
+		t.Fatalf("there are %d upstream spans", len(clients))
+	}
+	for i, want := range []map[string]string{
+		{"http.request.method": "POST", "http.response.status_code": "404", "http.request.resend_count": ""},
+		{"http.request.method": "GET", "http.response.status_code": "200", "http.request.resend_count": "1"},
+	} {
+		want["url.full"] = "https://sandbox.invalid/verify/check/json"
+		expectAttributes(t, clients[i], want)
+		if name := want["http.request.method"] + " /verify/check/{format}"; clients[i].Name() != name {
+			t.Errorf("the upstream span is %q, want %q", clients[i].Name(), name)
+		}
+	}
+	if server.Status().Code != codes.Unset {
+		t.Errorf("the server span's status is %v", server.Status())
 	}
 }

@@ -60,12 +60,13 @@ func (h *Handler) try(ctx context.Context, call *wire.Call, resend int) (answer 
 	return answer
 }
 
-// askBy waits for the call's turn, and makes it.
-func (h *Handler) askBy(ctx context.Context, method string, call *wire.Call, resend int) wire.Answer {
+// askBy waits for the call's turn, and makes it. again tells that it was made by the
+// other method before.
+func (h *Handler) askBy(ctx context.Context, method string, call *wire.Call, resend int, again bool) wire.Answer {
 	refusal, ok := h.account.limiter.Wait(ctx, call.Operation)
 	switch {
 	case ok:
-		answer := h.exchange(ctx, method, call, resend)
+		answer := h.exchange(ctx, method, call, resend, again)
 		h.trouble.Observe(call.Operation, answer)
 		return answer
 	case ctx.Err() != nil:
@@ -84,8 +85,8 @@ func ended(ctx context.Context) wire.Answer {
 	return (&wire.Fault{Cause: wire.ClientLeft}).Answer()
 }
 
-// exchange makes a call whose turn it is, and notes its answer.
-func (h *Handler) exchange(ctx context.Context, method string, call *wire.Call, resend int) wire.Answer {
+// exchange makes a call whose turn it is, and notes its answer; for again see askBy.
+func (h *Handler) exchange(ctx context.Context, method string, call *wire.Call, resend int, again bool) wire.Answer {
 	a := h.account
 	var (
 		span    observe.Client
@@ -106,6 +107,9 @@ func (h *Handler) exchange(ctx context.Context, method string, call *wire.Call, 
 	answer := h.client.Send(context.WithValue(ctx, caddyhttp.VarsCtxKey, nil), call, method)
 	took := time.Since(begun)
 	span.End(&answer)
+	if other, ok := h.client.Instead(call.Operation, method, &answer); ok && !again {
+		return h.askInstead(ctx, other, call, resend, answer.Fault.UpstreamCode)
+	}
 	a.limiter.Observe(answer)
 	h.note(parent.SpanContext(), call, &answer, origins, took)
 	return answer
@@ -119,7 +123,7 @@ func (h *Handler) probe(ctx context.Context) wire.Answer {
 	if !h.account.limiter.WaitFirst(ctx) {
 		return ended(ctx)
 	}
-	return h.exchange(ctx, h.client.MethodOf(wire.Search), wire.SearchFor(wire.JSON, []string{unusedID()}, false), 0)
+	return h.exchange(ctx, h.client.MethodOf(wire.Search), wire.SearchFor(wire.JSON, []string{unusedID()}, false), 0, false)
 }
 
 // probeForBreaker is probe; the account learns from its answer, too.

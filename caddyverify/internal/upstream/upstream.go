@@ -8,6 +8,7 @@ import (
 	"io"
 	"net/http"
 	"net/url"
+	"strconv"
 	"strings"
 
 	"github.com/caddyverify/caddy-verify/caddyverify/internal/wire"
@@ -169,8 +170,13 @@ func (c *Client) read(ctx context.Context, call *wire.Call, response *http.Respo
 	}
 	whole = true
 	reading, err := wire.Read(call.Operation, call.Format, body)
-	if err == nil && reading.AboutAnother(call) {
+	switch {
+	case err != nil:
+	case reading.AboutAnother(call):
 		err = wire.Unreadable(wire.ReasonOtherID, nil)
+	case string(reading.Status) == strconv.Itoa(code):
+		// The HTTP code in an error of some framework's own, such as RFC 9457's.
+		err = wire.Unreadable(wire.ReasonNotVerify, nil)
 	}
 	switch {
 	case code/100 == 3: // a redirect is never an answer
