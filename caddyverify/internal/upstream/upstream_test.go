@@ -89,3 +89,24 @@ func TestRefusedByCode(t *testing.T) {
 		}
 	}
 }
+
+// A framework's own error may have a status that is HTTP's, which is no answer of the
+// API, whatever code it comes with.
+func TestErrorsOfFrameworks(t *testing.T) {
+	for code, body := range map[int]string{
+		405: `{"type":"https://example.com/NO_METHOD","title":"Method not found","status":405}`,
+		500: `{"timestamp":"2026-01-01T00:00:00Z","status":500,"error":"Internal Server Error"}`,
+		200: `{"status":"200","message":"ok"}`,
+	} {
+		server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+			w.Header().Set("Content-Type", "application/json")
+			w.WriteHeader(code)
+			io.WriteString(w, body)
+		}))
+		answer := send(t, server.URL, new(http.Transport))
+		server.Close()
+		if answer.Fault == nil || answer.Fault.Reason != wire.ReasonNotVerify || !answer.Fault.UpstreamWhole {
+			t.Errorf("HTTP %d %s: the answer is %+v", code, body, answer.Fault)
+		}
+	}
+}
