@@ -2,7 +2,6 @@ package caddyverify
 
 import (
 	"bufio"
-	"bytes"
 	"fmt"
 	"io"
 	"log"
@@ -13,7 +12,6 @@ import (
 	"os/exec"
 	"path/filepath"
 	"strings"
-	"sync"
 	"testing"
 
 	"github.com/caddyserver/caddy/v2"
@@ -35,9 +33,8 @@ var surplus = []struct {
 	{strings.Repeat(canarySecret+canaryNumber, 100), 0},
 }
 
-// childUpstream tells the test's own process, started by itself, to be the gateway
-// to that upstream.
-const childUpstream = "CADDY_VERIFY_TEST_UPSTREAM"
+// childGateway tells the test's own process, started by itself, to be the gateway.
+const childGateway = "CADDY_VERIFY_TEST_GATEWAY"
 
 // Go's transport prints what follows an answer by package log. No configuration lets
 // it out, whoever has set that package's output before.
@@ -48,17 +45,38 @@ func TestNothingThatFollowsAnAnswerIsPrinted(t *testing.T) {
 		`{"sink":{"writer":{"output":"stderr"}}}`,
 		`{"sink":{"writer":{"output":"stderr"}},"logs":{"default":{"level":"DEBUG"}}}`,
 	}
-	if upstream := os.Getenv(childUpstream); upstream != "" {
-		runGateway(t, upstream, loggings)
+	if os.Getenv(childGateway) != "" {
+		runGateway(t, loggings)
 		return
 	}
+	child := exec.CommandContext(t.Context(), os.Args[0], "-test.run=^"+t.Name()+"$")
+	child.Env = append(os.Environ(), childGateway+"=1", "VONAGE_API_SECRET="+canarySecret,
+		"XDG_CONFIG_HOME="+t.TempDir(), "XDG_DATA_HOME="+t.TempDir())
+	all, err := child.CombinedOutput()
+	output := string(all)
+	if err != nil {
+		t.Fatalf("%v\n%s", err, output)
+	}
+	for _, canary := range []string{canarySecret, canaryNumber, canaryCode, canaryCode[3:]} {
+		expectAbsent(t, "output", output, canary)
+	}
+	if n := strings.Count(output, unsolicited); n != len(loggings)*len(surplus) {
+		t.Errorf("%d lines tell of what was left out, want %d:\n%s", n, len(loggings)*len(surplus), output)
+	}
+	if n := strings.Count(output, "a library printed a line"); n != len(loggings) {
+		t.Errorf("%d lines tell of other lines, want %d:\n%s", n, len(loggings), output)
+	}
+}
+
+// runGateway is the child process: a Caddy that makes a call for each form, under one
+// configuration after the other.
+func runGateway(t *testing.T, loggings []string) {
 	listener, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
 		t.Fatal(err)
 	}
-	t.Cleanup(func() { listener.Close() })
-	var left sync.WaitGroup
-	left.Add(len(loggings) * len(surplus))
+	defer listener.Close()
+	left := make(chan struct{})
 	go func() {
 		for n := 0; ; n++ {
 			c, err := listener.Accept()
@@ -66,42 +84,25 @@ func TestNothingThatFollowsAnAnswerIsPrinted(t *testing.T) {
 				return
 			}
 			answerTooMuch(c, n%len(surplus))
-			left.Done()
+			left <- struct{}{}
 		}
 	}()
-	child := exec.CommandContext(t.Context(), os.Args[0], "-test.run=^"+t.Name()+"$")
-	child.Env = append(os.Environ(), childUpstream+"=http://"+listener.Addr().String(), "VONAGE_API_SECRET="+canarySecret,
-		"XDG_CONFIG_HOME="+t.TempDir(), "XDG_DATA_HOME="+t.TempDir())
-	var output bytes.Buffer
-	child.Stdout, child.Stderr = &output, &output
-	stop, err := child.StdinPipe()
-	if err != nil {
+	for _, logging := range loggings {
+		address := freeAddress(t)
+		config := fmt.Sprintf(`{"admin":{"disabled":true,"config":{"persist":false}},"logging":%s,"apps":{"http":{"servers":{"s":{"listen":[%q],"routes":[{"handle":[
+			{"handler":"verify","upstream":"http://%s","credentials":{"api_key":%q,"api_secret":"{env.VONAGE_API_SECRET}"},"limit":-1,"breaker":{"off":true}}]}]}}}}}`,
+			logging, address, listener.Addr(), testKey)
+		if err := caddy.Load([]byte(config), true); err != nil {
+			t.Fatal(err)
+		}
+		for n := range surplus {
+			postForm(t, "http://"+address+wire.Path(wire.Request, wire.JSON), fmt.Sprintf("number=44791165432%d&brand=Acme", n))
+			<-left // the gateway has closed the connection, and printed by then
+		}
+		log.Printf("%s by %s, status %s", canarySecret, canaryNumber, canaryCode)
+	}
+	if err := caddy.Stop(); err != nil {
 		t.Fatal(err)
-	}
-	if err := child.Start(); err != nil {
-		t.Fatal(err)
-	}
-	ended := make(chan error, 1)
-	go func() { ended <- child.Wait() }()
-	closed := make(chan struct{})
-	go func() { left.Wait(); close(closed) }()
-	select {
-	case <-closed: // by the gateway, which has printed by then
-		stop.Close()
-		err = <-ended
-	case err = <-ended:
-	}
-	if err != nil {
-		t.Fatalf("%v\n%s", err, output.String())
-	}
-	for _, canary := range []string{canarySecret, canaryNumber, canaryCode, canaryCode[3:]} {
-		expectAbsent(t, "output", output.String(), canary)
-	}
-	if n := strings.Count(output.String(), unsolicited); n != len(loggings)*len(surplus) {
-		t.Errorf("%d lines tell of what was left out, want %d:\n%s", n, len(loggings)*len(surplus), output.String())
-	}
-	if n := strings.Count(output.String(), "a library printed a line"); n != len(loggings) {
-		t.Errorf("%d lines tell of other lines, want %d:\n%s", n, len(loggings), output.String())
 	}
 }
 
@@ -119,28 +120,6 @@ func answerTooMuch(c net.Conn, form int) {
 	}
 	fmt.Fprintf(c, "HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Length: %d\r\n\r\n%s", s.length, s.body)
 	_, _ = io.Copy(io.Discard, c)
-}
-
-// runGateway is the child process: a Caddy that makes a call for each form, under one
-// configuration after the other, until the parent has seen enough.
-func runGateway(t *testing.T, upstream string, loggings []string) {
-	for _, logging := range loggings {
-		address := freeAddress(t)
-		config := fmt.Sprintf(`{"admin":{"disabled":true,"config":{"persist":false}},"logging":%s,"apps":{"http":{"servers":{"s":{"listen":[%q],"routes":[{"handle":[
-			{"handler":"verify","upstream":%q,"credentials":{"api_key":%q,"api_secret":"{env.VONAGE_API_SECRET}"},"limit":-1,"breaker":{"off":true}}]}]}}}}}`,
-			logging, address, upstream, testKey)
-		if err := caddy.Load([]byte(config), true); err != nil {
-			t.Fatal(err)
-		}
-		for n := range surplus {
-			postForm(t, "http://"+address+wire.Path(wire.Request, wire.JSON), fmt.Sprintf("number=44791165432%d&brand=Acme", n))
-		}
-		log.Printf("%s by %s, status %s", canarySecret, canaryNumber, canaryCode)
-	}
-	_, _ = io.Copy(io.Discard, os.Stdin)
-	if err := caddy.Stop(); err != nil {
-		t.Fatal(err)
-	}
 }
 
 // Of other lines the fixed words stay, at Caddy's own default logger, with the function

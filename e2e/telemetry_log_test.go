@@ -9,6 +9,7 @@ import (
 	"os"
 	"path/filepath"
 	"regexp"
+	"slices"
 	"strings"
 	"testing"
 )
@@ -19,7 +20,7 @@ var sampledCauses = map[string]bool{
 	"account_throttled": true, "account_bad_credentials": true, "account_barred": true, "account_no_credit": true,
 }
 
-// checkLog wants one line for each call of a client, at info if an operator should know of it and at debug otherwise.
+// checkLog wants one line for each call of a client, at warn or info if an operator should know of it and at debug otherwise.
 func checkLog(t *testing.T, p *script) {
 	t.Helper()
 	f := few{t: t}
@@ -40,7 +41,10 @@ func checkLog(t *testing.T, p *script) {
 			Operation: x.operation, Status: x.status(), Source: x.source, Cause: x.cause,
 		}
 		if isTrouble(x.answer.Status) {
-			want.Level = "info"
+			want.Level = "warn"
+		}
+		if want.Level == "warn" && (x.status() == "1" || slices.Contains([]string{"breaker_open", "account_bad_credentials", "account_barred", "account_no_credit"}, x.cause)) {
+			want.Level = "info" // it follows from something, or passes by itself
 		}
 		got := lines[x.trace]
 		if len(got) != 1 {
