@@ -3,6 +3,7 @@ package caddyverify
 import (
 	"crypto/rand"
 	"encoding/hex"
+	"net/url"
 	"slices"
 	"sync"
 	"sync/atomic"
@@ -11,6 +12,7 @@ import (
 	"github.com/caddyverify/caddy-verify/caddyverify/internal/delivery"
 	"github.com/caddyverify/caddy-verify/caddyverify/internal/ledger"
 	"github.com/caddyverify/caddy-verify/caddyverify/internal/limit"
+	"github.com/caddyverify/caddy-verify/caddyverify/internal/observe"
 	"github.com/caddyverify/caddy-verify/caddyverify/internal/retry"
 	"github.com/caddyverify/caddy-verify/caddyverify/internal/search"
 )
@@ -18,10 +20,21 @@ import (
 // accountID names an account: an API key at one upstream.
 type accountID struct{ upstream, apiKey string }
 
+// label is how logs and metrics tell accounts apart.
+func (id accountID) label() string {
+	host := id.upstream
+	if u, err := url.Parse(id.upstream); err == nil {
+		host = u.Host
+	}
+	return observe.AccountLabel(host, id.apiKey)
+}
+
 // account is what the gateway knows and has under way of one account, for all
 // handlers that use it. It survives a reload, whatever changes: the configuration
 // that is in force changes its settings.
 type account struct {
+	label    string // in logs and metrics
+	metrics  *observe.AccountMetrics
 	cache    *search.Cache
 	breakers *breaker.Pair
 	limiter  *limit.Limiter
@@ -38,8 +51,11 @@ type account struct {
 
 // newAccount returns an account that nobody uses yet. The settings are expected to
 // be valid.
-func newAccount(s *accountSettings) *account {
+func newAccount(id accountID, s *accountSettings) *account {
+	label := id.label()
 	a := &account{
+		label:    label,
+		metrics:  metrics.Account(label),
 		cache:    search.New(s.search()),
 		breakers: breaker.NewPair(s.circuits()),
 		limiter:  limit.New(s.limits()),
@@ -96,7 +112,7 @@ func (a *account) apply(s *accountSettings) {
 // still be under way.
 func (a *account) end() {
 	stats := a.cache.Stats()
-	metrics.Evicted(stats.EvictedSize, stats.EvictedExpired)
+	a.metrics.Evicted(stats.EvictedSize, stats.EvictedExpired)
 	a.cache.Close()
 }
 

@@ -99,7 +99,7 @@ func TestAccountSettingsInForce(t *testing.T) {
 		}
 		return s
 	}
-	a := newAccount(say(200, false))
+	a := newAccount(accountID{"https://example.com", "a-key"}, say(200, false))
 	defer a.end()
 	takeBackFirst := a.configure(say(200, false))
 	expect := func(rate int, circuits bool) {

@@ -2,6 +2,7 @@ package caddyverify
 
 import (
 	"context"
+	"log/slog"
 
 	"github.com/caddyserver/caddy/v2"
 	"github.com/caddyserver/caddy/v2/modules/caddyevents"
@@ -71,9 +72,10 @@ func (a *App) join(h *Handler, id accountID) error {
 	if err != nil {
 		return err
 	}
-	h.account = keep(h, id, func() *account { return newAccount(settings) }, (*account).end)
+	h.account = keep(h, id, func() *account { return newAccount(id, settings) }, (*account).end)
 	h.account.prepare(settings)
-	h.trouble = keep(h, troubleKey{id, h.client.Secret.Sum()}, func() *breaker.Account { return new(breaker.Account) }, func(*breaker.Account) {})
+	h.trouble = keep(h, troubleKey{id, h.client.Secret.Sum()}, func() *accountTrouble { return &accountTrouble{label: id.label()} }, func(*accountTrouble) {})
+	h.logger = h.logger.With(slog.String("account", h.account.label))
 	use.account, use.settings = h.account, settings
 	use.handlers = append(use.handlers, h)
 	return nil
@@ -84,6 +86,12 @@ func (a *App) join(h *Handler, id accountID) error {
 type troubleKey struct {
 	accountID
 	secret [32]byte
+}
+
+// accountTrouble is the trouble of an account with one secret.
+type accountTrouble struct {
+	breaker.Account
+	label string
 }
 
 func (a *App) use(id accountID) *accountUse {
@@ -101,7 +109,7 @@ func (a *App) use(id accountID) *accountUse {
 func (a *App) takeOver() {
 	for _, use := range a.accounts {
 		a.undo = append(a.undo, use.account.configure(use.settings))
-		metrics.PrepareCountries(use.settings.countries.Labels())
+		use.account.metrics.Prepare(use.settings.countries.Labels())
 		for _, h := range use.handlers {
 			h.listen()
 		}

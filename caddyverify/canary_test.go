@@ -234,7 +234,10 @@ func TestCanary(t *testing.T) {
 		shown += string(content)
 	}
 
-	if !strings.Contains(scraped, `verify_requests_total{operation="check",source="gateway",status="5"}`) {
+	if !strings.Contains(logged.String(), `"account":"ef01@127.0.0.1:`) {
+		t.Error("the logs do not tell whose account it is")
+	}
+	if !strings.Contains(scraped, `verify_requests_total{account="ef01@127.0.0.1:`+u.Listener.Addr().String()[10:]+`",operation="check",source="gateway",status="5"}`) {
 		t.Errorf("the scrape has no metrics of the gateway: %s", scraped)
 	}
 	spans, pushed := exported("/v1/traces"), exported("/v1/metrics")

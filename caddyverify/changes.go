@@ -19,7 +19,7 @@ func (h *Handler) listen() {
 }
 
 func (h *Handler) breakerChanged(change breaker.Change) {
-	metrics.Transition(change.Class.String(), change.From.String(), change.To.String())
+	h.account.metrics.Transition(change.Class.String(), change.From.String(), change.To.String())
 	attrs := []slog.Attr{
 		slog.String("breaker", change.Class.String()),
 		slog.String("from", change.From.String()),

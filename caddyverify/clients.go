@@ -23,7 +23,7 @@ func fromBrowser(h http.Header) bool {
 // reportIgnored counts the parameters that were left out of a call and names them
 // to who looks for the reason why a client's parameter does nothing.
 func (h *Handler) reportIgnored(r *http.Request, x *exchange) {
-	metrics.Ignored(x.operation, len(x.ignored))
+	h.account.metrics.Ignored(x.operation, len(x.ignored))
 	if h.logger.Enabled(r.Context(), slog.LevelDebug) {
 		h.logger.LogAttrs(r.Context(), slog.LevelDebug, "parameters ignored",
 			slog.String("operation", x.operation.String()), slog.Any("names", x.ignored))

@@ -22,7 +22,6 @@ import (
 	"github.com/caddyserver/caddy/v2/modules/caddyhttp"
 	"github.com/caddyserver/caddy/v2/modules/caddyhttp/reverseproxy"
 
-	"github.com/caddyverify/caddy-verify/caddyverify/internal/breaker"
 	"github.com/caddyverify/caddy-verify/caddyverify/internal/search"
 	"github.com/caddyverify/caddy-verify/caddyverify/internal/upstream"
 )
@@ -120,7 +119,7 @@ type Handler struct {
 	fetch    search.Fetch // send, made once
 	base     *url.URL
 	account  *account
-	trouble  *breaker.Account
+	trouble  *accountTrouble
 	logger   *slog.Logger
 	refusals *refusals
 	kept     []any    // keys of what it holds in state

@@ -25,7 +25,7 @@ func (h *Handler) send(ctx context.Context, call *wire.Call) wire.Answer {
 	}
 	select {
 	case <-time.After(retry.Delay()):
-		metrics.Retry(call.Operation)
+		h.account.metrics.Retry(call.Operation)
 		return h.try(ctx, call, 1)
 	case <-ctx.Done():
 		return answer
@@ -37,7 +37,7 @@ func (h *Handler) send(ctx context.Context, call *wire.Call) wire.Answer {
 func (h *Handler) try(ctx context.Context, call *wire.Call, resend int) (answer wire.Answer) {
 	trial, status, retryAfter, ok := h.trouble.Allow(call.Operation)
 	if !ok {
-		return notNow(call.Operation, troubles[status], retryAfter)
+		return h.notNow(call.Operation, troubles[status], retryAfter)
 	}
 	defer func() { trial.Done(&answer) }()
 	breakers := h.account.circuits()
@@ -46,7 +46,7 @@ func (h *Handler) try(ctx context.Context, call *wire.Call, resend int) (answer 
 	}
 	pass, retryAfter, ok := breakers.For(call.Operation).Allow()
 	if !ok {
-		return notNow(call.Operation, wire.BreakerOpen, retryAfter)
+		return h.notNow(call.Operation, wire.BreakerOpen, retryAfter)
 	}
 	answered := false
 	defer func() {
@@ -72,9 +72,9 @@ func (h *Handler) askBy(ctx context.Context, method string, call *wire.Call, res
 	case ctx.Err() != nil:
 		return ended(ctx)
 	case refusal.Throttled:
-		return notNow(call.Operation, wire.AccountThrottled, refusal.RetryAfter)
+		return h.notNow(call.Operation, wire.AccountThrottled, refusal.RetryAfter)
 	}
-	return notNow(call.Operation, wire.LimitReached, refusal.RetryAfter)
+	return h.notNow(call.Operation, wire.LimitReached, refusal.RetryAfter)
 }
 
 // ended is the answer to a call that has not been made when its context ends.
@@ -146,7 +146,7 @@ var troubles = map[wire.Status]wire.Cause{
 	wire.NoCredit:       wire.AccountNoCredit,
 }
 
-func notNow(o wire.Operation, cause wire.Cause, retryAfter time.Duration) wire.Answer {
-	metrics.Refused(o, cause)
+func (h *Handler) notNow(o wire.Operation, cause wire.Cause, retryAfter time.Duration) wire.Answer {
+	h.account.metrics.Refused(o, cause)
 	return (&wire.Fault{Cause: cause, Refused: true, RetryAfter: retryAfter}).Answer()
 }

@@ -110,7 +110,7 @@ func (h *Handler) answer(r *http.Request, x *exchange) {
 		x.delivered = source.String()
 	}
 	if x.answer.Fault != nil && x.answer.Fault.Cause == wire.TooManyUnderWay {
-		metrics.Refused(call.Operation, wire.TooManyUnderWay)
+		h.account.metrics.Refused(call.Operation, wire.TooManyUnderWay)
 	}
 	h.forget(call)
 }

@@ -44,12 +44,12 @@ func (h *Handler) settleSome(ctx context.Context) {
 		return
 	}
 	ids, events := a.book.Due(wire.MaxIDs)
-	tally(events)
+	a.tally(events)
 	if len(ids) == 0 {
 		return
 	}
 	answer := h.send(ctx, wire.SearchFor(wire.JSON, ids, len(ids) > 1))
-	metrics.Lookup(answer.Fault == nil && (answer.List || answer.Status == wire.NoResponse || !answer.Status.Numeric()))
+	h.account.metrics.Lookup(answer.Fault == nil && (answer.List || answer.Status == wire.NoResponse || !answer.Status.Numeric()))
 }
 
 // beginToSettle runs settle until the handler is cleaned up.

@@ -8,7 +8,6 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 	"go.opentelemetry.io/otel/trace"
 
-	"github.com/caddyverify/caddy-verify/caddyverify/internal/breaker"
 	"github.com/caddyverify/caddy-verify/caddyverify/internal/ledger"
 	"github.com/caddyverify/caddy-verify/caddyverify/internal/observe"
 	"github.com/caddyverify/caddy-verify/caddyverify/internal/search"
@@ -33,15 +32,15 @@ func registerMetrics(registry prometheus.Registerer) error {
 func (h *Handler) report(r *http.Request, x *exchange, took time.Duration) {
 	source := x.source()
 	if x.found {
-		metrics.Call(x.operation, observe.StatusLabel(&x.answer), source, took)
+		h.account.metrics.Call(x.operation, observe.StatusLabel(&x.answer), source, took)
 		if len(x.ignored) > 0 {
 			h.reportIgnored(r, x)
 		}
 		if result := x.cacheResult(); result != "" {
-			metrics.Search(result)
+			h.account.metrics.Search(result)
 		}
 		if x.delivered != "" {
-			metrics.Delivery(x.delivered)
+			h.account.metrics.Delivery(x.delivered)
 		}
 		if observe.Recording(r.Context()) {
 			h.span(r, x)
@@ -172,7 +171,7 @@ func (h *Handler) note(span trace.SpanContext, call *wire.Call, answer *wire.Ans
 	if span.IsSampled() {
 		traceID = span.TraceID().String()
 	}
-	metrics.Upstream(call.Operation, answer, took, traceID)
+	h.account.metrics.Upstream(call.Operation, answer, took, traceID)
 	observation := ledger.Observation{Call: call, Answer: answer}
 	if call.Operation.Starts() {
 		observation.Country = origins[0].Country
@@ -181,27 +180,26 @@ func (h *Handler) note(span trace.SpanContext, call *wire.Call, answer *wire.Ans
 			observation.Link = ledger.Link{Trace: span.TraceID(), Span: span.SpanID()}
 		}
 	}
-	tally(h.account.book.Observe(observation))
+	h.account.tally(h.account.book.Observe(observation))
 }
 
 // tally turns what the ledger learnt into metrics.
-func tally(events ledger.Events) {
+func (a *account) tally(events ledger.Events) {
 	for _, start := range events.Started {
-		metrics.Started(start.Country, start.Workflow)
+		a.metrics.Started(start.Country, start.Workflow)
 	}
 	for _, end := range events.Finished {
-		metrics.Finished(string(end.Outcome), end.Country, end.Workflow, end.TimeToSuccess, end.Attempts)
+		a.metrics.Finished(string(end.Outcome), end.Country, end.Workflow, end.TimeToSuccess, end.Attempts)
 	}
 	for _, cost := range events.Costs {
-		metrics.Cost(cost.Currency, string(cost.Kind), cost.Country, cost.Amount)
+		a.metrics.Cost(cost.Currency, string(cost.Kind), cost.Country, cost.Amount)
 	}
 	for _, outcome := range events.Strangers {
-		metrics.Stranger(string(outcome))
+		a.metrics.Stranger(string(outcome))
 	}
 }
 
-// stateCollector tells of what the gateway holds at the moment of a scrape, for
-// all accounts together.
+// stateCollector tells of what the gateway holds at the moment of a scrape.
 type stateCollector struct{}
 
 // Describe implements prometheus.Collector.
@@ -209,19 +207,30 @@ func (stateCollector) Describe(to chan<- *prometheus.Desc) { observe.DescribeSta
 
 // Collect implements prometheus.Collector.
 func (stateCollector) Collect(to chan<- prometheus.Metric) {
-	now := metrics.State()
+	// Two accounts may have the same label.
+	accounts := map[string]*observe.State{}
+	of := func(label string) *observe.State {
+		if accounts[label] == nil {
+			now := metrics.Account(label).State()
+			accounts[label] = &now
+		}
+		return accounts[label]
+	}
 	state.Range(func(_, value any) bool {
 		switch part := value.(type) {
 		case *kept[*account]:
-			part.value.collect(&now)
-		case *kept[*breaker.Account]:
+			part.value.collect(of(part.value.label))
+		case *kept[*accountTrouble]:
 			if status, inTrouble := part.value.Trouble(); inTrouble {
+				now := of(part.value.label)
 				now.AccountTroubles = append(now.AccountTroubles, string(status))
 			}
 		}
 		return true
 	})
-	now.Collect(to)
+	for _, now := range accounts {
+		now.Collect(to)
+	}
 }
 
 func (a *account) collect(now *observe.State) {
@@ -238,7 +247,7 @@ func (a *account) collect(now *observe.State) {
 	now.LimitRate += limits.Rate
 	now.LimitWaiting += limits.Waiting
 	_, events := a.book.Due(0) // gives up what nobody will learn of any more
-	tally(events)
+	a.tally(events)
 	verifications := a.book.Stats()
 	now.UnderWay += verifications.UnderWay
 	now.Unsettled += verifications.Unsettled

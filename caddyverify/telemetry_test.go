@@ -281,9 +281,12 @@ func gather(t *testing.T) map[string]float64 {
 		for _, m := range family.GetMetric() {
 			var labels []string
 			for _, l := range m.GetLabel() {
-				labels = append(labels, l.GetName()+"="+l.GetValue())
+				if l.GetName() != "account" {
+					labels = append(labels, l.GetName()+"="+l.GetValue())
+				}
 			}
-			series[family.GetName()+"{"+strings.Join(labels, ",")+"}"] = value(m)
+			// Of all accounts together: most tests have one.
+			series[family.GetName()+"{"+strings.Join(labels, ",")+"}"] += value(m)
 		}
 	}
 	return series
@@ -490,4 +493,38 @@ func TestLogs(t *testing.T) {
 		line(map[string]any{"level": "WARN", "msg": "account trouble changed", "from": "", "to": "4", "upstream": "sandbox.invalid"})
 		line(map[string]any{"level": "WARN", "status": "4", "source": "upstream", "delivery": "sent", "upstream": "sandbox.invalid"})
 	})
+}
+
+// Accounts of one process are told apart, and their limits are not added up.
+func TestAccountsAreToldApart(t *testing.T) {
+	registry := prometheus.NewPedanticRegistry()
+	if err := registerMetrics(registry); err != nil {
+		t.Fatal(err)
+	}
+	for key, limit := range map[string]int{"shop-1234": 7, "login-5678": 9} {
+		h := newGatewayWith(t, &Handler{
+			Upstream: "https://verify.example", Limit: limit,
+			Credentials: &Credentials{APIKey: key, APISecret: testSecret},
+		})
+		if h.account.label != key[len(key)-4:]+"@verify.example" {
+			t.Errorf("the account of %s is %s", key, h.account.label)
+		}
+	}
+	families, err := registry.Gather()
+	if err != nil {
+		t.Fatal(err)
+	}
+	limits := map[string]float64{}
+	for _, family := range families {
+		for _, m := range family.GetMetric() {
+			for _, l := range m.GetLabel() {
+				if l.GetName() == "account" && family.GetName() == "verify_limit_rate" {
+					limits[l.GetValue()] = value(m)
+				}
+			}
+		}
+	}
+	if limits["1234@verify.example"] != 7 || limits["5678@verify.example"] != 9 {
+		t.Errorf("the limits are %v", limits)
+	}
 }

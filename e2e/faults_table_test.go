@@ -92,7 +92,7 @@ var failures = []failure{
 	{name: "breaker", upstream: "closed", before: 5, cause: "breaker_open", status: "5", code: 503, text: "The Verify API is in trouble and is not called for now", sent: nothingSent, retry: true, outcome: "rejected_open", level: "info"},
 	{name: "checks in account trouble", faults: []string{"* status 8"}, before: 1, call: "check", status: "8", code: 200, text: "barred", outcome: "answered", series: `verify_account_trouble{status="8"}`},
 	{name: "key used again", before: 1, key: "once", cause: "idempotency_key_reused", status: "3", code: 422, text: "The Idempotency-Key was used for another call", sent: nothingSent, quiet: true, series: `verify_requests_total{status="3",source="gateway"}`},
-	{name: "too many", faults: []string{"* hang"}, more: "timeout 20s\nlimit off", before: 1024, cause: "too_many_under_way", status: "1", code: 429, text: "Too many calls are under way", sent: nothingSent, retry: true, series: `verify_requests_total{status="1",source="gateway"}`, level: "info"},
+	{name: "too many", faults: []string{"* hang"}, more: "timeout 20s\nlimit off", before: 512, cause: "too_many_under_way", status: "1", code: 429, text: "Too many calls are under way", sent: nothingSent, retry: true, series: `verify_requests_total{status="1",source="gateway"}`, level: "info"},
 }
 
 // documented is docs/failures.md, whose rows must say what the gateway says.
@@ -200,7 +200,7 @@ func (f failure) happen(t *testing.T, caddy *process, address, host string, useH
 	}
 	var response *http.Response
 	var body string
-	for n := range f.before % 1024 {
+	for n := range f.before % 512 {
 		if _, _, err := ask("request", strconv.Itoa(447700910000+n)); err != nil {
 			t.Fatal(err)
 		}
@@ -213,7 +213,7 @@ func (f failure) happen(t *testing.T, caddy *process, address, host string, useH
 		f.until = !strings.Contains(body, f.cause)
 	}
 	before := metricsOf(t, address)
-	if f.before == 1024 { // all at once; one of them is one too many
+	if f.before == 512 { // all at once; one of them is one too many
 		refused := make(chan struct{})
 		var running sync.WaitGroup
 		for n := range f.before + 1 {
@@ -243,7 +243,7 @@ func (f failure) happen(t *testing.T, caddy *process, address, host string, useH
 	after := metricsOf(t, address)
 	for series := range after {
 		match := outcomeSeries.FindStringSubmatch(series)
-		if match == nil || match[1] != operation || f.before == 1024 {
+		if match == nil || match[1] != operation || f.before == 512 {
 			continue
 		}
 		want := 0

@@ -52,12 +52,12 @@ func upstream() *Dashboard {
 					query(quantile(.99, "verify_request_duration_seconds_bucket{"+gateways+"}", step, "source"), "{{source}}, 99 of 100")),
 			}},
 			row{"Rate", 8, []*Panel{
-				lines("Calls and limit", "Calls sent a second, and how many may be made at present, of all gateways together. The limit falls by half when the provider throttles and recovers by one call a second. "+
+				lines("Calls and limit", "Calls sent a second, and how many may be made at present, by account, of all gateways together. The limit falls by half when the provider throttles and recovers by one call a second. "+
 					"They meet: calls wait and then get status 1; runbook VerifyThrottled.",
-					in("reqps"), query(sum("rate", sent, step), "sent"), query("sum(verify_limit_rate{"+gateways+"})", "limit")),
+					in("reqps"), query(sum("rate", sent, step, "account"), "sent, {{account}}"), query("sum by (account) (verify_limit_rate{"+gateways+"})", "limit, {{account}}")),
 				lines("Waiting and throttled", "Calls that wait for their turn, and those refused a second: local by the gateway's limit, upstream by the provider, or by the gateway while the provider has it go slower. "+
 					"upstream with no local: others use the same account; lower limit.",
-					in("short"), query("sum(verify_limit_waiting{"+gateways+"})", "waiting"),
+					in("short"), query("sum by (account) (verify_limit_waiting{"+gateways+"})", "waiting, {{account}}"),
 					query(sum("rate", "verify_throttled_total{"+gateways+"}", step, "where"), "throttled, {{where}}")),
 				stack("Calls by operation", "Tries to call the provider. search dominates: applications poll, and a longer in_progress of the cache saves calls; see Search cache.",
 					in("reqps"), query(sum("rate", sent, step, "operation"), "{{operation}}")),

@@ -16,6 +16,8 @@ type Metric struct {
 }
 
 var (
+	// labelAccount is a label of all metrics but buildInfo, and the first.
+	labelAccount   = Label{"account", "the end of its api_key and its upstream, such as `cdef@api.nexmo.com`"}
 	labelOperation = Label{"operation", "request, check, search, control, psd2"}
 	labelCountry   = Label{"country", "those of `countries`, other"}
 	labelWorkflow  = Label{"workflow", "default, 1 to 7, other"}
@@ -39,7 +41,7 @@ var (
 	throttledTotal   = Metric{"verify_throttled_total", "counter", "Calls refused for coming too fast, by whose limit it was.", []Label{{"where", "local, upstream (its own refusals, and the gateway's while these keep its rate down)"}}}
 	deliveriesTotal  = Metric{"verify_deliveries_total", "counter", "Calls other than searches, by where their answer came from.", []Label{{"source", "sent, shared (with an identical one under way), replayed (kept from an earlier one)"}}}
 
-	breakerState       = Metric{"verify_breaker_state", "gauge", "How many circuits are in a state; with one account, 1 for the present state.", []Label{labelBreaker, labelState}}
+	breakerState       = Metric{"verify_breaker_state", "gauge", "1 for the present state of a circuit.", []Label{labelBreaker, labelState}}
 	breakerTransitions = Metric{"verify_breaker_transitions_total", "counter", "Changes of a circuit's state.", []Label{labelBreaker, {"from", labelState.Values}, {"to", labelState.Values}}}
 	accountTrouble     = Metric{"verify_account_trouble", "gauge", "1 while the upstream refuses the account with a status.", []Label{{"status", "4 (credentials), 8 (barred), 9 (no credit)"}}}
 	limitRate          = Metric{"verify_limit_rate", "gauge", "Calls a second that may be made at present; 0 for no limit.", nil}
@@ -78,10 +80,22 @@ var Catalogue = []Metric{
 	buildInfo,
 }
 
+// OfAccount tells the metrics that each account has for itself, by the label account.
+func (m Metric) OfAccount() bool { return m.Name != buildInfo.Name }
+
 func (m Metric) labelNames() []string {
-	names := make([]string, len(m.Labels))
-	for i, l := range m.Labels {
-		names[i] = l.Name
+	var names []string
+	if m.OfAccount() {
+		names = append(names, labelAccount.Name)
+	}
+	for _, l := range m.Labels {
+		names = append(names, l.Name)
 	}
 	return names
+}
+
+// AccountLabel is the value of the label account. An API key is no secret, but its end
+// is enough.
+func AccountLabel(host, apiKey string) string {
+	return apiKey[max(0, len(apiKey)-4):] + "@" + host
 }

@@ -4,6 +4,7 @@ import (
 	"errors"
 	"runtime"
 	"runtime/debug"
+	"sync"
 	"sync/atomic"
 	"time"
 
@@ -25,15 +26,29 @@ const (
 // Metrics holds the collectors. There is one for the process, registered anew
 // with each configuration's registry, so that no reload begins them at 0.
 type Metrics struct {
+	vectors
+	build *prometheus.GaugeVec
+
+	mu       sync.Mutex
+	accounts map[string]*AccountMetrics
+}
+
+// vectors are those of all accounts, or with the label account set those of one.
+type vectors struct {
 	requests, upstream, retries, throttled, deliveries *prometheus.CounterVec
 	ignored                                            *prometheus.CounterVec
 	transitions, cache, relabelled                     *prometheus.CounterVec
 	started, finished, strangers, cost, lookups        *prometheus.CounterVec
 	duration, upstreamDuration, timeToSuccess, tries   *prometheus.HistogramVec
-	build                                              *prometheus.GaugeVec
-	evictedSize, evictedExpired                        atomic.Uint64 // by caches that have ended
+}
 
-	// Of the series that exist from the beginning, those that every call adds to.
+// AccountMetrics counts what happens to one account. Get it from Metrics.
+type AccountMetrics struct {
+	vectors
+	account                     string
+	evictedSize, evictedExpired atomic.Uint64 // by caches that have ended
+
+	// Of the series that Prepare makes, those that every call adds to.
 	calls         series[callLabels, prometheus.Counter]
 	durations     series[sourceLabels, prometheus.Observer]
 	searches      series[string, prometheus.Counter]
@@ -61,28 +76,32 @@ type (
 // series finds those of a vector. For those prepared that takes a third of the
 // time that the vector takes, which hashes and compares the text of all labels.
 type series[L comparable, M any] struct {
-	ready map[L]M // not written to after NewMetrics
+	ready atomic.Pointer[map[L]M] // not written to once it is here
 	find  func(L) M
 }
 
-func seriesOf[L comparable, M any](find func(L) M) series[L, M] {
-	return series[L, M]{map[L]M{}, find}
+// prepare makes series ready.
+func (s *series[L, M]) prepare(all []L) {
+	ready := make(map[L]M, len(all))
+	for _, labels := range all {
+		ready[labels] = s.find(labels)
+	}
+	s.ready.Store(&ready)
 }
 
-func (s *series[L, M]) add(labels L) { s.ready[labels] = s.find(labels) }
-
 func (s *series[L, M]) of(labels L) M {
-	if found, ok := s.ready[labels]; ok {
-		return found
+	if ready := s.ready.Load(); ready != nil {
+		if found, ok := (*ready)[labels]; ok {
+			return found
+		}
 	}
 	return s.find(labels)
 }
 
-// NewMetrics returns Metrics whose series exist as far as they are known ahead,
-// so that rates see zero rather than nothing.
+// NewMetrics returns Metrics of no account yet.
 func NewMetrics() *Metrics {
 	short := []float64{.001, .0025, .005, .01, .025, .05, .075, .1, .25, .5, .75, 1, 2.5, 5, 7.5, 10}
-	m := &Metrics{
+	m := &Metrics{accounts: map[string]*AccountMetrics{}, vectors: vectors{
 		requests:         counter(requestsTotal),
 		duration:         histogram(requestDuration, short),
 		ignored:          counter(parametersIgnored),
@@ -101,24 +120,64 @@ func NewMetrics() *Metrics {
 		tries:            histogram(attempts, []float64{0, 1, 2, 3, 4, 6, 9}),
 		cost:             counter(costTotal),
 		lookups:          counter(settlerLookups),
-		build:            prometheus.NewGaugeVec(prometheus.GaugeOpts{Name: buildInfo.Name, Help: buildInfo.Help}, buildInfo.labelNames()),
-	}
+	}}
+	m.build = prometheus.NewGaugeVec(prometheus.GaugeOpts{Name: buildInfo.Name, Help: buildInfo.Help}, buildInfo.labelNames())
 	m.build.WithLabelValues(version(), runtime.Version()).Set(1)
-	m.calls = seriesOf(func(l callLabels) prometheus.Counter {
+	return m
+}
+
+// Account returns the metrics of an account, which AccountLabel names.
+func (m *Metrics) Account(label string) *AccountMetrics {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if a := m.accounts[label]; a != nil {
+		return a
+	}
+	a := newAccountMetrics(&m.vectors, label)
+	m.accounts[label] = a
+	return a
+}
+
+func newAccountMetrics(all *vectors, label string) *AccountMetrics {
+	only := prometheus.Labels{labelAccount.Name: label}
+	count := func(v *prometheus.CounterVec) *prometheus.CounterVec { return v.MustCurryWith(only) }
+	spread := func(v *prometheus.HistogramVec) *prometheus.HistogramVec {
+		return v.MustCurryWith(only).(*prometheus.HistogramVec)
+	}
+	m := &AccountMetrics{account: label, vectors: vectors{
+		requests:         count(all.requests),
+		duration:         spread(all.duration),
+		ignored:          count(all.ignored),
+		upstream:         count(all.upstream),
+		upstreamDuration: spread(all.upstreamDuration),
+		retries:          count(all.retries),
+		relabelled:       count(all.relabelled),
+		throttled:        count(all.throttled),
+		deliveries:       count(all.deliveries),
+		transitions:      count(all.transitions),
+		cache:            count(all.cache),
+		started:          count(all.started),
+		finished:         count(all.finished),
+		strangers:        count(all.strangers),
+		timeToSuccess:    spread(all.timeToSuccess),
+		tries:            spread(all.tries),
+		cost:             count(all.cost),
+		lookups:          count(all.lookups),
+	}}
+	m.calls.find = func(l callLabels) prometheus.Counter {
 		return m.requests.WithLabelValues(l.operation.String(), l.status, string(l.source))
-	})
-	m.durations = seriesOf(func(l sourceLabels) prometheus.Observer {
+	}
+	m.durations.find = func(l sourceLabels) prometheus.Observer {
 		return m.duration.WithLabelValues(l.operation.String(), string(l.source))
-	})
-	m.searches = seriesOf(func(result string) prometheus.Counter { return m.cache.WithLabelValues(result) })
-	m.outcomes = seriesOf(func(l outcomeLabels) prometheus.Counter {
+	}
+	m.searches.find = func(result string) prometheus.Counter { return m.cache.WithLabelValues(result) }
+	m.outcomes.find = func(l outcomeLabels) prometheus.Counter {
 		return m.upstream.WithLabelValues(l.operation.String(), l.outcome)
-	})
-	m.outcomesTook = seriesOf(func(l outcomeLabels) prometheus.Observer {
+	}
+	m.outcomesTook.find = func(l outcomeLabels) prometheus.Observer {
 		return m.upstreamDuration.WithLabelValues(l.operation.String(), l.outcome)
-	})
-	m.deliveredFrom = seriesOf(func(source string) prometheus.Counter { return m.deliveries.WithLabelValues(source) })
-	m.prepare()
+	}
+	m.deliveredFrom.find = func(source string) prometheus.Counter { return m.deliveries.WithLabelValues(source) }
 	return m
 }
 
@@ -145,41 +204,44 @@ func version() string {
 	return "unknown"
 }
 
-// prepare makes the series that every gateway will have.
-func (m *Metrics) prepare() {
+// Prepare makes the series that are known ahead, so that rates see zero rather than
+// nothing. Of countries it makes those without a workflow_id, which are nearly all.
+func (m *AccountMetrics) Prepare(countries []string) {
+	var (
+		calls     []callLabels
+		durations = []sourceLabels{{wire.Search, Memory}}
+		outcomes  []outcomeLabels
+		answered  []outcomeLabels
+	)
 	for _, o := range wire.Operations {
 		for _, s := range expected[o] {
-			m.calls.add(callLabels{o, s, Upstream})
+			calls = append(calls, callLabels{o, s, Upstream})
 		}
 		for _, s := range gatewayStatuses {
-			m.calls.add(callLabels{o, s, Gateway})
+			calls = append(calls, callLabels{o, s, Gateway})
+		}
+		if o.Starts() {
+			calls = append(calls, callLabels{o, "0", Memory})
 		}
 		for _, outcome := range Outcomes {
-			m.outcomes.add(outcomeLabels{o, outcome})
+			outcomes = append(outcomes, outcomeLabels{o, outcome})
 		}
 		m.retries.WithLabelValues(o.String())
 		m.relabelled.WithLabelValues(o.String())
 		m.ignored.WithLabelValues(o.String())
-		m.durations.add(sourceLabels{o, Upstream})
-		m.outcomesTook.add(outcomeLabels{o, OutcomeAnswered})
+		durations = append(durations, sourceLabels{o, Upstream})
+		answered = append(answered, outcomeLabels{o, OutcomeAnswered})
 	}
-	m.calls.add(callLabels{wire.Search, "6", Gateway})
-	m.calls.add(callLabels{wire.Search, "18", Gateway})
-	for _, o := range wire.Operations {
-		if o.Starts() {
-			m.calls.add(callLabels{o, "0", Memory})
-		}
-	}
+	calls = append(calls, callLabels{wire.Search, "6", Gateway}, callLabels{wire.Search, "18", Gateway})
 	for _, s := range []string{"IN PROGRESS", "SUCCESS", "FAILED", "EXPIRED", "CANCELLED", "101", "list"} {
-		m.calls.add(callLabels{wire.Search, s, Memory})
+		calls = append(calls, callLabels{wire.Search, s, Memory})
 	}
-	m.durations.add(sourceLabels{wire.Search, Memory})
-	for _, source := range []string{"sent", "shared", "replayed"} {
-		m.deliveredFrom.add(source)
-	}
-	for _, result := range []string{"hit", "miss", "partial", "coalesced", "stale", "bypass"} {
-		m.searches.add(result)
-	}
+	m.calls.prepare(calls)
+	m.durations.prepare(durations)
+	m.outcomes.prepare(outcomes)
+	m.outcomesTook.prepare(answered)
+	m.deliveredFrom.prepare([]string{"sent", "shared", "replayed"})
+	m.searches.prepare([]string{"hit", "miss", "partial", "coalesced", "stale", "bypass"})
 	for vec, values := range map[*prometheus.CounterVec][]string{
 		m.throttled: {"local", "upstream"},
 		m.strangers: {"success", "failed", "expired", "cancelled"},
@@ -198,11 +260,6 @@ func (m *Metrics) prepare() {
 		m.tries.WithLabelValues(outcome)
 	}
 	m.timeToSuccess.WithLabelValues("default")
-}
-
-// PrepareCountries makes the series of countries for verifications without a
-// workflow_id, which are nearly all.
-func (m *Metrics) PrepareCountries(countries []string) {
 	for _, country := range countries {
 		m.started.WithLabelValues(country, "default")
 		for _, outcome := range verificationOutcomes {
@@ -235,28 +292,28 @@ func Register(registry prometheus.Registerer, c prometheus.Collector) error {
 }
 
 // Call counts a call of a client.
-func (m *Metrics) Call(o wire.Operation, status string, source Source, took time.Duration) {
+func (m *AccountMetrics) Call(o wire.Operation, status string, source Source, took time.Duration) {
 	m.calls.of(callLabels{o, status, source}).Inc()
 	m.durations.of(sourceLabels{o, source}).Observe(took.Seconds())
 }
 
 // Ignored counts parameters that were left out of a call.
-func (m *Metrics) Ignored(o wire.Operation, parameters int) {
+func (m *AccountMetrics) Ignored(o wire.Operation, parameters int) {
 	m.ignored.WithLabelValues(o.String()).Add(float64(parameters))
 }
 
 // Search counts what memory had for a search.
-func (m *Metrics) Search(result string) { m.searches.of(result).Inc() }
+func (m *AccountMetrics) Search(result string) { m.searches.of(result).Inc() }
 
 // Delivery counts where the answer to a call that is sent once came from.
-func (m *Metrics) Delivery(source string) { m.deliveredFrom.of(source).Inc() }
+func (m *AccountMetrics) Delivery(source string) { m.deliveredFrom.of(source).Inc() }
 
 // Retry counts a second try.
-func (m *Metrics) Retry(o wire.Operation) { m.retries.WithLabelValues(o.String()).Inc() }
+func (m *AccountMetrics) Retry(o wire.Operation) { m.retries.WithLabelValues(o.String()).Inc() }
 
 // Refused counts a call that was not made because the breaker is open, the limit
 // reached, the account throttled, or too many calls are under way.
-func (m *Metrics) Refused(o wire.Operation, cause wire.Cause) {
+func (m *AccountMetrics) Refused(o wire.Operation, cause wire.Cause) {
 	switch cause {
 	case wire.BreakerOpen:
 		m.outcomes.of(outcomeLabels{o, OutcomeRejected}).Inc()
@@ -268,7 +325,7 @@ func (m *Metrics) Refused(o wire.Operation, cause wire.Cause) {
 }
 
 // Upstream counts a call that was made. traceID is that of a recorded trace, or "".
-func (m *Metrics) Upstream(o wire.Operation, answer *wire.Answer, took time.Duration, traceID string) {
+func (m *AccountMetrics) Upstream(o wire.Operation, answer *wire.Answer, took time.Duration, traceID string) {
 	outcome := OutcomeOf(answer)
 	m.outcomes.of(outcomeLabels{o, outcome}).Inc()
 	observer := m.outcomesTook.of(outcomeLabels{o, outcome})
@@ -288,29 +345,29 @@ func (m *Metrics) Upstream(o wire.Operation, answer *wire.Answer, took time.Dura
 }
 
 // Evicted keeps the counts of a cache that ends.
-func (m *Metrics) Evicted(size, expired uint64) {
+func (m *AccountMetrics) Evicted(size, expired uint64) {
 	m.evictedSize.Add(size)
 	m.evictedExpired.Add(expired)
 }
 
 // State returns a State to add up in, with what has ended in it.
-func (m *Metrics) State() State {
-	return State{Breakers: map[[2]string]int{}, EvictedSize: m.evictedSize.Load(), EvictedExpired: m.evictedExpired.Load()}
+func (m *AccountMetrics) State() State {
+	return State{Account: m.account, Breakers: map[[2]string]int{}, EvictedSize: m.evictedSize.Load(), EvictedExpired: m.evictedExpired.Load()}
 }
 
 // Transition counts a change of a circuit's state.
-func (m *Metrics) Transition(class, from, to string) {
+func (m *AccountMetrics) Transition(class, from, to string) {
 	m.transitions.WithLabelValues(class, from, to).Inc()
 }
 
 // Started counts a verification that began.
-func (m *Metrics) Started(country, workflow string) {
+func (m *AccountMetrics) Started(country, workflow string) {
 	m.started.WithLabelValues(country, workflow).Inc()
 }
 
 // Finished counts a verification that ended. took is above 0 only where a check
 // said success.
-func (m *Metrics) Finished(outcome, country, workflow string, took time.Duration, tries int) {
+func (m *AccountMetrics) Finished(outcome, country, workflow string, took time.Duration, tries int) {
 	m.finished.WithLabelValues(outcome, country, workflow).Inc()
 	m.tries.WithLabelValues(outcome).Observe(float64(tries))
 	if took > 0 {
@@ -319,15 +376,15 @@ func (m *Metrics) Finished(outcome, country, workflow string, took time.Duration
 }
 
 // Stranger counts the end of a verification whose start was not seen.
-func (m *Metrics) Stranger(outcome string) { m.strangers.WithLabelValues(outcome).Inc() }
+func (m *AccountMetrics) Stranger(outcome string) { m.strangers.WithLabelValues(outcome).Inc() }
 
 // Cost adds money spent.
-func (m *Metrics) Cost(currency, kind, country string, amount float64) {
+func (m *AccountMetrics) Cost(currency, kind, country string, amount float64) {
 	m.cost.WithLabelValues(currency, kind, country).Add(amount)
 }
 
 // Lookup counts a search of the settler.
-func (m *Metrics) Lookup(answered bool) {
+func (m *AccountMetrics) Lookup(answered bool) {
 	result := "failed"
 	if answered {
 		result = "answered"

@@ -41,7 +41,8 @@ func gather(t *testing.T, m *Metrics) map[string]*dto.MetricFamily {
 // for the cost, whose currencies are not known ahead.
 func TestCatalogue(t *testing.T) {
 	m := NewMetrics()
-	m.PrepareCountries([]string{"GB", "other"})
+	a := m.Account("cdef@example.com")
+	a.Prepare([]string{"GB", "other"})
 	families := gather(t, m)
 	for _, metric := range Catalogue {
 		family := families[metric.Name]
@@ -74,7 +75,8 @@ func TestCatalogue(t *testing.T) {
 // one that begins at 1 misses the first.
 func TestSeriesFromTheStart(t *testing.T) {
 	m := NewMetrics()
-	m.PrepareCountries([]string{"GB"})
+	a := m.Account("cdef@example.com")
+	a.Prepare([]string{"GB"})
 	before := gather(t, m)
 	for o, statuses := range map[wire.Operation][]string{
 		wire.Request: {"0", "3", "10", "15"},
@@ -84,27 +86,27 @@ func TestSeriesFromTheStart(t *testing.T) {
 		wire.PSD2:    {"0", "3", "10", "15"},
 	} {
 		for _, status := range statuses {
-			m.Call(o, status, Upstream, time.Second)
+			a.Call(o, status, Upstream, time.Second)
 			if o == wire.Search {
-				m.Call(o, status, Memory, time.Second)
+				a.Call(o, status, Memory, time.Second)
 			}
 		}
-		m.Upstream(o, &wire.Answer{}, time.Second, "")
-		m.Refused(o, wire.BreakerOpen)
-		m.Refused(o, wire.LimitReached)
-		m.Refused(o, wire.AccountThrottled)
-		m.Retry(o)
+		a.Upstream(o, &wire.Answer{}, time.Second, "")
+		a.Refused(o, wire.BreakerOpen)
+		a.Refused(o, wire.LimitReached)
+		a.Refused(o, wire.AccountThrottled)
+		a.Retry(o)
 	}
-	m.Call(wire.Request, "0", Memory, time.Second)
-	m.Call(wire.PSD2, "0", Memory, time.Second)
+	a.Call(wire.Request, "0", Memory, time.Second)
+	a.Call(wire.PSD2, "0", Memory, time.Second)
 	for _, result := range []string{"hit", "miss", "partial", "coalesced", "stale", "bypass"} {
-		m.Search(result)
+		a.Search(result)
 	}
 	for _, source := range []string{"sent", "shared", "replayed"} {
-		m.Delivery(source)
+		a.Delivery(source)
 	}
-	m.Started("GB", "default")
-	m.Finished("success", "GB", "default", time.Second, 1)
+	a.Started("GB", "default")
+	a.Finished("success", "GB", "default", time.Second, 1)
 	for name, family := range gather(t, m) {
 		want := 0
 		if name == requestDuration.Name {
@@ -119,9 +121,10 @@ func TestSeriesFromTheStart(t *testing.T) {
 // An exemplar's labels must not be those of the OpenTelemetry specification.
 func TestExemplars(t *testing.T) {
 	m := NewMetrics()
+	a := m.Account("cdef@example.com")
 	answer := wire.Answer{Reading: wire.Reading{Verification: wire.Verification{Status: wire.Success}}}
-	m.Upstream(wire.Check, &answer, 30*time.Millisecond, "0af7651916cd43dd8448eb211c80319c")
-	m.Upstream(wire.Search, &answer, 30*time.Millisecond, "")
+	a.Upstream(wire.Check, &answer, 30*time.Millisecond, "0af7651916cd43dd8448eb211c80319c")
+	a.Upstream(wire.Search, &answer, 30*time.Millisecond, "")
 	exemplars := 0
 	for _, metric := range gather(t, m)[upstreamDuration.Name].GetMetric() {
 		for _, bucket := range metric.GetHistogram().GetBucket() {

@@ -6,9 +6,10 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 )
 
-// State is what the gateway holds at the moment of a scrape, summed up over its
-// accounts. It has a value for every series from the beginning.
+// State is what the gateway holds of an account at the moment of a scrape. It has a
+// value for every series from the beginning.
 type State struct {
+	Account                             string   // its label
 	AccountTroubles                     []string // statuses
 	Breakers                            map[[2]string]int
 	CacheEntries, CacheBytes            int64
@@ -43,7 +44,7 @@ func (s *State) Collect(to chan<- prometheus.Metric) {
 		if m.Type == "counter" {
 			kind = prometheus.CounterValue
 		}
-		to <- prometheus.MustNewConstMetric(descriptions[m.Name], kind, value, labels...)
+		to <- prometheus.MustNewConstMetric(descriptions[m.Name], kind, value, append([]string{s.Account}, labels...)...)
 	}
 	for _, class := range []string{"read", "write"} {
 		for _, state := range []string{"closed", "open", "half_open"} {
