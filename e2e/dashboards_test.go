@@ -63,7 +63,7 @@ func TestDashboards(t *testing.T) {
 	}
 	`, address, provider.URL, loadKey), address)
 	d.load = newLoad(t, address)
-	d.prometheus = startPrometheusWithRules(t, address)
+	d.prometheus = startPrometheusWithRules(t, map[string]string{"gateway": address}, 250*time.Millisecond, ruleSpeed)
 	d.scraped(t)
 	time.Sleep(time.Second)
 
@@ -131,7 +131,8 @@ type dashboardsTest struct {
 	begun   time.Time
 }
 
-func startPrometheusWithRules(t *testing.T, target string) *prometheus {
+// startPrometheusWithRules scrapes each job's target so often, with the times in the rules so many times shorter.
+func startPrometheusWithRules(t *testing.T, jobs map[string]string, every time.Duration, speed int) *prometheus {
 	t.Helper()
 	path, err := exec.LookPath("prometheus")
 	if err != nil {
@@ -141,20 +142,22 @@ func startPrometheusWithRules(t *testing.T, target string) *prometheus {
 	if err != nil {
 		t.Fatal(err)
 	}
-	folder := t.TempDir()
-	for name, content := range map[string]string{
-		"rules.yml": faster(string(rules), ruleSpeed),
-		"prometheus.yml": fmt.Sprintf(`
+	var config strings.Builder
+	fmt.Fprintf(&config, `
 global:
-  scrape_interval: 250ms
-  scrape_timeout: 250ms
-  evaluation_interval: 500ms
+  scrape_interval: %[1]dms
+  scrape_timeout: %[1]dms
+  evaluation_interval: %[2]dms
 rule_files: [rules.yml]
 scrape_configs:
-  - job_name: gateway
-    static_configs:
-      - targets: [%q]
-`, target),
+`, every.Milliseconds(), 2*every.Milliseconds())
+	for job, target := range jobs {
+		fmt.Fprintf(&config, "  - job_name: %s\n    static_configs:\n      - targets: [%q]\n", job, target)
+	}
+	folder := t.TempDir()
+	for name, content := range map[string]string{
+		"rules.yml":      faster(string(rules), speed),
+		"prometheus.yml": config.String(),
 	} {
 		if err := os.WriteFile(filepath.Join(folder, name), []byte(content), 0o600); err != nil {
 			t.Fatal(err)

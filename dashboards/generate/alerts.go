@@ -65,7 +65,7 @@ sum by (job, operation) (increase(verify_upstream_request_duration_seconds_count
 `+unless(causes, "30m")),
 		alert("VerifyThrottled", ticket, "5m", "upstream",
 			`{{ if eq $labels.where "upstream" }}The provider throttles the account of {{ $labels.job }}{{ else }}Calls of {{ $labels.job }} come too fast for the gateway's own limits{{ end }}`,
-			`{{ $value | humanizePercentage }} of all calls were answered with status 1 within 10 minutes, {{ if eq $labels.where "upstream" }}by the provider or since the gateway goes slower for it: its limit is met, whoever else uses the account{{ else }}by the gateway: its own limits are met{{ end }}.`,
+			`Calls refused for coming too fast within 10 minutes are {{ $value | humanizePercentage }} of those that applications made: {{ if eq $labels.where "upstream" }}it is the provider's limit, whoever else uses the account{{ else }}it is the gateway's own limits, which applications exceed{{ end }}.`,
 			`(
   sum by (job, where) (increase(verify_throttled_total[10m]))
   / on (job) group_left ()
@@ -173,7 +173,7 @@ func alertGateway() []Rule {
 			says("9", "status 9")+"there no verification can be started. It is the account, not the provider's health.", refused("9")),
 		alert("VerifyBreakerOpen", page, "2m", "upstream",
 			"Calls of {{ $labels.job }} to the provider are stopped",
-			"For two minutes a circuit has not been closed, of {{ range $i, $c := printf `max by (breaker) (verify_breaker_state{job=%q,state!=\"closed\"}) > 0` $labels.job | query | sortByLabel `breaker` }}{{ if $i }} and {{ end }}{{ $c.Labels.breaker }}{{ end }} calls: they are answered with status 5 and not sent."+how("10m"),
+			"For two minutes a circuit has not been closed{{ range $i, $c := printf `max by (breaker) (verify_breaker_state{job=%q,state!=\"closed\"}) > 0` $labels.job | query | sortByLabel `breaker` }}{{ if $i }} and{{ else }}:{{ end }} {{ $c.Labels.breaker }}{{ end }}. Its calls are answered with status 5 and not sent."+how("10m"),
 			`max by (job) (verify_breaker_state{state!="closed"}) > 0`),
 		alert("VerifySettlerBehind", ticket, "15m", "cache",
 			"The settler of {{ $labels.instance }} does not keep up",

@@ -63,6 +63,6 @@ func how(window string) string {
 func whose(window string) string {
 	return fmt.Sprintf("{{ with printf `topk(1, sum by (status) (increase(verify_requests_total{job=%%q,%[1]s}[%[2]s])) > 0)` $labels.job | query }}{{ $status := . | first | label `status` }}"+
 		"{{ if eq $status `4` `8` `9` }} Most of it is status {{ $status }}: the account."+
-		"{{ else if eq $status `1` }}{{ if printf `sum(increase(verify_throttled_total{job=%%q,where=\"upstream\"}[%[2]s])) >= 20` $labels.job | query }} Most of it is status 1: the provider's limit.{{ else }} Most of it is status 1: the gateway's own limit, which applications exceed.{{ end }}"+
+		"{{ else if eq $status `1` }}{{ with printf `topk(1, sum by (where) (increase(verify_throttled_total{job=%%q}[%[2]s])) > 0)` $labels.job | query }} Most of it is status 1: {{ if eq (. | first | label `where`) `upstream` }}the provider's limit{{ else }}the gateway's own limit, which applications exceed{{ end }}.{{ end }}"+
 		"{{ else }}%[3]s{{ end }}{{ end }}", inTrouble, window, how(window))
 }
