@@ -61,7 +61,7 @@ var language = []string{
 // unknowns lists what an expression names and the gateway does not have. recorded are the names of recording rules.
 func unknowns(expr string, known map[string]metric, recorded []string) []string {
 	var wrong []string
-	labels := map[string]bool{"job": true, "instance": true}
+	labels := map[string]bool{"job": true, "instance": true, "account": true}
 	rest := spans.ReplaceAllString(expr, "")
 	rest = selection.ReplaceAllStringFunc(rest, func(found string) string {
 		m := selection.FindStringSubmatch(found)
