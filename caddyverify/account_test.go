@@ -52,7 +52,7 @@ func TestSettingsOfSeveralHandlers(t *testing.T) {
 			"cache: final: it is 1h0m0s here and off in another handler", nil},
 		{"no cache", []Handler{{}, {Cache: &Cache{Off: true}}}, "", func(s *accountSettings) bool { return s.cache.Off }},
 		{"no cache and a cache", []Handler{{Cache: &Cache{Off: true}}, {Cache: &Cache{MaxEntries: 7}}}, "cache: it is off in one handler", nil},
-		{"no breaker and a breaker", []Handler{{Breaker: &Breaker{OpenFor: 1}}, {Breaker: &Breaker{Off: true}}}, "breaker: it is off in one handler", nil},
+		{"no breaker and a breaker", []Handler{{Breaker: &Breaker{OpenFor: caddy.Duration(time.Second)}}, {Breaker: &Breaker{Off: true}}}, "breaker: it is off in one handler", nil},
 		{"two open times", []Handler{{Breaker: &Breaker{OpenFor: caddy.Duration(time.Second)}}, {Breaker: &Breaker{OpenFor: caddy.Duration(2 * time.Second)}}},
 			"breaker: open_for: it is 2s here and 1s in another handler", nil},
 		{"countries", []Handler{{}, {Countries: []string{"gb", "DE"}}, {Countries: []string{"DE", "GB"}}, {}}, "",

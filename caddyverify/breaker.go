@@ -25,7 +25,8 @@ type Breaker struct {
 	Window caddy.Duration `json:"window,omitempty"`
 
 	// OpenFor is how long a circuit stays open before the upstream is asked for a
-	// sign of life. It doubles with each time there is none, up to a minute.
+	// sign of life: 100 ms to a minute. It doubles with each time there is none, up to
+	// a minute.
 	// Default: `5s`.
 	OpenFor caddy.Duration `json:"open_for,omitempty"`
 }
@@ -35,7 +36,6 @@ func (b *Breaker) settings(timeout time.Duration) breaker.Settings {
 	if s.Window == 0 {
 		s.Window = max(30*time.Second, 3*timeout)
 	}
-	s.MaxOpenFor = max(time.Minute, s.OpenFor)
 	return s
 }
 

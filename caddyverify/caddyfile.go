@@ -1,8 +1,9 @@
 package caddyverify
 
 import (
+	"errors"
+	"fmt"
 	"math"
-	"net/http"
 	"slices"
 	"strconv"
 	"strings"
@@ -12,6 +13,9 @@ import (
 	"github.com/caddyserver/caddy/v2/caddyconfig/caddyfile"
 	"github.com/caddyserver/caddy/v2/caddyconfig/httpcaddyfile"
 	"github.com/caddyserver/caddy/v2/modules/caddyhttp"
+	"github.com/caddyserver/caddy/v2/modules/caddyhttp/reverseproxy"
+
+	"github.com/caddyverify/caddy-verify/caddyverify/sandbox"
 )
 
 func init() {
@@ -65,7 +69,9 @@ func init() {
 //
 // Its errors name the subdirective and never print what was written for it.
 func (h *Handler) UnmarshalCaddyfile(d *caddyfile.Dispenser) error {
-	return subdirectives(d, func(name string) (err error) {
+	lines := map[string]caddyfile.Dispenser{}
+	err := subdirectives(d, func(name string) (err error) {
+		lines[name] = *d
 		switch name {
 		case "upstream":
 			h.Upstream, err = oneArg(d, name, "<url>")
@@ -97,7 +103,7 @@ func (h *Handler) UnmarshalCaddyfile(d *caddyfile.Dispenser) error {
 			h.Limit, err = limitArg(d)
 		case "countries":
 			if h.Countries = d.RemainingArgs(); len(h.Countries) == 0 {
-				err = d.Err("countries takes two-letter codes: countries GB DE …")
+				err = d.Err("countries takes two-letter codes: countries GB DE …" + unset)
 			}
 		case "settle":
 			h.Settle = true
@@ -107,6 +113,24 @@ func (h *Handler) UnmarshalCaddyfile(d *caddyfile.Dispenser) error {
 		}
 		return err
 	})
+	if err != nil {
+		return err
+	}
+	return atLine(h.check(), lines, d)
+}
+
+// atLine adds to an error where the setting stands, or else where the block ends.
+func atLine(err error, lines map[string]caddyfile.Dispenser, d *caddyfile.Dispenser) error {
+	if err == nil {
+		return nil
+	}
+	var in *settingError
+	if errors.As(err, &in) {
+		if line, ok := lines[in.setting]; ok {
+			return line.WrapErr(err)
+		}
+	}
+	return d.WrapErr(err)
 }
 
 // UnmarshalCaddyfile sets up the sandbox from Caddyfile tokens. Syntax:
@@ -121,7 +145,7 @@ func (h *Handler) UnmarshalCaddyfile(d *caddyfile.Dispenser) error {
 //
 // Only fault may be given more than once.
 func (s *Sandbox) UnmarshalCaddyfile(d *caddyfile.Dispenser) error {
-	return subdirectives(d, func(name string) (err error) {
+	err := subdirectives(d, func(name string) (err error) {
 		switch name {
 		case "credentials":
 			s.Credentials, err = parseCredentials(d)
@@ -143,11 +167,18 @@ func (s *Sandbox) UnmarshalCaddyfile(d *caddyfile.Dispenser) error {
 			}
 		case "fault":
 			s.Faults = append(s.Faults, strings.Join(d.RemainingArgs(), " "))
+			if _, e := sandbox.ParseFault(s.Faults[len(s.Faults)-1]); e != nil {
+				err = d.WrapErr(e)
+			}
 		default:
 			return d.Errf("unrecognized subdirective %q", name)
 		}
 		return err
 	}, "fault")
+	if err != nil {
+		return err
+	}
+	return atLine(s.check(), nil, d)
 }
 
 // subdirectives consumes the directive's name and reads its block. A subdirective
@@ -169,6 +200,9 @@ func block(d *caddyfile.Dispenser, parse func(name string) error, many ...string
 		if name == "{" {
 			return d.Errf("%s takes no block", last)
 		}
+		if strings.Trim(name, "abcdefghijklmnopqrstuvwxyz_") != "" {
+			return d.Err("a line begins with what is no subdirective; it is not shown, since it may be a secret")
+		}
 		last = name
 		if seen[name] && !slices.Contains(many, name) {
 			return d.Errf("%s is given more than once", name)
@@ -188,9 +222,23 @@ func noArgs(d *caddyfile.Dispenser, name string) error {
 	return nil
 }
 
+// writeItOut is what to do where placeholders are not read.
+const writeItOut = "write the value, or {$NAME}, for which a Caddyfile has the environment variable's value"
+
+// unset explains an argument that is not there.
+const unset = "; {$NAME} stands for nothing while the environment variable is not set"
+
 func oneArg(d *caddyfile.Dispenser, name, usage string) (value string, err error) {
-	if d.CountRemainingArgs() != 1 || !d.Args(&value) || value == "" {
-		return "", d.Errf("%s takes one argument: %s %s", name, name, usage)
+	count := d.CountRemainingArgs()
+	if count != 1 || !d.Args(&value) || value == "" {
+		hint := ""
+		if count < 2 {
+			hint = unset
+		}
+		return "", d.Errf("%s takes one argument: %s %s%s", name, name, usage, hint)
+	}
+	if strings.ContainsAny(value, "{}") {
+		return "", d.Errf("%s: placeholders are read in credentials alone; %s", name, writeItOut)
 	}
 	return value, nil
 }
@@ -221,8 +269,13 @@ func durationArg(d *caddyfile.Dispenser, name string) (caddy.Duration, error) {
 
 func parseCredentials(d *caddyfile.Dispenser) (*Credentials, error) {
 	c := new(Credentials)
-	if d.CountRemainingArgs() != 2 || !d.Args(&c.APIKey, &c.APISecret) {
-		return nil, d.Err("credentials takes two arguments: credentials <api_key> <api_secret>")
+	count := d.CountRemainingArgs()
+	if count != 2 || !d.Args(&c.APIKey, &c.APISecret) {
+		hint := ""
+		if count < 2 {
+			hint = unset
+		}
+		return nil, d.Err("credentials takes two arguments: credentials <api_key> <api_secret>" + hint)
 	}
 	return c, nil
 }
@@ -231,11 +284,16 @@ func parseTransport(d *caddyfile.Dispenser) ([]byte, error) {
 	if !d.NextArg() || d.Val() != "http" {
 		return nil, d.Err("transport: only http is supported; write transport http { … }")
 	}
+	here := *d
 	module, err := caddyfile.UnmarshalModule(d, "http.reverse_proxy.transport.http")
 	if err != nil {
-		return nil, err
+		return nil, withoutPasswords(err, words(here.NextSegment()))
 	}
-	return caddyconfig.JSONModuleObject(module.(http.RoundTripper), "protocol", "http", nil), nil
+	transport := module.(*reverseproxy.HTTPTransport)
+	if err := checkTransport(transport); err != nil {
+		return nil, here.WrapErr(fmt.Errorf("transport: %w", err))
+	}
+	return caddyconfig.JSONModuleObject(transport, "protocol", "http", nil), nil
 }
 
 func limitArg(d *caddyfile.Dispenser) (int, error) {

@@ -4,11 +4,15 @@ import (
 	"context"
 	"os"
 	"path/filepath"
+	"regexp"
 	"strings"
 	"testing"
 
 	"github.com/caddyserver/caddy/v2"
 )
+
+// placed matches an error that says where in the configuration it is.
+var placed = regexp.MustCompile(`at Caddyfile:\d+$|upstream https://api\.nexmo\.com: .*\{\w+\.`)
 
 // TestConfigErrors gives configurations that must be refused, each with a word
 // that the error must have. None of them may show a value: VALUE-x stands for
@@ -34,9 +38,22 @@ func TestConfigErrors(t *testing.T) {
 		{"an unknown placeholder", "credentials key {http.request.host}", "{http.request.host}"},
 		{"a literal with braces", "credentials key VALUE{x}VALUE", "api_secret"},
 		{"a short secret", "credentials key {file." + short + "}", "shorter"},
+		{"a secret on a line of its own", credentials + "VALUE-x", "a line begins with what is no subdirective"},
 		{"an unknown subdirective", credentials + "retries 3", `unrecognized subdirective "retries"`},
 		{"a repeated one", credentials + "auth basic\nauth body", "auth is given more than once"},
 		{"a URL of another scheme", credentials + "upstream ftp://VALUE-x", "upstream"},
+		{"a placeholder for a URL", credentials + "upstream {env.VERIFY_TEST_SECRET}", "upstream: placeholders are read in credentials alone"},
+		{"a variable of Caddyfiles that is not set", credentials + "upstream {$VERIFY_TEST_UNSET}", "{$NAME} stands for nothing"},
+		{"credentials of such", "credentials {$VERIFY_TEST_UNSET} {$VERIFY_TEST_UNSET}", "{$NAME} stands for nothing"},
+		{"an empty one in quotes", `credentials key "{$VERIFY_TEST_UNSET}"`, "{$NAME} stands for nothing"},
+		{"countries of such", credentials + "countries {$VERIFY_TEST_UNSET}", "{$NAME} stands for nothing"},
+		{"a placeholder for a duration", credentials + "timeout {env.VERIFY_TEST_SECRET}", "timeout: placeholders are read in credentials alone"},
+		{"a short timeout", credentials + "timeout 99ms", "timeout: it is 99ms, and must be at least 100ms"},
+		{"a long timeout", credentials + "timeout 301s", "timeout: it is 5m1s, and must be at most 5m0s"},
+		{"a long time open", credentials + "breaker {\nopen_for 61s\n}", "open_for: it is 1m1s, and must be at most 1m0s"},
+		{"a long window", credentials + "breaker {\nwindow 61m\n}", "window: it is 1h1m0s"},
+		{"a long lifetime", credentials + "cache {\nfinal 31d\n}", "final: it is 744h0m0s"},
+		{"a short lifetime", credentials + "cache {\nin_progress 1us\n}", "in_progress: it is 1µs"},
 		{"no URL", credentials + "upstream VALUE-x", "upstream"},
 		{"half a URL", credentials + "upstream http://%VALUE-x", "upstream"},
 		{"http elsewhere", credentials + "upstream http://VALUE-x.example.com", "insecure_upstream"},
@@ -67,6 +84,7 @@ func TestConfigErrors(t *testing.T) {
 		{"half a call", credentials + "limit 0.5/s", "limit"},
 		{"no limit worth the name", credentials + "limit 100000/s", "limit must be at most"},
 		{"no countries", credentials + "countries", "countries takes two-letter codes"},
+		{"countries with commas", credentials + "countries GB,DE", "blanks between them"},
 		{"a bad country", credentials + "countries GB UKX", "countries"},
 		{"settle with an argument", credentials + "settle VALUE-x", "settle takes no argument"},
 		{"another transport", credentials + "transport fastcgi", "transport"},
@@ -88,6 +106,9 @@ func TestConfigErrors(t *testing.T) {
 			if !strings.Contains(err.Error(), test.want) || strings.Contains(err.Error(), "VALU") {
 				t.Errorf("the error is: %v", err)
 			}
+			if !placed.MatchString(err.Error()) {
+				t.Errorf("the error does not say where: %v", err)
+			}
 		})
 	}
 	if err := load(":0 {\nverify {\n" + credentials + "}\n}\n"); err != nil {
@@ -100,6 +121,7 @@ func TestConfigErrors(t *testing.T) {
 
 func TestSandboxConfigErrors(t *testing.T) {
 	for block, want := range map[string]string{
+		"credentials key k=secret1": "NAME=value",
 		"credentials key":           "credentials",
 		"code 12":                   "Code",
 		"speed fast":                "speed",

@@ -4,26 +4,55 @@ import (
 	"errors"
 	"fmt"
 	"regexp"
+	"strings"
+	"unicode"
 
 	"github.com/caddyserver/caddy/v2"
+
+	"github.com/caddyverify/caddy-verify/caddyverify/internal/upstream"
 )
 
-const exampleCredentials = "`credentials {env.VONAGE_API_KEY} {env.VONAGE_API_SECRET}`"
+const exampleCredentials = "`credentials {file./run/secrets/vonage_api_key} {file./run/secrets/vonage_api_secret}`"
 
-// minSecret is the least number of characters of a secret. The provider's have
-// at least 8; a shorter one cannot be told from ordinary text in an answer.
-const minSecret = 6
+const (
+	// minSecret is the least number of characters of a secret. The provider's have
+	// at least 8; a shorter one cannot be told from ordinary text in an answer.
+	minSecret = 6
+	// The provider's keys have 8 characters and its secrets 8 to 25. Twice that and
+	// more leaves room for what it may think of; a private key, a JSON document or a
+	// web page is longer.
+	maxKey    = 32
+	maxSecret = 64
+)
 
-// placeholder matches a value that is nothing but one placeholder.
-var placeholder = regexp.MustCompile(`^\{[a-zA-Z_]+\.[^{}]+\}$`)
+var (
+	// placeholder matches a value that is nothing but one placeholder.
+	placeholder = regexp.MustCompile(`^\{[a-zA-Z_]+\.[^{}]+\}$`)
+	// source matches a placeholder of the kinds that credentials come from.
+	source = regexp.MustCompile(`\{(env|file)\.[^{}]+\}`)
+)
 
 // resolve reads the placeholders. Its errors name a placeholder, never a value.
 func (c *Credentials) resolve() (key, secret string, err error) {
-	if key, err = resolve("api_key", c.APIKey); err != nil {
+	if key, err = resolve("api_key", c.APIKey, maxKey); err != nil {
 		return "", "", err
 	}
-	if secret, err = resolve("api_secret", c.APISecret); err != nil {
+	if secret, err = resolve("api_secret", c.APISecret, maxSecret); err != nil {
 		return "", "", err
+	}
+	return key, secret, nil
+}
+
+// resolveFor does that for credentials that are sent.
+func (c *Credentials) resolveFor(auth upstream.Auth) (key, secret string, err error) {
+	key, secret, err = c.resolve()
+	switch {
+	case err != nil:
+		return "", "", err
+	case auth == upstream.Basic && strings.Contains(key, ":"):
+		return "", "", fault("api_key", c.APIKey, "has a colon in it, which ends the key in the Authorization header; key and secret are two arguments")
+	case len(secret) < minSecret:
+		return "", "", fault("api_secret", c.APISecret, fmt.Sprintf("is shorter than %d characters, which no secret of the provider is", minSecret))
 	}
 	return key, secret, nil
 }
@@ -31,16 +60,119 @@ func (c *Credentials) resolve() (key, secret string, err error) {
 // literal tells whether the secret itself stands in the configuration.
 func (c *Credentials) literal() bool { return !placeholder.MatchString(c.APISecret) }
 
-func resolve(name, value string) (string, error) {
-	if value == "" {
-		return "", fmt.Errorf("%s is empty; write for example %s", name, exampleCredentials)
+// check tells what is wrong with what is written, whatever placeholders stand for.
+func (c *Credentials) check() error {
+	if c == nil {
+		return errors.New("they are missing; add `credentials <api_key> <api_secret>`, for example " + exampleCredentials)
 	}
-	resolved, err := caddy.NewReplacer().ReplaceOrErr(value, true, true)
-	if err == nil && resolved != "" {
-		return resolved, nil
+	for _, one := range []struct {
+		name, value string
+		most        int
+	}{{"api_key", c.APIKey, maxKey}, {"api_secret", c.APISecret, maxSecret}} {
+		if what := unreadable(one.value); what != "" {
+			return fault(one.name, one.value, what)
+		}
+		if strings.Contains(one.value, "{") {
+			continue
+		}
+		if what := improbable(one.value, one.most); what != "" {
+			return fault(one.name, one.value, what)
+		}
 	}
+	return nil
+}
+
+func resolve(name, value string, most int) (string, error) {
+	if what := unreadable(value); what != "" {
+		return "", fault(name, value, what)
+	}
+	replacer := caddy.NewReplacer()
+	resolved, err := replacer.ReplaceOrErr(value, true, true)
+	if err != nil || resolved == "" {
+		for _, one := range source.FindAllString(value, -1) {
+			if replacer.ReplaceAll(one, "") == "" {
+				return "", fault(name, one, noValue(one))
+			}
+		}
+		return "", fault(name, value, "has no value: only {env.NAME} and {file./path} have one when a configuration is loaded")
+	}
+	if what := improbable(resolved, most); what != "" {
+		return "", fault(name, value, what)
+	}
+	return resolved, nil
+}
+
+// fault says what is wrong with which of the two, and where that comes from.
+func fault(name, value, what string) error {
+	from := source.FindAllString(value, -1)
 	if placeholder.MatchString(value) {
-		return "", fmt.Errorf("%s: the placeholder %s has no value; set the variable or the file that it names", name, value)
+		from = []string{value}
 	}
-	return "", errors.New(name + ": a placeholder in it has no value")
+	if len(from) > 0 {
+		return fmt.Errorf("%s, from %s, %s", name, strings.Join(from, " and "), what)
+	}
+	return errors.New(name + " " + what)
+}
+
+var (
+	// shellVariable is ${NAME}, as a shell or a compose file has it.
+	shellVariable = regexp.MustCompile(`\$\{[^{}]*\}`)
+	// caddyVariable is {$NAME}, which a Caddyfile knows and JSON does not.
+	caddyVariable = regexp.MustCompile(`\{\$[^{}]*\}`)
+	// nameless is what stands in braces without the dot that placeholders have.
+	nameless = regexp.MustCompile(`\{[^{}.]*\}`)
+	// assignment is a line of a file of environment variables.
+	assignment = regexp.MustCompile(`^(export\s+)?[A-Za-z_][A-Za-z0-9_]*=[^=]`)
+)
+
+// unreadable tells why what is written has no placeholder that could be read; it is
+// empty where it may have.
+func unreadable(written string) string {
+	const use = "; for an environment variable write {env.NAME}, for a file {file./path}"
+	switch {
+	case written == "":
+		return "is empty; write for example " + exampleCredentials + ", and mind that {$NAME} stands for nothing while the variable is not set"
+	case strings.Contains(written, "{{") || strings.Contains(written, "}}"):
+		return "has braces left over from a template that nobody has filled in"
+	case shellVariable.MatchString(written):
+		return "has a variable in the form of a shell, ${…}" + use
+	case caddyVariable.MatchString(written):
+		return "has {$…}, which is known in a Caddyfile alone" + use
+	case nameless.MatchString(written):
+		return "has braces that are no placeholder" + use
+	}
+	return ""
+}
+
+// improbable tells why a value can be no key or secret of the provider; it is empty
+// where it can.
+func improbable(value string, most int) string {
+	quoted := func(quote string) bool {
+		return len(value) > 1 && strings.HasPrefix(value, quote) && strings.HasSuffix(value, quote)
+	}
+	switch {
+	case strings.HasPrefix(value, "\ufeff"), strings.HasPrefix(value, "\xff\xfe"), strings.HasPrefix(value, "\xfe\xff"):
+		return "begins with a byte order mark; save it as UTF-8 without one"
+	case strings.TrimSpace(value) != value:
+		return "begins or ends with white space, which may be a second line break"
+	case assignment.MatchString(value):
+		return "is written as NAME=value; write the value alone"
+	case strings.ContainsFunc(value, unicode.IsSpace):
+		return "has white space in it"
+	case strings.ContainsFunc(value, unicode.IsControl):
+		return "has a control character in it"
+	case strings.ContainsFunc(value, func(r rune) bool { return r > unicode.MaxASCII }):
+		return "has a character in it that is not ASCII"
+	case quoted(`"`), quoted(`'`), quoted("`"):
+		return "stands in quotes; write it without"
+	case strings.HasPrefix(value, "$"), strings.HasPrefix(value, "%"):
+		return "begins with " + value[:1] + ", as a variable does that nobody has filled in"
+	case strings.HasPrefix(value, "<"):
+		return "begins with <, as a blank does that nobody has filled in"
+	case strings.ContainsAny(value, "{}"):
+		return "has braces left over from a template or a placeholder that nobody has filled in"
+	case len(value) > most:
+		return fmt.Sprintf("is longer than %d characters, which none of the provider's is", most)
+	}
+	return ""
 }

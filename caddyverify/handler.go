@@ -81,8 +81,8 @@ type Handler struct {
 	// takes them. Default: `refuse`.
 	Browsers string `json:"browsers,omitempty"`
 
-	// Timeout bounds one upstream call from its start to the end of its answer.
-	// Default: `10s`.
+	// Timeout bounds one upstream call from its start to the end of its answer:
+	// 100 ms to 5 minutes. Default: `10s`.
 	Timeout caddy.Duration `json:"timeout,omitempty"`
 
 	// Transport configures the connections to the upstream. It is Caddy's own
@@ -166,12 +166,15 @@ func (h *Handler) Provision(ctx caddy.Context) error {
 	if err != nil {
 		return err
 	}
-	return h.provision(ctx, app.(*App))
+	return h.named(h.provision(ctx, app.(*App)))
 }
 
 func (h *Handler) provision(ctx caddy.Context, app *App) error {
 	h.logger = ctx.Slogger()
 	ownStandardLog()
+	if err := h.check(); err != nil {
+		return err
+	}
 	base, err := upstreamURL(h.Upstream, h.InsecureUpstream)
 	if err != nil {
 		return fmt.Errorf("upstream: %w", err)
@@ -191,19 +194,11 @@ func (h *Handler) provision(ctx caddy.Context, app *App) error {
 	if h.Browsers, err = oneOf(h.Browsers, browsersRefuse, browsersAllow); err != nil {
 		return fmt.Errorf("browsers: %w", err)
 	}
-	if h.Timeout < 0 {
-		return errors.New("timeout: it must be more than 0, for example 10s")
-	}
 	if h.Timeout == 0 {
 		h.Timeout = caddy.Duration(defaultTimeout)
 	}
-	if h.Credentials == nil {
-		return errors.New("credentials: they are missing; add `credentials <api_key> <api_secret>`, for example " + exampleCredentials)
-	}
-	key, secret, err := h.Credentials.resolve()
-	if err == nil && len(secret) < minSecret {
-		err = fmt.Errorf("api_secret is shorter than %d characters, which no secret of the provider is", minSecret)
-	}
+	h.warnOfWriteTimeout(ctx)
+	key, secret, err := h.Credentials.resolveFor(upstream.Auth(auth))
 	if err != nil {
 		return fmt.Errorf("credentials: %w", err)
 	}
@@ -242,7 +237,11 @@ func (h *Handler) provision(ctx caddy.Context, app *App) error {
 		return err
 	}
 	h.finishWith(ctx)
-	return app.join(h, accountID{base, key})
+	if err := app.join(h, accountID{base, key}); err != nil {
+		return err
+	}
+	h.warnOfRefusedSecret()
+	return nil
 }
 
 // transport loads the module for connections to the upstream.
@@ -253,25 +252,21 @@ func (h *Handler) transport(ctx caddy.Context) (http.RoundTripper, error) {
 			Versions:  []string{"1.1"},
 		}, "protocol", "http", nil)
 	}
-	h.TransportRaw = withoutSurprises(h.TransportRaw)
+	var err error
+	if h.TransportRaw, err = readProxy(withoutSurprises(h.TransportRaw)); err != nil {
+		return nil, err
+	}
+	written := texts(h.TransportRaw)
 	module, err := ctx.LoadModule(h, "TransportRaw")
 	if err != nil {
-		return nil, err
+		return nil, withoutPasswords(err, written)
 	}
 	transport, ok := module.(*reverseproxy.HTTPTransport)
 	if !ok {
 		return nil, errors.New("only the http transport speaks to the Verify API")
 	}
-	for _, version := range []string{"3", "h2c"} {
-		if slices.Contains(transport.Versions, version) {
-			return nil, fmt.Errorf("versions: %s is not supported, since its client may send a call twice; use 1.1 or 2", version)
-		}
-	}
-	if transport.ProxyProtocol != "" {
-		return nil, errors.New("proxy_protocol is not supported: the upstream is not told of clients")
-	}
 	transport.Transport.OnProxyConnectResponse = upstream.ProxyAnswered
-	return transport, nil
+	return transport, checkTransport(transport)
 }
 
 // upstreamURL checks the base URL. Its errors never show the URL, which may hold
@@ -282,6 +277,8 @@ func upstreamURL(raw string, insecure bool) (string, error) {
 	}
 	u, err := url.Parse(raw)
 	switch {
+	case strings.ContainsAny(raw, "{}"):
+		return "", errors.New("placeholders are read in credentials alone; " + writeItOut)
 	case err != nil || u.Hostname() == "" || !isPort(u.Port()) || u.Scheme != "https" && u.Scheme != "http":
 		return "", errors.New("not an http or https URL; write for example " + defaultUpstream)
 	case u.User != nil:

@@ -106,6 +106,18 @@ func (s *Sandbox) config() (sandbox.Config, error) {
 	return config, err
 }
 
+// check tells what is wrong with the settings as they are written.
+func (s *Sandbox) check() error {
+	if s.Credentials != nil {
+		if err := s.Credentials.check(); err != nil {
+			return fmt.Errorf("credentials: %w", err)
+		}
+	}
+	written := Sandbox{Code: s.Code, Speed: s.Speed, Limit: s.Limit, Faults: s.Faults}
+	_, err := written.config()
+	return err
+}
+
 // Cleanup gives the account back.
 func (s *Sandbox) Cleanup() error {
 	if s.kept == nil {

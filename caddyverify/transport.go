@@ -3,6 +3,11 @@ package caddyverify
 import (
 	"cmp"
 	"encoding/json"
+	"errors"
+	"fmt"
+	"slices"
+
+	"github.com/caddyserver/caddy/v2/modules/caddyhttp/reverseproxy"
 )
 
 // maxHeader is how long the header of an answer may be by default, in bytes. Real ones
@@ -34,4 +39,17 @@ func withoutSurprises(transport json.RawMessage) json.RawMessage {
 		return transport
 	}
 	return whole
+}
+
+// checkTransport refuses what would send a call twice, or tell of clients.
+func checkTransport(transport *reverseproxy.HTTPTransport) error {
+	for _, version := range []string{"3", "h2c"} {
+		if slices.Contains(transport.Versions, version) {
+			return fmt.Errorf("versions: %s is not supported, since its client may send a call twice; use 1.1 or 2", version)
+		}
+	}
+	if transport.ProxyProtocol != "" {
+		return errors.New("proxy_protocol is not supported: the upstream is not told of clients")
+	}
+	return nil
 }

@@ -1,0 +1,158 @@
+package caddyverify
+
+import (
+	"cmp"
+	"errors"
+	"fmt"
+	"strings"
+	"time"
+
+	"github.com/caddyserver/caddy/v2"
+	"github.com/caddyserver/caddy/v2/modules/caddyhttp"
+
+	"github.com/caddyverify/caddy-verify/caddyverify/internal/ledger"
+	"github.com/caddyverify/caddy-verify/caddyverify/internal/limit"
+	"github.com/caddyverify/caddy-verify/caddyverify/internal/upstream"
+	"github.com/caddyverify/caddy-verify/caddyverify/internal/wire"
+)
+
+// settingError is an error in one setting, by its name.
+type settingError struct {
+	setting string
+	err     error
+}
+
+func (e *settingError) Error() string {
+	if text := e.err.Error(); strings.HasPrefix(text, e.setting) {
+		return text
+	}
+	return e.setting + ": " + e.err.Error()
+}
+
+func (e *settingError) Unwrap() error { return e.err }
+
+// check tells what is wrong with the settings as they are written. A Caddyfile's
+// reader is told so with file and line.
+func (h *Handler) check() error {
+	_, upstreamErr := upstreamURL(h.Upstream, h.InsecureUpstream)
+	_, authErr := oneOf(h.Auth, string(upstream.Basic), string(upstream.Query), string(upstream.Body))
+	_, errorsErr := oneOf(h.Errors, errorsVerify, errorsHTTP)
+	_, methodErr := oneOf(h.Method, string(upstream.AutoMethod), string(upstream.GetMethod), string(upstream.PostMethod))
+	_, browsersErr := oneOf(h.Browsers, browsersRefuse, browsersAllow)
+	return first([]settingError{
+		{"upstream", upstreamErr},
+		{"auth", authErr},
+		{"method", methodErr},
+		{"errors", errorsErr},
+		{"browsers", browsersErr},
+		{"timeout", within(h.Timeout, 100*time.Millisecond, 5*time.Minute)},
+		{"breaker", h.Breaker.check(cmp.Or(h.Timeout, caddy.Duration(defaultTimeout)))},
+		{"cache", h.Cache.check()},
+		{"limit", limit.Settings{Rate: h.Limit}.Validate()},
+		{"countries", checkCountries(h.Countries)},
+		{"credentials", h.Credentials.check()},
+	})
+}
+
+// first returns the first of them that is an error.
+func first(errs []settingError) error {
+	for i := range errs {
+		if errs[i].err != nil {
+			return &errs[i]
+		}
+	}
+	return nil
+}
+
+// within tells whether a duration is within its bounds. 0 stands for the default.
+func within(d caddy.Duration, least, most time.Duration) error {
+	switch duration := time.Duration(d); {
+	case duration == 0:
+		return nil
+	case duration < least && duration > -time.Millisecond && duration < time.Millisecond:
+		return fmt.Errorf("it is %v, and must be at least %v; a number alone in JSON counts nanoseconds, so write it with its unit in quotes, such as \"10s\"", duration, least)
+	case duration < least:
+		return fmt.Errorf("it is %v, and must be at least %v", duration, least)
+	case duration > most:
+		return fmt.Errorf("it is %v, and must be at most %v", duration, most)
+	}
+	return nil
+}
+
+func (b *Breaker) check(timeout caddy.Duration) error {
+	if b == nil {
+		return nil
+	}
+	if err := first([]settingError{
+		{"window", within(b.Window, 300*time.Millisecond, time.Hour)},
+		{"open_for", within(b.OpenFor, 100*time.Millisecond, time.Minute)},
+	}); err != nil {
+		return err
+	}
+	return b.settings(time.Duration(timeout)).Validate()
+}
+
+func (c *Cache) check() error {
+	if c == nil {
+		return nil
+	}
+	lifetime := func(d caddy.Duration, most time.Duration) error {
+		if d < 0 {
+			return nil // off
+		}
+		return within(d, time.Millisecond, most)
+	}
+	if err := first([]settingError{
+		{"in_progress", lifetime(c.InProgress, time.Hour)},
+		{"settling", lifetime(c.Settling, 24*time.Hour)},
+		{"final", lifetime(c.Final, 30*24*time.Hour)},
+		{"not_found", lifetime(c.NotFound, time.Hour)},
+		{"stale_if_error", lifetime(c.StaleIfError, 7*24*time.Hour)},
+	}); err != nil {
+		return err
+	}
+	return c.validate()
+}
+
+func checkCountries(codes []string) error {
+	for _, code := range codes {
+		if strings.Contains(code, ",") {
+			return errors.New("write codes with blanks between them and no commas: GB DE FR")
+		}
+	}
+	_, err := ledger.NewCountries(codes)
+	return err
+}
+
+// named says which handler an error is about, where there may be several: by its
+// upstream, which holds no password where it is valid.
+func (h *Handler) named(err error) error {
+	if err == nil {
+		return nil
+	}
+	base, e := upstreamURL(h.Upstream, h.InsecureUpstream)
+	if e != nil {
+		return err
+	}
+	return fmt.Errorf("handler with upstream %s: %w", base, err)
+}
+
+// warnOfWriteTimeout tells of a server that ends connections before the upstream's
+// time is over: its clients would never read why they get no answer.
+func (h *Handler) warnOfWriteTimeout(ctx caddy.Context) {
+	server, ok := ctx.Value(caddyhttp.ServerCtxKey).(*caddyhttp.Server)
+	if !ok || server.WriteTimeout <= 0 || h.Timeout < server.WriteTimeout {
+		return
+	}
+	h.logger.Warn("timeout is not below the write timeout of the server, which ends the client's connection before there is an answer; lower timeout, or raise write in the global option servers { timeouts { … } }",
+		"timeout", time.Duration(h.Timeout), "write", time.Duration(server.WriteTimeout))
+}
+
+// warnOfRefusedSecret tells that a reload has brought nothing new to an upstream that
+// refuses the credentials.
+func (h *Handler) warnOfRefusedSecret() {
+	if status, inTrouble := h.trouble.Trouble(); !inTrouble || status != wire.BadCredentials {
+		return
+	}
+	h.logger.Warn("this configuration has the same api_key and api_secret that the Verify API has just refused; an environment variable cannot change while Caddy runs, so write new ones to a file and name it by {file./path}, or restart Caddy")
+}

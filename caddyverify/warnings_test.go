@@ -1,0 +1,107 @@
+package caddyverify
+
+import (
+	"net/http"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"github.com/caddyserver/caddy/v2"
+)
+
+// logTo is a global option that logs to a new file, and how to read that.
+func logTo(t *testing.T) (option string, read func() string) {
+	t.Helper()
+	file := filepath.Join(t.TempDir(), "log")
+	return "log default {\noutput file " + file + "\n}\n", func() string {
+		content, err := os.ReadFile(file)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return string(content)
+	}
+}
+
+func TestWarnOfWriteTimeout(t *testing.T) {
+	for _, test := range []struct {
+		servers, timeout string
+		warned           bool
+	}{
+		{"", "5m", false},
+		{"servers {\ntimeouts {\nwrite 10s\n}\n}", "9s", false},
+		{"servers {\ntimeouts {\nwrite 10s\n}\n}", "10s", true},
+		{"servers {\ntimeouts {\nwrite 10s\n}\n}", "11s", true},
+		{"servers {\ntimeouts {\nwrite 5s\n}\n}", "", true},
+		{"servers :99 {\ntimeouts {\nwrite 5s\n}\n}", "", false},
+	} {
+		option, logged := logTo(t)
+		timeout := ""
+		if test.timeout != "" {
+			timeout = "timeout " + test.timeout + "\n"
+		}
+		if err := load("{\n" + option + test.servers + "\n}\n:0 {\nverify {\ncredentials abcd1234 S3cretSecret\n" + timeout + "}\n}\n"); err != nil {
+			t.Fatal(err)
+		}
+		if warned := strings.Contains(logged(), "timeout is not below the write timeout of the server"); warned != test.warned {
+			t.Errorf("%s with timeout %q warns: %v", test.servers, test.timeout, warned)
+		}
+	}
+}
+
+// TestWarnOfRefusedSecret reloads what the upstream has refused, unchanged and changed.
+func TestWarnOfRefusedSecret(t *testing.T) {
+	for _, name := range []string{"XDG_DATA_HOME", "XDG_CONFIG_HOME"} {
+		t.Setenv(name, t.TempDir())
+	}
+	u := newUpstream(t)
+	site := freeAddress(t)
+	secret := filepath.Join(t.TempDir(), "secret")
+	option, logged := logTo(t)
+	config, err := adaptCaddyfile("{\nadmin off\npersist_config off\n" + option + "}\n" +
+		"http://" + site + " {\nverify {\nupstream " + u.URL + "\ncredentials " + testKey + " {file." + secret + "}\n}\n}\n")
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = caddy.Stop() })
+	for _, step := range []struct {
+		secret, status string
+		warnings       int
+	}{
+		{"not-the-secret", "4", 0},
+		{"not-the-secret", "4", 1},
+		{testSecret, "101", 1},
+		{testSecret, "101", 1},
+	} {
+		if err := os.WriteFile(secret, []byte(step.secret+"\n"), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		if err := caddy.Load(config, true); err != nil {
+			t.Fatal(err)
+		}
+		if got := getReloaded(t, "http://"+site+"/verify/search/json?request_id=a"); got.field("status") != step.status {
+			t.Errorf("%s: %s", step.secret, got.body)
+		}
+		if n := strings.Count(logged(), "that the Verify API has just refused"); n != step.warnings {
+			t.Errorf("%s: %d warnings, want %d", step.secret, n, step.warnings)
+		}
+		if strings.Contains(logged(), step.secret) {
+			t.Error("the log has the secret")
+		}
+	}
+}
+
+// getReloaded asks again where the configuration before takes the connection and closes it.
+func getReloaded(t *testing.T, url string) reply {
+	t.Helper()
+	for {
+		response, err := http.Get(url)
+		if err == nil {
+			response.Body.Close()
+			return get(t, url)
+		}
+		if t.Context().Err() != nil {
+			t.Fatal(err)
+		}
+	}
+}
