@@ -10,8 +10,8 @@ const (
 	other    = "other"
 )
 
-// RedactURI makes a request's URI fit for logs. It keeps the path, the ids of
-// verifications and the command of a control. All else that stands in a query is
+// RedactURI makes a request's URI fit for logs. It keeps the path, but for what looks
+// like a number in it, the ids of verifications and the command of a control. All else that stands in a query is
 // replaced, names that are not the API's too, and a query that cannot be decoded
 // is dropped whole.
 func RedactURI(uri string) string {
@@ -25,6 +25,7 @@ func RedactURI(uri string) string {
 			path = Prefix + redacted
 		}
 	}
+	path = redactSegments(path)
 	if !found {
 		return path
 	}
