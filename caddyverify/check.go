@@ -37,7 +37,7 @@ func (h *Handler) check() error {
 	_, upstreamErr := upstreamURL(h.Upstream, h.InsecureUpstream)
 	_, authErr := oneOf(h.Auth, string(upstream.Basic), string(upstream.Query), string(upstream.Body))
 	_, errorsErr := oneOf(h.Errors, errorsVerify, errorsHTTP)
-	_, methodErr := oneOf(h.Method, string(upstream.AutoMethod), string(upstream.GetMethod), string(upstream.PostMethod))
+	_, methodErr := oneOf(h.Method, string(upstream.Auto), string(upstream.Get), string(upstream.Post))
 	_, browsersErr := oneOf(h.Browsers, browsersRefuse, browsersAllow)
 	return first([]settingError{
 		{"upstream", upstreamErr},

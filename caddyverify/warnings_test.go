@@ -11,7 +11,7 @@ import (
 )
 
 // logTo is a global option that logs to a new file, and how to read that.
-func logTo(t *testing.T) (option string, read func() string) {
+func logFile(t *testing.T) (option string, read func() string) {
 	t.Helper()
 	file := filepath.Join(t.TempDir(), "log")
 	return "log default {\noutput file " + file + "\n}\n", func() string {
@@ -35,7 +35,7 @@ func TestWarnOfWriteTimeout(t *testing.T) {
 		{"servers {\ntimeouts {\nwrite 5s\n}\n}", "", true},
 		{"servers :99 {\ntimeouts {\nwrite 5s\n}\n}", "", false},
 	} {
-		option, logged := logTo(t)
+		option, logged := logFile(t)
 		timeout := ""
 		if test.timeout != "" {
 			timeout = "timeout " + test.timeout + "\n"
@@ -57,7 +57,7 @@ func TestWarnOfRefusedSecret(t *testing.T) {
 	u := newUpstream(t)
 	site := freeAddress(t)
 	secret := filepath.Join(t.TempDir(), "secret")
-	option, logged := logTo(t)
+	option, logged := logFile(t)
 	config, err := adaptCaddyfile("{\nadmin off\npersist_config off\n" + option + "}\n" +
 		"http://" + site + " {\nverify {\nupstream " + u.URL + "\ncredentials " + testKey + " {file." + secret + "}\n}\n}\n")
 	if err != nil {
