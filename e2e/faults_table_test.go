@@ -292,7 +292,7 @@ func (f failure) happen(t *testing.T, caddy *process, address, host string, useH
 	if f.reason != "" {
 		reason = `,"reason":"` + f.reason + `"`
 	}
-	caddy.says(t, regexp.MustCompile(`"level":"`+level+`"[^\n]*"msg":"call","operation":"`+operation+`","format":"json","status":"`+f.status+`"[^\n]*"cause":"`+f.cause+`","may_have_been_sent":`+
+	caddy.says(t, regexp.MustCompile(`"level":"`+level+`"[^\n]*"msg":"call",[^\n]*"operation":"`+operation+`","format":"json","status":"`+f.status+`"[^\n]*"cause":"`+f.cause+`","may_have_been_sent":`+
 		strconv.FormatBool(f.sent == perhapsSent)+reason))
 }
 
@@ -364,7 +364,7 @@ func TestStale(t *testing.T) {
 	caddy.await(t, "searching", func() bool { return len(api.Calls()) > before })
 	leave()
 	<-gone
-	caddy.says(t, regexp.MustCompile(`"level":"debug"[^\n]*"msg":"call","operation":"search"[^\n]*"cause":"client_left"`))
+	caddy.says(t, regexp.MustCompile(`"level":"debug"[^\n]*"msg":"call",[^\n]*"operation":"search"[^\n]*"cause":"client_left"`))
 }
 
 // metricValues are the values of all series.
@@ -393,7 +393,7 @@ func (m metricValues) sum(series string) (sum float64) {
 	return sum
 }
 
-var outcomeSeries = regexp.MustCompile(`^verify_upstream_requests_total\{operation="(\w+)",outcome="(\w+)"\}$`)
+var outcomeSeries = regexp.MustCompile(`^verify_upstream_requests_total\{account="[^"]*",operation="(\w+)",outcome="(\w+)"\}$`)
 
 func scrapeAt(t *testing.T, address string) string {
 	t.Helper()
