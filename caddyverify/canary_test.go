@@ -41,20 +41,28 @@ func TestCanary(t *testing.T) {
 	for _, name := range []string{"XDG_DATA_HOME", "XDG_CONFIG_HOME"} {
 		t.Setenv(name, folder)
 	}
-	t.Setenv("VONAGE_API_KEY", testKey)
-	t.Setenv("VONAGE_API_SECRET", canarySecret)
+	for name, content := range map[string]string{"vonage_api_key": testKey, "vonage_api_secret": canarySecret} {
+		if err := os.WriteFile(filepath.Join(folder, name), []byte(content+"\n"), 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
 	u := newUpstreamFor(t, canarySecret)
 	site, admin := freeAddress(t), freeAddress(t)
 	logs := []string{filepath.Join(folder, "default.log"), filepath.Join(folder, "site.log")}
 	exported := collect(t)
 	config := shippedConfig(t, map[string]string{
-		":8080 {":               strings.TrimPrefix(site, "127.0.0.1") + " {\nbind 127.0.0.1\nhandle_errors {\nrespond 500\n}\nerror /boom* 500",
-		"https://api.nexmo.com": u.URL,
-		"log default {":         "admin " + admin + "\nlog default {\nlevel DEBUG\noutput file " + logs[0],
-		"\tlog {\n\t\tformat":   "\tlog {\n\t\tlevel DEBUG\n\t\toutput file " + logs[1] + "\n\t\tformat",
-		"\tservers {":           "\tservers {\n\t\ttrace",
-		"limit 28/s":            "limit off",
-		"timeout 10s":           "timeout 2s",
+		":8080 {": strings.TrimPrefix(site, "127.0.0.1") + " {\nbind 127.0.0.1\nhandle_errors {\nrespond 500\n}\nerror /boom* 500\n" +
+			"rewrite /rewritten* /elsewhere?{query}\nredir /moved* /elsewhere?{query}\nroute /proxied* {\nreverse_proxy " + u.URL + "\n}",
+		"# otlp":                                "otlp",
+		"# tracing /verify/* {":                 "tracing /verify/* {\nspan verify\n}",
+		"{file./run/secrets/vonage_api_key}":    "{file." + folder + "/vonage_api_key}",
+		"{file./run/secrets/vonage_api_secret}": "{file." + folder + "/vonage_api_secret}",
+		"https://api.nexmo.com":                 u.URL,
+		"log default {":                         "admin " + admin + "\nlog default {\nlevel DEBUG\noutput file " + logs[0],
+		"\tlog {\n":                             "\tlog {\n\t\tlevel DEBUG\n\t\toutput file " + logs[1] + "\n",
+		"\tservers {":                           "\tservers {\n\t\ttrace",
+		"limit 28/s":                            "limit off",
+		"timeout 10s":                           "timeout 2s",
 	})
 	// An open breaker would spare the upstream most of what follows.
 	config = bytes.Replace(config, []byte(`"breaker":{"open_for":5000000000,"window":30000000000}`), []byte(`"breaker":{"off":true}`), 1)
@@ -173,6 +181,20 @@ func TestCanary(t *testing.T) {
 		t.Errorf("under a name that is not the gateway's: %s %s", got.Status, got.body)
 	}
 	ask(request(t, http.MethodDelete, "http://"+site+"/verify/json?"+secrets, "", ""))
+	for _, send := range headersWith(canaryNumber, canaryCode) {
+		for _, target := range []string{"/verify/search/json?request_id=a", "/rewritten?a=b", "/moved?a=b", "/proxied", "/boom", "/elsewhere"} {
+			r := request(t, http.MethodGet, "http://"+site+target, "", "")
+			if send(r); r.Host != site && strings.HasPrefix(target, "/verify") {
+				continue // refused before the gateway, with a span of Caddy's own
+			}
+			do(t, r)
+			calls++
+		}
+	}
+	for _, target := range []string{"/rewritten?", "/moved?", "/proxied?", "/proxied/" + canaryNumber + "?"} {
+		do(t, request(t, http.MethodGet, "http://"+site+target+secrets, "", ""))
+		calls++
+	}
 	for _, other := range []string{ // and reloads meanwhile
 		`"auth":"query","method":"post"`, `"auth":"body"`,
 		`"auth":"basic","method":"get"`, `"auth":"query"`, `"auth":"body","method":"get"`, // by GET
@@ -216,13 +238,18 @@ func TestCanary(t *testing.T) {
 	if !strings.Contains(logged.String(), "/boom?number=REDACTED") || !strings.Contains(logged.String(), "http.log.error") {
 		t.Error("the error that Caddy logged by itself is not in the logs")
 	}
+	for _, line := range []string{"rewrote request", "upstream roundtrip", "dropping header containing underscore", "rejecting request with long method"} {
+		if !strings.Contains(logged.String(), line) {
+			t.Errorf("%q is not in the logs: the test does not see what Caddy logs of headers", line)
+		}
+	}
 	if !strings.Contains(logged.String(), "a library printed a line") || !strings.Contains(logged.String(), unsolicited) {
 		t.Error("what libraries printed by themselves is not in the logs")
 	}
 	if !strings.Contains(logged.String(), `"calls refused"`) {
 		t.Error("no flood of refusals is in the logs")
 	}
-	if !strings.Contains(shown, "{env.VONAGE_API_SECRET}") {
+	if !strings.Contains(shown, "vonage_api_secret}") {
 		t.Errorf("the admin API does not show the configuration: %s", shown)
 	}
 	autosave, _ := filepath.Glob(filepath.Join(folder, "caddy", "*.json"))
@@ -258,6 +285,28 @@ func TestCanary(t *testing.T) {
 			}
 		}
 	}
+}
+
+// headersWith puts values into each place of a request's head where a client may.
+func headersWith(values ...string) []func(*http.Request) {
+	var all []func(*http.Request)
+	for _, value := range values {
+		for _, name := range []string{
+			"Accept", "Accept-Language", "Authorization", "Baggage", "Cache-Status", "Content-Type", "Cookie", "Forwarded", "From",
+			"Idempotency-Key", "If-None-Match", "Location", "Max-Forwards", "Proxy-Authorization", "Proxy-Status", "Range", "Referer",
+			"Traceparent", "Tracestate", "User-Agent", "Via", "X-Api-Key", "X-Forwarded-For", "X-Forwarded-Host", "X-Forwarded-Method",
+			"X-Forwarded-Proto", "X-Forwarded-Uri", "X-Http-Method-Override", "X-Original-Url", "X-Real-Ip", "X-Request-Id", "X-Rewrite-Url",
+			"X-" + value, "X_" + value,
+		} {
+			all = append(all, func(r *http.Request) { r.Header[name] = []string{value, "/verify/check/json?code=" + value} })
+		}
+		all = append(all,
+			func(r *http.Request) { r.Host = value },
+			func(r *http.Request) { r.Host = value + ".internal:80" },
+			func(r *http.Request) { r.Method = value },
+			func(r *http.Request) { r.Method = value + strings.Repeat("X", 32) })
+	}
+	return all
 }
 
 // watchStderr returns what the process has written to standard error since.

@@ -48,6 +48,7 @@ func (h *Handler) report(r *http.Request, x *exchange, took time.Duration) {
 	} else {
 		observe.RedactPath(r.Context(), r.URL.EscapedPath())
 	}
+	observe.RedactHead(r)
 	level := observe.Level(&x.answer)
 	if level > slog.LevelDebug && h.refusals.count(x.answer.Fault, callerOf(r)) {
 		level = slog.LevelDebug
