@@ -143,20 +143,15 @@ func TestReplayBetweenGateways(t *testing.T) {
 
 // busy keeps the processors at work until the test is over.
 func busy(t *testing.T) {
-	stop := make(chan struct{})
+	var over atomic.Bool
 	var running sync.WaitGroup
 	for range runtime.GOMAXPROCS(0) {
 		running.Go(func() {
-			for {
-				select {
-				case <-stop:
-					return
-				default:
-				}
+			for !over.Load() {
 			}
 		})
 	}
-	t.Cleanup(func() { close(stop); running.Wait() })
+	t.Cleanup(func() { over.Store(true); running.Wait() })
 }
 
 // abandoned makes a call whose client leaves before the answer, and waits until the

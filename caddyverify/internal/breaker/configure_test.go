@@ -24,7 +24,7 @@ func TestConfigure(t *testing.T) {
 		expectState(t, b, Open)
 		time.Sleep(20*time.Second - 1)
 		expectState(t, b, Open)
-		time.Sleep(1)
+		time.Sleep(time.Nanosecond)
 		expectState(t, b, HalfOpen)
 	})
 }
