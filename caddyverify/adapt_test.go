@@ -73,3 +73,19 @@ func adaptCaddyfile(input string) ([]byte, error) {
 	config, _, err := caddyconfig.GetAdapter("caddyfile").Adapt([]byte(input), map[string]any{"filename": "Caddyfile"})
 	return config, err
 }
+
+// TestExampleExportsNothing keeps what pushes metrics and spans out of what
+// Caddyfile.example says without being asked: their default is an endpoint that
+// hardly anybody has.
+func TestExampleExportsNothing(t *testing.T) {
+	config := string(shippedConfig(t, nil))
+	for _, word := range []string{`"otlp"`, `"tracing"`} {
+		if strings.Contains(config, word) {
+			t.Errorf("it has %s", word)
+		}
+	}
+	asked := string(shippedConfig(t, map[string]string{"# otlp": "otlp", "# tracing /verify/* {": "tracing /verify/* {\nspan verify\n}"}))
+	if !strings.Contains(asked, `"otlp":true`) || !strings.Contains(asked, `"handler":"tracing"`) {
+		t.Errorf("taken in, they are not there: %s", asked)
+	}
+}

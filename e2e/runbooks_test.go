@@ -70,15 +70,19 @@ func exampleInTrouble(t *testing.T) string {
 	if err != nil {
 		t.Fatal(err)
 	}
-	address := freeAddress(t)
+	address, secrets := freeAddress(t), t.TempDir()
+	for name, value := range map[string]string{"vonage_api_key": gatewayKey, "vonage_api_secret": gatewaySecret} {
+		if err := os.WriteFile(filepath.Join(secrets, name), []byte(value+"\n"), 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
 	config := strings.NewReplacer(
+		"/run/secrets", secrets,
 		"\n{\n", "\n{\n\tadmin off\n\tpersist_config off\n",
 		"\n:8080 {", "\nhttp://"+address+" {\n\tmap {http.request.header.X-App} {http.auth.user.id} {\n\t\t~^(.+)$ $1\n\t}",
 		"https://api.nexmo.com", provider.URL,
 	).Replace(string(content))
-	caddy := startCaddyfile(t, []string{
-		"VONAGE_API_KEY=" + gatewayKey, "VONAGE_API_SECRET=" + gatewaySecret, "OTEL_METRICS_EXPORTER=none", "OTEL_TRACES_EXPORTER=none",
-	}, config, address)
+	caddy := startCaddyfile(t, nil, config, address)
 	call := func(path, form string) {
 		r, err := http.NewRequest(http.MethodPost, "http://"+address+path, strings.NewReader(form))
 		if err != nil {
