@@ -46,7 +46,6 @@ type account struct {
 
 	mu         sync.Mutex
 	configured []*accountSettings
-	unlimit    func() // takes back what the limiter was last told
 }
 
 // newAccount returns an account that nobody uses yet. The settings are expected to
@@ -101,11 +100,7 @@ func (a *account) apply(s *accountSettings) {
 	}
 	a.cache.Configure(s.search())
 	a.breakers.Configure(s.circuits())
-	last := a.unlimit
-	a.unlimit = a.limiter.Configure(s.limits())
-	if last != nil {
-		last()
-	}
+	a.limiter.Configure(s.limits())
 }
 
 // end is called when no handler has the account any more. Calls of the last one may

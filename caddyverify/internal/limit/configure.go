@@ -1,32 +1,13 @@
 package limit
 
-import (
-	"slices"
-	"time"
-)
+import "time"
 
-// Configure puts settings in force, until stop is called. Of several, those that
-// came last and have not been stopped are in force: on a reload the next
-// configuration comes before the last one goes, and if it fails to load, the last
-// one stays. A new rate comes into force at once; of it, the calls that the
-// provider's throttling has taken come back as they would have.
-func (l *Limiter) Configure(s Settings) (stop func()) {
-	mine := &s
-	l.configure(func() { l.configured = append(l.configured, mine) })
-	return func() {
-		l.configure(func() {
-			l.configured = slices.DeleteFunc(l.configured, func(other *Settings) bool { return other == mine })
-		})
-	}
-}
-
-// configure changes what is configured, and puts the last of it in force.
-func (l *Limiter) configure(change func()) {
+// Configure puts settings in force at once. Of a new rate, the calls that the
+// provider's throttling has taken come back as they would have. The settings are
+// expected to be valid.
+func (l *Limiter) Configure(s Settings) {
 	l.mu.Lock()
-	change()
-	if n := len(l.configured); n > 0 {
-		l.apply(*l.configured[n-1])
-	}
+	l.apply(s)
 	l.mu.Unlock()
 	l.changes.Deliver()
 }

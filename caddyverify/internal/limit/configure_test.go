@@ -29,13 +29,12 @@ func burst(t *testing.T, l *Limiter) (n int) {
 func TestConfigure(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		l := New(Settings{})
-		first := l.Configure(Settings{})
+		l.Configure(Settings{})
 		if n := burst(t, l); n != 28 {
 			t.Errorf("%d calls at once, want 28", n)
 		}
 		// A reload must not begin a second full measure within the same second.
-		second := l.Configure(Settings{Rate: 20})
-		first()
+		l.Configure(Settings{Rate: 20})
 		if n := burst(t, l); n != 0 {
 			t.Errorf("%d calls more after the reload", n)
 		}
@@ -43,24 +42,22 @@ func TestConfigure(t *testing.T) {
 		if n := burst(t, l); n != 20 {
 			t.Errorf("%d calls at once, want 20", n)
 		}
-		third := l.Configure(Settings{Rate: 25})
+		l.Configure(Settings{Rate: 25})
 		if rate := l.Stats().Rate; rate != 25 {
 			t.Errorf("once it is raised the rate is %d", rate)
 		}
 		if n := burst(t, l); n != 5 {
 			t.Errorf("%d calls at once besides the 20, want 5", n)
 		}
-		third() // its configuration failed to load
+		l.Configure(Settings{Rate: 20})
 		if rate := l.Stats().Rate; rate != 20 {
-			t.Errorf("with the one before in force it is %d", rate)
+			t.Errorf("with the one before in force again it is %d", rate)
 		}
-		off := l.Configure(Settings{Rate: -1})
-		second()
+		l.Configure(Settings{Rate: -1})
 		if n := burst(t, l); n != 1000 {
 			t.Errorf("%d calls at once without a limit", n)
 		}
-		fourth := l.Configure(Settings{Rate: 10})
-		off()
+		l.Configure(Settings{Rate: 10})
 		if n := burst(t, l); n != 0 {
 			t.Errorf("%d calls within the second after there was no limit", n)
 		}
@@ -68,7 +65,6 @@ func TestConfigure(t *testing.T) {
 		if n := burst(t, l); n != 10 {
 			t.Errorf("%d calls at once, want 10", n)
 		}
-		fourth()
 	})
 }
 
@@ -77,10 +73,10 @@ func TestConfigure(t *testing.T) {
 func TestConfigureKeepsTheSecond(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		l := New(Settings{})
-		defer l.Configure(Settings{})()
 		burst(t, l)
 		time.Sleep(100 * time.Millisecond)
-		l.Configure(Settings{Rate: 2})()
+		l.Configure(Settings{Rate: 2})
+		l.Configure(Settings{})
 		time.Sleep(100 * time.Millisecond)
 		if n := burst(t, l); n != 0 || l.Stats().Rate != 28 {
 			t.Errorf("%d calls more than 28 within a second, at a rate of %d", n, l.Stats().Rate)
@@ -104,9 +100,8 @@ func TestConfigureThrottled(t *testing.T) {
 	for _, tt := range tests {
 		bubble(t, tt.name, func(t *testing.T) {
 			l := New(Settings{})
-			defer l.Configure(Settings{})()
 			l.Observe(throttled)
-			defer l.Configure(Settings{Rate: tt.rate})()
+			l.Configure(Settings{Rate: tt.rate})
 			atOnce := l.Stats().Rate
 			time.Sleep(time.Second)
 			if second := l.Stats().Rate; atOnce != tt.atOnce || second != tt.second {

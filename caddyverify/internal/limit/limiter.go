@@ -17,10 +17,9 @@ import (
 type Limiter struct {
 	off atomic.Bool
 
-	mu         sync.Mutex
-	settings   Settings
-	configured []*Settings
-	slots      slots
+	mu       sync.Mutex
+	settings Settings
+	slots    slots
 	queues
 	throttling
 	stats   Stats
@@ -46,8 +45,6 @@ type Stats struct {
 	Waiting int
 	// Refused counts the calls that were refused, by operation.
 	Refused [len(wire.Operations)]uint64
-	// Cuts counts how often the provider made the Limiter lower its rate.
-	Cuts uint64
 }
 
 // Stats returns the numbers of this moment, whether or not anyone called.

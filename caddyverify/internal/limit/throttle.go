@@ -67,7 +67,6 @@ func (l *Limiter) throttle(why string) {
 		return // on a call made before the last cut, most likely
 	}
 	l.cut, l.grown = now, now
-	l.stats.Cuts++
 	from := l.slots.n
 	for range from / 2 {
 		l.slots.drop()
