@@ -180,9 +180,6 @@ func TestUpstreamThatKnowsOnlyGET(t *testing.T) {
 					if seen := u.takeSeen(); !slices.Equal(seen, then) {
 						t.Errorf("then, %q came in, want %q", seen, then)
 					}
-					if got, want := h.client.Methods.ByGet(), []wire.Operation{wire.Request, wire.Check, wire.Control}; !slices.Equal(got, want) {
-						t.Errorf("by GET go %v, want %v", got, want)
-					}
 					for _, o := range []string{"request", "check", "control"} {
 						line := `"level":"WARN","msg":"method changed","operation":"` + o + `","method":"GET","upstream_code":` + strconv.Itoa(code) + `}`
 						if n := strings.Count(logged.String(), line); n != 1 {
@@ -283,9 +280,6 @@ func TestUpstreamThatChanges(t *testing.T) {
 	u.set(func() { u.knew = []string{http.MethodPost} })
 	check("GET check", "POST check")
 	check("POST check")
-	if by := h.client.Methods.ByGet(); len(by) != 0 {
-		t.Errorf("by GET go %v", by)
-	}
 }
 
 // Both calls are the provider's to count, so both wait for their turn.

@@ -9,7 +9,6 @@ import (
 	"time"
 
 	"github.com/caddyverify/caddy-verify/caddyverify/internal/relay"
-	"github.com/caddyverify/caddy-verify/caddyverify/internal/wire"
 )
 
 // Limiter gives each call of an account its time. Its methods may be used by any
@@ -22,7 +21,6 @@ type Limiter struct {
 	slots    slots
 	queues
 	throttling
-	stats   Stats
 	changes relay.Relay[Change]
 }
 
@@ -43,8 +41,6 @@ type Stats struct {
 	Rate int
 	// Waiting is how many calls wait for their turn.
 	Waiting int
-	// Refused counts the calls that were refused, by operation.
-	Refused [len(wire.Operations)]uint64
 }
 
 // Stats returns the numbers of this moment, whether or not anyone called.
@@ -55,9 +51,7 @@ func (l *Limiter) Stats() Stats {
 		return Stats{}
 	}
 	l.recover(time.Now())
-	stats := l.stats
-	stats.Rate, stats.Waiting = l.slots.n, l.waiting()
-	return stats
+	return Stats{Rate: l.slots.n, Waiting: l.waiting()}
 }
 
 // reserve is the part of CheckReserve that fits the present rate.

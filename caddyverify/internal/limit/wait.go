@@ -84,7 +84,7 @@ func (l *Limiter) Wait(ctx context.Context, o wire.Operation) (refusal Refusal, 
 		return Refusal{}, true
 	}
 	if l.expected(c).Sub(now) > l.settings.MaxWait {
-		refusal = l.refuse(o, now)
+		refusal = l.refuse(c, now)
 		l.mu.Unlock()
 		return refusal, false
 	}
@@ -109,7 +109,7 @@ func (l *Limiter) Wait(ctx context.Context, o wire.Operation) (refusal Refusal, 
 	if ctx.Err() != nil {
 		return Refusal{}, false
 	}
-	return l.refuse(o, now), false
+	return l.refuse(c, now), false
 }
 
 // WaitFirst is Wait for a call by which the gateway finds out whether trouble is
@@ -173,11 +173,9 @@ func (l *Limiter) leave(w *waiter, c class, now time.Time) (goes bool) {
 	return false
 }
 
-// refuse counts a refusal and says why. The caller holds l.mu.
-func (l *Limiter) refuse(o wire.Operation, now time.Time) Refusal {
-	c := classOf(o)
+// refuse says why a call is refused. The caller holds l.mu.
+func (l *Limiter) refuse(c class, now time.Time) Refusal {
 	l.refused = l.refused || c == other
-	l.stats.Refused[o]++
 	return Refusal{RetryAfter: max(l.expected(c).Sub(now), time.Second), Throttled: l.lowered()}
 }
 

@@ -32,18 +32,7 @@ func (a Auth) DefaultMethod() Method {
 // Methods is what calls have shown of the methods that an upstream knows. The zero
 // Methods has seen nothing.
 type Methods struct {
-	get [len(wire.Operations)]atomic.Bool
-}
-
-// ByGet lists the operations that the upstream knows by GET only, as far as has
-// been seen.
-func (m *Methods) ByGet() (operations []wire.Operation) {
-	for _, o := range wire.Operations {
-		if m.get[o].Load() {
-			operations = append(operations, o)
-		}
-	}
-	return operations
+	get [len(wire.Operations)]atomic.Bool // known by GET only
 }
 
 // MethodOf is HTTP's method for the next call of an operation.
