@@ -226,24 +226,25 @@ func TestDocumentsAsJudge(t *testing.T) {
 			code `+code+`
 			speed 60
 		}`), api)
-	number := 447700900430
+	number, noPSD2 := 447700900430, []string{"--no-psd2"}
 	for _, test := range []struct {
 		name     string
 		document document
 		more     []repair
 		options  map[string]int // how many of the SDKs
+		without  []string       // what the document does not have
 	}{
-		{"1.0.0", version100, nil, map[string]int{"auth query": len(sdks), "auth body": 1}},
-		{"1.0.0 with Basic", version100, version100.basic, map[string]int{"method get": 1}},
-		{"1.1.7", version117, nil, map[string]int{"auth body": len(sdks)}},
-		{"1.1.7 with Basic", version117, version117.basic, map[string]int{"auth basic": 1}},
+		{"1.0.0", version100, nil, map[string]int{"auth query": len(sdks), "auth body": 1}, noPSD2},
+		{"1.0.0 with Basic", version100, version100.basic, map[string]int{"method get": 1}, noPSD2},
+		{"1.1.7", version117, nil, map[string]int{"auth body": len(sdks)}, nil},
+		{"1.1.7 with Basic", version117, version117.basic, map[string]int{"auth basic": 1}, nil},
 	} {
 		t.Run(test.name, func(t *testing.T) {
 			judge := startMount(t, startPrism(t, "proxy", test.document.write(t, test.more...), "http://"+api+"/verify", "--errors"))
 			for options, n := range test.options {
 				gateway := startGatewayTo(t, judge.URL, options)
 				for _, sdk := range sdks[:n] {
-					runSDK(t, sdk.name, number, gateway, code, 5*time.Second)
+					runSDK(t, sdk.name, number, gateway, code, 5*time.Second, test.without...)
 					number += 2
 				}
 				callXML(t, "http://"+gateway, number, code)

@@ -141,23 +141,23 @@ func caddyfile(address, directive string) string {
 }
 
 // runSDK runs sdk/sdk.mjs against an address and returns what it printed.
-func runSDK(t *testing.T, sdk string, number int, address, code string, cancelWithin time.Duration) string {
+func runSDK(t *testing.T, sdk string, number int, address, code string, cancelWithin time.Duration, more ...string) string {
 	t.Helper()
 	if _, err := os.Stat("sdk/node_modules"); err != nil {
 		t.Fatalf("the SDKs are not installed; run: npm ci --prefix e2e/sdk (%v)", err)
 	}
 	ctx, cancel := context.WithTimeout(t.Context(), 2*patience)
 	defer cancel()
-	cmd := exec.CommandContext(ctx, "node", "sdk/sdk.mjs",
+	cmd := exec.CommandContext(ctx, "node", append([]string{"sdk/sdk.mjs",
 		"--sdk", sdk,
-		"--host", "http://"+address,
+		"--host", "http://" + address,
 		"--api-key", dummyKey,
 		"--api-secret", dummySecret,
 		"--app", appAgent,
 		"--number", strconv.Itoa(number),
 		"--code", code,
 		"--cancel-within", strconv.FormatInt(cancelWithin.Milliseconds(), 10),
-	)
+	}, more...)...)
 	var stdout, stderr bytes.Buffer
 	cmd.Stdout, cmd.Stderr = &stdout, &stderr
 	if err := cmd.Run(); err != nil {
