@@ -38,19 +38,9 @@ func newRefusals(tell func(wire.Cause, *flood)) *refusals {
 	return &refusals{tell: tell, floods: map[wire.Cause]*flood{}}
 }
 
-// refuses tells the causes for which the gateway does not make a call that is one.
-func refuses(cause wire.Cause) bool {
-	switch cause {
-	case wire.BreakerOpen, wire.LimitReached, wire.TooManyUnderWay,
-		wire.AccountThrottled, wire.AccountBadCredentials, wire.AccountIsBarred, wire.AccountNoCredit:
-		return true
-	}
-	return false
-}
-
 // count tells whether the line of an answer is left out: it is counted instead.
 func (r *refusals) count(fault *wire.Fault, caller string) bool {
-	if fault == nil || !refuses(fault.Cause) {
+	if fault == nil || !fault.Refused {
 		return false
 	}
 	r.mu.Lock()

@@ -71,7 +71,7 @@ func TestCallersOfFlood(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		var told *flood
 		r := newRefusals(func(_ wire.Cause, f *flood) { told = f })
-		fault := &wire.Fault{Cause: wire.LimitReached}
+		fault := &wire.Fault{Cause: wire.LimitReached, Refused: true}
 		for n := range 1001 {
 			if left := r.count(fault, fmt.Sprint("caller", n)); left != (n > 0) {
 				t.Fatalf("call %d: left out: %t", n, left)

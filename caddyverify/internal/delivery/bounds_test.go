@@ -91,6 +91,9 @@ func TestRoom(t *testing.T) {
 }
 
 func TestTooManyUnderWay(t *testing.T) {
+	if !tooMany().Refused {
+		t.Error("it is no refusal to a log, which would have a line of each")
+	}
 	synctest.Test(t, func(t *testing.T) {
 		o, s := New(), newScript()
 		s.slow = time.Minute

@@ -209,7 +209,7 @@ func (o *Office) remember(call *Call, f *flight) {
 }
 
 func tooMany() *wire.Fault {
-	return &wire.Fault{Cause: wire.TooManyUnderWay, RetryAfter: time.Second}
+	return &wire.Fault{Cause: wire.TooManyUnderWay, Refused: true, RetryAfter: time.Second}
 }
 
 // left is about a client that left before an answer that it had to wait for.

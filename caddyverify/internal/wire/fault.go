@@ -70,7 +70,8 @@ type Fault struct {
 	Name string
 	// MayHaveSent tells that the call may have reached the provider.
 	MayHaveSent bool
-	// Refused tells that the gateway did not even try to make the call.
+	// Refused tells that the gateway did not even try to make a call that is one: more
+	// of the same would be refused, too.
 	Refused bool
 	// UpstreamCode is the HTTP status code that the provider answered with; 0 for
 	// no answer.
@@ -148,7 +149,7 @@ var wordings = map[Cause]wording{
 	BodyTooLarge:      {Invalid, http.StatusRequestEntityTooLarge, true, "http_request_error", "The body is larger than 16 KiB"},
 	QueryTooLong:      {Invalid, http.StatusRequestURITooLong, true, "http_request_error", "The query is longer than 8 KiB"},
 	TooManyParameters: {Invalid, http.StatusRequestEntityTooLarge, true, "http_request_error", "More than 64 parameters"},
-	UnknownMediaType:  {Invalid, http.StatusUnsupportedMediaType, true, "http_request_error", "Send the parameters as application/x-www-form-urlencoded or application/json in UTF-8, without a Content-Encoding"},
+	UnknownMediaType:  {Invalid, http.StatusUnsupportedMediaType, true, "http_request_error", "Send the parameters as application/x-www-form-urlencoded or application/json, without a Content-Encoding"},
 	Undecodable:       {Invalid, http.StatusBadRequest, true, "http_request_error", "The parameters cannot be decoded: %s"},
 
 	MissingParameter:  {Missing, http.StatusBadRequest, false, "http_request_error", "Your request is incomplete and missing the mandatory parameter: %s"},
