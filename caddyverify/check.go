@@ -35,16 +35,12 @@ func (e *settingError) Unwrap() error { return e.err }
 // reader is told so with file and line.
 func (h *Handler) check() error {
 	_, upstreamErr := upstreamURL(h.Upstream, h.InsecureUpstream)
-	_, authErr := oneOf(h.Auth, string(upstream.Basic), string(upstream.Query), string(upstream.Body))
-	_, errorsErr := oneOf(h.Errors, errorsVerify, errorsHTTP)
-	_, methodErr := oneOf(h.Method, string(upstream.Auto), string(upstream.Get), string(upstream.Post))
-	_, browsersErr := oneOf(h.Browsers, browsersRefuse, browsersAllow)
 	return first([]settingError{
 		{"upstream", upstreamErr},
-		{"auth", authErr},
-		{"method", methodErr},
-		{"errors", errorsErr},
-		{"browsers", browsersErr},
+		{"auth", oneOf(h.Auth, string(upstream.Basic), string(upstream.Query), string(upstream.Body))},
+		{"method", oneOf(h.Method, string(upstream.Auto), string(upstream.Get), string(upstream.Post))},
+		{"errors", oneOf(h.Errors, errorsVerify, errorsHTTP)},
+		{"browsers", oneOf(h.Browsers, browsersRefuse, browsersAllow)},
 		{"timeout", within(h.Timeout, 100*time.Millisecond, 5*time.Minute)},
 		{"breaker", h.Breaker.check(cmp.Or(h.Timeout, caddy.Duration(defaultTimeout)))},
 		{"cache", h.Cache.check()},

@@ -94,10 +94,10 @@ type Handler struct {
 	// idle connection.
 	TransportRaw json.RawMessage `json:"transport,omitempty" caddy:"namespace=http.reverse_proxy.transport inline_key=protocol"`
 
-	// Cache keeps the answers to searches in memory.
+	// Cache keeps the answers to searches in memory. Default: on, with its defaults.
 	Cache *Cache `json:"cache,omitempty"`
 
-	// Breaker stops calls to an upstream in trouble.
+	// Breaker stops calls to an upstream in trouble. Default: on, with its defaults.
 	Breaker *Breaker `json:"breaker,omitempty"`
 
 	// Limit is how many calls a second the account may make; negative for no
@@ -177,28 +177,15 @@ func (h *Handler) provision(ctx caddy.Context, app *App) error {
 	}
 	base, err := upstreamURL(h.Upstream, h.InsecureUpstream)
 	if err != nil {
-		return fmt.Errorf("upstream: %w", err)
+		return err
 	}
-	auth, err := oneOf(h.Auth, string(upstream.Basic), string(upstream.Query), string(upstream.Body))
-	if err != nil {
-		return fmt.Errorf("auth: %w", err)
-	}
-	method, err := oneOf(cmp.Or(h.Method, string(upstream.Auth(auth).DefaultMethod())),
-		string(upstream.Auto), string(upstream.Get), string(upstream.Post))
-	if err != nil {
-		return fmt.Errorf("method: %w", err)
-	}
-	if h.Errors, err = oneOf(h.Errors, errorsVerify, errorsHTTP); err != nil {
-		return fmt.Errorf("errors: %w", err)
-	}
-	if h.Browsers, err = oneOf(h.Browsers, browsersRefuse, browsersAllow); err != nil {
-		return fmt.Errorf("browsers: %w", err)
-	}
-	if h.Timeout == 0 {
-		h.Timeout = caddy.Duration(defaultTimeout)
-	}
+	auth := upstream.Auth(cmp.Or(h.Auth, string(upstream.Basic)))
+	method := upstream.Method(cmp.Or(h.Method, string(auth.DefaultMethod())))
+	h.Errors = cmp.Or(h.Errors, errorsVerify)
+	h.Browsers = cmp.Or(h.Browsers, browsersRefuse)
+	h.Timeout = cmp.Or(h.Timeout, caddy.Duration(defaultTimeout))
 	h.warnOfWriteTimeout(ctx)
-	key, secret, err := h.Credentials.resolveFor(upstream.Auth(auth))
+	key, secret, err := h.Credentials.resolveFor(auth)
 	if err != nil {
 		return fmt.Errorf("credentials: %w", err)
 	}
@@ -216,8 +203,8 @@ func (h *Handler) provision(ctx caddy.Context, app *App) error {
 		URL:       base,
 		Key:       key,
 		Secret:    upstream.NewSecret(secret),
-		Auth:      upstream.Auth(auth),
-		Method:    upstream.Method(method),
+		Auth:      auth,
+		Method:    method,
 		Methods:   h.keepMethods(base),
 		Transport: transport,
 	})
@@ -311,15 +298,12 @@ func isLoopback(host string) bool {
 	return err == nil && address.IsLoopback()
 }
 
-// oneOf returns value, or the first of allowed when there is none.
-func oneOf(value string, allowed ...string) (string, error) {
-	if value == "" {
-		return allowed[0], nil
+// oneOf makes sure that value is one of those allowed, or not given.
+func oneOf(value string, allowed ...string) error {
+	if value != "" && !slices.Contains(allowed, value) {
+		return fmt.Errorf("it must be one of %q", allowed)
 	}
-	if !slices.Contains(allowed, value) {
-		return "", fmt.Errorf("it must be one of %q", allowed)
-	}
-	return value, nil
+	return nil
 }
 
 // Interface guards
