@@ -50,9 +50,9 @@ func (c *Credentials) resolveFor(auth upstream.Auth) (key, secret string, err er
 	case err != nil:
 		return "", "", err
 	case auth == upstream.Basic && strings.Contains(key, ":"):
-		return "", "", fault("api_key", c.APIKey, "has a colon in it, which ends the key in the Authorization header; key and secret are two arguments")
+		return "", "", credentialError("api_key", c.APIKey, "has a colon in it, which ends the key in the Authorization header; key and secret are two arguments")
 	case len(secret) < minSecret:
-		return "", "", fault("api_secret", c.APISecret, fmt.Sprintf("is shorter than %d characters, which no secret of the provider is", minSecret))
+		return "", "", credentialError("api_secret", c.APISecret, fmt.Sprintf("is shorter than %d characters, which no secret of the provider is", minSecret))
 	}
 	return key, secret, nil
 }
@@ -70,13 +70,13 @@ func (c *Credentials) check() error {
 		most        int
 	}{{"api_key", c.APIKey, maxKey}, {"api_secret", c.APISecret, maxSecret}} {
 		if what := unreadable(one.value); what != "" {
-			return fault(one.name, one.value, what)
+			return credentialError(one.name, one.value, what)
 		}
 		if strings.Contains(one.value, "{") {
 			continue
 		}
 		if what := improbable(one.value, one.most); what != "" {
-			return fault(one.name, one.value, what)
+			return credentialError(one.name, one.value, what)
 		}
 	}
 	return nil
@@ -84,26 +84,26 @@ func (c *Credentials) check() error {
 
 func resolve(name, value string, most int) (string, error) {
 	if what := unreadable(value); what != "" {
-		return "", fault(name, value, what)
+		return "", credentialError(name, value, what)
 	}
 	replacer := caddy.NewReplacer()
 	resolved, err := replacer.ReplaceOrErr(value, true, true)
 	if err != nil || resolved == "" {
 		for _, one := range source.FindAllString(value, -1) {
 			if replacer.ReplaceAll(one, "") == "" {
-				return "", fault(name, one, noValue(one))
+				return "", credentialError(name, one, noValue(one))
 			}
 		}
-		return "", fault(name, value, "has no value: only {env.NAME} and {file./path} have one when a configuration is loaded")
+		return "", credentialError(name, value, "has no value: only {env.NAME} and {file./path} have one when a configuration is loaded")
 	}
 	if what := improbable(resolved, most); what != "" {
-		return "", fault(name, value, what)
+		return "", credentialError(name, value, what)
 	}
 	return resolved, nil
 }
 
-// fault says what is wrong with which of the two, and where that comes from.
-func fault(name, value, what string) error {
+// credentialError says what is wrong with which of the two, and where that comes from.
+func credentialError(name, value, what string) error {
 	from := source.FindAllString(value, -1)
 	if placeholder.MatchString(value) {
 		from = []string{value}

@@ -69,8 +69,8 @@ func withoutPasswords(err error, written []string) error {
 				continue
 			}
 			quoted := strconv.Quote(part)
-			text = strings.ReplaceAll(text, quoted[1:len(quoted)-1], "REDACTED")
-			text = strings.ReplaceAll(text, part, "REDACTED")
+			text = strings.ReplaceAll(text, quoted[1:len(quoted)-1], redacted)
+			text = strings.ReplaceAll(text, part, redacted)
 		}
 	}
 	return errors.New(text)

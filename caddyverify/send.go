@@ -66,7 +66,7 @@ func (h *Handler) askBy(ctx context.Context, method string, call *wire.Call, res
 	refusal, ok := h.account.limiter.Wait(ctx, call.Operation)
 	switch {
 	case ok:
-		answer := h.exchange(ctx, method, call, resend, again)
+		answer := h.sendNow(ctx, method, call, resend, again)
 		h.trouble.Observe(call.Operation, answer)
 		return answer
 	case ctx.Err() != nil:
@@ -85,8 +85,8 @@ func ended(ctx context.Context) wire.Answer {
 	return (&wire.Fault{Cause: wire.ClientLeft}).Answer()
 }
 
-// exchange makes a call whose turn it is, and notes its answer; for again see askBy.
-func (h *Handler) exchange(ctx context.Context, method string, call *wire.Call, resend int, again bool) wire.Answer {
+// sendNow makes a call whose turn it is, and notes its answer; for again see askBy.
+func (h *Handler) sendNow(ctx context.Context, method string, call *wire.Call, resend int, again bool) wire.Answer {
 	a := h.account
 	var (
 		span    observe.Client
@@ -123,7 +123,7 @@ func (h *Handler) probe(ctx context.Context) wire.Answer {
 	if !h.account.limiter.WaitFirst(ctx) {
 		return ended(ctx)
 	}
-	return h.exchange(ctx, h.client.MethodOf(wire.Search), wire.SearchFor(wire.JSON, []string{unusedID()}, false), 0, false)
+	return h.sendNow(ctx, h.client.MethodOf(wire.Search), wire.SearchFor(wire.JSON, []string{unusedID()}, false), 0, false)
 }
 
 // probeForBreaker is probe; the account learns from its answer, too.

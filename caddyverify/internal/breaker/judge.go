@@ -18,7 +18,7 @@ const (
 	Failure
 )
 
-// String returns the word used in logs and metrics.
+// String returns the name, for tests.
 func (v Verdict) String() string {
 	return [...]string{"excluded", "life", "success", "failure"}[v]
 }

@@ -98,5 +98,5 @@ func (a *attempt) run(done func(*attempt, wire.Answer)) {
 }
 
 func faulty(cause wire.Cause, err error) wire.Answer {
-	return wire.Answer{Fault: &wire.Fault{Cause: cause, Err: err}}
+	return (&wire.Fault{Cause: cause, Err: err}).Answer()
 }
