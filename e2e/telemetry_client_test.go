@@ -174,8 +174,8 @@ func (x *exchange) judge(header http.Header) {
 	}
 	switch {
 	case x.operation == "search":
-	case x.cause == "missing_parameter", x.cause == "invalid_parameter":
-		// It was not understood, so there was nothing to deliver.
+	case x.cause == "missing_parameter", x.cause == "invalid_parameter", sampledCauses[x.cause]:
+		// It was not understood, or refused: nothing was delivered.
 	case x.replay:
 		x.source, x.delivered = "cache", "replayed"
 	default:
