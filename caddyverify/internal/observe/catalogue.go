@@ -39,7 +39,7 @@ var (
 	upstreamRetries  = Metric{"verify_upstream_retries_total", "counter", "Second tries.", []Label{labelOperation}}
 	relabelledTotal  = Metric{"verify_answers_relabelled_total", "counter", "Answers that came without a Content-Type or with a foreign one, and were passed on with their own.", []Label{labelOperation}}
 	throttledTotal   = Metric{"verify_throttled_total", "counter", "Calls refused for coming too fast, by whose limit it was.", []Label{{"where", "local, upstream (its own refusals, and the gateway's while these keep its rate down)"}}}
-	deliveriesTotal  = Metric{"verify_deliveries_total", "counter", "Calls other than searches, by where their answer came from.", []Label{{"source", "sent, shared (with an identical one under way), replayed (kept from an earlier one)"}}}
+	deliveriesTotal  = Metric{"verify_deliveries_total", "counter", "Calls other than searches of which something may have been sent, by where their answer came from.", []Label{{"source", "sent, shared (with an identical one under way), replayed (kept from an earlier one)"}}}
 
 	breakerState       = Metric{"verify_breaker_state", "gauge", "1 for the present state of a circuit.", []Label{labelBreaker, labelState}}
 	breakerTransitions = Metric{"verify_breaker_transitions_total", "counter", "Changes of a circuit's state.", []Label{labelBreaker, {"from", labelState.Values}, {"to", labelState.Values}}}
