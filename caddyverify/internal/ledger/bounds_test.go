@@ -1,6 +1,7 @@
 package ledger
 
 import (
+	"container/list"
 	"fmt"
 	"runtime"
 	"slices"
@@ -23,11 +24,11 @@ func TestEvictionOrder(t *testing.T) {
 		wantStats(t, l, 2, 1, 6)
 		var lost int
 		for i, victim := range []string{"stranger", "done first", "done second", "overdue", "soon", "late"} {
-			if l.records.find(victim) == nil {
+			if l.records.byID[victim] == nil {
 				t.Errorf("%q went too early", victim)
 			}
 			events := observe(l, request(fmt.Sprint(i), wire.Param{Name: "next_event_wait", Value: "900"}))
-			if l.records.find(victim) != nil {
+			if l.records.byID[victim] != nil {
 				t.Errorf("%q did not go", victim)
 			}
 			lost += len(events.Finished)
@@ -60,101 +61,49 @@ func TestFlood(t *testing.T) {
 				events := observe(l, flood(fmt.Sprint(i))...)
 				started += len(events.Started)
 				finished += len(events.Finished)
-				if l.records.len() > most {
-					t.Fatalf("%d entries", l.records.len())
+				if len(l.records.byID) > most {
+					t.Fatalf("%d entries", len(l.records.byID))
 				}
 			}
 			if s := l.Stats(); started != finished+s.UnderWay+s.Unsettled {
 				t.Errorf("%d started, %d finished, %+v", started, finished, s)
-			}
-			if made := int(l.records.made); made > most {
-				t.Errorf("%d records were made", made)
 			}
 			l.consistent(t)
 		})
 	}
 }
 
-// A record taken from no list would take a whole list's place.
-func TestUnlinkFromNowhere(t *testing.T) {
-	s := newRecords()
-	fresh, again := s.add("a"), s.add("b")
-	s.push(due, again)
-	s.unlink(again)
-	for _, r := range []*record{fresh, again} {
-		func() {
-			defer func() {
-				if recover() == nil {
-					t.Errorf("%+v was in no list", r)
-				}
-			}()
-			s.unlink(r)
-		}()
-	}
-}
-
-// A record that is used again has nothing of the verification before.
-func TestRecordUsedAgain(t *testing.T) {
-	l := New(Settings{MaxEntries: 1})
-	o := request("a")
-	o.Link = Link{Span: [8]byte{1}}
-	o.Country = "FR"
-	observe(l, o, check("a", wire.WrongCode).costing("1", "2", "EUR"), refuses(wire.NoResponse, "a", "b"))
-	first := l.records.find("a")
-	if !first.alone || first.paid[1] == 0 || first.attempts == 0 {
-		t.Fatalf("it knows nothing: %+v", first)
-	}
-	observe(l, request("b"))
-	again := l.records.find("b")
-	if again != first {
-		t.Fatal("it is not used again")
-	}
-	fresh := New(Settings{MaxEntries: 1})
-	observe(fresh, request("x"), request("b"))
-	want := *fresh.records.find("b")
-	want.begun, want.expires, want.when, want.in = again.begun, again.expires, again.when, again.in
-	want.country = again.country
-	if *again != want {
-		t.Errorf("it is %+v,\nwant %+v", *again, want)
-	}
-}
-
 // consistent checks that each record is in the list that fits it.
 func (l *Ledger) consistent(t *testing.T) {
 	t.Helper()
-	var n, open, overdue, waiting int
-	walk := func(q place, fits func(*record) bool) {
-		for r := l.records.first(q); r != nil; r = l.records.at(r.next) {
-			n++
-			if r.in != q || l.records.find(r.id()) != r || !fits(r) {
-				t.Errorf("misplaced: %+v", r)
-			}
-			if !r.finished {
-				open++
-				if r.overdue {
-					overdue++
-				}
+	var n, open, overdue int
+	look := func(r *record, fits bool) {
+		n++
+		if l.records.byID[r.id] != r || !fits {
+			t.Errorf("misplaced: %+v", r)
+		}
+		if !r.finished {
+			open++
+			if r.overdue {
+				overdue++
 			}
 		}
 	}
-	walk(finished, func(r *record) bool { return r.finished && !r.stranger })
-	walk(strangers, func(r *record) bool { return r.finished && r.stranger })
-	walk(due, func(r *record) bool { return !r.finished && r.overdue })
-	for i := range place(slots) {
-		before := n
-		walk(i, func(r *record) bool { return !r.finished })
-		waiting += n - before
+	walk := func(queue *list.List, fits func(*record) bool) {
+		for e := queue.Front(); e != nil; e = e.Next() {
+			r := e.Value.(*record)
+			look(r, r.queue == queue && r.element == e && fits(r))
+		}
 	}
-	unused := 0
-	for r := l.records.at(l.records.unused); r != nil; r = l.records.at(r.next) {
-		unused++
+	walk(&l.records.finished, func(r *record) bool { return r.finished && !r.stranger })
+	walk(&l.records.strangers, func(r *record) bool { return r.finished && r.stranger })
+	walk(&l.records.due, func(r *record) bool { return !r.finished && r.overdue })
+	for i, r := range l.records.waiting {
+		look(r, r.queue == nil && r.index == i && !r.finished)
 	}
-	if made := int(l.records.made); unused+n != made {
-		t.Errorf("%d made, %d in use, %d to be used again", made, n, unused)
-	}
-	if n != l.records.len() || open != l.open || overdue != l.overdue || waiting != l.waiting.size {
-		t.Errorf("%d in lists, %d entries; %d open, counted %d; %d overdue, counted %d; %d wait, counted %d",
-			n, l.records.len(), open, l.open, overdue, l.overdue, waiting, l.waiting.size)
+	if n != len(l.records.byID) || open != l.open || overdue != l.overdue {
+		t.Errorf("%d in their places, %d entries; %d open, counted %d; %d overdue, counted %d",
+			n, len(l.records.byID), open, l.open, overdue, l.overdue)
 	}
 }
 

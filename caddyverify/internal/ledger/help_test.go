@@ -112,3 +112,6 @@ func wantDue(t *testing.T, l *Ledger, most int, want ...string) (events Events) 
 
 // overdueAfter is when a default verification is certainly known to be unsettled.
 const overdueAfter = 605*time.Second + 90*time.Second + tick
+
+// tick is how long tests look past the moment in question.
+const tick = 5 * time.Second

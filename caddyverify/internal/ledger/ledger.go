@@ -1,7 +1,7 @@
 package ledger
 
 import (
-	"slices"
+	"container/list"
 	"strings"
 	"sync"
 	"time"
@@ -15,23 +15,19 @@ type Ledger struct {
 	epoch    time.Time
 
 	mu      sync.Mutex
-	records *records
-	waiting wheel // for their expiry, or for the next time to be asked about
+	records records
 	// overdue is how many are unsettled, open how many have not finished.
 	overdue, open int
 	lost          uint64
 	currencies    [MaxCurrencies]string
-	countries     []string // labels that were seen, for all time: they are few
 }
 
 // New returns an empty Ledger.
 func New(settings Settings) *Ledger {
-	all := newRecords()
 	return &Ledger{
 		settings: settings.withDefaults(),
 		epoch:    time.Now(),
-		records:  all,
-		waiting:  wheel{records: all},
+		records:  records{byID: map[string]*record{}},
 	}
 }
 
@@ -42,8 +38,8 @@ func (l *Ledger) now() time.Duration { return time.Since(l.epoch) }
 func (l *Ledger) Origin(requestID string) (country string, link Link, ok bool) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	if r := l.records.find(requestID); r != nil && !r.stranger {
-		return l.countries[r.country], r.link, true
+	if r := l.records.byID[requestID]; r != nil && !r.stranger {
+		return r.country, r.link, true
 	}
 	return "", Link{}, false
 }
@@ -53,7 +49,7 @@ func (l *Ledger) Origin(requestID string) (country string, link Link, ok bool) {
 func (l *Ledger) Over(requestID string) bool {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	r := l.records.find(requestID)
+	r := l.records.byID[requestID]
 	return r != nil && r.finished
 }
 
@@ -74,7 +70,7 @@ func (l *Ledger) Stats() Stats {
 		most := 256 // at a time, so that calls need not wait long
 		l.mu.Lock()
 		l.turn(l.now(), &most)
-		stats := Stats{UnderWay: l.open - l.overdue, Unsettled: l.overdue, Entries: l.records.len(), Lost: l.lost}
+		stats := Stats{UnderWay: l.open - l.overdue, Unsettled: l.overdue, Entries: len(l.records.byID), Lost: l.lost}
 		l.mu.Unlock()
 		if most > 0 {
 			return stats
@@ -85,12 +81,16 @@ func (l *Ledger) Stats() Stats {
 // turn moves up to most of what has expired, or is to be asked about again, to
 // those due.
 func (l *Ledger) turn(now time.Duration, most *int) {
-	for r := l.waiting.next(now, most); r != nil; r = l.waiting.next(now, most) {
+	for ; *most > 0; *most-- {
+		r := l.records.next(now)
+		if r == nil {
+			return
+		}
 		if !r.overdue {
 			r.overdue = true
 			l.overdue++
 		}
-		l.records.push(due, r)
+		l.records.push(&l.records.due, r)
 	}
 }
 
@@ -98,15 +98,15 @@ func (l *Ledger) turn(now time.Duration, most *int) {
 // most ten records, so that this keeps up.
 func (l *Ledger) tidy(now time.Duration, events *Events) {
 	for range 16 {
-		r := l.records.first(due)
+		r := first(&l.records.due)
 		if r == nil || l.givenUpAt(r) > now {
 			break
 		}
 		l.finish(r, Unknown, now, events)
 	}
-	for _, queue := range [...]place{finished, strangers} {
+	for _, queue := range [...]*list.List{&l.records.finished, &l.records.strangers} {
 		for range 16 {
-			r := l.records.first(queue)
+			r := first(queue)
 			if r == nil || r.when > now {
 				break
 			}
@@ -119,28 +119,18 @@ func (l *Ledger) givenUpAt(r *record) time.Duration { return r.expires + l.setti
 
 // insert makes room and takes in a verification.
 func (l *Ledger) insert(id string, now time.Duration, events *Events) *record {
-	for l.records.len() >= l.settings.MaxEntries {
+	for len(l.records.byID) >= l.settings.MaxEntries {
 		l.evict(now, events)
 	}
-	r := l.records.add(id)
+	r := l.records.add(strings.Clone(id)) // not a part of an answer
 	r.begun = now
 	return r
-}
-
-// country returns the index of a label.
-func (l *Ledger) country(label string) uint16 {
-	i := slices.Index(l.countries, label)
-	if i < 0 {
-		i = len(l.countries)
-		l.countries = append(l.countries, strings.Clone(label))
-	}
-	return uint16(i)
 }
 
 // evict drops what is missed least: the oldest stranger, the oldest finished, what
 // is unsettled for longest, what is nearest to its expiry.
 func (l *Ledger) evict(now time.Duration, events *Events) {
-	for _, victim := range [...]*record{l.records.first(strangers), l.records.first(finished), l.records.first(due), l.waiting.soonest()} {
+	for _, victim := range [...]*record{first(&l.records.strangers), first(&l.records.finished), first(&l.records.due), l.records.waiting.soonest()} {
 		if victim == nil {
 			continue
 		}
@@ -153,34 +143,25 @@ func (l *Ledger) evict(now time.Duration, events *Events) {
 	}
 }
 
-// leave takes a record that has not finished out of the list it is in.
-func (l *Ledger) leave(r *record) {
-	if r.in == due {
-		l.records.unlink(r)
-	} else {
-		l.waiting.remove(r)
-	}
-}
-
 // finish ends a verification with an outcome, once, and returns what it added to
 // events, or nil.
 func (l *Ledger) finish(r *record, outcome Outcome, now time.Duration, events *Events) *Finish {
 	if r.finished {
 		return nil
 	}
-	l.leave(r)
+	l.records.leave(r)
 	l.open--
 	if r.overdue {
 		l.overdue--
 	}
 	r.finished = true
 	r.when = now + l.settings.Keep
-	l.records.push(finished, r)
+	l.records.push(&l.records.finished, r)
 	events.Finished = append(events.Finished, Finish{
 		Outcome:  outcome,
-		Country:  l.countries[r.country],
+		Country:  r.country,
 		Workflow: Workflows[r.workflow],
-		Attempts: int(r.attempts),
+		Attempts: r.attempts,
 	})
 	return &events.Finished[len(events.Finished)-1]
 }

@@ -1,7 +1,6 @@
 package ledger
 
 import (
-	"math"
 	"slices"
 	"time"
 
@@ -59,27 +58,27 @@ func (l *Ledger) request(o *Observation, now time.Duration, events *Events) {
 	if o.Answer.Status != wire.Success || id == "" || len(id) > maxID {
 		return // status 10 names the verification that is under way already
 	}
-	if r := l.records.find(id); r != nil {
+	if r := l.records.byID[id]; r != nil {
 		if !r.stranger {
 			return
 		}
 		l.records.drop(r)
 	}
 	r := l.insert(id, now, events)
-	r.country, r.workflow, r.link = l.country(o.Country), workflowOf(o.Call), o.Link
+	r.country, r.workflow, r.link = o.Country, workflowOf(o.Call), o.Link
 	r.expires = now + o.Call.Lifetime() + l.settings.Grace
-	l.waiting.add(r, r.expires)
+	l.records.wait(r, r.expires)
 	l.open++
-	events.Started = append(events.Started, Start{Country: l.countries[r.country], Workflow: Workflows[r.workflow]})
+	events.Started = append(events.Started, Start{Country: r.country, Workflow: Workflows[r.workflow]})
 }
 
 func (l *Ledger) check(o *Observation, now time.Duration, events *Events) {
 	id := o.Call.RequestID()
-	r := l.records.find(id)
+	r := l.records.byID[id]
 	status := o.Answer.Status
 	switch status {
 	case wire.Success, wire.WrongCode, wire.TooManyWrongCodes:
-		if r != nil && r.attempts < math.MaxUint8 {
+		if r != nil {
 			r.attempts++
 		}
 	}
@@ -116,7 +115,7 @@ func (l *Ledger) search(o *Observation, now time.Duration, events *Events) {
 		if outcome, final := outcomeOf(v.Status); final {
 			l.end(ids[n], outcome, now, events)
 		}
-		if r := l.records.find(ids[n]); r != nil {
+		if r := l.records.byID[ids[n]]; r != nil {
 			l.price(r, v, events)
 		}
 	}
@@ -142,7 +141,7 @@ func (l *Ledger) refused(ids []string, s wire.Status, now time.Duration, events 
 	switch s {
 	case wire.NoResponse, wire.Invalid, wire.NotFoundOrFinished:
 		for _, id := range ids {
-			if r := l.records.find(id); r != nil {
+			if r := l.records.byID[id]; r != nil {
 				r.alone = true
 			}
 		}
@@ -152,14 +151,14 @@ func (l *Ledger) refused(ids []string, s wire.Status, now time.Duration, events 
 // gone gives up a verification that the provider does not know. Before it is
 // overdue that says nothing: a search may answer 101 right after the end.
 func (l *Ledger) gone(id string, now time.Duration, events *Events) {
-	if r := l.records.find(id); r != nil && r.overdue {
+	if r := l.records.byID[id]; r != nil && r.overdue {
 		l.finish(r, Unknown, now, events)
 	}
 }
 
 // end finishes a verification, or notes that of a stranger.
 func (l *Ledger) end(id string, outcome Outcome, now time.Duration, events *Events) *Finish {
-	if r := l.records.find(id); r != nil {
+	if r := l.records.byID[id]; r != nil {
 		return l.finish(r, outcome, now, events)
 	}
 	if id == "" || len(id) > maxID {
@@ -168,7 +167,7 @@ func (l *Ledger) end(id string, outcome Outcome, now time.Duration, events *Even
 	r := l.insert(id, now, events)
 	r.stranger, r.finished = true, true
 	r.when = now + l.settings.Keep
-	l.records.push(strangers, r)
+	l.records.push(&l.records.strangers, r)
 	events.Strangers = append(events.Strangers, outcome)
 	return nil
 }

@@ -67,7 +67,7 @@ func (l *Ledger) price(r *record, v *wire.Verification, events *Events) {
 		events.Costs = append(events.Costs, Cost{
 			Currency: currency,
 			Kind:     Kinds[i],
-			Country:  l.countries[r.country],
+			Country:  r.country,
 			Amount:   float64(amount-r.paid[i]) / unit,
 		})
 		r.paid[i] = amount

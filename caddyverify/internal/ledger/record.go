@@ -1,39 +1,37 @@
 package ledger
 
 import (
-	"hash/maphash"
+	"container/heap"
+	"container/list"
 	"time"
 )
 
-// record is one verification. It has no pointers: a ledger is the most that a busy
-// gateway keeps, and the garbage collector would go through all of it each time.
+// record is one verification.
 type record struct {
+	id string
 	// Times are since the ledger was made. expires is when it is unsettled, when is
-	// what the list that it is in goes by.
+	// what the place that it is in goes by.
 	begun, expires, when time.Duration
 	// paid is what was told as cost, by the index in Kinds.
 	paid     [len(Kinds)]units
 	link     Link
-	self     ref
-	country  uint16 // index in the ledger's countries
+	country  string // label
 	workflow uint8  // index in Workflows
 	// currency is the index in the ledger's currencies plus 1; 0 for none yet.
 	currency uint8
-	attempts uint8
-	asks     uint8 // how often the settler was given it
-	alone    bool  // to be asked for by itself
-	overdue  bool  // expires has passed
+	attempts int
+	asks     int  // how often the settler was given it
+	alone    bool // to be asked for by itself
+	overdue  bool // expires has passed
 	finished bool
 	stranger bool
 
-	in         place
-	prev, next ref
-
-	idLen  uint8
-	idText [maxID]byte
+	// A record is in a queue at an element, or else waits at an index of the heap.
+	queue   *list.List
+	element *list.Element
+	index   int
+	turn    uint64 // which of those that wait for the same moment is first
 }
-
-func (r *record) id() string { return string(r.idText[:r.idLen]) }
 
 // Link leads to the span of a verification's request by the ids of the trace and of the
 // span in it. The zero Link leads nowhere.
@@ -42,115 +40,104 @@ type Link struct {
 	Span  [8]byte
 }
 
-// ref stands for a record: its number, from 1. 0 stands for none.
-type ref uint32
-
-// key stands for a request_id: two hashes of it by seeds that nobody knows. Of a
-// million ids, two share one with a probability of 1e-27.
-type key [2]uint64
-
-// place is one of the lists: a slot of the wheel, or one of these.
-type place uint16
-
-const (
-	due       place = slots + iota // ready to be asked about
-	finished                       // and seen from the start
-	strangers                      // finished, the start not seen
-	places
-
-	nowhere = places // in none yet, or no more
-)
-
-// records are all those of a ledger. Each that stands for a verification is in one
-// list. The memory of one that was dropped is used again, and not given back.
+// records are all those of a ledger, each in one place.
 type records struct {
-	seeds  [2]maphash.Seed
-	byID   map[key]ref
-	blocks []*[blockLen]record
-	made   ref // how many there are in blocks
-	unused ref // the first of those that were dropped, which next links
-	lists  [places]list
+	byID map[string]*record
+	// waiting for their expiry, or for the next time to be asked about.
+	waiting waiting
+	turns   uint64
+	// due are ready to be asked about; finished were seen from the start, strangers
+	// not. Each has the oldest first.
+	due, finished, strangers list.List
 }
 
-// blockLen is how many records are made at once: 10 KiB of them, since there is a
-// ledger for each account.
-const blockLen = 64
-
-// list holds records in the order they came.
-type list struct{ first, last ref }
-
-func newRecords() *records {
-	return &records{seeds: [...]maphash.Seed{maphash.MakeSeed(), maphash.MakeSeed()}, byID: make(map[key]ref)}
+func (s *records) add(id string) *record {
+	r := &record{id: id, index: -1}
+	s.byID[id] = r
+	return r
 }
 
-func (s *records) key(id string) key {
-	return key{maphash.String(s.seeds[0], id), maphash.String(s.seeds[1], id)}
+// push puts a record that is nowhere at the end of a queue.
+func (s *records) push(queue *list.List, r *record) {
+	r.queue, r.element = queue, queue.PushBack(r)
 }
 
-// at returns the record that n stands for, or nil.
-func (s *records) at(n ref) *record {
-	if n == 0 {
+// wait has a record that is nowhere wait until its time comes.
+func (s *records) wait(r *record, when time.Duration) {
+	s.turns++
+	r.when, r.turn = when, s.turns
+	heap.Push(&s.waiting, r)
+}
+
+// next takes out a record whose time has come, or returns nil.
+func (s *records) next(now time.Duration) *record {
+	if len(s.waiting) == 0 || s.waiting[0].when > now {
 		return nil
 	}
-	return &s.blocks[(n-1)/blockLen][(n-1)%blockLen]
+	return heap.Pop(&s.waiting).(*record)
 }
 
-// find returns the record of a verification, or nil.
-func (s *records) find(id string) *record { return s.at(s.byID[s.key(id)]) }
-
-func (s *records) len() int { return len(s.byID) }
-
-// add makes a record for a verification that has none. It is in no list yet.
-func (s *records) add(id string) *record {
-	r := s.at(s.unused)
-	if r != nil {
-		s.unused = r.next
-		*r = record{self: r.self, in: nowhere}
-	} else {
-		if int(s.made) == len(s.blocks)*blockLen {
-			s.blocks = append(s.blocks, new([blockLen]record))
-		}
-		s.made++
-		r = s.at(s.made)
-		r.self, r.in = s.made, nowhere
+// leave takes a record from its place.
+func (s *records) leave(r *record) {
+	if r.queue == nil {
+		heap.Remove(&s.waiting, r.index)
+		return
 	}
-	r.idLen = uint8(copy(r.idText[:], id))
-	s.byID[s.key(id)] = r.self
-	return r
+	r.queue.Remove(r.element)
+	r.queue, r.element = nil, nil
 }
 
 // drop ends a record.
 func (s *records) drop(r *record) {
-	s.unlink(r)
-	delete(s.byID, s.key(r.id()))
-	r.next, s.unused = s.unused, r.self
+	s.leave(r)
+	delete(s.byID, r.id)
 }
 
-func (s *records) first(p place) *record { return s.at(s.lists[p].first) }
-
-func (s *records) push(p place, r *record) {
-	l := &s.lists[p]
-	r.in, r.prev, r.next = p, l.last, 0
-	if l.last == 0 {
-		l.first = r.self
-	} else {
-		s.at(l.last).next = r.self
+// first returns the oldest record of a queue, or nil.
+func first(queue *list.List) *record {
+	if e := queue.Front(); e != nil {
+		return e.Value.(*record)
 	}
-	l.last = r.self
+	return nil
 }
 
-// unlink panics for a record that is in no list: it would take another's place.
-func (s *records) unlink(r *record) {
-	l := &s.lists[r.in]
-	if r.prev == 0 {
-		l.first = r.next
-	} else {
-		s.at(r.prev).next = r.next
+// waiting is a heap by when.
+type waiting []*record
+
+func (w waiting) Len() int { return len(w) }
+
+func (w waiting) Less(i, j int) bool {
+	if w[i].when != w[j].when {
+		return w[i].when < w[j].when
 	}
-	if r.next == 0 {
-		l.last = r.prev
-	} else {
-		s.at(r.next).prev = r.prev
+	return w[i].turn < w[j].turn
+}
+
+func (w waiting) Swap(i, j int) {
+	w[i], w[j] = w[j], w[i]
+	w[i].index, w[j].index = i, j
+}
+
+// Push is for package heap.
+func (w *waiting) Push(r any) {
+	r.(*record).index = len(*w)
+	*w = append(*w, r.(*record))
+}
+
+// Pop is for package heap.
+func (w *waiting) Pop() any {
+	last := len(*w) - 1
+	r := (*w)[last]
+	(*w)[last] = nil
+	*w = (*w)[:last]
+	r.index = -1
+	return r
+}
+
+// soonest returns the record whose time comes first, or nil.
+func (w waiting) soonest() *record {
+	if len(w) == 0 {
+		return nil
 	}
-	r.in, r.prev, r.next = nowhere, 0, 0
+	return w[0]
 }

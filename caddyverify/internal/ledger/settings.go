@@ -5,8 +5,7 @@ import "time"
 // Settings say how long verifications are kept and how many. The zero value of a
 // field is its default; two Ledgers with equal Settings behave the same.
 type Settings struct {
-	// MaxEntries is how many verifications are kept, about 200 bytes each. Memory
-	// that was in use once is kept for others to come. Above
+	// MaxEntries is how many verifications are kept, about 260 bytes each. Above
 	// it those that have ended go first, then those unsettled, then those nearest
 	// to their end. Default: 100,000.
 	MaxEntries int

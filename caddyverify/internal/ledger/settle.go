@@ -27,7 +27,7 @@ func (l *Ledger) Due(most int) (ids []string, events Events) {
 	l.tidy(now, &events)
 	most = min(most, wire.MaxIDs)
 	for range 256 {
-		r := l.records.first(due)
+		r := first(&l.records.due)
 		if r == nil || len(ids) >= most {
 			break
 		}
@@ -38,7 +38,7 @@ func (l *Ledger) Due(most int) (ids []string, events Events) {
 		if r.alone && len(ids) > 0 {
 			break
 		}
-		ids = append(ids, r.id())
+		ids = append(ids, r.id)
 		l.asked(r, now)
 		if r.alone {
 			break
@@ -59,6 +59,6 @@ func (l *Ledger) asked(r *record, now time.Duration) {
 		}
 		next = min(next, now+wait)
 	}
-	l.records.unlink(r)
-	l.waiting.add(r, next)
+	l.records.leave(r)
+	l.records.wait(r, next)
 }
