@@ -5,6 +5,7 @@ import (
 	"encoding/xml"
 	"errors"
 	"net/http"
+	"slices"
 	"strings"
 
 	"github.com/go-json-experiment/json/jsontext"
@@ -120,14 +121,21 @@ func Read(o Operation, f Format, body []byte) (Reading, error) {
 	return reading, nil
 }
 
-// AboutAnother tells an answer that names another verification than the call is about.
-// Answers need not name any, and a list may name those that others asked for.
+// AboutAnother tells an answer that names another verification than the call is about,
+// or a list without that one. Other answers need not name any, and a list may name
+// those that others asked for.
 func (r *Reading) AboutAnother(call *Call) bool {
 	asked := call.RequestID()
 	if ids, list := call.IDs(); len(ids) == 1 && !list {
 		asked = ids[0]
 	}
-	return asked != "" && r.RequestID != "" && !strings.EqualFold(r.RequestID, asked)
+	if asked == "" {
+		return false
+	}
+	if r.List {
+		return !slices.ContainsFunc(r.Found, func(v *Verification) bool { return strings.EqualFold(v.RequestID, asked) })
+	}
+	return r.RequestID != "" && !strings.EqualFold(r.RequestID, asked)
 }
 
 // Unreadable makes the Fault for what is no answer.

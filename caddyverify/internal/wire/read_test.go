@@ -361,7 +361,7 @@ var hostile = []struct {
 	{"other charset", Check, XML, `<?xml version="1.0" encoding="ISO-8859-1"?><verify_response><status>0</status></verify_response>`},
 	{"UTF-7", Check, XML, `<?xml version="1.0" encoding="UTF-7"?><verify_response><status>0</status></verify_response>`},
 	{"version 1.1", Check, XML, `<?xml version="1.1" encoding="UTF-8"?><verify_response><status>0</status></verify_response>`},
-	{"BOM", Check, XML, "\ufeff<verify_response><status>0</status></verify_response>"},
+	{"two BOMs", Check, XML, "\ufeff\ufeff<verify_response><status>0</status></verify_response>"},
 	{"leading text", Check, XML, `x<verify_response><status>0</status></verify_response>`},
 	{"trailing text", Check, XML, `<verify_response><status>0</status></verify_response>x`},
 	{"trailing NUL", Check, XML, "<verify_response><status>0</status></verify_response>\x00"},
@@ -414,6 +414,7 @@ func TestReadUnusualAnswers(t *testing.T) {
 
 		{"no declaration", Check, XML, `<verify_response><status>0</status></verify_response>`, "0", "", 0, false},
 		{"charset in lower case", Check, XML, `<?xml version='1.0' encoding='utf-8'?><verify_response><status>0</status></verify_response>`, "0", "", 0, false},
+		{"byte order mark", Check, XML, "\ufeff" + `<?xml version="1.0"?><verify_response><status>0</status></verify_response>`, "0", "", 0, false},
 		{"CDATA", Check, XML, `<verify_response><status><![CDATA[0]]></status></verify_response>`, "0", "", 0, false},
 		{"character reference", Check, XML, `<verify_response><status>&#49;6</status></verify_response>`, "16", "", 0, false},
 		{"comments", Check, XML, `<!-- a --><verify_response><!-- <status>5</status> --><status>0</status></verify_response><!-- b -->`, "0", "", 0, false},
@@ -566,6 +567,9 @@ func TestAboutAnother(t *testing.T) {
 		{call(Control, "request_id="+idA, "cmd=cancel"), `{"request_id":"` + idB + `","status":"0"}`, true},
 		{call(Search, "request_id="+idA), `{"request_id":"` + idB + `","status":"SUCCESS"}`, true},
 		{call(Search, "request_id="+idA), `{"request_id":"` + idA + `","status":"SUCCESS"}`, false},
+		{call(Search, "request_id="+idA), `{"verification_requests":[{"request_id":"` + idB + `","status":"SUCCESS"}]}`, true},
+		{call(Search, "request_id="+idA), `{"verification_requests":[{"request_id":"` + idB + `","status":"FAILED"},{"request_id":"` + idA + `","status":"SUCCESS"}]}`, false},
+		{call(Search, "request_id="+idA), `{"verification_requests":[]}`, true},
 		{call(Search, "request_ids="+idA), `{"verification_requests":[{"request_id":"` + idB + `","status":"SUCCESS"}]}`, false},
 		{call(Request, "number=1", "brand=a"), `{"request_id":"` + idB + `","status":"0"}`, false},
 	} {

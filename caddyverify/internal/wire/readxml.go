@@ -11,8 +11,10 @@ import (
 
 // readXML reads an XML answer by its elements' names, whatever the root is
 // called: search errors have been seen under two roots. A document type is
-// refused, and with it all entities but XML's own five.
+// refused, and with it all entities but XML's own five. A byte order mark is a part of
+// XML, which readers pass over; Go's does not.
 func readXML(body []byte) (Reading, error) {
+	body = bytes.TrimPrefix(body, []byte("\ufeff"))
 	x := xmlReader{Decoder: xml.NewDecoder(bytes.NewReader(body)), body: body}
 	var r Reading
 	root, start, err := x.root()
