@@ -60,7 +60,7 @@ func TestUpstreamCodes(t *testing.T) {
 	for code, cause := range map[int]wire.Cause{
 		0: wire.AnswerUnreadable, 1: wire.AnswerUnreadable, 42: wire.AnswerUnreadable, 99: wire.AnswerUnreadable, 101: wire.AnswerUnreadable,
 		200: "", 201: "", 202: "", 299: "",
-		204: wire.UpstreamError, 205: wire.AnswerUnreadable, // without a body
+		204: wire.AnswerUnreadable, 205: wire.AnswerUnreadable, // without a body
 		301: wire.UpstreamError, 304: wire.UpstreamError, 399: wire.UpstreamError, // redirects
 		400: "", 404: "", 420: "", 500: "", 503: "", 599: "",
 		600: wire.AnswerUnreadable, 777: wire.AnswerUnreadable, 999: wire.AnswerUnreadable,

@@ -182,7 +182,7 @@ func (c *Client) read(ctx context.Context, call *wire.Call, response *http.Respo
 	case code/100 == 3: // a redirect is never an answer
 		return because(wire.UpstreamError, wire.ReasonRedirect, nil)
 	case err == nil:
-	case code != http.StatusOK:
+	case code/100 != 2:
 		return because(wire.UpstreamError, reasonOf(err), nil)
 	default:
 		return because(wire.AnswerUnreadable, reasonOf(err), err)
