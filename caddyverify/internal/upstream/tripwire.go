@@ -126,8 +126,8 @@ func fold(text []byte) []byte {
 	return out
 }
 
-// withoutMarkup leaves what a reader of XML gets as text: without tags and comments, and
-// with the content of CDATA sections.
+// withoutMarkup leaves what a reader of XML gets as text: without tags, comments and
+// processing instructions, and with the content of CDATA sections.
 func withoutMarkup(text []byte) []byte {
 	next := bytes.IndexByte(text, '<')
 	if next < 0 {
@@ -142,6 +142,8 @@ func withoutMarkup(text []byte) []byte {
 			out, text = append(out, content...), rest
 		case bytes.HasPrefix(text, []byte("<!--")):
 			_, text, _ = bytes.Cut(text, []byte("-->"))
+		case bytes.HasPrefix(text, []byte("<?")):
+			_, text, _ = bytes.Cut(text, []byte("?>"))
 		default:
 			text = text[tagEnd(text):]
 		}

@@ -33,6 +33,7 @@ var encodings = map[string]func(string) string{
 	"padded entities":   each("&#x0000000%x;"),
 	"CDATA":             func(s string) string { return "<a><![CDATA[" + s[:4] + "]]><![CDATA[" + s[4:] + "]]></a>" },
 	"comments":          func(s string) string { return "<a>" + s[:5] + "<!-- > -->" + s[5:] + "</a>" },
+	"instructions":      func(s string) string { return "<a>" + s[:5] + `<?b > "?>` + s[5:] + "</a>" },
 	"elements":          func(s string) string { return "<a>" + s[:5] + `<b c=">" d='>'/>` + s[5:] + "</a>" },
 	"Base64":            func(s string) string { return base64.StdEncoding.EncodeToString([]byte(s)) },
 	"URL Base64":        func(s string) string { return base64.RawURLEncoding.EncodeToString([]byte(s)) },
