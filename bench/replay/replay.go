@@ -128,10 +128,11 @@ func report(w io.Writer, o options, lives []life, sides []*side, pause time.Dura
 	fmt.Fprint(w, "| side | searches by the apps | searches upstream | upstream, per verification | per second, busiest 10 s | calls over 30/s | stale answers | longest after the check |\n")
 	fmt.Fprint(w, "|---|---:|---:|---:|---:|---:|---:|---:|\n")
 	for _, s := range sides {
-		n := len(s.upstream.searches)
+		calls, searches := s.upstream.seen()
+		n := len(searches)
 		fmt.Fprintf(w, "| %s | %d | %d (%.1f %%) | %.1f | %.0f | %d | %d | %s |\n",
 			s.name, s.asked, n, 100*float64(n)/float64(s.asked), float64(n)/float64(len(lives)),
-			float64(busiest(s.upstream.searches, busy*second))/busy, over(s.upstream.calls, providerLimit, second), s.stale, seconds(s.latest, o.speed))
+			float64(busiest(searches, busy*second))/busy, over(calls, providerLimit, second), s.stale, seconds(s.latest, o.speed))
 	}
 	var slowest time.Duration
 	for _, s := range sides {

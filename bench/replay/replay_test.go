@@ -137,10 +137,12 @@ func TestReplay(t *testing.T) {
 	}
 	nothing, gateway := sides[0], sides[1]
 	// The end may cut off searches of the dashboard.
-	if got := len(nothing.upstream.searches); got < nothing.asked || got > nothing.asked+maxIDs {
+	_, searches := nothing.upstream.seen()
+	if got := len(searches); got < nothing.asked || got > nothing.asked+maxIDs {
 		t.Errorf("nothing cached: %d searches upstream of %d", got, nothing.asked)
 	}
-	if got := len(gateway.upstream.searches); got == 0 || got > gateway.asked*2/3 {
+	_, searches = gateway.upstream.seen()
+	if got := len(searches); got == 0 || got > gateway.asked*2/3 {
 		t.Errorf("caddy-verify: %d searches upstream of %d", got, gateway.asked)
 	}
 }

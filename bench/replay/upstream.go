@@ -3,6 +3,7 @@ package main
 import (
 	"net/http"
 	"net/http/httptest"
+	"slices"
 	"strings"
 	"sync"
 	"time"
@@ -53,6 +54,14 @@ func (u *upstream) note(search bool) {
 	if search {
 		u.searches = append(u.searches, now)
 	}
+}
+
+// seen returns when calls and searches came until now. Some may still come: a gateway
+// finishes what its clients have left.
+func (u *upstream) seen() (calls, searches []time.Time) {
+	u.mu.Lock()
+	defer u.mu.Unlock()
+	return slices.Clone(u.calls), slices.Clone(u.searches)
 }
 
 // busiest is the largest number of times that any window of this length holds.
