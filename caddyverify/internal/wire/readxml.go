@@ -37,9 +37,19 @@ func readXML(body []byte) (Reading, error) {
 	return r, x.end()
 }
 
-// isXML tells whether a body is well-formed, with one element around all.
+// isXML tells whether a body is well-formed, with one element around all and no deeper
+// than answers may be.
 func isXML(body []byte) bool {
-	return xml.Unmarshal(body, new(struct{})) == nil
+	x := xmlReader{Decoder: xml.NewDecoder(bytes.NewReader(body)), body: body}
+	if _, _, err := x.root(); err != nil {
+		return false
+	}
+	for x.depth > 0 {
+		if _, _, err := x.next(); err != nil {
+			return false
+		}
+	}
+	return x.end() == nil
 }
 
 type xmlReader struct {
