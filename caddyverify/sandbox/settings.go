@@ -64,7 +64,8 @@ func (s *Sandbox) Change(edit func(*Settings) error) error {
 	if err != nil {
 		return err
 	}
-	s.cfg, s.faults = cfg, faults
+	// The rest of cfg never changes, and is read without the lock.
+	s.cfg.Code, s.cfg.Limit, s.cfg.Speed, s.faults = cfg.Code, cfg.Limit, cfg.Speed, faults
 	s.clock.run(cfg.Speed)
 	return nil
 }

@@ -2,9 +2,11 @@ package sandbox
 
 import (
 	"encoding/json"
+	"log/slog"
 	"net/http"
 	"net/http/httptest"
 	"strings"
+	"sync"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -179,4 +181,23 @@ func TestSpeedWhileRunning(t *testing.T) {
 			}
 		}
 	})
+}
+
+// A change and a call may come at the same time; the race detector tells.
+func TestChangeWhileCalled(t *testing.T) {
+	s := newSandbox(t, Config{Logger: slog.New(slog.DiscardHandler)})
+	var running sync.WaitGroup
+	for range 4 {
+		running.Go(func() {
+			for range 50 {
+				serve(s, httptest.NewRequest("GET", "/verify/search/json?request_id=a", nil))
+			}
+		})
+	}
+	for range 50 {
+		if err := s.SetFaults(); err != nil {
+			t.Error(err)
+		}
+	}
+	running.Wait()
 }
