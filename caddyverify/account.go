@@ -106,9 +106,8 @@ func (a *account) apply(s *accountSettings) {
 // end is called when no handler has the account any more. Calls of the last one may
 // still be under way.
 func (a *account) end() {
-	stats := a.cache.Stats()
-	a.metrics.Evicted(stats.EvictedSize, stats.EvictedExpired)
 	a.cache.Close()
+	metrics.Drop(a.metrics)
 }
 
 // searchesKept returns the cache, or nil where none is to be used.

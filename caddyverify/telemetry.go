@@ -212,8 +212,7 @@ func (stateCollector) Collect(to chan<- prometheus.Metric) {
 	accounts := map[string]*observe.State{}
 	of := func(label string) *observe.State {
 		if accounts[label] == nil {
-			now := metrics.Account(label).State()
-			accounts[label] = &now
+			accounts[label] = &observe.State{Account: label, Breakers: map[[2]string]int{}}
 		}
 		return accounts[label]
 	}

@@ -125,6 +125,9 @@ http://{site} {
 				t.Fatal(err)
 			}
 			t.Cleanup(func() { _ = caddy.Stop() })
+			// Its counts are still there when the handler is gone.
+			held := metrics.Account(accountID{u.URL, testKey}.label())
+			t.Cleanup(func() { metrics.Drop(held) })
 			before := counted(t)
 			transport := &http.Transport{Protocols: new(http.Protocols)}
 			transport.Protocols.SetHTTP1(!test.http2)

@@ -45,8 +45,8 @@ type vectors struct {
 // AccountMetrics counts what happens to one account. Get it from Metrics.
 type AccountMetrics struct {
 	vectors
-	account                     string
-	evictedSize, evictedExpired atomic.Uint64 // by caches that have ended
+	account string
+	users   int // guarded by Metrics.mu
 
 	// Of the series that Prepare makes, those that every call adds to.
 	calls         series[callLabels, prometheus.Counter]
@@ -126,16 +126,37 @@ func NewMetrics() *Metrics {
 	return m
 }
 
-// Account returns the metrics of an account, which AccountLabel names.
+// Account returns the metrics of an account, which AccountLabel names. They are there
+// until as many have been told to Drop.
 func (m *Metrics) Account(label string) *AccountMetrics {
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	if a := m.accounts[label]; a != nil {
-		return a
+	a := m.accounts[label]
+	if a == nil {
+		a = newAccountMetrics(&m.vectors, label)
+		m.accounts[label] = a
 	}
-	a := newAccountMetrics(&m.vectors, label)
-	m.accounts[label] = a
+	a.users++
 	return a
+}
+
+// Drop ends the series of an account that nobody uses any more.
+func (m *Metrics) Drop(a *AccountMetrics) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if a.users--; a.users > 0 {
+		return
+	}
+	delete(m.accounts, a.account)
+	only := prometheus.Labels{labelAccount.Name: a.account}
+	for _, v := range []interface {
+		DeletePartialMatch(prometheus.Labels) int
+	}{
+		m.requests, m.duration, m.ignored, m.upstream, m.upstreamDuration, m.retries, m.relabelled, m.throttled, m.deliveries,
+		m.transitions, m.cache, m.started, m.finished, m.strangers, m.timeToSuccess, m.tries, m.cost, m.lookups,
+	} {
+		v.DeletePartialMatch(only)
+	}
 }
 
 func newAccountMetrics(all *vectors, label string) *AccountMetrics {
@@ -342,17 +363,6 @@ func (m *AccountMetrics) Upstream(o wire.Operation, answer *wire.Answer, took ti
 	if answer.Status == wire.Throttled {
 		m.throttled.WithLabelValues("upstream").Inc()
 	}
-}
-
-// Evicted keeps the counts of a cache that ends.
-func (m *AccountMetrics) Evicted(size, expired uint64) {
-	m.evictedSize.Add(size)
-	m.evictedExpired.Add(expired)
-}
-
-// State returns a State to add up in, with what has ended in it.
-func (m *AccountMetrics) State() State {
-	return State{Account: m.account, Breakers: map[[2]string]int{}, EvictedSize: m.evictedSize.Load(), EvictedExpired: m.evictedExpired.Load()}
 }
 
 // Transition counts a change of a circuit's state.

@@ -200,3 +200,29 @@ func TestWords(t *testing.T) {
 		}
 	}
 }
+
+// An account that nobody uses any more leaves nothing behind.
+func TestDrop(t *testing.T) {
+	m := NewMetrics()
+	series := func() (n int) {
+		for _, family := range gather(t, m) {
+			n += len(family.GetMetric())
+		}
+		return n
+	}
+	before := series()
+	a, again := m.Account("cdef@example.com"), m.Account("cdef@example.com")
+	a.Prepare([]string{"GB"})
+	if a != again || series() <= before {
+		t.Error("the account is not there")
+	}
+	m.Drop(a) // a reload
+	again.Call(wire.Check, "0", Upstream, time.Second)
+	if series() <= before {
+		t.Error("the account is gone while it is used")
+	}
+	m.Drop(again)
+	if n := series(); n != before {
+		t.Errorf("%d series are left", n-before)
+	}
+}
