@@ -289,18 +289,21 @@ func TestCanary(t *testing.T) {
 
 // headersWith puts values into each place of a request's head where a client may.
 func headersWith(values ...string) []func(*http.Request) {
-	var all []func(*http.Request)
-	for _, value := range values {
+	all := []func(*http.Request){func(r *http.Request) {
 		for _, name := range []string{
 			"Accept", "Accept-Language", "Authorization", "Baggage", "Cache-Status", "Content-Type", "Cookie", "Forwarded", "From",
 			"Idempotency-Key", "If-None-Match", "Location", "Max-Forwards", "Proxy-Authorization", "Proxy-Status", "Range", "Referer",
 			"Traceparent", "Tracestate", "User-Agent", "Via", "X-Api-Key", "X-Forwarded-For", "X-Forwarded-Host", "X-Forwarded-Method",
 			"X-Forwarded-Proto", "X-Forwarded-Uri", "X-Http-Method-Override", "X-Original-Url", "X-Real-Ip", "X-Request-Id", "X-Rewrite-Url",
-			"X-" + value, "X_" + value,
 		} {
-			all = append(all, func(r *http.Request) { r.Header[name] = []string{value, "/verify/check/json?code=" + value} })
+			r.Header[name] = append(values, "/verify/check/json?code="+strings.Join(values, "&number="))
 		}
+	}}
+	for _, value := range values {
 		all = append(all,
+			func(r *http.Request) { r.Header["X-"+value], r.Header["X_"+value] = []string{"x"}, []string{"x"} },
+			func(r *http.Request) { r.Header.Set("User-Agent", value) },
+			func(r *http.Request) { r.Header.Set("X-Forwarded-For", value) },
 			func(r *http.Request) { r.Host = value },
 			func(r *http.Request) { r.Host = value + ".internal:80" },
 			func(r *http.Request) { r.Method = value },
