@@ -26,8 +26,9 @@ type load struct {
 	t       *testing.T
 	client  *http.Client
 	address string
-	mute    atomic.Value // the country whose users get no message
-	trouble atomic.Bool  // the provider is in trouble, and applications give up
+	mute    atomic.Value  // the country whose users get no message
+	trouble atomic.Bool   // the provider is in trouble, and applications give up
+	pause   time.Duration // before a call is made again
 
 	mu   sync.Mutex
 	seen map[string]float64 // by what, in the order of the dashboards' words
@@ -38,7 +39,7 @@ type load struct {
 var loadCountries = []struct{ name, prefix string }{{"GB", "447712"}, {"DE", "4915123"}, {"FR", "336121"}}
 
 func newLoad(t *testing.T, address string) *load {
-	l := &load{t: t, address: address, client: &http.Client{Timeout: patience}, seen: map[string]float64{}}
+	l := &load{t: t, address: address, client: &http.Client{Timeout: patience}, pause: 200 * time.Millisecond, seen: map[string]float64{}}
 	l.mute.Store("")
 	return l
 }
@@ -87,7 +88,7 @@ type told struct {
 
 // call makes a call again until it is answered without trouble.
 func (l *load) call(path string, params url.Values) (*told, error) {
-	for begun := time.Now(); ; time.Sleep(200 * time.Millisecond) {
+	for begun := time.Now(); ; time.Sleep(l.pause) {
 		response, err := l.client.PostForm("http://"+l.address+path, params)
 		if err != nil {
 			return nil, err

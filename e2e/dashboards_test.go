@@ -80,7 +80,7 @@ func TestDashboards(t *testing.T) {
 
 	d.fails(fault{
 		what: "messages to GB do not arrive", mute: "GB", lasts: 40 * time.Second,
-		moves:  []moved{{"funnel", "Success rate over time", "", func(l level) bool { return l.least < .7 }}, {"cost", "Not ended in success", "GB", above(60)}},
+		moves:  []moved{{"funnel", "Success rate over time", "", func(l level) bool { return l.least < .7 }}, {"cost", "Without success, a minute", "GB", above(60)}},
 		alerts: []string{"VerifySuccessDrop GB"},
 	})
 	d.load.run(35 * time.Second) // the hour in the rules
@@ -117,9 +117,6 @@ func TestDashboards(t *testing.T) {
 	d.load.ends.Wait()
 	d.scraped(t)
 	d.everyPanel()
-	if folder := os.Getenv("E2E_PICTURES"); folder != "" {
-		d.pictures(folder)
-	}
 }
 
 // dashboardsTest is what the parts of the test share.
@@ -380,35 +377,4 @@ func (d *dashboardsTest) everyPanel() {
 		}
 	}
 	d.Logf("%d queries", len(d.queries))
-}
-
-// pictures draws the dashboards with Grafana's own components; see grafana/pictures.mjs.
-func (d *dashboardsTest) pictures(folder string) {
-	output, err := filepath.Abs(folder)
-	if err != nil {
-		d.Fatal(err)
-	}
-	filled := d.TempDir()
-	files, err := filepath.Glob("../dashboards/*.json")
-	if err != nil {
-		d.Fatal(err)
-	}
-	for _, file := range files {
-		content, err := os.ReadFile(file)
-		if err != nil {
-			d.Fatal(err)
-		}
-		text := strings.ReplaceAll(string(content), "offset $__range", "offset $window") // there is no time before
-		text = strings.ReplaceAll(faster(text, panelSpeed), "$__range", fmt.Sprintf("%ds", int(time.Since(d.begun).Seconds())))
-		text = chosen(text, "30s")
-		if err := os.WriteFile(filepath.Join(filled, filepath.Base(file)), []byte(text), 0o600); err != nil {
-			d.Fatal(err)
-		}
-	}
-	now := time.Now().Unix()
-	draw := exec.Command("node", "pictures.mjs", filled, d.url, fmt.Sprint(d.begun.Unix()), fmt.Sprint(now), output)
-	draw.Dir = "grafana"
-	if out, err := draw.CombinedOutput(); err != nil {
-		d.Errorf("pictures: %v; npm ci --prefix e2e/grafana, and on Debian: apt-get install chromium-headless-shell\n%s", err, out)
-	}
 }

@@ -13,11 +13,11 @@ func cache() *Dashboard {
 					"Red is no fault by itself: applications that search once per verification cannot hit. If they poll: raise in_progress.",
 					in("percentunit").digits(1).colours(above(.2, .5)...), latest(sum("increase", saved, shown)+" / "+sum("increase", searches, shown), byHand)),
 				stat("Calls saved", "Searches that the provider did not have to answer, and that took nothing of the calls a second it allows.",
-					in("short").digits(0), latest(sum("increase", saved, shown), byHand)),
+					in("locale").digits(0), latest(sum("increase", saved, shown), byHand)),
 				stat("Stale answers", "Searches answered from what memory knew before the provider got into trouble. Red: there was trouble; see Upstream and breaker.",
-					in("short").digits(0).colours(zero()...), latest(sum("increase", `verify_cache_requests_total{`+gateways+`,result="stale"}`, shown), byHand)),
+					in("locale").digits(0).colours(zero()...), latest(sum("increase", `verify_cache_requests_total{`+gateways+`,result="stale"}`, shown), byHand)),
 				stat("Evicted for size", "States removed early for want of room. Red: memory is too small for your traffic; raise max_entries or max_bytes.",
-					in("short").digits(0).colours(zero()...), latest(sum("increase", `verify_cache_evictions_total{`+gateways+`,reason="size"}`, shown), byHand)),
+					in("locale").digits(0).colours(zero()...), latest(sum("increase", `verify_cache_evictions_total{`+gateways+`,reason="size"}`, shown), byHand)),
 			}},
 			row{"Searches", 8, []*Panel{
 				stack("Searches by what memory had", "hit: from memory. coalesced: shared a call under way. partial: some of a list. miss: asked the provider. stale: the provider is in trouble. bypass: the cache is off. "+
@@ -43,12 +43,12 @@ func cache() *Dashboard {
 					query("sum(verify_settler_backlog{"+gateways+"})", "backlog")),
 			}},
 			row{"Room", 8, []*Panel{
-				lines("States kept", "By gateway, one for each verification and format. At max_entries (100000 unless set): see Evictions.",
-					in("short").digits(0), query("sum by (instance) (verify_cache_entries{"+gateways+"})", "{{instance}}")),
-				lines("Memory that they take", "By gateway. At max_bytes (64 MiB unless set): see Evictions.",
+				lines("States kept", "By gateway, one for each verification and format. At max_entries (100000 unless set): see Evictions a second.",
+					in("locale").digits(0), query("sum by (instance) (verify_cache_entries{"+gateways+"})", "{{instance}}")),
+				lines("Memory that they take", "By gateway. At max_bytes (64 MiB unless set): see Evictions a second.",
 					in("bytes"), query("sum by (instance) (verify_cache_bytes{"+gateways+"})", "{{instance}}")),
-				lines("Evictions", "States removed a second. expired is the natural end. size: there is no room; raise max_entries or max_bytes.",
-					in("cps"), query(sum("rate", "verify_cache_evictions_total{"+gateways+"}", step, "reason"), "{{reason}}")),
+				lines("Evictions a second", "States removed. expired is the natural end. size: there is no room; raise max_entries or max_bytes.",
+					in("short"), query(sum("rate", "verify_cache_evictions_total{"+gateways+"}", step, "reason"), "{{reason}}")),
 			}},
 		))
 }

@@ -54,7 +54,7 @@ var (
 // language is what is no metric and no label in the expressions.
 var language = []string{
 	"sum", "rate", "increase", "max", "count", "topk", "group", "histogram_quantile", "max_over_time", "avg_over_time", "absent", "vector",
-	"label_replace",
+	"label_replace", "clamp_min",
 	"and", "or", "unless", "bool",
 }
 

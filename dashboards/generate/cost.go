@@ -36,7 +36,7 @@ func cost() *Dashboard {
 			}},
 			row{"Countries", 11, []*Panel{
 				table("Countries", "The time shown. Much spent, a red rate and a surge: somebody pumps messages; runbook VerifySurgeLowSuccess. Cost per success is missing where nobody succeeded.",
-					in("short").digits(0), []string{"country"}, "Spent",
+					in("locale").digits(0), []string{"country"}, "Spent",
 					cell{"Spent", sum("increase", spent, shown, "country") + " > 0", []Property{decimals(2)}},
 					cell{"Started", sum("increase", started(), shown, "country") + " > 0", nil},
 					cell{"Success", sum("increase", success, shown, "country") + " and " + sum("increase", started(), shown, "country") + " > 0", nil},
@@ -48,11 +48,11 @@ func cost() *Dashboard {
 				lines("Started against the usual", "Verifications started within an hour against the mean hour of seven days, the five countries with the highest. "+
 					"Above 5 with few successes: runbook VerifySurgeLowSuccess. Above 5 with the usual success rate: a campaign.",
 					in("short").digits(1).colours(below(3, 5)...), query("topk(5, "+surge+")", "{{country}}")),
-				lines("Not ended in success", "Verifications started without success, a minute, over the last $window, the ten countries with most. Each cost a message at least. "+
+				lines("Without success, a minute", "Verifications started without success, over the last $window, the ten countries with most. Each cost a message at least. "+
 					"A country that rises alone: restrict it in your application, or with the provider.",
-					in("cpm"), query("topk(10, 60 * ("+sum("rate", started(), back, "country")+" - "+sum("rate", success, back, "country")+") > 0)", "{{country}}")),
-				lines("Codes guessed", "Verifications that failed by three wrong codes, a minute, over the last $window. A jump: somebody guesses codes; find the caller in the logs (field caller) and limit it.",
-					in("cpm"), query("60 * "+sum("rate", ended("failed"), back, "country")+" > 0", "{{country}}")),
+					in("short"), query("topk(10, 60 * ("+sum("rate", started(), back, "country")+" - "+sum("rate", success, back, "country")+") > 0)", "{{country}}")),
+				lines("Codes guessed, a minute", "Verifications that failed by three wrong codes, over the last $window. A jump: somebody guesses codes; find the caller in the logs (field caller) and limit it.",
+					in("short"), query("60 * "+sum("rate", ended("failed"), back, "country")+" > 0", "{{country}}")),
 			}},
 		))
 }

@@ -2,6 +2,7 @@ package main
 
 import (
 	"fmt"
+	"slices"
 	"strings"
 )
 
@@ -58,20 +59,43 @@ const (
 	back  = "$window"
 )
 
-// statuses are Verify's own, with their meaning, for legends.
+// statuses are Verify's own, with their meaning, for legends, and in colours that stay: green is success, shades of
+// orange are users' codes, of blue callers' mistakes, of red and yellow trouble.
 func statuses() []Override {
 	var all []Override
-	for _, s := range [][2]string{
-		{"0", "0 success"}, {"1", "1 throttled"}, {"2", "2 missing parameter"}, {"3", "3 invalid parameter"},
-		{"4", "4 bad credentials"}, {"5", "5 internal error"}, {"6", "6 not routable or not found"}, {"7", "7 blacklisted"},
-		{"8", "8 account barred"}, {"9", "9 no credit"}, {"10", "10 concurrent"}, {"15", "15 network not supported"},
-		{"16", "16 wrong code"}, {"17", "17 too many wrong codes"}, {"18", "18 too many request_ids"},
-		{"19", "19 cannot be controlled now"}, {"20", "20 no such parameter for this account"}, {"29", "29 demo mode"},
-		{"101", "101 no response found"},
+	for _, s := range [][3]string{
+		{"0", "0 success", "green"}, {"1", "1 throttled", "yellow"}, {"2", "2 missing parameter", "light-blue"}, {"3", "3 invalid parameter", "blue"},
+		{"4", "4 bad credentials", "dark-red"}, {"5", "5 internal error", "red"}, {"6", "6 not routable or not found", "light-orange"}, {"7", "7 blacklisted", "dark-blue"},
+		{"8", "8 account barred", "semi-dark-red"}, {"9", "9 no credit", "light-red"}, {"10", "10 concurrent", "light-purple"}, {"15", "15 network not supported", "semi-dark-blue"},
+		{"16", "16 wrong code", "orange"}, {"17", "17 too many wrong codes", "dark-orange"}, {"18", "18 too many request_ids", "light-blue"},
+		{"19", "19 cannot be controlled now", "purple"}, {"20", "20 no such parameter for this account", "light-blue"}, {"29", "29 demo mode", "dark-purple"},
+		{"101", "101 no response found", "gray"},
 	} {
-		all = append(all, of(s[0], display(s[1])))
+		all = append(all, of(s[0], display(s[1]), colour(s[2])))
 	}
+	return append(all, of("IN PROGRESS", colour("blue")), of("SUCCESS", colour("green")), of("FAILED", colour("orange")),
+		of("EXPIRED", colour("purple")), of("CANCELLED", colour("gray")))
+}
+
+// troubles are the statuses of trouble by who says so, as in "gateway 5": the provider's word is the darker.
+func troubles() []Override {
+	var all []Override
+	for status, c := range map[string]string{"1": "yellow", "4": "purple", "5": "red", "8": "orange", "9": "blue"} {
+		all = append(all, of("upstream "+status, colour("dark-"+c)), of("gateway "+status, colour("light-"+c)))
+	}
+	slices.SortFunc(all, func(a, b Override) int { return strings.Compare(a.Matcher.Options, b.Matcher.Options) })
 	return all
+}
+
+// ends are how upstream calls ended, in colours that stay: blue is the network, red the provider, purple what
+// answers in its place.
+func ends() []Override {
+	return []Override{
+		of("answered", colour("green")), of("cancelled", colour("gray")), of("rejected_open", colour("light-yellow")),
+		of("connect", colour("blue")), of("tls", colour("light-blue")), of("connection_lost", colour("dark-blue")),
+		of("timeout", colour("orange")), of("http_5xx", colour("red")), of("http_4xx", colour("dark-orange")), of("http_3xx", colour("light-orange")),
+		of("bad_body", colour("purple")),
+	}
 }
 
 // outcomes are the ends of verifications, in colours that stay.

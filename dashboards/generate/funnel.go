@@ -14,7 +14,7 @@ func funnel() *Dashboard {
 			row{"The time shown", 7, []*Panel{
 				bars("Funnel, all countries", "Calls of request and psd2; verifications started (status 0); ended after at least one code; ended in success. Version 1 of the API tells nobody whether a message was delivered. "+
 					"A gap after requests: see Requests refused. After started: messages do not arrive, or bots start what nobody ends. After codes: users mistype, or guess.",
-					in("short").digits(0).from(0),
+					in("locale").digits(0).from(0),
 					latest(sum("increase", `verify_requests_total{`+gateways+`,operation=~"request|psd2"}`, shown), "requests"),
 					latest(sum("increase", "verify_verifications_started_total{"+gateways+"}", shown), "started"),
 					latest(sum("increase", tries+"_count{"+gateways+"}", shown)+" - "+sum("increase", tries+`_bucket{`+gateways+`,le=~"0|0.0"}`, shown), "a code was entered"),
@@ -23,14 +23,14 @@ func funnel() *Dashboard {
 					in("percentunit").digits(1).colours(above(.4, .6)...), latest(successes(shown), byHand)),
 				stat("Verifications", "Under way: can still be completed. Unsettled: over, but nobody has asked how they ended; with settle the gateway asks. "+
 					"Unsettled in the hundreds: runbook VerifySettlerBehind, or write settle into the configuration.",
-					in("short").digits(0).and(of("unsettled", thresholds(below(100, 1000)))),
+					in("locale").digits(0).and(of("unsettled", thresholds(below(100, 1000)))),
 					latest("sum(verify_verifications_under_way{"+gateways+"})", "under way"),
 					latest("sum(verify_verifications_unsettled{"+gateways+"})", "unsettled")),
 			}},
 			row{"Ends", 8, []*Panel{
-				stack("Ends by outcome", "A minute, over the last $window. success: the right code. failed: three wrong ones. expired: nobody entered one. cancelled: by an application. unknown: the provider never told. "+
+				stack("Ends a minute, by outcome", "Over the last $window. success: the right code. failed: three wrong ones. expired: nobody entered one. cancelled: by an application. unknown: the provider never told. "+
 					"expired grows: messages do not arrive. failed grows: users mistype or somebody guesses. unknown: write settle into the configuration.",
-					in("cpm").and(outcomes()...), query("60 * "+sum("rate", ended(""), back, "outcome"), "{{outcome}}")),
+					in("short").and(outcomes()...), query("60 * "+sum("rate", ended(""), back, "outcome"), "{{outcome}}")),
 				lines("Success rate over time", "Verifications that ended in success, of those started, over the last $window, and over the $window a day before. "+
 					"Far under the day before: runbook VerifySuccessDrop.",
 					in("percentunit").to(1.05).colours(above(.4, .6)...),
@@ -40,7 +40,7 @@ func funnel() *Dashboard {
 			row{"For whom", 10, []*Panel{
 				table("Countries", "The time shown. Change is against the time before it, of the same length. "+
 					"Red rate with many started: if change is red too, messages there stopped arriving or somebody pumps the country; runbooks VerifySuccessDrop and VerifySurgeLowSuccess.",
-					in("short").digits(0), []string{"country"}, "Started",
+					in("locale").digits(0), []string{"country"}, "Started",
 					cell{"Started", sum("increase", started(), shown, "country") + " > 0", nil},
 					cell{"Success", finished("success"), nil},
 					cell{"Failed", finished("failed"), nil},
@@ -72,10 +72,10 @@ func funnel() *Dashboard {
 					"3 grows: the form lets through what is no number. 10 grows: users press twice, or an application repeats. 1, 4, 5, 8, 9: see Upstream and breaker.",
 					in("reqps").and(statuses()...), query(sum("rate", refused, step, "status")+" > 0", "{{status}}")),
 				bars("Requests refused in the time shown", "The same as totals. The longest bar names what to look at first.",
-					in("short").digits(0).from(0).and(statuses()...), latest(sum("increase", refused, shown, "status")+" > 0", "{{status}}")),
-				lines("Ends of verifications started elsewhere", "Ends, a minute, whose start this gateway did not see: started on another gateway, or before a restart. "+
+					in("locale").digits(0).from(0).and(statuses()...), latest(sum("increase", refused, shown, "status")+" > 0", "{{status}}")),
+				lines("Ends a minute, started elsewhere", "Ends whose start this gateway did not see: started on another gateway, or before a restart. "+
 					"They are missing above. Many: let calls of one verification reach the same gateway, or share the state.",
-					in("cpm").and(outcomes()...), query("60 * "+sum("rate", "verify_verifications_strangers_total{"+gateways+"}", back, "outcome"), "{{outcome}}")),
+					in("short").and(outcomes()...), query("60 * "+sum("rate", "verify_verifications_strangers_total{"+gateways+"}", back, "outcome"), "{{outcome}}")),
 			}},
 		))
 }

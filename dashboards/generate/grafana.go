@@ -247,6 +247,7 @@ type GraphCustom struct {
 	ShowPoints        string         `json:"showPoints"`
 	SpanNulls         bool           `json:"spanNulls"`
 	AxisSoftMin       *float64       `json:"axisSoftMin,omitempty"`
+	AxisSoftMax       *float64       `json:"axisSoftMax,omitempty"`
 	Stacking          Stacking       `json:"stacking"`
 	ThresholdsStyle   ThresholdStyle `json:"thresholdsStyle"`
 }

@@ -19,11 +19,11 @@ func overview() *Dashboard {
 					latest(sum("rate", trouble, step)+" / "+sum("rate", calls, step), byHand)),
 				stat("Error budget left", "What is left of the 0.5 % of calls that may be in trouble within 30 days, or since Prometheus knows. "+
 					"Red: it is used up; put reliability first, and see Upstream and breaker for what took it.",
-					in("percentunit").digits(0).to(1).colours(above(0, .25)...),
-					latest(fmt.Sprintf("1 - %s / %s / %.3f", sum("increase", trouble, fmt.Sprintf("%dd", objectiveDays)), sum("increase", calls, fmt.Sprintf("%dd", objectiveDays)), 1-objective), byHand)),
+					in("percentunit").digits(0).from(0).to(1).colours(above(1e-9, .25)...).words(values(map[string]Mapped{"0": {"used up", bad, 0}})),
+					latest(fmt.Sprintf("clamp_min(1 - %s / %s / %.3f, 0)", sum("increase", trouble, fmt.Sprintf("%dd", objectiveDays)), sum("increase", calls, fmt.Sprintf("%dd", objectiveDays)), 1-objective), byHand)),
 				stat("Provider's time, 99 of 100", "Time of an upstream call that 99 of 100 stay under. "+
 					"Red: the provider or the way to it is slow; runbook VerifyLatencyHigh.",
-					in("s").colours(below(1, 2.5)...),
+					in("s").colours(below(1, 2.5)...).without("no calls"),
 					latest(quantile(.99, "verify_upstream_request_duration_seconds_bucket{"+gateways+"}", step), byHand)),
 				stat("Breakers not closed", "Circuits that stop calls at present, or try whether the provider is back. "+
 					"Red: calls are answered with status 5 without being sent; runbook VerifyBreakerOpen.",
@@ -38,8 +38,8 @@ func overview() *Dashboard {
 					"A line that falls alone: messages to that country do not arrive, or somebody pumps it; runbooks VerifySuccessDrop and VerifySurgeLowSuccess.",
 					in("percentunit").to(1.05).colours(above(.4, .6)...),
 					query(successes(back, "country")+" and topk(10, "+sum("increase", started(), back, "country")+")", "{{country}}")),
-				stack("Verifications started, by country", "A minute, over the last $window. A country that rises without a reason of yours: see Cost and fraud. None at all while users are awake: look at Calls by status.",
-					in("cpm"), query("60 * "+sum("rate", started(), back, "country")+" > 0", "{{country}}")),
+				stack("Verifications started a minute, by country", "Over the last $window. A country that rises without a reason of yours: see Cost and fraud. None at all while users are awake: look at Calls by status.",
+					in("short"), query("60 * "+sum("rate", started(), back, "country")+" > 0", "{{country}}")),
 			}},
 			row{"Whose fault", 7, []*Panel{
 				stack("Requests, checks and controls by status", "What applications read. 16 and 17 are users' wrong codes, 2 and 3 callers' mistakes, 1, 4, 5, 8 and 9 trouble. "+
@@ -47,7 +47,7 @@ func overview() *Dashboard {
 					in("reqps").and(statuses()...), query(sum("rate", calls, step, "status")+" > 0", "{{status}}")),
 				stack("Upstream calls that brought no answer", "Tries to call the provider, by how they ended. connect, tls, timeout and connection_lost: the network or the provider's front; http_5xx and bad_body: the provider; rejected_open: not sent, the breaker is open. "+
 					"Anything lasting: check the provider's status page and your egress; docs/failures.md explains each word.",
-					in("reqps"), query(sum("rate", `verify_upstream_requests_total{`+gateways+`,outcome!="answered"}`, step, "outcome"), "{{outcome}}")),
+					in("reqps").and(ends()...), query(sum("rate", `verify_upstream_requests_total{`+gateways+`,outcome!="answered"}`, step, "outcome"), "{{outcome}}")),
 			}},
 			row{"Alerts", 7, []*Panel{
 				table("Alerts", "Alerts of dashboards/rules that are pending or firing. Each has a runbook: dashboards/runbooks/<name>.md. Red: begin there.",

@@ -176,6 +176,9 @@ func bars(title, description string, l look, targets ...Target) *Panel {
 	}, targets)
 }
 
+// leastAxis is how far the axis of a course reaches at least.
+var leastAxis = map[string]float64{"reqps": 1, "short": 1, "locale": 10}
+
 func graph(title, description string, l look, custom GraphCustom, targets []Target) *Panel {
 	custom.LineInterpolation, custom.ShowPoints = "linear", "auto"
 	custom.ThresholdsStyle.Mode = "off"
@@ -185,6 +188,9 @@ func graph(title, description string, l look, custom GraphCustom, targets []Targ
 	if l.min == nil {
 		l = l.from(0)
 	}
+	if least, has := leastAxis[l.unit]; has && l.max == nil && l.decimals < 2 { // nothing, all the time, is a line at the bottom of it
+		custom.AxisSoftMax = &least
+	}
 	return panel("timeseries", title, description, l.config("palette-classic", custom), TimeSeriesOptions{
 		Legend:  Legend{DisplayMode: "list", Placement: "bottom", ShowLegend: true, Calcs: []string{}},
 		Tooltip: Tooltip{Mode: "multi", Sort: "desc"},
@@ -193,7 +199,11 @@ func graph(title, description string, l look, custom GraphCustom, targets []Targ
 
 // lines are courses over time.
 func lines(title, description string, l look, targets ...Target) *Panel {
-	return graph(title, description, l, GraphCustom{DrawStyle: "line", LineWidth: 1, FillOpacity: 5, Stacking: Stacking{"none", "A"}}, targets)
+	fill := 5
+	if strings.Contains(targets[0].LegendFormat, "{{") { // of many, each shade would be on all others
+		fill = 0
+	}
+	return graph(title, description, l, GraphCustom{DrawStyle: "line", LineWidth: 1, FillOpacity: fill, Stacking: Stacking{"none", "A"}}, targets)
 }
 
 // stack is what makes up a sum over time.
@@ -237,7 +247,9 @@ func table(title, description string, l look, labels []string, order string, cel
 	organize := Organize{ExcludeByName: map[string]bool{"Time": true}, IndexByName: map[string]int{}, RenameByName: map[string]string{}}
 	for i, label := range labels {
 		organize.IndexByName[label] = i
-		organize.RenameByName[label] = strings.ToUpper(label[:1]) + label[1:]
+		if organize.RenameByName[label] = strings.ToUpper(label[:1]) + label[1:]; strings.HasPrefix(label, "alert") {
+			organize.RenameByName[label] = map[string]string{"alertname": "Alert", "alertstate": "State"}[label]
+		}
 	}
 	var targets []Target
 	for i, c := range cells {

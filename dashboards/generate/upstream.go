@@ -34,10 +34,10 @@ func upstream() *Dashboard {
 			row{"Ends", 8, []*Panel{
 				stack("Ends of upstream calls", "Every try to make a call, by how it ended; answered is any answer of the Verify API. connect and tls: nothing was sent. timeout and connection_lost: it may have been. "+
 					"What grows beside answered names the cause: docs/failures.md.",
-					in("reqps").and(of("answered", colour("green")), of("rejected_open", colour("dark-red"))), query(sum("rate", tries+"{"+gateways+"}", step, "outcome")+" > 0", "{{outcome}}")),
+					in("reqps").and(ends()...), query(sum("rate", tries+"{"+gateways+"}", step, "outcome")+" > 0", "{{outcome}}")),
 				stack("Trouble in what applications read", "Answers with status 1, 4, 5, 8 or 9, by who gave them: upstream is the provider's word, gateway the gateway's own. "+
 					"upstream 5: the provider. gateway 5: no answer, or the breaker. 1: too fast. 4, 8, 9: the account.",
-					in("reqps"), query(sum("rate", `verify_requests_total{`+gateways+`,status=~"1|4|5|8|9"}`, step, "source", "status")+" > 0", "{{source}} {{status}}")),
+					in("reqps").and(troubles()...), query(sum("rate", `verify_requests_total{`+gateways+`,status=~"1|4|5|8|9"}`, step, "source", "status")+" > 0", "{{source}} {{status}}")),
 				lines("Changes of breakers", "Changes of state within a step. Many: the provider comes and goes; look at the traces of failing calls.",
 					in("short").digits(0), query(sum("increase", "verify_breaker_transitions_total{"+gateways+"}", step, "breaker", "to"), "{{breaker}} to {{to}}")),
 			}},
