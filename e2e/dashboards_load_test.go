@@ -38,6 +38,32 @@ type load struct {
 
 var loadCountries = []struct{ name, prefix string }{{"GB", "447712"}, {"DE", "4915123"}, {"FR", "336121"}}
 
+// startLoaded starts a gateway for a load, which serves its metrics, too.
+func startLoaded(t *testing.T, provider, key, settings string) (address string) {
+	t.Helper()
+	address = freeAddress(t)
+	startCaddyfile(t, []string{"E2E_LOAD_SECRET=" + loadPass}, fmt.Sprintf(`{
+		admin off
+		persist_config off
+		auto_https off
+		default_bind 127.0.0.1
+		log default {
+			level ERROR
+		}
+	}
+	http://%s {
+		metrics /metrics
+		verify {
+			upstream %s
+			credentials %s {env.E2E_LOAD_SECRET}
+			settle
+			%s
+		}
+	}
+	`, address, provider, key, settings), address)
+	return address
+}
+
 func newLoad(t *testing.T, address string) *load {
 	l := &load{t: t, address: address, client: &http.Client{Timeout: patience}, pause: 200 * time.Millisecond, seen: map[string]float64{}}
 	l.mute.Store("")

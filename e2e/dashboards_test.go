@@ -36,32 +36,14 @@ func TestDashboards(t *testing.T) {
 	provider := httptest.NewServer(api)
 	t.Cleanup(provider.Close)
 	d := &dashboardsTest{T: t, sandbox: api, queries: panelQueries(t)}
-	address := freeAddress(t)
-	startCaddyfile(t, []string{"E2E_LOAD_SECRET=" + loadPass}, fmt.Sprintf(`{
-		admin off
-		persist_config off
-		auto_https off
-		default_bind 127.0.0.1
-		log default {
-			level ERROR
-		}
-	}
-	http://%s {
-		metrics /metrics
-		verify {
-			upstream %s
-			credentials %s {env.E2E_LOAD_SECRET}
+	address := startLoaded(t, provider.URL, loadKey, `
 			timeout 2s
 			breaker {
 				window 6s
 				open_for 1s
 			}
 			limit 500/s
-			countries GB DE FR
-			settle
-		}
-	}
-	`, address, provider.URL, loadKey), address)
+			countries GB DE FR`)
 	d.load = newLoad(t, address)
 	d.prometheus = startPrometheusWithRules(t, map[string]string{"gateway": address}, 250*time.Millisecond, ruleSpeed)
 	d.scraped(t)

@@ -43,32 +43,14 @@ func TestPictures(t *testing.T) {
 	}
 	provider := httptest.NewServer(api)
 	t.Cleanup(provider.Close)
-	address := freeAddress(t)
-	startCaddyfile(t, []string{"E2E_LOAD_SECRET=" + loadPass}, fmt.Sprintf(`{
-		admin off
-		persist_config off
-		auto_https off
-		default_bind 127.0.0.1
-		log default {
-			level ERROR
-		}
-	}
-	http://%s {
-		metrics /metrics
-		verify {
-			upstream %s
-			credentials %s {env.E2E_LOAD_SECRET}
+	address := startLoaded(t, provider.URL, pictureKey, fmt.Sprintf(`
 			limit %d/s
 			timeout 2500ms
 			breaker {
 				window 7500ms
 				open_for 1s
 			}
-			countries GB DE FR ES IT NL US IN
-			settle
-		}
-	}
-	`, address, provider.URL, pictureKey, 28*pictureSpeed), address)
+			countries GB DE FR ES IT NL US IN`, 28*pictureSpeed))
 	p := startPrometheusWithRules(t, map[string]string{"verify": address}, 500*time.Millisecond, pictureSpeed)
 	p.scraped(t)
 

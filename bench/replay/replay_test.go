@@ -127,12 +127,12 @@ func TestReplay(t *testing.T) {
 			t.Errorf("%s: %d stale answers", s.name, s.stale)
 		}
 	}
-	late := 0
+	late, asked := 0, 0
 	for _, s := range sides {
-		late += s.late
+		late, asked = late+s.late, asked+s.asked
 	}
-	if pause > time.Second/2 || late > 0 {
-		t.Skipf("the machine stood still for %v, twenty times as much in the life of a user, and skipped %d rounds: nothing else can be told", pause, late)
+	if pause > time.Second/2 || late*10 > asked {
+		t.Skipf("the machine stood still for %v, twenty times as much in the life of a user, and skipped %d rounds beside %d searches: nothing else can be told", pause, late, asked)
 	}
 	for _, s := range sides {
 		if err := s.failures(); err != nil {

@@ -5,12 +5,8 @@ import (
 	"runtime"
 	"runtime/debug"
 	"sync"
-	"sync/atomic"
-	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
-
-	"github.com/caddyverify/caddy-verify/caddyverify/internal/wire"
 )
 
 // Source is where an answer comes from.
@@ -42,60 +38,17 @@ type vectors struct {
 	duration, upstreamDuration, timeToSuccess, tries   *prometheus.HistogramVec
 }
 
-// AccountMetrics counts what happens to one account. Get it from Metrics.
-type AccountMetrics struct {
-	vectors
-	account string
-	users   int // guarded by Metrics.mu
-
-	// Of the series that Prepare makes, those that every call adds to.
-	calls         series[callLabels, prometheus.Counter]
-	durations     series[sourceLabels, prometheus.Observer]
-	searches      series[string, prometheus.Counter]
-	outcomes      series[outcomeLabels, prometheus.Counter]
-	outcomesTook  series[outcomeLabels, prometheus.Observer]
-	deliveredFrom series[string, prometheus.Counter]
+// vector is what all of them can do.
+type vector interface {
+	prometheus.Collector
+	DeletePartialMatch(prometheus.Labels) int
 }
 
-type (
-	callLabels struct {
-		operation wire.Operation
-		status    string
-		source    Source
+func (v *vectors) all() []vector {
+	return []vector{
+		v.requests, v.duration, v.ignored, v.upstream, v.upstreamDuration, v.retries, v.relabelled, v.throttled, v.deliveries,
+		v.transitions, v.cache, v.started, v.finished, v.strangers, v.timeToSuccess, v.tries, v.cost, v.lookups,
 	}
-	sourceLabels struct {
-		operation wire.Operation
-		source    Source
-	}
-	outcomeLabels struct {
-		operation wire.Operation
-		outcome   string
-	}
-)
-
-// series finds those of a vector. For those prepared that takes a third of the
-// time that the vector takes, which hashes and compares the text of all labels.
-type series[L comparable, M any] struct {
-	ready atomic.Pointer[map[L]M] // not written to once it is here
-	find  func(L) M
-}
-
-// prepare makes series ready.
-func (s *series[L, M]) prepare(all []L) {
-	ready := make(map[L]M, len(all))
-	for _, labels := range all {
-		ready[labels] = s.find(labels)
-	}
-	s.ready.Store(&ready)
-}
-
-func (s *series[L, M]) of(labels L) M {
-	if ready := s.ready.Load(); ready != nil {
-		if found, ok := (*ready)[labels]; ok {
-			return found
-		}
-	}
-	return s.find(labels)
 }
 
 // NewMetrics returns Metrics of no account yet.
@@ -149,57 +102,9 @@ func (m *Metrics) Drop(a *AccountMetrics) {
 	}
 	delete(m.accounts, a.account)
 	only := prometheus.Labels{labelAccount.Name: a.account}
-	for _, v := range []interface {
-		DeletePartialMatch(prometheus.Labels) int
-	}{
-		m.requests, m.duration, m.ignored, m.upstream, m.upstreamDuration, m.retries, m.relabelled, m.throttled, m.deliveries,
-		m.transitions, m.cache, m.started, m.finished, m.strangers, m.timeToSuccess, m.tries, m.cost, m.lookups,
-	} {
+	for _, v := range m.all() {
 		v.DeletePartialMatch(only)
 	}
-}
-
-func newAccountMetrics(all *vectors, label string) *AccountMetrics {
-	only := prometheus.Labels{labelAccount.Name: label}
-	count := func(v *prometheus.CounterVec) *prometheus.CounterVec { return v.MustCurryWith(only) }
-	spread := func(v *prometheus.HistogramVec) *prometheus.HistogramVec {
-		return v.MustCurryWith(only).(*prometheus.HistogramVec)
-	}
-	m := &AccountMetrics{account: label, vectors: vectors{
-		requests:         count(all.requests),
-		duration:         spread(all.duration),
-		ignored:          count(all.ignored),
-		upstream:         count(all.upstream),
-		upstreamDuration: spread(all.upstreamDuration),
-		retries:          count(all.retries),
-		relabelled:       count(all.relabelled),
-		throttled:        count(all.throttled),
-		deliveries:       count(all.deliveries),
-		transitions:      count(all.transitions),
-		cache:            count(all.cache),
-		started:          count(all.started),
-		finished:         count(all.finished),
-		strangers:        count(all.strangers),
-		timeToSuccess:    spread(all.timeToSuccess),
-		tries:            spread(all.tries),
-		cost:             count(all.cost),
-		lookups:          count(all.lookups),
-	}}
-	m.calls.find = func(l callLabels) prometheus.Counter {
-		return m.requests.WithLabelValues(l.operation.String(), l.status, string(l.source))
-	}
-	m.durations.find = func(l sourceLabels) prometheus.Observer {
-		return m.duration.WithLabelValues(l.operation.String(), string(l.source))
-	}
-	m.searches.find = func(result string) prometheus.Counter { return m.cache.WithLabelValues(result) }
-	m.outcomes.find = func(l outcomeLabels) prometheus.Counter {
-		return m.upstream.WithLabelValues(l.operation.String(), l.outcome)
-	}
-	m.outcomesTook.find = func(l outcomeLabels) prometheus.Observer {
-		return m.upstreamDuration.WithLabelValues(l.operation.String(), l.outcome)
-	}
-	m.deliveredFrom.find = func(source string) prometheus.Counter { return m.deliveries.WithLabelValues(source) }
-	return m
 }
 
 func counter(m Metric) *prometheus.CounterVec {
@@ -225,82 +130,15 @@ func version() string {
 	return "unknown"
 }
 
-// Prepare makes the series that are known ahead, so that rates see zero rather than
-// nothing. Of countries it makes those without a workflow_id, which are nearly all.
-func (m *AccountMetrics) Prepare(countries []string) {
-	var (
-		calls     []callLabels
-		durations = []sourceLabels{{wire.Search, Memory}}
-		outcomes  []outcomeLabels
-		answered  []outcomeLabels
-	)
-	for _, o := range wire.Operations {
-		for _, s := range expected[o] {
-			calls = append(calls, callLabels{o, s, Upstream})
-		}
-		for _, s := range gatewayStatuses {
-			calls = append(calls, callLabels{o, s, Gateway})
-		}
-		if o.Starts() {
-			calls = append(calls, callLabels{o, "0", Memory})
-		}
-		for _, outcome := range Outcomes {
-			outcomes = append(outcomes, outcomeLabels{o, outcome})
-		}
-		m.retries.WithLabelValues(o.String())
-		m.relabelled.WithLabelValues(o.String())
-		m.ignored.WithLabelValues(o.String())
-		durations = append(durations, sourceLabels{o, Upstream})
-		answered = append(answered, outcomeLabels{o, OutcomeAnswered})
-	}
-	calls = append(calls, callLabels{wire.Search, "6", Gateway}, callLabels{wire.Search, "18", Gateway})
-	for _, s := range []string{"IN PROGRESS", "SUCCESS", "FAILED", "EXPIRED", "CANCELLED", "101", "list"} {
-		calls = append(calls, callLabels{wire.Search, s, Memory})
-	}
-	m.calls.prepare(calls)
-	m.durations.prepare(durations)
-	m.outcomes.prepare(outcomes)
-	m.outcomesTook.prepare(answered)
-	m.deliveredFrom.prepare([]string{"sent", "shared", "replayed"})
-	m.searches.prepare([]string{"hit", "miss", "partial", "coalesced", "stale", "bypass"})
-	for vec, values := range map[*prometheus.CounterVec][]string{
-		m.throttled: {"local", "upstream"},
-		m.strangers: {"success", "failed", "expired", "cancelled"},
-		m.lookups:   {"answered", "failed"},
-	} {
-		for _, value := range values {
-			vec.WithLabelValues(value)
-		}
-	}
-	for _, class := range []string{"read", "write"} {
-		for _, change := range [][2]string{{"closed", "open"}, {"open", "half_open"}, {"half_open", "open"}, {"half_open", "closed"}} {
-			m.transitions.WithLabelValues(class, change[0], change[1])
-		}
-	}
-	for _, outcome := range verificationOutcomes {
-		m.tries.WithLabelValues(outcome)
-	}
-	m.timeToSuccess.WithLabelValues("default")
-	for _, country := range countries {
-		m.started.WithLabelValues(country, "default")
-		for _, outcome := range verificationOutcomes {
-			m.finished.WithLabelValues(outcome, country, "default")
-		}
-	}
-}
-
 // Register adds the collectors to a registry. A registry that has them already
 // is one that another handler of the same configuration registered with.
 func (m *Metrics) Register(registry prometheus.Registerer) error {
-	for _, c := range []prometheus.Collector{
-		m.requests, m.duration, m.ignored, m.upstream, m.upstreamDuration, m.retries, m.relabelled, m.throttled, m.deliveries, m.transitions, m.cache,
-		m.started, m.finished, m.strangers, m.timeToSuccess, m.tries, m.cost, m.lookups, m.build,
-	} {
+	for _, c := range m.all() {
 		if err := Register(registry, c); err != nil {
 			return err
 		}
 	}
-	return nil
+	return Register(registry, m.build)
 }
 
 // Register adds a collector to a registry unless it is there.
@@ -310,94 +148,4 @@ func Register(registry prometheus.Registerer, c prometheus.Collector) error {
 		return err
 	}
 	return nil
-}
-
-// Call counts a call of a client.
-func (m *AccountMetrics) Call(o wire.Operation, status string, source Source, took time.Duration) {
-	m.calls.of(callLabels{o, status, source}).Inc()
-	m.durations.of(sourceLabels{o, source}).Observe(took.Seconds())
-}
-
-// Ignored counts parameters that were left out of a call.
-func (m *AccountMetrics) Ignored(o wire.Operation, parameters int) {
-	m.ignored.WithLabelValues(o.String()).Add(float64(parameters))
-}
-
-// Search counts what memory had for a search.
-func (m *AccountMetrics) Search(result string) { m.searches.of(result).Inc() }
-
-// Delivery counts where the answer to a call that is sent once came from.
-func (m *AccountMetrics) Delivery(source string) { m.deliveredFrom.of(source).Inc() }
-
-// Retry counts a second try.
-func (m *AccountMetrics) Retry(o wire.Operation) { m.retries.WithLabelValues(o.String()).Inc() }
-
-// Refused counts a call that was not made because the breaker is open, the limit
-// reached, the account throttled, or too many calls are under way.
-func (m *AccountMetrics) Refused(o wire.Operation, cause wire.Cause) {
-	switch cause {
-	case wire.BreakerOpen:
-		m.outcomes.of(outcomeLabels{o, OutcomeRejected}).Inc()
-	case wire.LimitReached, wire.TooManyUnderWay:
-		m.throttled.WithLabelValues("local").Inc()
-	case wire.AccountThrottled:
-		m.throttled.WithLabelValues("upstream").Inc()
-	}
-}
-
-// Upstream counts a call that was made. traceID is that of a recorded trace, or "".
-func (m *AccountMetrics) Upstream(o wire.Operation, answer *wire.Answer, took time.Duration, traceID string) {
-	outcome := OutcomeOf(answer)
-	m.outcomes.of(outcomeLabels{o, outcome}).Inc()
-	observer := m.outcomesTook.of(outcomeLabels{o, outcome})
-	if traceID != "" {
-		// Not trace_id: Caddy's OTLP export of metrics drops everything if it meets an
-		// exemplar with the label names of the OpenTelemetry specification.
-		observer.(prometheus.ExemplarObserver).ObserveWithExemplar(took.Seconds(), prometheus.Labels{"traceID": traceID})
-	} else {
-		observer.Observe(took.Seconds())
-	}
-	if answer.Relabelled {
-		m.relabelled.WithLabelValues(o.String()).Inc()
-	}
-	if answer.Status == wire.Throttled {
-		m.throttled.WithLabelValues("upstream").Inc()
-	}
-}
-
-// Transition counts a change of a circuit's state.
-func (m *AccountMetrics) Transition(class, from, to string) {
-	m.transitions.WithLabelValues(class, from, to).Inc()
-}
-
-// Started counts a verification that began.
-func (m *AccountMetrics) Started(country, workflow string) {
-	m.started.WithLabelValues(country, workflow).Inc()
-}
-
-// Finished counts a verification that ended. took is above 0 only where a check
-// said success.
-func (m *AccountMetrics) Finished(outcome, country, workflow string, took time.Duration, tries int) {
-	m.finished.WithLabelValues(outcome, country, workflow).Inc()
-	m.tries.WithLabelValues(outcome).Observe(float64(tries))
-	if took > 0 {
-		m.timeToSuccess.WithLabelValues(workflow).Observe(took.Seconds())
-	}
-}
-
-// Stranger counts the end of a verification whose start was not seen.
-func (m *AccountMetrics) Stranger(outcome string) { m.strangers.WithLabelValues(outcome).Inc() }
-
-// Cost adds money spent.
-func (m *AccountMetrics) Cost(currency, kind, country string, amount float64) {
-	m.cost.WithLabelValues(currency, kind, country).Add(amount)
-}
-
-// Lookup counts a search of the settler.
-func (m *AccountMetrics) Lookup(answered bool) {
-	result := "failed"
-	if answered {
-		result = "answered"
-	}
-	m.lookups.WithLabelValues(result).Inc()
 }

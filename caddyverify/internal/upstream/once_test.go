@@ -58,29 +58,13 @@ func newPeer() *peer { return &peer{tooOften: make(chan struct{})} }
 
 func (p *peer) listen(t *testing.T, config *tls.Config, serve func(net.Conn)) (address string) {
 	t.Helper()
-	listener, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { listener.Close() })
-	go func() {
-		for {
-			c, err := listener.Accept()
-			if err != nil {
-				return
-			}
-			p.connections.Add(1)
-			go func() {
-				defer c.Close()
-				if config != nil {
-					serve(tls.Server(c, config))
-				} else {
-					serve(c)
-				}
-			}()
+	return listen(t, func(c net.Conn) {
+		p.connections.Add(1)
+		if config != nil {
+			c = tls.Server(c, config)
 		}
-	}()
-	return listener.Addr().String()
+		serve(c)
+	})
 }
 
 // twice makes a call two times over a connection that is kept, and wants the second

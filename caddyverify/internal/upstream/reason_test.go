@@ -45,26 +45,11 @@ func dialing(err error) *http.Transport {
 // raw serves each connection with f, which gets what the client sent first.
 func raw(t *testing.T, f func(c net.Conn, read []byte)) (address string) {
 	t.Helper()
-	listener, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { listener.Close() })
-	go func() {
-		for {
-			c, err := listener.Accept()
-			if err != nil {
-				return
-			}
-			go func() {
-				defer c.Close()
-				buffer := make([]byte, 4096)
-				n, _ := c.Read(buffer)
-				f(c, buffer[:n])
-			}()
-		}
-	}()
-	return listener.Addr().String()
+	return listen(t, func(c net.Conn) {
+		buffer := make([]byte, 4096)
+		n, _ := c.Read(buffer)
+		f(c, buffer[:n])
+	})
 }
 
 func says(answer string) func(net.Conn, []byte) {
