@@ -11,9 +11,9 @@ const (
 )
 
 // RedactURI makes a request's URI fit for logs. It keeps the path, but for what looks
-// like a number in it, the ids of verifications and the command of a control. All else that stands in a query is
-// replaced, names that are not the API's too, and a query that cannot be decoded
-// is dropped whole.
+// like a number in it, the ids of verifications and the command of a control. All else
+// that stands in a query is replaced, names that are not the API's too, and a query that
+// cannot be decoded is dropped whole.
 func RedactURI(uri string) string {
 	if !strings.HasPrefix(uri, "/") {
 		return redacted // not a path: it may hold credentials
