@@ -32,6 +32,15 @@ function legend(format, labels) {
   return format.replace(/\{\{\s*(\w+)\s*\}\}/g, (_, name) => labels[name] ?? '');
 }
 
+// gapless has null at the steps that a series lacks, so that no line is drawn across them.
+function gapless(values) {
+  const step = Math.min(...values.slice(1).map((v, i) => v[0] - values[i][0]));
+  return values.flatMap((v, i) => {
+    const missing = i === 0 ? 0 : Math.round((v[0] - values[i - 1][0]) / step) - 1;
+    return [...Array.from({ length: missing }, (_, n) => [values[i - 1][0] + (n + 1) * step, null]), v];
+  });
+}
+
 // frames are what a query returned, as the Prometheus data source gives it on.
 function frames(target, result) {
   const number = (text) => (text === 'NaN' ? null : Number(text));
@@ -47,14 +56,14 @@ function frames(target, result) {
     })];
   }
   return result.map((r) => {
-    const values = r.values ?? [r.value];
+    const values = r.values ? gapless(r.values) : [r.value];
     const name = legend(target.legendFormat, r.metric);
     return toDataFrame({
       refId: target.refId,
       name,
       fields: [
         { name: 'Time', type: FieldType.time, values: values.map((v) => v[0] * 1000) },
-        { name: 'Value', type: FieldType.number, values: values.map((v) => number(v[1])), labels: r.metric, config: name ? { displayNameFromDS: name } : {} },
+        { name: 'Value', type: FieldType.number, values: values.map((v) => v[1] && number(v[1])), labels: r.metric, config: name ? { displayNameFromDS: name } : {} },
       ],
     });
   });
