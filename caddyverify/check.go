@@ -10,7 +10,7 @@ import (
 	"github.com/caddyserver/caddy/v2"
 	"github.com/caddyserver/caddy/v2/modules/caddyhttp"
 
-	"github.com/caddyverify/caddy-verify/caddyverify/internal/ledger"
+	"github.com/caddyverify/caddy-verify/caddyverify/internal/country"
 	"github.com/caddyverify/caddy-verify/caddyverify/internal/limit"
 	"github.com/caddyverify/caddy-verify/caddyverify/internal/upstream"
 	"github.com/caddyverify/caddy-verify/caddyverify/internal/wire"
@@ -116,7 +116,7 @@ func checkCountries(codes []string) error {
 			return errors.New("write codes with blanks between them and no commas: GB DE FR")
 		}
 	}
-	_, err := ledger.NewCountries(codes)
+	_, err := country.NewList(codes)
 	return err
 }
 

@@ -8,7 +8,7 @@ import (
 	"github.com/caddyserver/caddy/v2"
 
 	"github.com/caddyverify/caddy-verify/caddyverify/internal/breaker"
-	"github.com/caddyverify/caddy-verify/caddyverify/internal/ledger"
+	"github.com/caddyverify/caddy-verify/caddyverify/internal/country"
 	"github.com/caddyverify/caddy-verify/caddyverify/internal/limit"
 	"github.com/caddyverify/caddy-verify/caddyverify/internal/search"
 )
@@ -20,7 +20,7 @@ type accountSettings struct {
 	breaker   Breaker
 	limit     int
 	codes     []string // of countries; nil for the default
-	countries ledger.Countries
+	countries country.List
 	settle    bool
 	timeout   caddy.Duration // the longest
 }
@@ -53,7 +53,7 @@ func (s accountSettings) with(h *Handler) (*accountSettings, error) {
 		return nil, err
 	}
 	if len(h.Countries) > 0 {
-		listed, err := ledger.NewCountries(h.Countries)
+		listed, err := country.NewList(h.Countries)
 		if err != nil {
 			return nil, fmt.Errorf("countries: %w", err)
 		}
@@ -63,7 +63,7 @@ func (s accountSettings) with(h *Handler) (*accountSettings, error) {
 		}
 		s.codes = codes
 	}
-	if s.countries, err = ledger.NewCountries(s.codes); err != nil {
+	if s.countries, err = country.NewList(s.codes); err != nil {
 		return nil, fmt.Errorf("countries: %w", err)
 	}
 	return &s, s.validate()

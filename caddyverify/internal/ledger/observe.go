@@ -14,8 +14,8 @@ type Observation struct {
 	// FromMemory tells that the upstream did not give this answer to this call: it
 	// was replayed, cached or stale, and says nothing new.
 	FromMemory bool
-	// Country is the label for a request's destination, as Countries.Label returns
-	// it. It is kept, and comes back with the verification's end and cost, so that
+	// Country is the label for a request's destination, as country.List's Label
+	// returns it. It is kept, and comes back with the verification's end and cost, so that
 	// shares hold when the list of countries changes in between.
 	Country string
 	// Link is kept for a request and handed back by Origin.

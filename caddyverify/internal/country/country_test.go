@@ -1,16 +1,12 @@
-package ledger
+package country
 
 import (
-	"math/rand/v2"
 	"slices"
-	"strconv"
 	"strings"
 	"testing"
-
-	"github.com/nyaruka/phonenumbers"
 )
 
-func TestCountryOf(t *testing.T) {
+func TestOf(t *testing.T) {
 	tests := []struct {
 		name, number, country, want string
 	}{
@@ -55,72 +51,22 @@ func TestCountryOf(t *testing.T) {
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
-			if got := CountryOf(tt.number, tt.country); got != tt.want {
-				t.Errorf("CountryOf(%q, %q) = %q, want %q", tt.number, tt.country, got, tt.want)
+			if got := Of(tt.number, tt.country); got != tt.want {
+				t.Errorf("Of(%q, %q) = %q, want %q", tt.number, tt.country, got, tt.want)
 			}
 		})
 	}
 }
 
-// What is remembered of a block of numbers is what the library says of each.
-func TestBlocks(t *testing.T) {
-	var codes []int
-	for code := range phonenumbers.GetSupportedCallingCodes() {
-		codes = append(codes, code)
-	}
-	slices.Sort(codes)
-	random := rand.New(rand.NewPCG(1, 1))
-	digits := func(n int) (text string) {
-		for range n {
-			text += string(rune('0' + random.IntN(10)))
-		}
-		return text
-	}
-	var known numberBlocks
-	for _, code := range codes {
-		for i := range 30 {
-			block, rest := strconv.Itoa(code)+digits(blockDigits), random.IntN(9)
-			switch {
-			case i%3 == 1: // as some write it, with the 0 for calls within the country
-				block = strconv.Itoa(code) + "0" + digits(blockDigits-1)
-			case i%3 == 2: // as within the country, which no calling code is found in
-				block = "0" + block
-			}
-			for range 4 {
-				number := block + digits(rest)
-				if got, want := known.countryOf(number), parse("+"+number, "", 0); got != want {
-					t.Errorf("countryOf(%s) = %q, and the library says %q", number, got, want)
-				}
-			}
-		}
-	}
-	// Christmas Island and its neighbours, and a number that is none where its 0 is
-	// not looked at.
-	for _, number := range []string{"61891640123", "61891620123", "61891000123", "610891640123", "610891709123", "610891703123", "610891959123", "610891958123",
-		"01202555123", "12025551234", "01202555123", "04912345678"} {
-		if got, want := known.countryOf(number), parse("+"+number, "", 0); got != want {
-			t.Errorf("countryOf(%s) = %q, and the library says %q", number, got, want)
-		}
-	}
-	known.country = make(map[block]string)
-	for i := range maxBlocks {
-		known.country[block{digits: uint64(i)}] = ""
-	}
-	known.countryOf("447700900000")
-	if len(known.country) != 1 {
-		t.Errorf("%d blocks are remembered, at most %d may be", len(known.country), maxBlocks)
-	}
-}
-
-func TestCountries(t *testing.T) {
-	all, err := NewCountries(nil)
+func TestList(t *testing.T) {
+	all, err := NewList(nil)
 	if err != nil {
 		t.Fatal(err)
 	}
-	if labels := all.Labels(); len(labels) != 51 || !slices.IsSorted(labels[:50]) || labels[50] != OtherCountry {
+	if labels := all.Labels(); len(labels) != 51 || !slices.IsSorted(labels[:50]) || labels[50] != Other {
 		t.Errorf("%d labels by default: %v", len(labels), labels)
 	}
-	few, err := NewCountries([]string{"us", "GB", "US"})
+	few, err := NewList([]string{"us", "GB", "US"})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -132,28 +78,28 @@ func TestCountries(t *testing.T) {
 			t.Errorf("Label(%q) = %q, want %q", number, got, want)
 		}
 	}
-	if got := (Countries{}).Label("447700900000", "GB"); got != OtherCountry {
-		t.Errorf("the zero Countries say %q", got)
+	if got := (List{}).Label("447700900000", "GB"); got != Other {
+		t.Errorf("the zero List says %q", got)
 	}
 	for _, code := range []string{"", "G", "GBR", "UK", "XX", "ZZ", "001", "other"} {
-		if _, err := NewCountries([]string{"US", code}); err == nil {
-			t.Errorf("NewCountries takes %q", code)
+		if _, err := NewList([]string{"US", code}); err == nil {
+			t.Errorf("NewList takes %q", code)
 		}
 	}
 }
 
 // Whatever a client sends, the answer is a country or none.
-func FuzzCountryOf(f *testing.F) {
+func FuzzOf(f *testing.F) {
 	for _, seed := range [][2]string{{"447700900000", ""}, {"07700900000", "GB"}, {"+1 (201) 555-0123", "us"}, {"\x00", "\xff\xff"}} {
 		f.Add(seed[0], seed[1])
 	}
 	f.Fuzz(func(t *testing.T, number, country string) {
-		got := CountryOf(number, country)
+		got := Of(number, country)
 		if got == "" {
 			return
 		}
-		if _, err := NewCountries([]string{got}); err != nil || got != strings.ToUpper(got) {
-			t.Errorf("CountryOf(%q, %q) = %q", number, country, got)
+		if _, err := NewList([]string{got}); err != nil || got != strings.ToUpper(got) {
+			t.Errorf("Of(%q, %q) = %q", number, country, got)
 		}
 	})
 }
