@@ -195,8 +195,8 @@ func (a *account) tally(events ledger.Events) {
 	for _, cost := range events.Costs {
 		a.metrics.Cost(cost.Currency, string(cost.Kind), cost.Country, cost.Amount)
 	}
-	for _, outcome := range events.Strangers {
-		a.metrics.Stranger(string(outcome))
+	for _, outcome := range events.Untracked {
+		a.metrics.Untracked(string(outcome))
 	}
 }
 

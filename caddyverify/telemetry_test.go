@@ -363,7 +363,7 @@ func TestMetrics(t *testing.T) {
 			"verify_requests_total{operation=search,source=upstream,status=list}":    1,
 			"verify_requests_total{operation=search,source=upstream,status=101}":     1,
 		})
-		expectGrowth(t, before, []string{"verify_verifications_started_total", "verify_verifications_finished_total", "verify_verifications_strangers_total"}, map[string]float64{
+		expectGrowth(t, before, []string{"verify_verifications_started_total", "verify_verifications_finished_total", "verify_verifications_untracked_total"}, map[string]float64{
 			"verify_verifications_started_total{country=GB,workflow=default}":                       1,
 			"verify_verifications_started_total{country=DE,workflow=default}":                       1,
 			"verify_verifications_started_total{country=other,workflow=default}":                    1,

@@ -60,11 +60,11 @@ type books struct {
 	mu            sync.Mutex
 	exchanges     []*exchange
 	verifications map[string]*verification
-	strangers     map[string]float64 // ends of verifications that nobody was told had started
+	untracked     map[string]float64 // ends of verifications that nobody was told had started
 }
 
 func newBooks() *books {
-	return &books{verifications: map[string]*verification{}, strangers: map[string]float64{}}
+	return &books{verifications: map[string]*verification{}, untracked: map[string]float64{}}
 }
 
 // enter takes in what was read.
@@ -111,10 +111,10 @@ func (b *books) ended(id, outcome string, checked bool) {
 	v.outcome, v.checked = outcome, checked
 }
 
-func (b *books) stranger(outcome string) {
+func (b *books) untrackedEnd(outcome string) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	b.strangers[outcome]++
+	b.untracked[outcome]++
 }
 
 // count sums up over the exchanges. An empty key is not counted.

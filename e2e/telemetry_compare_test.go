@@ -68,7 +68,7 @@ func (p *script) expectations() []series {
 		{"verify_verifications_finished_total", []string{"outcome", "country", "workflow"}, b.sum(func(v *verification) (string, float64) {
 			return v.outcome + " " + v.country + " " + v.workflow, 1
 		})},
-		{"verify_verifications_strangers_total", []string{"outcome"}, b.strangers},
+		{"verify_verifications_untracked_total", []string{"outcome"}, b.untracked},
 		{"verify_attempts_per_verification_count", []string{"outcome"}, b.sum(func(v *verification) (string, float64) {
 			return v.outcome, 1
 		})},

@@ -322,7 +322,7 @@ func (p *teller) findStart(s *story) error {
 	if _, err := p.want(s, "check", url.Values{"request_id": {x.answer.RequestID}, "code": {rightCode}}, "0"); err != nil {
 		return err
 	}
-	p.books.stranger("success")
+	p.books.untrackedEnd("success")
 	_, err = p.want(s, "check", url.Values{"request_id": {x.answer.RequestID}, "code": {rightCode}}, "6")
 	return err
 }

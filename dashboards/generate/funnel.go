@@ -75,7 +75,7 @@ func funnel() *Dashboard {
 					in("locale").digits(0).from(0).and(statuses()...), latest(sum("increase", refused, shown, "status")+" > 0", "{{status}}")),
 				lines("Ends a minute, started elsewhere", "Ends whose start this gateway did not see: started on another gateway, or before a restart. "+
 					"They are missing above. Many: let calls of one verification reach the same gateway, or share the state.",
-					in("short").and(outcomes()...), query("60 * "+sum("rate", "verify_verifications_strangers_total{"+gateways+"}", back, "outcome"), "{{outcome}}")),
+					in("short").and(outcomes()...), query("60 * "+sum("rate", "verify_verifications_untracked_total{"+gateways+"}", back, "outcome"), "{{outcome}}")),
 			}},
 		))
 }

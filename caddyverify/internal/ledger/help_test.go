@@ -83,10 +83,10 @@ func (e *Events) add(more Events) {
 	e.Started = append(e.Started, more.Started...)
 	e.Finished = append(e.Finished, more.Finished...)
 	e.Costs = append(e.Costs, more.Costs...)
-	e.Strangers = append(e.Strangers, more.Strangers...)
+	e.Untracked = append(e.Untracked, more.Untracked...)
 }
 
-func (e Events) outcomes() (outcomes []Outcome) {
+func (e Events) outcomes() (outcomes []wire.Outcome) {
 	for _, f := range e.Finished {
 		outcomes = append(outcomes, f.Outcome)
 	}

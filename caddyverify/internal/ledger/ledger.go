@@ -5,6 +5,8 @@ import (
 	"strings"
 	"sync"
 	"time"
+
+	"github.com/caddyverify/caddy-verify/caddyverify/internal/wire"
 )
 
 // Ledger holds verifications. It is safe for concurrent use; make one with New.
@@ -38,7 +40,7 @@ func (l *Ledger) now() time.Duration { return time.Since(l.epoch) }
 func (l *Ledger) Origin(requestID string) (country string, link Link, ok bool) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	if r := l.records.byID[requestID]; r != nil && !r.stranger {
+	if r := l.records.byID[requestID]; r != nil && !r.untracked {
 		return r.country, r.link, true
 	}
 	return "", Link{}, false
@@ -102,9 +104,9 @@ func (l *Ledger) tidy(now time.Duration, events *Events) {
 		if r == nil || l.givenUpAt(r) > now {
 			break
 		}
-		l.finish(r, Unknown, now, events)
+		l.finish(r, wire.OutcomeUnknown, now, events)
 	}
-	for _, queue := range [...]*list.List{&l.records.finished, &l.records.strangers} {
+	for _, queue := range [...]*list.List{&l.records.finished, &l.records.untracked} {
 		for range 16 {
 			r := first(queue)
 			if r == nil || r.when > now {
@@ -127,16 +129,16 @@ func (l *Ledger) insert(id string, now time.Duration, events *Events) *record {
 	return r
 }
 
-// evict drops what is missed least: the oldest stranger, the oldest finished, what
+// evict drops what is missed least: the oldest untracked, the oldest finished, what
 // is unsettled for longest, what is nearest to its expiry.
 func (l *Ledger) evict(now time.Duration, events *Events) {
-	for _, victim := range [...]*record{first(&l.records.strangers), first(&l.records.finished), first(&l.records.due), l.records.waiting.soonest()} {
+	for _, victim := range [...]*record{first(&l.records.untracked), first(&l.records.finished), first(&l.records.due), l.records.waiting.soonest()} {
 		if victim == nil {
 			continue
 		}
 		if !victim.finished {
 			l.lost++
-			l.finish(victim, Unknown, now, events)
+			l.finish(victim, wire.OutcomeUnknown, now, events)
 		}
 		l.records.drop(victim)
 		return
@@ -145,7 +147,7 @@ func (l *Ledger) evict(now time.Duration, events *Events) {
 
 // finish ends a verification with an outcome, once, and returns what it added to
 // events, or nil.
-func (l *Ledger) finish(r *record, outcome Outcome, now time.Duration, events *Events) *Finish {
+func (l *Ledger) finish(r *record, outcome wire.Outcome, now time.Duration, events *Events) *Finish {
 	if r.finished {
 		return nil
 	}

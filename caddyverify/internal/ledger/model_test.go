@@ -54,8 +54,8 @@ type truth struct {
 
 // book is what an honest clerk notes about one verification.
 type book struct {
-	outcome  Outcome // the first that an answer told
-	messages int     // the highest seen since its start
+	outcome  wire.Outcome // the first that an answer told
+	messages int          // the highest seen since its start
 	attempts int
 }
 
@@ -68,8 +68,8 @@ type world struct {
 	started   map[string]int
 	finished  map[string][]Finish
 	paid      map[string]float64
-	strangers int
-	strange   map[string]bool // the strangers seen to end
+	untracked int
+	strange   map[string]bool // the untracked seen to end
 	past      []Observation
 	late      []Observation
 	problems  []string
@@ -98,17 +98,17 @@ func (w *world) take(events Events) {
 		w.finished[f.Country] = append(w.finished[f.Country], f)
 	}
 	for _, c := range events.Costs {
-		if c.Amount <= 0 || c.Currency != "EUR" || c.Kind != Messages {
+		if c.Amount <= 0 || c.Currency != "EUR" || c.Kind != wire.Messages {
 			w.complain("cost %+v", c)
 		}
 		w.paid[c.Country] += c.Amount
 	}
-	w.strangers += len(events.Strangers)
+	w.untracked += len(events.Untracked)
 }
 
 // note keeps the books, in the plainest way.
 func (w *world) note(o Observation, events *Events) {
-	ended := func(id string, outcome Outcome) {
+	ended := func(id string, outcome wire.Outcome) {
 		if b := w.books[id]; b == nil {
 			w.strange[id] = true
 		} else if b.outcome == "" && len(w.finished[id]) == 0 {
@@ -127,12 +127,12 @@ func (w *world) note(o Observation, events *Events) {
 		}
 		switch v.Status {
 		case wire.Success:
-			ended(id, Success)
+			ended(id, wire.OutcomeSuccess)
 		case wire.TooManyWrongCodes:
-			ended(id, Failed)
+			ended(id, wire.OutcomeFailed)
 		}
 	case wire.Control:
-		ended(id, Cancelled)
+		ended(id, wire.OutcomeCancelled)
 	case wire.Search:
 		for _, found := range o.Answer.Found {
 			if outcome, final := outcomeOf(found.Status); final {
@@ -287,7 +287,7 @@ func (w *world) judge() {
 		switch {
 		case len(all) > 1, b.outcome != "" && len(all) == 0:
 			w.complain("%s: finished %+v, the books say %q", id, all, b.outcome)
-		case len(all) == 1 && (b.outcome != "" || all[0].Outcome != Unknown) && all[0].Outcome != b.outcome:
+		case len(all) == 1 && (b.outcome != "" || all[0].Outcome != wire.OutcomeUnknown) && all[0].Outcome != b.outcome:
 			w.complain("%s: %+v, the books say %q", id, all[0], b.outcome)
 		case len(all) == 1 && all[0].Attempts != b.attempts:
 			w.complain("%s: %+v, the books say %d attempts", id, all[0], b.attempts)
@@ -302,8 +302,8 @@ func (w *world) judge() {
 	if len(w.books) != finished+s.UnderWay+s.Unsettled {
 		w.complain("%d started, %d finished, %+v", len(w.books), finished, s)
 	}
-	if w.strangers != len(w.strange) {
-		w.complain("%d strangers, the books have %v", w.strangers, w.strange)
+	if w.untracked != len(w.strange) {
+		w.complain("%d untracked, the books have %v", w.untracked, w.strange)
 	}
 }
 

@@ -44,7 +44,7 @@ func (l *Ledger) Observe(o Observation) (events Events) {
 		l.check(&o, now, &events)
 	case wire.Control:
 		if o.Answer.Status == wire.Success && o.Call.Get("cmd") == "cancel" {
-			l.end(o.Call.RequestID(), Cancelled, now, &events)
+			l.end(o.Call.RequestID(), wire.OutcomeCancelled, now, &events)
 		}
 	case wire.Search:
 		l.search(&o, now, &events)
@@ -59,7 +59,7 @@ func (l *Ledger) request(o *Observation, now time.Duration, events *Events) {
 		return // status 10 names the verification that is under way already
 	}
 	if r := l.records.byID[id]; r != nil {
-		if !r.stranger {
+		if !r.untracked {
 			return
 		}
 		l.records.drop(r)
@@ -84,11 +84,11 @@ func (l *Ledger) check(o *Observation, now time.Duration, events *Events) {
 	}
 	switch status {
 	case wire.Success:
-		if finish := l.end(id, Success, now, events); finish != nil {
+		if finish := l.end(id, wire.OutcomeSuccess, now, events); finish != nil {
 			finish.TimeToSuccess = now - r.begun
 		}
 	case wire.TooManyWrongCodes:
-		l.end(id, Failed, now, events)
+		l.end(id, wire.OutcomeFailed, now, events)
 	}
 	if r != nil {
 		l.price(r, &o.Answer.Verification, events)
@@ -152,12 +152,12 @@ func (l *Ledger) refused(ids []string, s wire.Status, now time.Duration, events 
 // overdue that says nothing: a search may answer 101 right after the end.
 func (l *Ledger) gone(id string, now time.Duration, events *Events) {
 	if r := l.records.byID[id]; r != nil && r.overdue {
-		l.finish(r, Unknown, now, events)
+		l.finish(r, wire.OutcomeUnknown, now, events)
 	}
 }
 
-// end finishes a verification, or notes that of a stranger.
-func (l *Ledger) end(id string, outcome Outcome, now time.Duration, events *Events) *Finish {
+// end finishes a verification, or notes the end of one that is untracked.
+func (l *Ledger) end(id string, outcome wire.Outcome, now time.Duration, events *Events) *Finish {
 	if r := l.records.byID[id]; r != nil {
 		return l.finish(r, outcome, now, events)
 	}
@@ -165,9 +165,9 @@ func (l *Ledger) end(id string, outcome Outcome, now time.Duration, events *Even
 		return nil
 	}
 	r := l.insert(id, now, events)
-	r.stranger, r.finished = true, true
+	r.untracked, r.finished = true, true
 	r.when = now + l.settings.Keep
-	l.records.push(&l.records.strangers, r)
-	events.Strangers = append(events.Strangers, outcome)
+	l.records.push(&l.records.untracked, r)
+	events.Untracked = append(events.Untracked, outcome)
 	return nil
 }

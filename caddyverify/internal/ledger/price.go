@@ -52,10 +52,10 @@ func parsePrice(text string) (units, bool) {
 // Estimates rise while messages are sent; one that is lower is older, or a
 // correction that a counter cannot make.
 func (l *Ledger) price(r *record, v *wire.Verification, events *Events) {
-	if r.stranger {
+	if r.untracked {
 		return
 	}
-	for i, text := range [len(Kinds)]string{v.Price, v.EstimatedPrice} {
+	for i, text := range [len(wire.CostKinds)]string{v.Price, v.EstimatedPrice} {
 		amount, ok := parsePrice(text)
 		if !ok || amount <= r.paid[i] {
 			continue
@@ -66,7 +66,7 @@ func (l *Ledger) price(r *record, v *wire.Verification, events *Events) {
 		}
 		events.Costs = append(events.Costs, Cost{
 			Currency: currency,
-			Kind:     Kinds[i],
+			Kind:     wire.CostKinds[i],
 			Country:  r.country,
 			Amount:   float64(amount-r.paid[i]) / unit,
 		})

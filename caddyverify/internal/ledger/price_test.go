@@ -54,30 +54,30 @@ func TestParsePrice(t *testing.T) {
 }
 
 func TestCosts(t *testing.T) {
-	eur := func(kind Kind, amount float64) Cost { return Cost{"EUR", kind, "GB", amount} }
+	eur := func(kind wire.CostKind, amount float64) Cost { return Cost{"EUR", kind, "GB", amount} }
 	tests := []struct {
 		name string
 		seen []Observation
 		want []Cost
 	}{
-		{"a check", []Observation{check("a", "0").costing("0.10000000", "0.03330000", "EUR")}, []Cost{eur(Fee, 0.1), eur(Messages, 0.0333)}},
-		{"twice", []Observation{check("a", "0").costing("0.1", "", "EUR"), check("a", "0").costing("0.1", "", "EUR")}, []Cost{eur(Fee, 0.1)}},
+		{"a check", []Observation{check("a", "0").costing("0.10000000", "0.03330000", "EUR")}, []Cost{eur(wire.Fee, 0.1), eur(wire.Messages, 0.0333)}},
+		{"twice", []Observation{check("a", "0").costing("0.1", "", "EUR"), check("a", "0").costing("0.1", "", "EUR")}, []Cost{eur(wire.Fee, 0.1)}},
 		{"from memory", []Observation{check("a", "0").costing("0.1", "", "EUR").remembered()}, nil},
 		{"a later estimate", []Observation{
 			check("a", "0").costing("0.1", "0.25", "EUR"),
 			finds("a", wire.Succeeded).costing("0.10000000", "0.75", "EUR"),
 			finds("a", wire.Succeeded).costing("0.10000000", "0.75", "EUR"),
-		}, []Cost{eur(Fee, 0.1), eur(Messages, 0.25), eur(Messages, 0.5)}},
-		{"an older estimate", []Observation{finds("a", wire.Succeeded).costing("", "0.75", "EUR"), finds("a", wire.InProgress).costing("0", "0.25", "EUR")}, []Cost{eur(Messages, 0.75)}},
-		{"while in progress", []Observation{finds("a", wire.InProgress).costing("0", "0.25", "EUR")}, []Cost{eur(Messages, 0.25)}},
-		{"from a list", []Observation{lists([]string{"a"}, wire.Verification{RequestID: "a", Status: wire.Failed, Price: "0.5", Currency: "EUR"})}, []Cost{eur(Fee, 0.5)}},
+		}, []Cost{eur(wire.Fee, 0.1), eur(wire.Messages, 0.25), eur(wire.Messages, 0.5)}},
+		{"an older estimate", []Observation{finds("a", wire.Succeeded).costing("", "0.75", "EUR"), finds("a", wire.InProgress).costing("0", "0.25", "EUR")}, []Cost{eur(wire.Messages, 0.75)}},
+		{"while in progress", []Observation{finds("a", wire.InProgress).costing("0", "0.25", "EUR")}, []Cost{eur(wire.Messages, 0.25)}},
+		{"from a list", []Observation{lists([]string{"a"}, wire.Verification{RequestID: "a", Status: wire.Failed, Price: "0.5", Currency: "EUR"})}, []Cost{eur(wire.Fee, 0.5)}},
 		{"nothing to pay", []Observation{check("a", "0").costing("0", "0.00000000", "EUR")}, nil},
 		{"garbage", []Observation{check("a", "0").costing("-1", "1e9", "EUR"), check("a", "0").costing("NaN", "99999999", "EUR")}, nil},
-		{"garbage beside a price", []Observation{check("a", "0").costing("oops", "0.5", "EUR")}, []Cost{eur(Messages, 0.5)}},
-		{"no currency until later", []Observation{check("a", "0").costing("0.1", "", ""), finds("a", wire.Succeeded).costing("0.1", "", "EUR")}, []Cost{eur(Fee, 0.1)}},
+		{"garbage beside a price", []Observation{check("a", "0").costing("oops", "0.5", "EUR")}, []Cost{eur(wire.Messages, 0.5)}},
+		{"no currency until later", []Observation{check("a", "0").costing("0.1", "", ""), finds("a", wire.Succeeded).costing("0.1", "", "EUR")}, []Cost{eur(wire.Fee, 0.1)}},
 		{"no such currency", []Observation{check("a", "0").costing("0.1", "", "eur"), check("a", "0").costing("0.1", "", "EURO"), check("a", "0").costing("0.1", "", "€")}, nil},
-		{"another currency", []Observation{check("a", "0").costing("0.1", "", "EUR"), finds("a", wire.Succeeded).costing("20", "3", "INR")}, []Cost{eur(Fee, 0.1)}},
-		{"a stranger", []Observation{check("x", "0").costing("0.1", "0.1", "EUR"), finds("x", wire.Succeeded).costing("0.1", "0.2", "EUR")}, nil},
+		{"another currency", []Observation{check("a", "0").costing("0.1", "", "EUR"), finds("a", wire.Succeeded).costing("20", "3", "INR")}, []Cost{eur(wire.Fee, 0.1)}},
+		{"an untracked one", []Observation{check("x", "0").costing("0.1", "0.1", "EUR"), finds("x", wire.Succeeded).costing("0.1", "0.2", "EUR")}, nil},
 		{"an unknown one in progress", []Observation{finds("x", wire.InProgress).costing("0.1", "0.2", "EUR")}, nil},
 	}
 	for _, tt := range tests {

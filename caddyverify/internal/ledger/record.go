@@ -4,6 +4,8 @@ import (
 	"container/heap"
 	"container/list"
 	"time"
+
+	"github.com/caddyverify/caddy-verify/caddyverify/internal/wire"
 )
 
 // record is one verification.
@@ -12,19 +14,19 @@ type record struct {
 	// Times are since the ledger was made. expires is when it is unsettled, when is
 	// what the place that it is in goes by.
 	begun, expires, when time.Duration
-	// paid is what was told as cost, by the index in Kinds.
-	paid     [len(Kinds)]units
+	// paid is what was told as cost, by the index in wire.CostKinds.
+	paid     [len(wire.CostKinds)]units
 	link     Link
 	country  string // label
 	workflow uint8  // index in Workflows
 	// currency is the index in the ledger's currencies plus 1; 0 for none yet.
-	currency uint8
-	attempts int
-	asks     int  // how often the settler was given it
-	alone    bool // to be asked for by itself
-	overdue  bool // expires has passed
-	finished bool
-	stranger bool
+	currency  uint8
+	attempts  int
+	asks      int  // how often the settler was given it
+	alone     bool // to be asked for by itself
+	overdue   bool // expires has passed
+	finished  bool
+	untracked bool
 
 	// A record is in a queue at an element, or else waits at an index of the heap.
 	queue   *list.List
@@ -46,9 +48,9 @@ type records struct {
 	// waiting for their expiry, or for the next time to be asked about.
 	waiting waiting
 	turns   uint64
-	// due are ready to be asked about; finished were seen from the start, strangers
+	// due are ready to be asked about; finished were seen from the start, untracked
 	// not. Each has the oldest first.
-	due, finished, strangers list.List
+	due, finished, untracked list.List
 }
 
 func (s *records) add(id string) *record {

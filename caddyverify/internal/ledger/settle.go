@@ -32,7 +32,7 @@ func (l *Ledger) Due(most int) (ids []string, events Events) {
 			break
 		}
 		if l.givenUpAt(r) <= now {
-			l.finish(r, Unknown, now, &events)
+			l.finish(r, wire.OutcomeUnknown, now, &events)
 			continue
 		}
 		if r.alone && len(ids) > 0 {

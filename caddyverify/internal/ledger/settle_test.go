@@ -24,7 +24,7 @@ func TestUnsettled(t *testing.T) {
 		time.Sleep(305 * time.Second)
 		wantStats(t, l, 0, 2, 3)
 		got := observe(l, finds("a", wire.Expired), finds("short", wire.Failed)).outcomes()
-		if want := []Outcome{Expired, Failed}; !slices.Equal(got, want) {
+		if want := []wire.Outcome{wire.OutcomeExpired, wire.OutcomeFailed}; !slices.Equal(got, want) {
 			t.Errorf("outcomes = %v, want %v", got, want)
 		}
 		wantStats(t, l, 0, 0, 3)
@@ -92,11 +92,11 @@ func TestAskedAgain(t *testing.T) {
 					time.Sleep(time.Second + tick)
 				}
 				time.Sleep(4 * tick)
-				if got := wantDue(t, l, 10).outcomes(); !slices.Equal(got, []Outcome{Unknown}) {
+				if got := wantDue(t, l, 10).outcomes(); !slices.Equal(got, []wire.Outcome{wire.OutcomeUnknown}) {
 					t.Errorf("outcomes = %v, want it given up", got)
 				}
 				wantStats(t, l, 0, 0, 1)
-				if got := observe(l, finds("a", wire.Expired).costing("1", "", "EUR")); len(got.Finished)+len(got.Strangers) != 0 || len(got.Costs) != 1 {
+				if got := observe(l, finds("a", wire.Expired).costing("1", "", "EUR")); len(got.Finished)+len(got.Untracked) != 0 || len(got.Costs) != 1 {
 					t.Errorf("%+v, want the cost only", got)
 				}
 			})
@@ -108,13 +108,13 @@ func TestGone(t *testing.T) {
 	tests := []struct {
 		name string
 		seen Observation
-		want []Outcome
+		want []wire.Outcome
 		next []string // what is asked about 2 minutes later
 	}{
-		{"101", refuses("101", "a"), []Outcome{Unknown}, []string{"b"}},
-		{"left out", lists([]string{"a", "b"}, part("b", wire.Expired)), []Outcome{Expired, Unknown}, nil},
-		{"both left out", lists([]string{"a", "b"}), []Outcome{Unknown, Unknown}, nil},
-		{"101 in a list", lists([]string{"a", "b"}, part("a", "101"), part("b", wire.InProgress)), []Outcome{Unknown}, []string{"b"}},
+		{"101", refuses("101", "a"), []wire.Outcome{wire.OutcomeUnknown}, []string{"b"}},
+		{"left out", lists([]string{"a", "b"}, part("b", wire.Expired)), []wire.Outcome{wire.OutcomeExpired, wire.OutcomeUnknown}, nil},
+		{"both left out", lists([]string{"a", "b"}), []wire.Outcome{wire.OutcomeUnknown, wire.OutcomeUnknown}, nil},
+		{"101 in a list", lists([]string{"a", "b"}, part("a", "101"), part("b", wire.InProgress)), []wire.Outcome{wire.OutcomeUnknown}, []string{"b"}},
 		{"101 for both", refuses("101", "a", "b"), nil, []string{"a"}},
 		{"one of both spoils it", refuses("3", "a", "b"), nil, []string{"a"}},
 		{"another one is found", Observation{Call: wire.SearchFor(wire.JSON, []string{"a"}, false), Answer: finds("z", wire.Expired).Answer}, nil, []string{"a", "b"}},
@@ -192,7 +192,7 @@ func TestGivenUpByItself(t *testing.T) {
 		wantStats(t, l, 0, 1, 1)
 		time.Sleep(time.Second + tick)
 		got := observe(l, check("x", "16")).Finished
-		if want := []Finish{{Unknown, "GB", "default", 0, 1}}; !slices.Equal(got, want) {
+		if want := []Finish{{wire.OutcomeUnknown, "GB", "default", 0, 1}}; !slices.Equal(got, want) {
 			t.Errorf("Finished = %+v, want %+v", got, want)
 		}
 		wantStats(t, l, 0, 0, 1)

@@ -85,7 +85,7 @@ func newAccountMetrics(all *vectors, label string) *AccountMetrics {
 		cache:            count(all.cache),
 		started:          count(all.started),
 		finished:         count(all.finished),
-		strangers:        count(all.strangers),
+		untracked:        count(all.untracked),
 		timeToSuccess:    spread(all.timeToSuccess),
 		tries:            spread(all.tries),
 		cost:             count(all.cost),
@@ -148,7 +148,7 @@ func (m *AccountMetrics) Prepare(countries []string) {
 	m.searches.prepare([]string{"hit", "miss", "partial", "coalesced", "stale", "bypass"})
 	for vec, values := range map[*prometheus.CounterVec][]string{
 		m.throttled: {"local", "upstream"},
-		m.strangers: {"success", "failed", "expired", "cancelled"},
+		m.untracked: {"success", "failed", "expired", "cancelled"},
 		m.lookups:   {"answered", "failed"},
 	} {
 		for _, value := range values {
@@ -245,8 +245,8 @@ func (m *AccountMetrics) Finished(outcome, country, workflow string, took time.D
 	}
 }
 
-// Stranger counts the end of a verification whose start was not seen.
-func (m *AccountMetrics) Stranger(outcome string) { m.strangers.WithLabelValues(outcome).Inc() }
+// Untracked counts the end of a verification whose start was not seen.
+func (m *AccountMetrics) Untracked(outcome string) { m.untracked.WithLabelValues(outcome).Inc() }
 
 // Cost adds money spent.
 func (m *AccountMetrics) Cost(currency, kind, country string, amount float64) {

@@ -55,7 +55,7 @@ var (
 	startedTotal  = Metric{"verify_verifications_started_total", "counter", "Verifications started: requests and psd2 with status 0, each once.", []Label{labelCountry, labelWorkflow}}
 	finishedTotal = Metric{"verify_verifications_finished_total", "counter", "Verifications that ended, each once. unknown: given up, the provider never told.", []Label{
 		{"outcome", "success, failed, expired, cancelled, unknown"}, labelCountry, labelWorkflow}}
-	strangersTotal = Metric{"verify_verifications_strangers_total", "counter", "Ends of verifications whose start this gateway did not see.", []Label{{"outcome", "success, failed, expired, cancelled"}}}
+	untrackedTotal = Metric{"verify_verifications_untracked_total", "counter", "Ends of verifications whose start this gateway did not see.", []Label{{"outcome", "success, failed, expired, cancelled"}}}
 	underWay       = Metric{"verify_verifications_under_way", "gauge", "Verifications that can still be completed.", nil}
 	unsettled      = Metric{"verify_verifications_unsettled", "gauge", "Verifications whose time is over and whose outcome is not known.", nil}
 	timeToSuccess  = Metric{"verify_time_to_success_seconds", "histogram", "Time from the request to the right code.", []Label{labelWorkflow}}
@@ -75,7 +75,7 @@ var Catalogue = []Metric{
 	upstreamTotal, upstreamDuration, upstreamRetries, relabelledTotal, throttledTotal, deliveriesTotal,
 	breakerState, breakerTransitions, accountTrouble, limitRate, limitWaiting,
 	cacheRequests, cacheEntries, cacheBytes, cacheEvictions,
-	startedTotal, finishedTotal, strangersTotal, underWay, unsettled, timeToSuccess, attempts, costTotal,
+	startedTotal, finishedTotal, untrackedTotal, underWay, unsettled, timeToSuccess, attempts, costTotal,
 	settlerBacklog, settlerLookups,
 	buildInfo,
 }

@@ -34,7 +34,7 @@ type vectors struct {
 	requests, upstream, retries, throttled, deliveries *prometheus.CounterVec
 	ignored                                            *prometheus.CounterVec
 	transitions, cache, relabelled                     *prometheus.CounterVec
-	started, finished, strangers, cost, lookups        *prometheus.CounterVec
+	started, finished, untracked, cost, lookups        *prometheus.CounterVec
 	duration, upstreamDuration, timeToSuccess, tries   *prometheus.HistogramVec
 }
 
@@ -47,7 +47,7 @@ type vector interface {
 func (v *vectors) all() []vector {
 	return []vector{
 		v.requests, v.duration, v.ignored, v.upstream, v.upstreamDuration, v.retries, v.relabelled, v.throttled, v.deliveries,
-		v.transitions, v.cache, v.started, v.finished, v.strangers, v.timeToSuccess, v.tries, v.cost, v.lookups,
+		v.transitions, v.cache, v.started, v.finished, v.untracked, v.timeToSuccess, v.tries, v.cost, v.lookups,
 	}
 }
 
@@ -68,7 +68,7 @@ func NewMetrics() *Metrics {
 		cache:            counter(cacheRequests),
 		started:          counter(startedTotal),
 		finished:         counter(finishedTotal),
-		strangers:        counter(strangersTotal),
+		untracked:        counter(untrackedTotal),
 		timeToSuccess:    histogram(timeToSuccess, []float64{5, 10, 15, 20, 30, 45, 60, 90, 120, 180, 300, 600}),
 		tries:            histogram(attempts, []float64{0, 1, 2, 3, 4, 6, 9}),
 		cost:             counter(costTotal),
