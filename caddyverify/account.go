@@ -7,6 +7,7 @@ import (
 	"slices"
 	"sync"
 	"sync/atomic"
+	"time"
 
 	"github.com/caddyverify/caddy-verify/caddyverify/internal/breaker"
 	"github.com/caddyverify/caddy-verify/caddyverify/internal/delivery"
@@ -42,14 +43,16 @@ type account struct {
 	retries  *retry.Budget
 	book     *book
 
+	stop, stopped chan struct{} // of advance
+
 	inForce atomic.Pointer[accountSettings]
 
 	mu         sync.Mutex
 	configured []*accountSettings
 }
 
-// newAccount returns an account that nobody uses yet. The settings are expected to
-// be valid.
+// newAccount returns an account that nobody uses yet, with goroutines that end stops.
+// The settings are expected to be valid.
 func newAccount(id accountID, s *accountSettings) *account {
 	label := id.label()
 	a := &account{
@@ -61,8 +64,11 @@ func newAccount(id accountID, s *accountSettings) *account {
 		office:   delivery.New(),
 		retries:  retry.NewBudget(),
 		book:     &book{Ledger: ledger.New(ledger.Settings{})},
+		stop:     make(chan struct{}),
+		stopped:  make(chan struct{}),
 	}
 	a.apply(s)
+	go a.advance(a.book.Ledger)
 	return a
 }
 
@@ -106,8 +112,29 @@ func (a *account) apply(s *accountSettings) {
 // end is called when no handler has the account any more. Calls of the last one may
 // still be under way.
 func (a *account) end() {
+	close(a.stop)
+	<-a.stopped
 	a.cache.Close()
 	metrics.Drop(a.metrics)
+}
+
+// advanceEvery is how often the ledger is told that time has passed.
+const advanceEvery = time.Second
+
+// advance keeps the ledger up to the present, until end. Metrics do not wait for a
+// scrape to learn what has been given up.
+func (a *account) advance(l *ledger.Ledger) {
+	defer close(a.stopped)
+	ticker := time.NewTicker(advanceEvery)
+	defer ticker.Stop()
+	for {
+		select {
+		case <-a.stop:
+			return
+		case <-ticker.C:
+			a.tally(l.Advance())
+		}
+	}
 }
 
 // searchesKept returns the cache, or nil where none is to be used.

@@ -43,8 +43,7 @@ func (h *Handler) settleSome(ctx context.Context) {
 	if inTrouble || a.limiter.Stats().Waiting > 0 || breakers != nil && breakers.Read.State() != breaker.Closed {
 		return
 	}
-	ids, events := a.book.Due(wire.MaxIDs)
-	a.tally(events)
+	ids := a.book.Due(wire.MaxIDs)
 	if len(ids) == 0 {
 		return
 	}

@@ -246,8 +246,6 @@ func (a *account) collect(now *observe.State) {
 	limits := a.limiter.Stats()
 	now.LimitRate += limits.Rate
 	now.LimitWaiting += limits.Waiting
-	_, events := a.book.Due(0) // gives up what nobody will learn of any more
-	a.tally(events)
 	verifications := a.book.Stats()
 	now.UnderWay += verifications.UnderWay
 	now.Unsettled += verifications.Unsettled

@@ -272,6 +272,11 @@ func gather(t *testing.T) map[string]float64 {
 	if err := registerMetrics(registry); err != nil { // by a second handler
 		t.Fatal(err)
 	}
+	return gatherFrom(t, registry)
+}
+
+func gatherFrom(t *testing.T, registry *prometheus.Registry) map[string]float64 {
+	t.Helper()
 	families, err := registry.Gather()
 	if err != nil {
 		t.Fatal(err)
@@ -388,6 +393,37 @@ func TestMetrics(t *testing.T) {
 		}
 		if n := now["verify_breaker_state{breaker=read,state=closed}"]; n < 1 {
 			t.Errorf("%v circuits are closed", n)
+		}
+	})
+}
+
+// What nobody will learn about any more is given up when its time comes: a scrape only
+// reads, and the first one finds what the second finds.
+func TestScrapeMovesNothing(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		d := newDirect(t, &Handler{}, sandboxConfig)
+		defer d.close(t)
+		counters := prometheus.NewPedanticRegistry()
+		if err := metrics.Register(counters); err != nil { // without what a scrape asks the accounts for
+			t.Fatal(err)
+		}
+		const name = "verify_verifications_finished_total{country=GB,outcome=unknown,workflow=default}"
+		before := gatherFrom(t, counters)[name]
+		finished := func(when string, want float64) {
+			t.Helper()
+			if got := gatherFrom(t, counters)[name] - before; got != want {
+				t.Errorf("%s: %v finished, want %v", when, got, want)
+			}
+		}
+		d.call(wire.Request, "brand=Acme&number=447700900000")
+		const over = (605 + 90 + 3600) * time.Second // its lifetime, the grace, and an hour unsettled
+		time.Sleep(over - time.Second)
+		finished("just before it is given up", 0)
+		time.Sleep(2 * time.Second)
+		finished("before a scrape", 1)
+		for range 2 {
+			gather(t)
+			finished("after a scrape", 1)
 		}
 	})
 }

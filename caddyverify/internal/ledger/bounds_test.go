@@ -16,7 +16,7 @@ func TestEvictionOrder(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		l := New(Settings{MaxEntries: 6})
 		observe(l, request("overdue"))
-		time.Sleep(overdueAfter)
+		pass(l, overdueAfter)
 		observe(l, request("late"), request("soon", wire.Param{Name: "workflow_id", Value: "3"}),
 			request("done first"), request("done second"))
 		observe(l, check("done first", "0"), check("untracked end", "0"), check("done second", "0"))
@@ -106,7 +106,8 @@ func (l *Ledger) consistent(t *testing.T) {
 	}
 }
 
-// After a night without calls, each call does a part of what is to be done.
+// After a night without anybody calling it, Advance does all there is to do, and holds
+// the lock for a part of it at a time.
 func TestAfterANight(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		const n = 5000
@@ -115,19 +116,18 @@ func TestAfterANight(t *testing.T) {
 			observe(l, request(fmt.Sprint(i)))
 		}
 		time.Sleep(10 * time.Hour)
-		total, calls := 0, 0
-		for ; total < n && calls < n; calls++ {
-			got := len(observe(l, check("x", "16")).Finished)
-			if total += got; got > 16 {
-				t.Fatalf("one call gave up %d", got)
-			}
+		var events Events
+		if moved := l.advance(portion, &events); moved != portion {
+			t.Errorf("%d were moved at a time", moved)
 		}
-		if total != n || calls > n/8 {
-			t.Errorf("%d calls gave up %d of %d", calls, total, n)
+		wantStats(t, l, n-portion, portion, n)
+		events.add(l.Advance())
+		if len(events.Finished) != n {
+			t.Errorf("%d of %d were given up", len(events.Finished), n)
 		}
-		time.Sleep(time.Hour)
-		for range n {
-			observe(l, check("x", "16"))
+		wantStats(t, l, 0, 0, n)
+		if events := pass(l, time.Hour); len(events.Finished) != 0 {
+			t.Errorf("%d were given up again", len(events.Finished))
 		}
 		wantStats(t, l, 0, 0, 0)
 	})
@@ -146,8 +146,8 @@ func TestConcurrently(t *testing.T) {
 				own.add(l.Observe(request(id).costing("1", "", "EUR")))
 				own.add(l.Observe(check(id, "0").costing("1", "", "EUR")))
 				l.Origin(id)
-				_, events := l.Due(10)
-				own.add(events)
+				own.add(l.Advance())
+				l.Due(10)
 				if i%100 == 0 {
 					l.Stats()
 					runtime.Gosched()

@@ -8,5 +8,6 @@
 //
 //	started = finished, outcome unknown included + under way + unsettled.
 //
-// It is pure: it counts nothing itself but returns what happened as values.
+// It is pure: it counts nothing itself but returns what happened as values. Time moves
+// it in Advance alone; what only reads, such as Stats, changes nothing.
 package ledger

@@ -6,8 +6,8 @@ import (
 	"github.com/caddyverify/caddy-verify/caddyverify/internal/wire"
 )
 
-// Events is what became known by one call. It may tell of other verifications
-// than the call's: of those given up because their time was over.
+// Events is what became known by one call, or by the passing of time. A call may tell of
+// other verifications than its own: of those that had to make room for it.
 type Events struct {
 	Started  []Start
 	Finished []Finish

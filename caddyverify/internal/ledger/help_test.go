@@ -101,9 +101,17 @@ func wantStats(t *testing.T, l *Ledger, underWay, unsettled, entries int) {
 	}
 }
 
-func wantDue(t *testing.T, l *Ledger, most int, want ...string) (events Events) {
+// pass lets time pass, and the ledger know.
+func pass(l *Ledger, d time.Duration) Events {
+	time.Sleep(d)
+	return l.Advance()
+}
+
+// wantDue expects what is due by now, and returns what time has brought about.
+func wantDue(t *testing.T, l *Ledger, most int, want ...string) Events {
 	t.Helper()
-	got, events := l.Due(most)
+	events := l.Advance()
+	got := l.Due(most)
 	if !slices.Equal(got, want) {
 		t.Errorf("Due(%d) = %v, want %v", most, got, want)
 	}

@@ -1,7 +1,6 @@
 package ledger
 
 import (
-	"container/list"
 	"strings"
 	"sync"
 	"time"
@@ -9,9 +8,8 @@ import (
 	"github.com/caddyverify/caddy-verify/caddyverify/internal/wire"
 )
 
-// Ledger holds verifications. It is safe for concurrent use; make one with New.
-// It needs no goroutine: what time brings about is done by the calls that come,
-// a little at each.
+// Ledger holds verifications. It is safe for concurrent use; make one with New. It has
+// no goroutine: whoever owns it calls Advance, once a second say.
 type Ledger struct {
 	settings Settings
 	epoch    time.Time
@@ -66,58 +64,12 @@ type Stats struct {
 	Lost uint64
 }
 
-// Stats tells what the ledger holds now.
+// Stats tells what the ledger holds, as of the last Advance. It changes nothing.
 func (l *Ledger) Stats() Stats {
-	for {
-		most := 256 // at a time, so that calls need not wait long
-		l.mu.Lock()
-		l.turn(l.now(), &most)
-		stats := Stats{UnderWay: l.open - l.overdue, Unsettled: l.overdue, Entries: len(l.records.byID), Lost: l.lost}
-		l.mu.Unlock()
-		if most > 0 {
-			return stats
-		}
-	}
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return Stats{UnderWay: l.open - l.overdue, Unsettled: l.overdue, Entries: len(l.records.byID), Lost: l.lost}
 }
-
-// turn moves up to most of what has expired, or is to be asked about again, to
-// those due.
-func (l *Ledger) turn(now time.Duration, most *int) {
-	for ; *most > 0; *most-- {
-		r := l.records.next(now)
-		if r == nil {
-			return
-		}
-		if !r.overdue {
-			r.overdue = true
-			l.overdue++
-		}
-		l.records.push(&l.records.due, r)
-	}
-}
-
-// tidy gives up and forgets a bounded part of what it is time for. A call adds at
-// most ten records, so that this keeps up.
-func (l *Ledger) tidy(now time.Duration, events *Events) {
-	for range 16 {
-		r := first(&l.records.due)
-		if r == nil || l.givenUpAt(r) > now {
-			break
-		}
-		l.finish(r, wire.OutcomeUnknown, now, events)
-	}
-	for _, queue := range [...]*list.List{&l.records.finished, &l.records.untracked} {
-		for range 16 {
-			r := first(queue)
-			if r == nil || r.when > now {
-				break
-			}
-			l.records.drop(r)
-		}
-	}
-}
-
-func (l *Ledger) givenUpAt(r *record) time.Duration { return r.expires + l.settings.GiveUp }
 
 // insert makes room and takes in a verification.
 func (l *Ledger) insert(id string, now time.Duration, events *Events) *record {

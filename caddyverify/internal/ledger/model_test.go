@@ -33,7 +33,7 @@ var modelSteps = rapid.Custom(func(t *rapid.T) step {
 	id := rapid.IntRange(0, verifications-1)
 	s := step{
 		after: rapid.SampledFrom([]time.Duration{0, 0, time.Second, 10 * time.Second, time.Minute, 5 * time.Minute, 12 * time.Minute, 70 * time.Minute}).Draw(t, "after"),
-		kind:  rapid.SampledFrom([]string{"request", "request", "check", "check", "cancel", "search", "list", "move", "move", "replay", "again", "late", "settle", "settle", "fail"}).Draw(t, "kind"),
+		kind:  rapid.SampledFrom([]string{"request", "request", "check", "check", "cancel", "search", "list", "move", "move", "replay", "again", "late", "advance", "advance", "settle", "settle", "fail"}).Draw(t, "kind"),
 		late:  rapid.IntRange(0, 3).Draw(t, "late") == 0,
 		which: rapid.IntRange(0, math.MaxInt32).Draw(t, "which"),
 	}
@@ -73,6 +73,7 @@ type world struct {
 	past      []Observation
 	late      []Observation
 	problems  []string
+	course    []string // all that the ledger said
 }
 
 func (w *world) complain(format string, args ...any) {
@@ -91,6 +92,7 @@ func (w *world) deliver(o Observation) {
 
 // take adds up what the ledger says.
 func (w *world) take(events Events) {
+	w.course = append(w.course, fmt.Sprintf("%+v", events))
 	for _, s := range events.Started {
 		w.started[s.Country]++
 	}
@@ -246,6 +248,8 @@ func (w *world) do(s step) {
 		}
 	case "fail":
 		w.deliver(check(fmt.Sprint("id", s.ids[0]), s.status).faulty())
+	case "advance":
+		w.take(w.ledger.Advance())
 	case "settle":
 		w.settle(s.which%3 == 0)
 	default:
@@ -261,8 +265,8 @@ func (w *world) do(s step) {
 }
 
 func (w *world) settle(broken bool) (asked int) {
-	ids, events := w.ledger.Due(wire.MaxIDs)
-	w.take(events)
+	ids := w.ledger.Due(wire.MaxIDs)
+	w.course = append(w.course, fmt.Sprint(ids))
 	if len(ids) == 0 {
 		return 0
 	}
@@ -307,15 +311,19 @@ func (w *world) judge() {
 	}
 }
 
+func newWorld() *world {
+	return &world{
+		provider: map[string]*truth{}, books: map[string]*book{}, started: map[string]int{},
+		finished: map[string][]Finish{}, paid: map[string]float64{}, strange: map[string]bool{},
+	}
+}
+
 // TestModel lets a provider, clients, replays, late answers and a settler meet in
 // any order, and compares each verification's events with plain books.
 func TestModel(t *testing.T) {
 	rapid.Check(t, func(rt *rapid.T) {
 		plan := rapid.SliceOfN(modelSteps, 50, 150).Draw(rt, "steps")
-		w := &world{
-			provider: map[string]*truth{}, books: map[string]*book{}, started: map[string]int{},
-			finished: map[string][]Finish{}, paid: map[string]float64{}, strange: map[string]bool{},
-		}
+		w := newWorld()
 		synctest.Test(t, func(t *testing.T) {
 			// Nothing is forgotten, so that the books need not forget either.
 			w.ledger = New(Settings{Keep: 10_000 * time.Hour})
@@ -329,6 +337,7 @@ func TestModel(t *testing.T) {
 			}
 			for range 100 { // in the end all are settled
 				time.Sleep(time.Minute)
+				w.take(w.ledger.Advance())
 				for w.settle(false) > 0 {
 				}
 			}

@@ -35,8 +35,6 @@ func (l *Ledger) Observe(o Observation) (events Events) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	now := l.now()
-	most := 32
-	l.turn(now, &most)
 	switch o.Call.Operation {
 	case wire.Request, wire.PSD2:
 		l.request(&o, now, &events)
@@ -49,7 +47,6 @@ func (l *Ledger) Observe(o Observation) (events Events) {
 	case wire.Search:
 		l.search(&o, now, &events)
 	}
-	l.tidy(now, &events) // after it: an end that is told late is better than none
 	return events
 }
 

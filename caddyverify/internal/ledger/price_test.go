@@ -99,8 +99,7 @@ func TestCostWhileRemembered(t *testing.T) {
 		if got := observe(l, finds("a", wire.Succeeded).costing("0.5", "0.25", "EUR")).Costs; len(got) != 1 || got[0].Amount != 0.25 {
 			t.Errorf("Costs = %+v, want the estimate", got)
 		}
-		time.Sleep(time.Minute)
-		observe(l, check("x", "16")) // any call
+		pass(l, time.Minute)
 		if got := observe(l, finds("a", wire.Succeeded).costing("0.5", "0.75", "EUR")); len(got.Costs) != 0 || len(got.Finished) != 0 {
 			t.Errorf("%+v, but it is forgotten", got)
 		}

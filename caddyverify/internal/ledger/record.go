@@ -32,7 +32,7 @@ type record struct {
 	queue   *list.List
 	element *list.Element
 	index   int
-	turn    uint64 // which of those that wait for the same moment is first
+	seq     uint64 // which of those that wait for the same moment is first
 }
 
 // Link leads to the span of a verification's request by the ids of the trace and of the
@@ -42,14 +42,17 @@ type Link struct {
 	Span  [8]byte
 }
 
-// records are all those of a ledger, each in one place.
+// records are all those of a ledger. Beside the map by id, each is in one place: in a
+// priority queue by the time of what comes next, or in one of three FIFO queues, whose
+// linked lists let a record leave from the middle. So whatever is due next, or to be
+// evicted next, is at the front of one of them.
 type records struct {
 	byID map[string]*record
 	// waiting for their expiry, or for the next time to be asked about.
 	waiting waiting
-	turns   uint64
-	// due are ready to be asked about; finished were seen from the start, untracked
-	// not. Each has the oldest first.
+	seq     uint64 // that of the last one
+	// FIFO queues. due are ready to be asked about; finished were seen from the start,
+	// untracked not.
 	due, finished, untracked list.List
 }
 
@@ -66,8 +69,8 @@ func (s *records) push(queue *list.List, r *record) {
 
 // wait has a record that is nowhere wait until its time comes.
 func (s *records) wait(r *record, when time.Duration) {
-	s.turns++
-	r.when, r.turn = when, s.turns
+	s.seq++
+	r.when, r.seq = when, s.seq
 	heap.Push(&s.waiting, r)
 }
 
@@ -103,7 +106,8 @@ func first(queue *list.List) *record {
 	return nil
 }
 
-// waiting is a heap by when.
+// waiting is a priority queue: a min-heap by when, with the first come first among
+// equals.
 type waiting []*record
 
 func (w waiting) Len() int { return len(w) }
@@ -112,7 +116,7 @@ func (w waiting) Less(i, j int) bool {
 	if w[i].when != w[j].when {
 		return w[i].when < w[j].when
 	}
-	return w[i].turn < w[j].turn
+	return w[i].seq < w[j].seq
 }
 
 func (w waiting) Swap(i, j int) {

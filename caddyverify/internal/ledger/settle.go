@@ -14,28 +14,17 @@ const (
 	growth    = 3
 )
 
-// Due returns the verifications that one search should ask about, at most so
-// many and at most ten, and marks them as asked about. Observe takes in the
-// answer; where the search fails they come again later, a few times. It also tells
-// of those whose time is over; with most 0 it does nothing else.
-func (l *Ledger) Due(most int) (ids []string, events Events) {
+// Due returns the verifications that one search should ask about, at most so many and at
+// most ten, and marks them as asked about. It takes them from what is overdue as of the
+// last Advance. Observe takes in the answer; where the search fails they come again
+// later, a few times.
+func (l *Ledger) Due(most int) (ids []string) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	now := l.now()
-	atOnce := 256
-	l.turn(now, &atOnce)
-	l.tidy(now, &events)
-	most = min(most, wire.MaxIDs)
-	for range 256 {
+	for range min(most, wire.MaxIDs) {
 		r := first(&l.records.due)
-		if r == nil || len(ids) >= most {
-			break
-		}
-		if l.givenUpAt(r) <= now {
-			l.finish(r, wire.OutcomeUnknown, now, &events)
-			continue
-		}
-		if r.alone && len(ids) > 0 {
+		if r == nil || r.alone && len(ids) > 0 {
 			break
 		}
 		ids = append(ids, r.id)
@@ -44,7 +33,7 @@ func (l *Ledger) Due(most int) (ids []string, events Events) {
 			break
 		}
 	}
-	return ids, events
+	return ids
 }
 
 // asked has a record that is due wait until it is to be asked about again, or for
