@@ -39,7 +39,7 @@ type account struct {
 	cache    *search.Cache
 	breakers *breaker.Pair
 	limiter  *limit.Limiter
-	office   *delivery.Office
+	deduper  *delivery.Deduper
 	retries  *retry.Budget
 	book     *book
 
@@ -61,7 +61,7 @@ func newAccount(id accountID, s *accountSettings) *account {
 		cache:    search.New(s.search()),
 		breakers: breaker.NewPair(s.circuits()),
 		limiter:  limit.New(s.limits()),
-		office:   delivery.New(),
+		deduper:  delivery.New(),
 		retries:  retry.NewBudget(),
 		book:     &book{Ledger: ledger.New(ledger.Settings{})},
 		stop:     make(chan struct{}),
@@ -155,7 +155,7 @@ func (a *account) circuits() *breaker.Pair {
 
 // forget drops what memory knows of a verification.
 func (a *account) forget(requestID string) {
-	a.office.Forget(requestID)
+	a.deduper.Forget(requestID)
 	a.cache.Drop(requestID)
 }
 

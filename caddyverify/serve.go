@@ -32,8 +32,8 @@ type exchange struct {
 
 	// Of the others: where the answer came from, and what is to be told whether the
 	// client got it.
-	delivered string
-	handed    delivery.Handed
+	delivered wire.DeliverySource
+	ack       delivery.Ack
 }
 
 // ServeHTTP answers the calls of the Verify API. It returns no error for them:
@@ -76,8 +76,8 @@ func (h *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request, next caddyht
 // end gives back what an answer holds, and tells whether the client got it.
 func (x *exchange) end(got bool) {
 	x.result.Release()
-	if x.handed != nil {
-		x.handed(got)
+	if x.ack != nil {
+		x.ack(got)
 	}
 }
 
@@ -103,11 +103,11 @@ func (h *Handler) answer(r *http.Request, x *exchange) {
 	// Whatever comes back, what memory knows of this verification may be over, and
 	// so may be what a search that is under way brings back.
 	h.forget(call)
-	var source delivery.Source
-	x.answer, source, x.handed = h.account.office.Deliver(ctx, delivery.Call{Call: call, Caller: callerOf(r), IdempotencyKey: key},
+	var source wire.DeliverySource
+	x.answer, source, x.ack = h.account.deduper.Deliver(ctx, delivery.Call{Call: call, Caller: callerOf(r), IdempotencyKey: key},
 		h.delivers(context.WithoutCancel(ctx), call))
 	if fault := x.answer.Fault; fault == nil || fault.MayHaveSent {
-		x.delivered = source.String()
+		x.delivered = source
 	}
 	if x.answer.Fault != nil && x.answer.Fault.Cause == wire.TooManyUnderWay {
 		h.account.metrics.Refused(call.Operation, wire.TooManyUnderWay)

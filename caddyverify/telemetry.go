@@ -40,7 +40,7 @@ func (h *Handler) report(r *http.Request, x *exchange, took time.Duration) {
 			h.account.metrics.Search(result)
 		}
 		if x.delivered != "" {
-			h.account.metrics.Delivery(x.delivered)
+			h.account.metrics.Delivery(string(x.delivered))
 		}
 		if observe.Recording(r.Context()) {
 			h.span(r, x)
@@ -65,7 +65,7 @@ func (h *Handler) span(r *http.Request, x *exchange) {
 		Operation: x.operation,
 		Cache:     x.cacheWord(),
 		Collapsed: x.searched && x.result.Collapsed,
-		Delivery:  x.delivered,
+		Delivery:  string(x.delivered),
 		Breaker:   h.circuit(x.operation),
 	}
 	if x.call != nil {
@@ -99,7 +99,7 @@ func (h *Handler) attrs(r *http.Request, x *exchange, source observe.Source, too
 		attrs = append(attrs, slog.String("cache", word))
 	}
 	if x.delivered != "" {
-		attrs = append(attrs, slog.String("delivery", x.delivered))
+		attrs = append(attrs, slog.String("delivery", string(x.delivered)))
 	}
 	if caller := callerOf(r); caller != "" {
 		attrs = append(attrs, slog.String("caller", caller))
@@ -111,7 +111,7 @@ func (x *exchange) source() observe.Source {
 	switch {
 	case x.answer.Fault != nil:
 		return observe.Gateway
-	case x.searched && (x.result.Kind == search.Hit || x.result.Kind == search.Stale), x.delivered == "replayed":
+	case x.searched && (x.result.Kind == search.Hit || x.result.Kind == search.Stale), x.delivered == wire.Replayed:
 		return observe.Memory
 	}
 	return observe.Upstream

@@ -1,5 +1,7 @@
 // Package delivery sees to it that a call reaches the upstream once and its
-// answer reaches the client, though the client leaves or asks again meanwhile.
+// answer reaches the client, though the client leaves or asks again meanwhile. It does so
+// by idempotency keys, by request coalescing (singleflight) and by keeping answers that
+// no client acknowledged.
 package delivery
 
 import (
@@ -25,21 +27,6 @@ const (
 	maxUnderWay = 1024
 )
 
-// Source says where the answer to a call comes from.
-type Source uint8
-
-const (
-	// Sent: from upstream.
-	Sent Source = iota
-	// Shared: from upstream, by an identical call that was under way.
-	Shared
-	// Replayed: kept from an earlier call.
-	Replayed
-)
-
-// String returns the word used in logs and spans.
-func (s Source) String() string { return [...]string{"sent", "shared", "replayed"}[s] }
-
 // State is what is known of a verification before the answer that began it is given
 // to somebody else.
 type State uint8
@@ -53,43 +40,43 @@ const (
 	Over
 )
 
-// Office keeps the calls under way and the answers that may be asked for again.
+// Deduper keeps the calls under way and the answers that may be asked for again.
 // Make it with New. Its methods may be used by any number of goroutines; it has
 // none of its own.
 //
-// What it keeps is bounded, and no caller can take up what others need: see room.
-type Office struct {
+// What it keeps is bounded, and no caller can take up what others need: see quota.
+type Deduper struct {
 	salt [32]byte
 
 	mu       sync.Mutex
-	underWay room
-	flights  map[sum]*flight // requests by all that they say; checks by what repeats them
-	keys     shelf           // by Idempotency-Key
-	unread   shelf           // by what repeats them: requests and checks that no client got the answer to
-	unreadBy map[string]sum  // where a verification's request is in unread
+	underWay quota
+	flights  map[digest]*flight // requests by all that they say; checks by what repeats them
+	keys     store              // by Idempotency-Key
+	unread   store              // by what repeats them: requests and checks that no client got the answer to
+	unreadBy map[string]digest  // where a verification's request is in unread
 }
 
-// New returns an Office.
-func New() *Office {
-	o := &Office{
-		underWay: newRoom(maxUnderWay),
-		flights:  map[sum]*flight{},
-		keys:     newShelf(maxKeys),
-		unread:   newShelf(maxUnread),
-		unreadBy: map[string]sum{},
+// New returns a Deduper.
+func New() *Deduper {
+	d := &Deduper{
+		underWay: newQuota(maxUnderWay),
+		flights:  map[digest]*flight{},
+		keys:     newStore(maxKeys),
+		unread:   newStore(maxUnread),
+		unreadBy: map[string]digest{},
 	}
-	_, _ = rand.Read(o.salt[:]) // never fails
-	o.unread.items.OnEvicted(func(under string, item any) {
-		if id := item.(*kept).flight.answer.RequestID; o.unreadBy[id].key() == under {
-			delete(o.unreadBy, id)
+	_, _ = rand.Read(d.salt[:]) // never fails
+	d.unread.items.OnEvicted(func(key string, item any) {
+		if id := item.(*entry).flight.answer.RequestID; d.unreadBy[id].text() == key {
+			delete(d.unreadBy, id)
 		}
 	})
-	return o
+	return d
 }
 
-// Handed is to be called once the answer was written, with whether the client got
-// it as far as can be told.
-type Handed func(ok bool)
+// Ack acknowledges an answer. It is to be called once that was written, with whether the
+// client got it as far as can be told.
+type Ack func(ok bool)
 
 // Call is what Deliver needs to know of a call.
 type Call struct {
@@ -122,9 +109,9 @@ type Upstream struct {
 //
 // The call is not cancelled when ctx ends: it may cost money by then. Deliver returns
 // when the call is over, or for one that waits for another, when ctx ends.
-func (o *Office) Deliver(ctx context.Context, call Call, upstream Upstream) (wire.Answer, Source, Handed) {
+func (d *Deduper) Deliver(ctx context.Context, call Call, upstream Upstream) (wire.Answer, wire.DeliverySource, Ack) {
 	for {
-		f, source, refused := o.enter(&call)
+		f, source, refused := d.enter(&call)
 		switch {
 		case refused != nil:
 			return refused.Answer(), source, func(bool) {}
@@ -133,19 +120,19 @@ func (o *Office) Deliver(ctx context.Context, call Call, upstream Upstream) (wir
 			case <-f.settled:
 				continue
 			case <-ctx.Done():
-				return left().Answer(), Shared, func(bool) {}
+				return left().Answer(), wire.Shared, func(bool) {}
 			}
 		}
-		handed := func(ok bool) { o.handed(&call, f, ok) }
-		if source == Sent {
-			answer, source := o.run(&call, f, upstream)
-			return answer, source, handed
+		ack := func(ok bool) { d.ack(&call, f, ok) }
+		if source == wire.Sent {
+			answer, source := d.run(&call, f, upstream)
+			return answer, source, ack
 		}
 		select {
 		case <-f.done:
-			return f.answer, source, handed
+			return f.answer, source, ack
 		case <-ctx.Done():
-			handed(false)
+			ack(false)
 			return left().Answer(), source, func(bool) {}
 		}
 	}
@@ -154,60 +141,61 @@ func (o *Office) Deliver(ctx context.Context, call Call, upstream Upstream) (wir
 // inTurn is enter's word for a check that has to wait until an identical one is
 // settled. A code is good for one of them: if that one's client gets the success,
 // this one is sent to be told that it is over.
-const inTurn Source = 255
+const inTurn wire.DeliverySource = "in turn"
 
 // enter finds the flight that answers a call. A new one, to be run by the caller,
-// has the source Sent.
-func (o *Office) enter(call *Call) (*flight, Source, *wire.Fault) {
-	o.mu.Lock()
-	defer o.mu.Unlock()
-	o.keys.sweep()
-	o.unread.sweep()
-	f := &flight{done: make(chan struct{}), says: o.says(call)}
+// has the source wire.Sent.
+func (d *Deduper) enter(call *Call) (*flight, wire.DeliverySource, *wire.Fault) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	d.keys.sweep()
+	d.unread.sweep()
+	f := &flight{done: make(chan struct{}), fingerprint: d.fingerprint(call)}
 	if call.IdempotencyKey != "" {
-		if known := o.keys.get(o.key(call)); known != nil {
-			if known.says != f.says {
-				return nil, Sent, wire.Refuse(wire.IdempotencyKeyReused, "")
+		if known := d.keys.get(d.idempotencyKey(call)); known != nil {
+			if known.fingerprint != f.fingerprint {
+				return nil, wire.Sent, wire.Refuse(wire.IdempotencyKeyReused, "")
 			}
-			known.waiting++
-			return known, Replayed, nil
+			known.unacked++
+			return known, wire.Replayed, nil
 		}
-		if !o.keys.room.has(call.Caller) {
-			return nil, Sent, tooMany()
+		if !d.keys.quota.available(call.Caller) {
+			return nil, wire.Sent, tooMany()
 		}
 	}
-	f.under = f.says
+	f.key = f.fingerprint
 	if call.Operation == wire.Check {
-		f.under, f.settled = o.repeat(call), make(chan struct{})
+		f.key, f.settled = d.repetitionKey(call), make(chan struct{})
 	}
-	if known, ok := o.flights[f.under]; ok {
+	if known, ok := d.flights[f.key]; ok {
 		if call.Operation == wire.Check {
 			return known, inTurn, nil
 		}
-		known.waiting++
-		o.remember(call, known)
-		return known, Shared, nil
+		known.unacked++
+		d.bindKey(call, known)
+		return known, wire.Shared, nil
 	}
-	if !o.underWay.take(call.Caller) {
-		return nil, Sent, tooMany()
+	if !d.underWay.acquire(call.Caller) {
+		return nil, wire.Sent, tooMany()
 	}
-	f.last = o.takeUnread(call)
+	f.last = d.takeUnread(call)
 	if call.Operation.Starts() || call.Operation == wire.Check {
-		o.flights[f.under] = f
+		d.flights[f.key] = f
 	}
-	f.waiting++
-	o.remember(call, f)
-	return f, Sent, nil
+	f.unacked++
+	d.bindKey(call, f)
+	return f, wire.Sent, nil
 }
 
-// remember notes what an Idempotency-Key stands for. The caller holds o.mu, and has
-// seen that there is room.
-func (o *Office) remember(call *Call, f *flight) {
-	if call.IdempotencyKey != "" && o.keys.put(o.key(call), call.Caller, f, time.Now().Add(KeepFor)) {
-		f.keys = append(f.keys, o.key(call))
+// bindKey stores what an Idempotency-Key stands for. The caller holds d.mu, and has seen
+// that its quota allows it.
+func (d *Deduper) bindKey(call *Call, f *flight) {
+	if call.IdempotencyKey != "" && d.keys.put(d.idempotencyKey(call), call.Caller, f, time.Now().Add(KeepFor)) {
+		f.keys = append(f.keys, d.idempotencyKey(call))
 	}
 }
 
+// tooMany sheds load: it refuses a call for which there is no place.
 func tooMany() *wire.Fault {
 	return &wire.Fault{Cause: wire.TooManyUnderWay, Refused: true, RetryAfter: time.Second}
 }

@@ -69,18 +69,18 @@ func (c Call) with(change func(*Call)) Call {
 func keyed(key string) func(*Call) { return func(c *Call) { c.IdempotencyKey = key } }
 
 // ask makes a call whose client gets the answer, or not.
-func ask(o *Office, s *script, call Call, gets bool) (string, Source) {
-	answer, source, handed := o.Deliver(context.Background(), call, s.upstream())
-	handed(gets)
+func ask(d *Deduper, s *script, call Call, gets bool) (string, wire.DeliverySource) {
+	answer, source, ack := d.Deliver(context.Background(), call, s.upstream())
+	ack(gets)
 	if answer.Fault != nil {
 		return string(answer.Fault.Cause), source
 	}
 	return string(answer.Body), source
 }
 
-func expect(t *testing.T, o *Office, s *script, call Call, gets bool, want string, wantSource Source) {
+func expect(t *testing.T, d *Deduper, s *script, call Call, gets bool, want string, wantSource wire.DeliverySource) {
 	t.Helper()
-	if got, source := ask(o, s, call, gets); got != want || source != wantSource {
+	if got, source := ask(d, s, call, gets); got != want || source != wantSource {
 		t.Errorf("got %s, %v; want %s, %v", got, source, want, wantSource)
 	}
 }
@@ -89,34 +89,34 @@ func TestUnreadAnswer(t *testing.T) {
 	call := requestFor("447700900000")
 	tests := []struct {
 		name   string
-		before func(*Office)
+		before func(*Deduper)
 		again  Call
 		want   string
-		source Source
+		source wire.DeliverySource
 	}{
-		{name: "the same", again: call, want: "id-1", source: Replayed},
-		{name: "the number written otherwise", again: requestFor("+44 7700-900000"), want: "id-1", source: Replayed},
-		{name: "in another language", again: requestFor("447700900000", "lg", "de-de"), want: "id-1", source: Replayed},
-		{name: "another number", again: requestFor("447700900001"), want: "id-2", source: Sent},
-		{name: "another country", again: requestFor("447700900000", "country", "GB"), want: "id-2", source: Sent},
-		{name: "another brand", again: Call{Call: &wire.Call{Params: params("number", "447700900000", "brand", "Other")}}, want: "id-2", source: Sent},
-		{name: "another PIN", again: requestFor("447700900000", "pin_code", "9876"), want: "id-2", source: Sent},
-		{name: "another caller", again: call.with(func(c *Call) { c.Caller = "app" }), want: "id-2", source: Sent},
-		{name: "another format", again: Call{Call: &wire.Call{Format: wire.XML, Params: call.Params}}, want: "id-2", source: Sent},
-		{name: "after a check", before: func(o *Office) { o.Forget("id-1") }, again: call, want: "id-2", source: Sent},
-		{name: "after another's check", before: func(o *Office) { o.Forget("id-9") }, again: call, want: "id-1", source: Replayed},
-		{name: "just in time", before: wait(KeepFor - time.Second), again: call, want: "id-1", source: Replayed},
-		{name: "too late", before: wait(KeepFor + 1), again: call, want: "id-2", source: Sent},
+		{name: "the same", again: call, want: "id-1", source: wire.Replayed},
+		{name: "the number written otherwise", again: requestFor("+44 7700-900000"), want: "id-1", source: wire.Replayed},
+		{name: "in another language", again: requestFor("447700900000", "lg", "de-de"), want: "id-1", source: wire.Replayed},
+		{name: "another number", again: requestFor("447700900001"), want: "id-2", source: wire.Sent},
+		{name: "another country", again: requestFor("447700900000", "country", "GB"), want: "id-2", source: wire.Sent},
+		{name: "another brand", again: Call{Call: &wire.Call{Params: params("number", "447700900000", "brand", "Other")}}, want: "id-2", source: wire.Sent},
+		{name: "another PIN", again: requestFor("447700900000", "pin_code", "9876"), want: "id-2", source: wire.Sent},
+		{name: "another caller", again: call.with(func(c *Call) { c.Caller = "app" }), want: "id-2", source: wire.Sent},
+		{name: "another format", again: Call{Call: &wire.Call{Format: wire.XML, Params: call.Params}}, want: "id-2", source: wire.Sent},
+		{name: "after a check", before: func(d *Deduper) { d.Forget("id-1") }, again: call, want: "id-2", source: wire.Sent},
+		{name: "after another's check", before: func(d *Deduper) { d.Forget("id-9") }, again: call, want: "id-1", source: wire.Replayed},
+		{name: "just in time", before: wait(KeepFor - time.Second), again: call, want: "id-1", source: wire.Replayed},
+		{name: "too late", before: wait(KeepFor + 1), again: call, want: "id-2", source: wire.Sent},
 	}
 	for _, test := range tests {
 		t.Run(test.name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
-				o, s := New(), newScript()
-				expect(t, o, s, call, false, "id-1", Sent)
+				d, s := New(), newScript()
+				expect(t, d, s, call, false, "id-1", wire.Sent)
 				if test.before != nil {
-					test.before(o)
+					test.before(d)
 				}
-				expect(t, o, s, test.again, true, test.want, test.source)
+				expect(t, d, s, test.again, true, test.want, test.source)
 			})
 		})
 	}
@@ -132,20 +132,20 @@ func TestUnreadAnswerOfPSD2(t *testing.T) {
 		name   string
 		again  Call
 		want   string
-		source Source
+		source wire.DeliverySource
 	}{
-		{"the same", call, "id-1", Replayed},
-		{"the number written otherwise", psd2("number", "+44 7700 900000", "payee", "Acme", "amount", "48.00"), "id-1", Replayed},
-		{"another amount", psd2("number", "447700900000", "payee", "Acme", "amount", "49.00"), "id-2", Sent},
-		{"another payee", psd2("number", "447700900000", "payee", "Other", "amount", "48.00"), "id-2", Sent},
-		{"another number", psd2("number", "447700900001", "payee", "Acme", "amount", "48.00"), "id-2", Sent},
-		{"a request", requestFor("447700900000"), "id-2", Sent},
-		{"a request that says the same", Call{Call: &wire.Call{Operation: wire.Request, Params: call.Params}}, "id-2", Sent},
+		{"the same", call, "id-1", wire.Replayed},
+		{"the number written otherwise", psd2("number", "+44 7700 900000", "payee", "Acme", "amount", "48.00"), "id-1", wire.Replayed},
+		{"another amount", psd2("number", "447700900000", "payee", "Acme", "amount", "49.00"), "id-2", wire.Sent},
+		{"another payee", psd2("number", "447700900000", "payee", "Other", "amount", "48.00"), "id-2", wire.Sent},
+		{"another number", psd2("number", "447700900001", "payee", "Acme", "amount", "48.00"), "id-2", wire.Sent},
+		{"a request", requestFor("447700900000"), "id-2", wire.Sent},
+		{"a request that says the same", Call{Call: &wire.Call{Operation: wire.Request, Params: call.Params}}, "id-2", wire.Sent},
 	} {
 		t.Run(test.name, func(t *testing.T) {
-			o, s := New(), newScript()
-			expect(t, o, s, call, false, "id-1", Sent)
-			expect(t, o, s, test.again, true, test.want, test.source)
+			d, s := New(), newScript()
+			expect(t, d, s, call, false, "id-1", wire.Sent)
+			expect(t, d, s, test.again, true, test.want, test.source)
 		})
 	}
 }
@@ -155,49 +155,49 @@ func TestUnreadAnswerOfPSD2(t *testing.T) {
 func TestPSD2UnderWay(t *testing.T) {
 	params := params("number", "447700900000", "payee", "Acme", "amount", "48.00")
 	first := &Call{Call: &wire.Call{Operation: wire.PSD2, Params: params}}
-	o := New()
-	if _, source, _ := o.enter(first); source != Sent {
+	d := New()
+	if _, source, _ := d.enter(first); source != wire.Sent {
 		t.Fatal(source)
 	}
-	if _, source, _ := o.enter(&Call{Call: &wire.Call{Operation: wire.PSD2, Params: params}}); source != Shared {
+	if _, source, _ := d.enter(&Call{Call: &wire.Call{Operation: wire.PSD2, Params: params}}); source != wire.Shared {
 		t.Errorf("an identical psd2 is %v", source)
 	}
-	if _, source, _ := o.enter(&Call{Call: &wire.Call{Operation: wire.Request, Params: params}}); source != Sent {
+	if _, source, _ := d.enter(&Call{Call: &wire.Call{Operation: wire.Request, Params: params}}); source != wire.Sent {
 		t.Errorf("a request that says the same is %v", source)
 	}
 }
 
-func wait(d time.Duration) func(*Office) { return func(*Office) { time.Sleep(d) } }
+func wait(d time.Duration) func(*Deduper) { return func(*Deduper) { time.Sleep(d) } }
 
 func TestUnreadAnswerIsGivenOnce(t *testing.T) {
-	o, s, call := New(), newScript(), requestFor("447700900000")
-	expect(t, o, s, call, false, "id-1", Sent)
-	expect(t, o, s, call, false, "id-1", Replayed) // that client left, too
-	expect(t, o, s, call, true, "id-1", Replayed)
-	expect(t, o, s, call, true, "id-2", Sent)
+	d, s, call := New(), newScript(), requestFor("447700900000")
+	expect(t, d, s, call, false, "id-1", wire.Sent)
+	expect(t, d, s, call, false, "id-1", wire.Replayed) // that client left, too
+	expect(t, d, s, call, true, "id-1", wire.Replayed)
+	expect(t, d, s, call, true, "id-2", wire.Sent)
 }
 
 // A user who asks again after a finished verification gets a new one, and so does
 // one whose first answer was read.
 func TestNewVerification(t *testing.T) {
-	o, s, call := New(), newScript(), requestFor("447700900000")
-	expect(t, o, s, call, true, "id-1", Sent)
-	expect(t, o, s, call, true, "id-2", Sent)
-	expect(t, o, s, call, false, "id-3", Sent)
-	o.Forget("id-3") // its check
-	expect(t, o, s, call, true, "id-4", Sent)
+	d, s, call := New(), newScript(), requestFor("447700900000")
+	expect(t, d, s, call, true, "id-1", wire.Sent)
+	expect(t, d, s, call, true, "id-2", wire.Sent)
+	expect(t, d, s, call, false, "id-3", wire.Sent)
+	d.Forget("id-3") // its check
+	expect(t, d, s, call, true, "id-4", wire.Sent)
 }
 
-// A verification that may be over already is not handed out.
+// A verification that may be over already is not given out.
 func TestUnreadAnswerOfShortVerification(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		o, s := New(), newScript()
+		d, s := New(), newScript()
 		call := requestFor("447700900000", "workflow_id", "6", "next_event_wait", "60")
-		expect(t, o, s, call, false, "id-1", Sent)
+		expect(t, d, s, call, false, "id-1", wire.Sent)
 		time.Sleep(30 * time.Second)
-		expect(t, o, s, call, false, "id-1", Replayed)
-		time.Sleep(30*time.Second + 1) // being handed out has not made it younger
-		expect(t, o, s, call, false, "id-2", Sent)
+		expect(t, d, s, call, false, "id-1", wire.Replayed)
+		time.Sleep(30*time.Second + 1) // being given out has not made it younger
+		expect(t, d, s, call, false, "id-2", wire.Sent)
 	})
 }
 
@@ -206,9 +206,9 @@ func TestUnreadFailuresAreNotKept(t *testing.T) {
 		"status 10": {says: wire.Concurrent},
 		"a fault":   {fault: &wire.Fault{Cause: wire.ConnectionLost, MayHaveSent: true}},
 	} {
-		o, call := New(), requestFor("447700900000")
-		ask(o, s, call, false)
-		ask(o, s, call, false)
+		d, call := New(), requestFor("447700900000")
+		ask(d, s, call, false)
+		ask(d, s, call, false)
 		if s.sent != 2 {
 			t.Errorf("%s: sent %d times", name, s.sent)
 		}
@@ -220,21 +220,21 @@ func TestIdempotencyKey(t *testing.T) {
 	for name, call := range map[string]Call{"request": requestFor("447700900000"), "check": check} {
 		t.Run(name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
-				o, s := New(), newScript()
+				d, s := New(), newScript()
 				call := call.with(keyed("k"))
-				expect(t, o, s, call, true, "id-1", Sent)
-				expect(t, o, s, call, true, "id-1", Replayed)
-				o.Forget("id-1")
+				expect(t, d, s, call, true, "id-1", wire.Sent)
+				expect(t, d, s, call, true, "id-1", wire.Replayed)
+				d.Forget("id-1")
 				time.Sleep(KeepFor - time.Second)
-				expect(t, o, s, call, false, "id-1", Replayed)
-				expect(t, o, s, call.with(keyed("l")), true, "id-2", Sent)
-				expect(t, o, s, call.with(func(c *Call) { c.Caller = "app" }), true, "id-3", Sent)
+				expect(t, d, s, call, false, "id-1", wire.Replayed)
+				expect(t, d, s, call.with(keyed("l")), true, "id-2", wire.Sent)
+				expect(t, d, s, call.with(func(c *Call) { c.Caller = "app" }), true, "id-3", wire.Sent)
 				other := call.with(func(c *Call) {
 					c.Call = &wire.Call{Operation: c.Operation, Params: params("request_id", "b", "number", "1")}
 				})
-				expect(t, o, s, other, true, string(wire.IdempotencyKeyReused), Sent)
+				expect(t, d, s, other, true, string(wire.IdempotencyKeyReused), wire.Sent)
 				time.Sleep(time.Second + 1)
-				expect(t, o, s, call, true, "id-4", Sent)
+				expect(t, d, s, call, true, "id-4", wire.Sent)
 			})
 		})
 	}
@@ -253,9 +253,9 @@ func TestIdempotencyKeyAfterTrouble(t *testing.T) {
 		"the upstream failed":  {&script{says: wire.InternalError}, 1},
 		"the input is refused": {&script{says: wire.Invalid}, 1},
 	} {
-		o, s, call := New(), test.script, requestFor("447700900000").with(keyed("k"))
-		ask(o, s, call, true)
-		ask(o, s, call, true)
+		d, s, call := New(), test.script, requestFor("447700900000").with(keyed("k"))
+		ask(d, s, call, true)
+		ask(d, s, call, true)
 		if s.sent != test.sent {
 			t.Errorf("%s: sent %d times, want %d", name, s.sent, test.sent)
 		}
@@ -264,12 +264,12 @@ func TestIdempotencyKeyAfterTrouble(t *testing.T) {
 
 // What nobody can be told any more need not be remembered.
 func TestForgetsChecks(t *testing.T) {
-	o, s := New(), newScript()
+	d, s := New(), newScript()
 	for i := range 100 {
-		ask(o, s, requestFor(fmt.Sprint("44770090", 1000+i)), true)
-		o.Forget(fmt.Sprint("id-", i+1))
+		ask(d, s, requestFor(fmt.Sprint("44770090", 1000+i)), true)
+		d.Forget(fmt.Sprint("id-", i+1))
 	}
-	if n := o.unread.len() + len(o.unreadBy) + len(o.flights) + o.underWay.used; n != 0 {
+	if n := d.unread.len() + len(d.unreadBy) + len(d.flights) + d.underWay.used; n != 0 {
 		t.Errorf("%d things are kept of requests that are over", n)
 	}
 }
@@ -277,36 +277,36 @@ func TestForgetsChecks(t *testing.T) {
 // A key that joined an identical call is not held to what was not sent.
 func TestKeyOfSharedCall(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		o, s, call := New(), newScript(), requestFor("447700900000")
+		d, s, call := New(), newScript(), requestFor("447700900000")
 		s.slow, s.fault = time.Second, &wire.Fault{Cause: wire.BreakerOpen}
 		for _, key := range []string{"a", "b"} {
-			go ask(o, s, call.with(keyed(key)), true)
+			go ask(d, s, call.with(keyed(key)), true)
 			synctest.Wait()
 		}
 		time.Sleep(time.Second)
 		synctest.Wait()
 		s.slow, s.fault = 0, nil
-		expect(t, o, s, call.with(keyed("b")), true, "id-2", Sent)
-		expect(t, o, s, call.with(keyed("b")), true, "id-2", Replayed)
-		expect(t, o, s, call.with(keyed("a")), true, "id-3", Sent)
+		expect(t, d, s, call.with(keyed("b")), true, "id-2", wire.Sent)
+		expect(t, d, s, call.with(keyed("b")), true, "id-2", wire.Replayed)
+		expect(t, d, s, call.with(keyed("a")), true, "id-3", wire.Sent)
 	})
 }
 
 func TestIdenticalRequestsShareACall(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		o, s := New(), newScript()
+		d, s := New(), newScript()
 		s.slow = time.Second
 		call := requestFor("447700900000")
 		results := make(chan string, 10)
 		launch := func(ctx context.Context, call Call, gets bool) {
 			go func() {
-				answer, source, handed := o.Deliver(ctx, call, s.upstream())
-				handed(gets)
+				answer, source, ack := d.Deliver(ctx, call, s.upstream())
+				ack(gets)
 				if answer.Fault != nil {
 					results <- string(answer.Fault.Cause)
 					return
 				}
-				results <- string(answer.Body) + " " + source.String()
+				results <- string(answer.Body) + " " + string(source)
 			}()
 			synctest.Wait()
 		}
@@ -331,21 +331,21 @@ func TestIdenticalRequestsShareACall(t *testing.T) {
 		}
 		// One of the clients got the answer, so it is not kept for the other.
 		s.slow = 0
-		expect(t, o, s, call, true, "id-3", Sent)
+		expect(t, d, s, call, true, "id-3", wire.Sent)
 	})
 }
 
 func TestPanicLeavesNobodyWaiting(t *testing.T) {
-	o, call := New(), requestFor("447700900000").with(keyed("k"))
+	d, call := New(), requestFor("447700900000").with(keyed("k"))
 	func() {
 		defer func() { _ = recover() }()
-		o.Deliver(context.Background(), call, Upstream{Send: func() wire.Answer { panic("send") }})
+		d.Deliver(context.Background(), call, Upstream{Send: func() wire.Answer { panic("send") }})
 	}()
-	answer, _, _ := o.Deliver(context.Background(), call, newScript().upstream())
+	answer, _, _ := d.Deliver(context.Background(), call, newScript().upstream())
 	if answer.Fault == nil || !answer.Fault.MayHaveSent {
 		t.Errorf("the repetition got %+v", answer)
 	}
-	if len(o.flights) != 0 || o.underWay.used != 0 {
-		t.Errorf("%d flights, %d under way", len(o.flights), o.underWay.used)
+	if len(d.flights) != 0 || d.underWay.used != 0 {
+		t.Errorf("%d flights, %d under way", len(d.flights), d.underWay.used)
 	}
 }

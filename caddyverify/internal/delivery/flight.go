@@ -12,59 +12,60 @@ import (
 // anything but a search are under 400.
 const maxAnswer = 2 << 10
 
-// flight is one call and all that wait for its answer.
+// flight is one call and all that wait for its answer: request coalescing, as package
+// singleflight does it.
 type flight struct {
-	says  sum // all that the call says
-	under sum // where it is in Office.flights
-	done  chan struct{}
-	// settled is closed when all clients of a check have been told, or have left.
+	fingerprint digest // all that the call says
+	key         digest // where it is in Deduper.flights
+	done        chan struct{}
+	// settled is closed when all clients of a check have their answer, or have left.
 	settled chan struct{}
-	last    *flight // the unread one that this repeats, until it is done
-	keys    []sum   // the Idempotency-Keys that stand for it, until it is done
+	last    *flight  // the unread one that this repeats, until it is done
+	keys    []digest // the Idempotency-Keys that stand for it, until it is done
 	answer  wire.Answer
-	waiting int       // clients whose handing over is still to be told
-	read    bool      // a client got the answer
+	unacked int       // clients whose Ack is still to come
+	acked   bool      // a client got the answer
 	until   time.Time // when the answer is of no use any more
 }
 
 // run answers the call. Whatever becomes of it, those who wait get an answer.
-func (o *Office) run(call *Call, f *flight, upstream Upstream) (answer wire.Answer, source Source) {
+func (d *Deduper) run(call *Call, f *flight, upstream Upstream) (answer wire.Answer, source wire.DeliverySource) {
 	state, answered := Unknown, false
 	defer func() {
 		if !answered { // a function of upstream has panicked
 			answer = (&wire.Fault{Cause: wire.ConnectionLost, MayHaveSent: true}).Answer()
 		}
-		o.land(call, f, answer, state)
+		d.complete(call, f, answer, state)
 		if !answered {
-			o.handed(call, f, false)
+			d.ack(call, f, false)
 		}
 	}()
 	if last := f.last; last != nil {
 		if call.Operation == wire.Check {
-			state = Running // over, which is what the client is to be told
+			state = Running // over, which is what the client is to hear
 		} else {
 			state = upstream.State(last.answer.RequestID)
 		}
 		if state == Running {
 			answered = true
-			return last.answer, Replayed
+			return last.answer, wire.Replayed
 		}
 	}
 	answer = upstream.Send()
 	answered = true
-	return answer, Sent
+	return answer, wire.Sent
 }
 
-// land ends a flight. What may be asked for again is kept by itself, whatever else
+// complete ends a flight. What may be asked for again is kept by itself, whatever else
 // the answer came with.
-func (o *Office) land(call *Call, f *flight, answer wire.Answer, state State) {
-	o.mu.Lock()
-	defer o.mu.Unlock()
-	o.underWay.give(call.Caller)
+func (d *Deduper) complete(call *Call, f *flight, answer wire.Answer, state State) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	d.underWay.release(call.Caller)
 	if call.Operation != wire.Check {
-		delete(o.flights, f.under)
+		delete(d.flights, f.key)
 	}
-	f.answer = alone(answer)
+	f.answer = essence(answer)
 	f.until = time.Now().Add(KeepFor)
 	if call.Operation.Starts() {
 		f.until = time.Now().Add(min(KeepFor, call.Lifetime()))
@@ -72,33 +73,33 @@ func (o *Office) land(call *Call, f *flight, answer wire.Answer, state State) {
 	if last := f.last; last != nil {
 		switch {
 		case state == Running:
-			f.until = last.until // being handed out has not made it younger
-		case state == Unknown && answer.RequestID == "" && o.unread.get(o.repeat(call)) == nil:
-			o.keepUnread(call, last) // for the next one that asks
+			f.until = last.until // being given out has not made it younger
+		case state == Unknown && answer.RequestID == "" && d.unread.get(d.repetitionKey(call)) == nil:
+			d.keepUnread(call, last) // for the next one that asks
 		}
 	}
 	for _, key := range f.keys {
 		switch {
 		case f.unsent():
-			o.keys.drop(key, f) // to make the call again is what helps
+			d.keys.drop(key, f) // to make the call again is what helps
 		case !f.fits():
-			o.keys.replace(key, f, f.tooLarge())
+			d.keys.replace(key, f, f.tooLarge())
 		}
 	}
 	f.last, f.keys = nil, nil
 	close(f.done)
 }
 
-// alone copies out of an answer what is needed to give it again.
-func alone(a wire.Answer) wire.Answer {
-	kept := wire.Answer{Code: a.Code, ContentType: strings.Clone(a.ContentType), Body: bytes.Clone(a.Body), Fault: a.Fault}
-	kept.RequestID, kept.Status = a.RequestID, a.Status
-	if kept.Fault != nil {
-		fault := *kept.Fault
+// essence copies out of an answer what is needed to give it again.
+func essence(a wire.Answer) wire.Answer {
+	copied := wire.Answer{Code: a.Code, ContentType: strings.Clone(a.ContentType), Body: bytes.Clone(a.Body), Fault: a.Fault}
+	copied.RequestID, copied.Status = a.RequestID, a.Status
+	if copied.Fault != nil {
+		fault := *copied.Fault
 		fault.Err = nil
-		kept.Fault = &fault
+		copied.Fault = &fault
 	}
-	return kept
+	return copied
 }
 
 // unsent tells a call of which nothing can have been sent.
@@ -118,23 +119,23 @@ func (f *flight) fits() bool {
 // still says that it was made.
 func (f *flight) tooLarge() *flight {
 	fault := &wire.Fault{Cause: wire.AnswerTooLarge, MayHaveSent: true}
-	return &flight{says: f.says, done: f.done, answer: fault.Answer()}
+	return &flight{fingerprint: f.fingerprint, done: f.done, answer: fault.Answer()}
 }
 
-// handed notes whether a client got the answer, and keeps a success that none did.
-func (o *Office) handed(call *Call, f *flight, ok bool) {
-	o.mu.Lock()
-	defer o.mu.Unlock()
-	f.read = f.read || ok
-	f.waiting--
-	if f.waiting > 0 {
+// ack notes whether a client got the answer, and keeps a success that none did.
+func (d *Deduper) ack(call *Call, f *flight, ok bool) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	f.acked = f.acked || ok
+	f.unacked--
+	if f.unacked > 0 {
 		return
 	}
-	if !f.read {
-		o.keepUnread(call, f)
+	if !f.acked {
+		d.keepUnread(call, f)
 	}
-	if call.Operation == wire.Check && o.flights[f.under] == f {
-		delete(o.flights, f.under)
+	if call.Operation == wire.Check && d.flights[f.key] == f {
+		delete(d.flights, f.key)
 		close(f.settled)
 	}
 }

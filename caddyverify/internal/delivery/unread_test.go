@@ -18,33 +18,33 @@ func TestUnreadAnswerIsAskedAbout(t *testing.T) {
 		state  State
 		then   *script // what the upstream does meanwhile
 		want   string
-		source Source
+		source wire.DeliverySource
 		// again is what the one after that gets, whose state is Running.
 		again   string
-		source2 Source
+		source2 wire.DeliverySource
 	}{
-		{name: "it runs", state: Running, want: "id-1", source: Replayed, again: "id-2", source2: Sent},
-		{name: "it is over", state: Over, want: "id-2", source: Sent, again: "id-3", source2: Sent},
-		{name: "nobody knows", state: Unknown, want: "id-2", source: Sent, again: "id-3", source2: Sent},
-		{name: "nobody knows, and the new one is not sent", state: Unknown, then: &script{fault: &wire.Fault{Cause: wire.BreakerOpen}}, want: "breaker_open", source: Sent, again: "id-1", source2: Replayed},
-		{name: "nobody knows, nor what becomes of the new one", state: Unknown, then: &script{fault: &wire.Fault{Cause: wire.UpstreamTimeout, MayHaveSent: true}}, want: "upstream_timeout", source: Sent, again: "id-1", source2: Replayed},
-		{name: "it is over, and the new one is not sent", state: Over, then: &script{fault: &wire.Fault{Cause: wire.BreakerOpen}}, want: "breaker_open", source: Sent, again: "id-2", source2: Sent},
+		{name: "it runs", state: Running, want: "id-1", source: wire.Replayed, again: "id-2", source2: wire.Sent},
+		{name: "it is over", state: Over, want: "id-2", source: wire.Sent, again: "id-3", source2: wire.Sent},
+		{name: "nobody knows", state: Unknown, want: "id-2", source: wire.Sent, again: "id-3", source2: wire.Sent},
+		{name: "nobody knows, and the new one is not sent", state: Unknown, then: &script{fault: &wire.Fault{Cause: wire.BreakerOpen}}, want: "breaker_open", source: wire.Sent, again: "id-1", source2: wire.Replayed},
+		{name: "nobody knows, nor what becomes of the new one", state: Unknown, then: &script{fault: &wire.Fault{Cause: wire.UpstreamTimeout, MayHaveSent: true}}, want: "upstream_timeout", source: wire.Sent, again: "id-1", source2: wire.Replayed},
+		{name: "it is over, and the new one is not sent", state: Over, then: &script{fault: &wire.Fault{Cause: wire.BreakerOpen}}, want: "breaker_open", source: wire.Sent, again: "id-2", source2: wire.Sent},
 	}
 	for _, test := range tests {
 		t.Run(test.name, func(t *testing.T) {
-			o, s, call := New(), newScript(), requestFor("447700900000")
-			expect(t, o, s, call, false, "id-1", Sent)
+			d, s, call := New(), newScript(), requestFor("447700900000")
+			expect(t, d, s, call, false, "id-1", wire.Sent)
 			then := test.then
 			if then == nil {
 				then = s
 			}
 			then.state = map[string]State{"id-1": test.state}
-			expect(t, o, then, call, true, test.want, test.source)
+			expect(t, d, then, call, true, test.want, test.source)
 			if fmt.Sprint(then.asked) != "[id-1]" {
 				t.Errorf("the states of %v were asked for", then.asked)
 			}
 			s.state = nil
-			expect(t, o, s, call, true, test.again, test.source2)
+			expect(t, d, s, call, true, test.again, test.source2)
 		})
 	}
 }
@@ -53,17 +53,17 @@ func TestUnreadAnswerIsAskedAbout(t *testing.T) {
 // one's verification but those who ask for the same.
 func TestUnreadAnswerGoesToOne(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		o, s, call := New(), newScript(), requestFor("447700900000")
-		expect(t, o, s, call, false, "id-1", Sent)
+		d, s, call := New(), newScript(), requestFor("447700900000")
+		expect(t, d, s, call, false, "id-1", wire.Sent)
 		s.slow = time.Second
 		begun := time.Now()
-		go expect(t, o, s, call, true, "id-1", Replayed)
+		go expect(t, d, s, call, true, "id-1", wire.Replayed)
 		synctest.Wait()
-		go expect(t, o, s, call, true, "id-1", Shared)
-		go expect(t, o, s, requestFor("447700900000", "lg", "de-de"), true, "id-2", Sent)
+		go expect(t, d, s, call, true, "id-1", wire.Shared)
+		go expect(t, d, s, requestFor("447700900000", "lg", "de-de"), true, "id-2", wire.Sent)
 		synctest.Wait()
 		quick := newScript()
-		expect(t, o, quick, requestFor("447700900001"), true, "id-1", Sent)
+		expect(t, d, quick, requestFor("447700900001"), true, "id-1", wire.Sent)
 		if time.Since(begun) != 0 {
 			t.Error("it waits for others")
 		}
@@ -77,29 +77,29 @@ func TestUnreadAnswerGoesToOne(t *testing.T) {
 
 // A panic while it is asked about loses nothing.
 func TestUnreadAnswerSurvivesPanic(t *testing.T) {
-	o, s, call := New(), newScript(), requestFor("447700900000")
-	expect(t, o, s, call, false, "id-1", Sent)
+	d, s, call := New(), newScript(), requestFor("447700900000")
+	expect(t, d, s, call, false, "id-1", wire.Sent)
 	func() {
 		defer func() { _ = recover() }()
-		o.Deliver(context.Background(), call, Upstream{State: func(string) State { panic("state") }})
+		d.Deliver(context.Background(), call, Upstream{State: func(string) State { panic("state") }})
 	}()
-	expect(t, o, s, call, true, "id-1", Replayed)
+	expect(t, d, s, call, true, "id-1", wire.Replayed)
 }
 
 // The check of a verification may come before the answer that started it, by way
 // of a status 10. The late answer must not be given out then.
 func TestCheckBeforeAnswer(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		o, s, call := New(), newScript(), requestFor("447700900000")
+		d, s, call := New(), newScript(), requestFor("447700900000")
 		s.slow = time.Second
-		go ask(o, s, call, false)
+		go ask(d, s, call, false)
 		synctest.Wait()
-		o.Forget("id-1")
+		d.Forget("id-1")
 		s.state = map[string]State{"id-1": Over}
 		time.Sleep(time.Second)
 		synctest.Wait()
 		s.slow = 0
-		expect(t, o, s, call, true, "id-2", Sent)
+		expect(t, d, s, call, true, "id-2", wire.Sent)
 	})
 }
 
@@ -112,43 +112,43 @@ func TestUnreadCheck(t *testing.T) {
 	call := checkOf("a", "1234")
 	tests := []struct {
 		name   string
-		before func(*Office)
+		before func(*Deduper)
 		again  Call
 		want   string
-		source Source
+		source wire.DeliverySource
 	}{
-		{name: "the same", again: call, want: "id-1", source: Replayed},
-		{name: "from another address", again: checkOf("a", "1234", "ip_address", "192.0.2.1"), want: "id-1", source: Replayed},
-		{name: "another code", again: checkOf("a", "1235"), want: "id-2", source: Sent},
-		{name: "another verification", again: checkOf("b", "1234"), want: "id-2", source: Sent},
-		{name: "another caller", again: call.with(from("app")), want: "id-2", source: Sent},
-		{name: "another format", again: Call{Call: &wire.Call{Operation: wire.Check, Format: wire.XML, Params: call.Params}}, want: "id-2", source: Sent},
-		{name: "after what its own call forgets", before: func(o *Office) { o.Forget("a"); o.Forget("id-1") }, again: call, want: "id-1", source: Replayed},
-		{name: "just in time", before: wait(KeepFor - time.Second), again: call, want: "id-1", source: Replayed},
-		{name: "too late", before: wait(KeepFor + 1), again: call, want: "id-2", source: Sent},
+		{name: "the same", again: call, want: "id-1", source: wire.Replayed},
+		{name: "from another address", again: checkOf("a", "1234", "ip_address", "192.0.2.1"), want: "id-1", source: wire.Replayed},
+		{name: "another code", again: checkOf("a", "1235"), want: "id-2", source: wire.Sent},
+		{name: "another verification", again: checkOf("b", "1234"), want: "id-2", source: wire.Sent},
+		{name: "another caller", again: call.with(from("app")), want: "id-2", source: wire.Sent},
+		{name: "another format", again: Call{Call: &wire.Call{Operation: wire.Check, Format: wire.XML, Params: call.Params}}, want: "id-2", source: wire.Sent},
+		{name: "after what its own call forgets", before: func(d *Deduper) { d.Forget("a"); d.Forget("id-1") }, again: call, want: "id-1", source: wire.Replayed},
+		{name: "just in time", before: wait(KeepFor - time.Second), again: call, want: "id-1", source: wire.Replayed},
+		{name: "too late", before: wait(KeepFor + 1), again: call, want: "id-2", source: wire.Sent},
 	}
 	for _, test := range tests {
 		t.Run(test.name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
-				o, s := New(), newScript()
+				d, s := New(), newScript()
 				s.state = map[string]State{"id-1": Over} // as it must be
-				expect(t, o, s, call, false, "id-1", Sent)
+				expect(t, d, s, call, false, "id-1", wire.Sent)
 				if test.before != nil {
-					test.before(o)
+					test.before(d)
 				}
-				expect(t, o, s, test.again, true, test.want, test.source)
+				expect(t, d, s, test.again, true, test.want, test.source)
 			})
 		})
 	}
 }
 
 func TestUnreadCheckIsGivenOnce(t *testing.T) {
-	o, s, call := New(), newScript(), checkOf("a", "1234")
-	expect(t, o, s, call, false, "id-1", Sent)
-	expect(t, o, s, call, false, "id-1", Replayed) // that client left, too
-	expect(t, o, s, call, true, "id-1", Replayed)
-	expect(t, o, s, call, true, "id-2", Sent)
-	expect(t, o, s, call, true, "id-3", Sent)
+	d, s, call := New(), newScript(), checkOf("a", "1234")
+	expect(t, d, s, call, false, "id-1", wire.Sent)
+	expect(t, d, s, call, false, "id-1", wire.Replayed) // that client left, too
+	expect(t, d, s, call, true, "id-1", wire.Replayed)
+	expect(t, d, s, call, true, "id-2", wire.Sent)
+	expect(t, d, s, call, true, "id-3", wire.Sent)
 }
 
 // Nothing but a success is kept.
@@ -159,10 +159,10 @@ func TestUnreadCheckThatFailed(t *testing.T) {
 		"nobody knows":  {fault: &wire.Fault{Cause: wire.ConnectionLost, MayHaveSent: true}},
 		"a wrong codes": {says: wire.TooManyWrongCodes},
 	} {
-		o, call := New(), checkOf("a", "1234")
-		ask(o, s, call, false)
-		ask(o, s, call, false)
-		if n := held(o); s.sent != 2 || n != 0 {
+		d, call := New(), checkOf("a", "1234")
+		ask(d, s, call, false)
+		ask(d, s, call, false)
+		if n := held(d); s.sent != 2 || n != 0 {
 			t.Errorf("%s: sent %d times, %d things are kept", name, s.sent, n)
 		}
 	}
@@ -170,10 +170,10 @@ func TestUnreadCheckThatFailed(t *testing.T) {
 
 // A control is never kept: to cancel or trigger again is up to the client.
 func TestUnreadControl(t *testing.T) {
-	o, s := New(), newScript()
+	d, s := New(), newScript()
 	call := Call{Call: &wire.Call{Operation: wire.Control, Params: params("request_id", "a", "cmd", "cancel")}}
-	expect(t, o, s, call, false, "id-1", Sent)
-	expect(t, o, s, call, true, "id-2", Sent)
+	expect(t, d, s, call, false, "id-1", wire.Sent)
+	expect(t, d, s, call, true, "id-2", wire.Sent)
 }
 
 // A client that asks again while its first check is under way still must not be told
@@ -189,34 +189,34 @@ func TestCheckWaitsItsTurn(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
-				o, s, call := New(), newScript(), checkOf("a", "1234")
+				d, s, call := New(), newScript(), checkOf("a", "1234")
 				s.slow = time.Second
-				go ask(o, s, call, test.gets)
+				go ask(d, s, call, test.gets)
 				synctest.Wait()
 				got := make(chan string, 1)
 				go func() {
-					body, source := ask(o, s, call, true)
-					got <- body + " " + source.String()
+					body, source := ask(d, s, call, true)
+					got <- body + " " + string(source)
 				}()
 				leaving, leave := context.WithCancel(context.Background())
-				gone := make(chan string, 1)
+				left := make(chan string, 1)
 				go func() {
-					answer, _, _ := o.Deliver(leaving, call, s.upstream())
-					gone <- string(answer.Fault.Cause)
+					answer, _, _ := d.Deliver(leaving, call, s.upstream())
+					left <- string(answer.Fault.Cause)
 				}()
 				synctest.Wait()
 				leave()
-				if cause := <-gone; cause != string(wire.ClientLeft) {
+				if cause := <-left; cause != string(wire.ClientLeft) {
 					t.Errorf("the one that left got %s", cause)
 				}
-				go expect(t, o, newScript(), checkOf("b", "1234"), true, "id-1", Sent) // does not wait
+				go expect(t, d, newScript(), checkOf("b", "1234"), true, "id-1", wire.Sent) // does not wait
 				time.Sleep(time.Second)
 				synctest.Wait()
 				time.Sleep(time.Second)
 				if result := <-got; result != test.want || s.sent != test.sent {
 					t.Errorf("got %s, %d were sent; want %s, %d", result, s.sent, test.want, test.sent)
 				}
-				if n := held(o); n != 0 {
+				if n := held(d); n != 0 {
 					t.Errorf("%d things are kept", n)
 				}
 			})

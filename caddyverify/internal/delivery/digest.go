@@ -1,0 +1,65 @@
+package delivery
+
+import (
+	"crypto/sha256"
+	"encoding/binary"
+
+	"github.com/caddyverify/caddy-verify/caddyverify/internal/wire"
+)
+
+// digest stands for a text in memory: numbers, codes and the keys of clients are not
+// kept. It is salted with a secret of the Deduper's own, since a code is soon guessed.
+type digest [sha256.Size]byte
+
+// text is the digest as go-cache takes it.
+func (s digest) text() string { return string(s[:]) }
+
+// digest of a call's kind, its caller and some texts, each told apart from the next.
+func (d *Deduper) digest(call *Call, kind string, texts ...string) digest {
+	all := append(make([]byte, 0, 512), d.salt[:]...)
+	add := func(text string) {
+		all = binary.AppendUvarint(all, uint64(len(text)))
+		all = append(all, text...)
+	}
+	add(kind)
+	add(call.Caller)
+	add(call.Operation.String())
+	for _, text := range texts {
+		add(text)
+	}
+	return sha256.Sum256(all)
+}
+
+// fingerprint is of all that a call says.
+func (d *Deduper) fingerprint(call *Call) digest {
+	texts := append(make([]string, 0, 32), call.Format.String())
+	for _, p := range call.Params {
+		texts = append(texts, p.Name, p.Value)
+	}
+	return d.digest(call, "fingerprint", texts...)
+}
+
+// idempotencyKey is of the client's own name for a call.
+func (d *Deduper) idempotencyKey(call *Call) digest {
+	return d.digest(call, "idempotency key", call.IdempotencyKey)
+}
+
+// repetitionKey is of what a repetition has in common with the call that it repeats.
+func (d *Deduper) repetitionKey(call *Call) digest {
+	if call.Operation == wire.Check {
+		return d.digest(call, "repetition", call.Format.String(), call.RequestID(), call.Get("code"))
+	}
+	return d.digest(call, "repetition", call.Format.String(), call.Get("country"), call.Get("brand"), call.Get("pin_code"),
+		call.Get("payee"), call.Get("amount"), digits(call.Get("number")))
+}
+
+// digits is a number as it counts, however it is written.
+func digits(number string) string {
+	text := make([]byte, 0, len(number))
+	for _, c := range []byte(number) {
+		if c >= '0' && c <= '9' {
+			text = append(text, c)
+		}
+	}
+	return string(text)
+}
