@@ -22,8 +22,8 @@ import (
 	"github.com/caddyserver/caddy/v2/modules/caddyhttp"
 	"github.com/caddyserver/caddy/v2/modules/caddyhttp/reverseproxy"
 
-	"github.com/caddyverify/caddy-verify/caddyverify/internal/search"
 	"github.com/caddyverify/caddy-verify/caddyverify/internal/upstream"
+	"github.com/caddyverify/caddy-verify/caddyverify/internal/wire"
 )
 
 func init() {
@@ -116,7 +116,7 @@ type Handler struct {
 	Settle bool `json:"settle,omitempty"`
 
 	client   *upstream.Client
-	fetch    search.Fetch // send, made once
+	fetch    wire.Sender // send, made once
 	base     *url.URL
 	account  *account
 	trouble  *accountTrouble

@@ -10,7 +10,6 @@ import (
 
 	"github.com/caddyverify/caddy-verify/caddyverify/internal/ledger"
 	"github.com/caddyverify/caddy-verify/caddyverify/internal/observe"
-	"github.com/caddyverify/caddy-verify/caddyverify/internal/search"
 	"github.com/caddyverify/caddy-verify/caddyverify/internal/wire"
 )
 
@@ -37,7 +36,7 @@ func (h *Handler) report(r *http.Request, x *exchange, took time.Duration) {
 			h.reportIgnored(r, x)
 		}
 		if result := x.cacheResult(); result != "" {
-			h.account.metrics.Search(result)
+			h.account.metrics.Search(string(result))
 		}
 		if x.delivered != "" {
 			h.account.metrics.Delivery(string(x.delivered))
@@ -63,7 +62,7 @@ func (h *Handler) span(r *http.Request, x *exchange) {
 		Method:    r.Method,
 		Call:      x.call,
 		Operation: x.operation,
-		Cache:     x.cacheWord(),
+		Cache:     string(x.cacheWord()),
 		Collapsed: x.searched && x.result.Collapsed,
 		Delivery:  string(x.delivered),
 		Breaker:   h.circuit(x.operation),
@@ -96,7 +95,7 @@ func (h *Handler) attrs(r *http.Request, x *exchange, source observe.Source, too
 		attrs = append(attrs, h.troubleAttrs(x)...)
 	}
 	if word := x.cacheWord(); word != "" {
-		attrs = append(attrs, slog.String("cache", word))
+		attrs = append(attrs, slog.String("cache", string(word)))
 	}
 	if x.delivered != "" {
 		attrs = append(attrs, slog.String("delivery", string(x.delivered)))
@@ -111,28 +110,28 @@ func (x *exchange) source() observe.Source {
 	switch {
 	case x.answer.Fault != nil:
 		return observe.Gateway
-	case x.searched && (x.result.Kind == search.Hit || x.result.Kind == search.Stale), x.delivered == wire.Replayed:
+	case x.searched && (x.result.Kind == wire.CacheHit || x.result.Kind == wire.CacheStale), x.delivered == wire.Replayed:
 		return observe.Memory
 	}
 	return observe.Upstream
 }
 
 // cacheWord is what memory had for a search, as on spans and in logs.
-func (x *exchange) cacheWord() string {
+func (x *exchange) cacheWord() wire.CacheResult {
 	switch {
 	case x.searched:
-		return x.result.Kind.String()
+		return x.result.Kind
 	case x.cacheStatus != "":
-		return "bypass"
+		return wire.CacheBypass
 	}
 	return ""
 }
 
 // cacheResult is the same as in metrics, where a search that shared another's call
 // is neither hit nor miss.
-func (x *exchange) cacheResult() string {
-	if x.searched && x.result.Kind == search.Miss && x.result.Collapsed {
-		return "coalesced"
+func (x *exchange) cacheResult() wire.CacheResult {
+	if x.searched {
+		return x.result.Label()
 	}
 	return x.cacheWord()
 }

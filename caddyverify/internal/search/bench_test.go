@@ -41,7 +41,7 @@ func BenchmarkHit(b *testing.B) {
 			b.ResetTimer()
 			b.RunParallel(func(p *testing.PB) {
 				for i := rand.IntN(len(calls)); p.Next(); i++ {
-					if _, r := c.Search(ctx, "app", calls[i%len(calls)], nobody); r.Kind != Hit {
+					if _, r := c.Search(ctx, "app", calls[i%len(calls)], nobody); r.Kind != wire.CacheHit {
 						b.Error(r.CacheStatus())
 					}
 				}
@@ -67,7 +67,7 @@ func BenchmarkHitTenIDs(b *testing.B) {
 				b.ResetTimer()
 				for i := range b.N {
 					_, r := c.Search(b.Context(), "app", calls[i%len(calls)], nobody)
-					if r.Kind != Hit {
+					if r.Kind != wire.CacheHit {
 						b.Error(r.CacheStatus())
 					}
 					r.Release()

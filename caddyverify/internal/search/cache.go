@@ -1,13 +1,10 @@
 package search
 
 import (
-	"context"
 	"hash/maphash"
 	"sync"
 	"sync/atomic"
 	"time"
-
-	"github.com/caddyverify/caddy-verify/caddyverify/internal/wire"
 )
 
 const (
@@ -23,11 +20,6 @@ const (
 	sweepEvery  = 5 * time.Second
 	sweepAtOnce = 64
 )
-
-// Fetch makes one upstream search. A failure is an Answer too, with its Fault.
-// ctx has the values of the search that began the call, which may be over: what
-// belongs to its request must not be changed.
-type Fetch func(ctx context.Context, call *wire.Call) wire.Answer
 
 // Cache answers searches for one account. Make it with New.
 type Cache struct {

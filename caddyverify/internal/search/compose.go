@@ -11,7 +11,7 @@ import (
 
 // reply is the answer to a query in the making, once all has been waited for.
 type reply struct {
-	told   [][]byte    // the states as the provider wrote them, in the order asked
+	states [][]byte    // as the provider wrote them, in the order asked
 	status wire.Status // of the last of them
 	// none is an answer of 101; failure is what no stale state makes good for.
 	none, failure *wire.Answer
@@ -19,55 +19,55 @@ type reply struct {
 	media         string  // the Content-Type of a part, rather a new one
 	whole         *flight // the last flight that brought a part
 	mixed         bool    // whole did not bring all of them
-	standIn       bool    // a part is past its lifetime, for the upstream's trouble
+	stale         bool    // a part is past its lifetime, for the upstream's trouble
 	result        Result
 }
 
 func compose(q *query) (wire.Answer, Result) {
 	var room [wire.MaxIDs][]byte
-	r := reply{told: room[:0], result: Result{Asked: len(q.parts)}}
+	r := reply{states: room[:0], result: missed(len(q.parts))}
 	now := q.cache.now()
 	for i := range q.parts {
 		p := &q.parts[i]
 		if p.flight != nil {
-			r.landed(q, p, now)
+			r.addFetched(q, p, now)
 		}
 		if p.entry != nil {
-			r.recalled(p.entry, now)
+			r.addCached(p.entry, now)
 		}
 	}
 	return r.answer(q)
 }
 
-// landed takes in a part that was waited for. In trouble it finds the entry that
+// addFetched takes in a part that was waited for. In trouble it finds the entry that
 // can stand in.
-func (r *reply) landed(q *query, p *part, now time.Duration) {
+func (r *reply) addFetched(q *query, p *part, now time.Duration) {
 	r.result.Collapsed = r.result.Collapsed || p.joined
 	r.result.Stored = r.result.Stored || !p.joined && p.flight.stored
 	r.mixed = r.mixed || r.whole != nil && r.whole != p.flight
 	r.whole = p.flight
 	a := &p.flight.answer
-	switch state, says := p.flight.says(a, p.id); says {
+	switch state, v := p.flight.verdictOn(a, p.id); v {
 	case found:
-		r.told, r.status, r.media = append(r.told, state.Raw), state.Status, a.ContentType
+		r.states, r.status, r.media = append(r.states, state.Raw), state.Status, a.ContentType
 	case unknown:
 		r.none = a
 	case rejected:
 		if inTrouble(a) {
-			p.entry = q.cache.shard(p.id).usable(p.id, q.caller, q.format, now, q.cache.inForce.Load().lifetimes.stale)
+			p.entry = q.cache.shard(p.id).findStale(p.id, q.caller, q.format, now, q.cache.inForce.Load().lifetimes.stale)
 		}
 		if p.entry == nil && r.failure == nil {
 			r.failure = a
 		}
-		r.standIn = r.standIn || p.entry != nil && p.entry.expires <= now
+		r.stale = r.stale || p.entry != nil && p.entry.expires <= now
 	}
 }
 
-// recalled takes in a part that memory answered.
-func (r *reply) recalled(e *entry, now time.Duration) {
+// addCached takes in a part that memory answered.
+func (r *reply) addCached(e *entry, now time.Duration) {
 	r.mixed = true
 	if e.class != notFound {
-		r.told, r.status, r.known = append(r.told, e.raw()), e.kind.Value().status, e
+		r.states, r.status, r.known = append(r.states, e.raw()), e.kind.Value().status, e
 	} else if r.none == nil {
 		a := e.answer()
 		r.none = &a
@@ -88,28 +88,28 @@ func (r *reply) answer(q *query) (wire.Answer, Result) {
 	switch {
 	case r.failure != nil:
 		// Never a list that is silently shorter.
-		failed := Result{Asked: result.Asked, Collapsed: result.Collapsed, Stored: result.Stored}
+		failed := Result{Kind: wire.CacheMiss, Asked: result.Asked, Collapsed: result.Collapsed, Stored: result.Stored}
 		if fault := r.failure.Fault; fault != nil && fault.Refused {
 			failed.Refused = fault.Cause
 		}
 		return *r.failure, failed
-	case r.standIn:
-		result.Kind = Stale
+	case r.stale:
+		result.Kind = wire.CacheStale
 	case result.FromMemory == result.Asked:
-		result.Kind, result.TTL = Hit, max(result.TTL, 0)
+		result.Kind, result.TTL = wire.CacheHit, max(result.TTL, 0)
 	case result.FromMemory > 0:
 		// A part can have passed its lifetime while the others were waited for; it
 		// was fresh when it was asked for.
-		result.Kind = Partial
+		result.Kind = wire.CachePartial
 	}
-	if len(r.told) == 0 && r.none != nil {
+	if len(r.states) == 0 && r.none != nil {
 		return *r.none, result
 	}
-	if !r.mixed && r.whole.answer.List == q.list && slices.EqualFunc(r.told, r.whole.answer.Found, isRaw) {
+	if !r.mixed && r.whole.answer.List == q.list && slices.EqualFunc(r.states, r.whole.answer.Found, isRaw) {
 		return r.whole.answer, result
 	}
-	if len(r.told) == 0 && !q.list { // examine lets no such answer through
-		return fault(wire.AnswerUnreadable, true, q.format, errOtherID), Result{Asked: result.Asked}
+	if len(r.states) == 0 && !q.list { // examine lets no such answer through
+		return fault(wire.AnswerUnreadable, true, q.format, errOtherID), missed(result.Asked)
 	}
 	if r.media == "" {
 		r.media = q.format.ContentType()
@@ -117,15 +117,15 @@ func (r *reply) answer(q *query) (wire.Answer, Result) {
 	a := wire.Answer{Code: http.StatusOK, ContentType: r.media}
 	if a.List = q.list; a.List {
 		result.buffer = q.cache.buffers.Get().(*buffer)
-		a.Body = wire.AppendList(result.buffer.bytes[:0], q.format, r.told)
+		a.Body = wire.AppendList(result.buffer.bytes[:0], q.format, r.states)
 		return a, result
 	}
-	// A search for one is told its state, or has been answered before.
+	// A search for one has its state here, or has been answered before.
 	if r.known != nil {
 		return r.known.answer(), result
 	}
 	a.Status = r.status
-	a.Body = wire.One(q.format, r.told[0])
+	a.Body = wire.One(q.format, r.states[0])
 	return a, result
 }
 

@@ -14,7 +14,7 @@ import (
 // store.
 //
 // There are many of them, and the garbage collector follows each pointer every time.
-// So an entry keeps no more than searches are told, and shares what is the same for
+// So an entry keeps no more than searches need, and shares what is the same for
 // many.
 type entry struct {
 	// What a hit reads comes first, in as few cache lines as it takes: among many

@@ -12,9 +12,11 @@ import (
 	"github.com/caddyverify/caddy-verify/caddyverify/internal/wire"
 )
 
-// flight is one upstream call and the searches that wait for it. While it is
-// under way a shard's table names it for each verification it asks for; only
-// what is still named there when the answer comes is stored.
+// flight is one upstream call and the searches that wait for it: request coalescing, as
+// package singleflight does it, but by verification, so that searches for several share
+// what they have in common. While it is under way a shard's table names it for each
+// verification it asks for; only what is still named there when the answer comes is
+// stored.
 type flight struct {
 	caller string
 	format wire.Format
@@ -84,37 +86,36 @@ func (f *flight) begin(ctx context.Context, c *Cache) context.Context {
 	return ctx
 }
 
-// grace is how long after the deadline of its context a fetch may take to say what it
-// was waiting for.
+// grace is how long after the deadline of its context a call may take to say what it was
+// waiting for.
 const grace = time.Second
 
-// fly makes the upstream call and lands it, soon after its deadline at the latest, even
-// where fetch hangs.
-func (c *Cache) fly(ctx context.Context, f *flight, fetch Fetch) {
-	c.counters.fetches.Add(1)
+// fetch makes the upstream call and completes the flight, soon after its deadline at the
+// latest, even where send hangs.
+func (c *Cache) fetch(ctx context.Context, f *flight, send wire.Sender) {
 	stuck := time.AfterFunc(c.inForce.Load().settings.Timeout+grace, func() {
-		c.land(f, fault(wire.UpstreamTimeout, true, f.format, ctx.Err()))
+		c.complete(f, fault(wire.UpstreamTimeout, true, f.format, ctx.Err()))
 	})
-	// Deferred, so that a fetch which ends the goroutine still lands.
+	// Deferred, so that a send which ends the goroutine still completes it.
 	answer := fault(wire.AnswerUnreadable, true, f.format, errNoAnswer)
 	defer func() {
 		if p := recover(); p != nil {
 			answer = fault(wire.AnswerUnreadable, true, f.format, fmt.Errorf("panic in a search: %v\n%s", p, debug.Stack()))
 		}
 		stuck.Stop()
-		c.land(f, f.examine(answer))
+		c.complete(f, f.examine(answer))
 		f.cancel()
 	}()
-	answer = fetch(ctx, wire.SearchFor(f.format, f.ids, f.list))
+	answer = send(ctx, wire.SearchFor(f.format, f.ids, f.list))
 }
 
-// land ends the flight and stores what may be.
-func (c *Cache) land(f *flight, a wire.Answer) {
+// complete ends the flight and stores what may be.
+func (c *Cache) complete(f *flight, a wire.Answer) {
 	if !f.end(a) {
 		return
 	}
 	for _, id := range f.ids {
-		if c.shard(id).land(c, f, id) {
+		if c.shard(id).insert(c, f, id) {
 			f.stored = true
 		}
 	}
@@ -133,8 +134,8 @@ func (f *flight) examine(a wire.Answer) wire.Answer {
 	}
 	other := !a.List && len(a.Found) == 0 && !a.Status.Numeric()
 	if !f.list {
-		_, says := f.says(&a, f.ids[0])
-		other = other || says == leftOut || a.RequestID != "" && a.RequestID != f.ids[0]
+		_, v := f.verdictOn(&a, f.ids[0])
+		other = other || v == leftOut || a.RequestID != "" && a.RequestID != f.ids[0]
 	}
 	if other {
 		return fault(wire.AnswerUnreadable, true, f.format, errOtherID)
@@ -152,9 +153,9 @@ const (
 	rejected                // the call failed, or was refused as a whole
 )
 
-// says finds what an answer says about one verification. What it says about
+// verdictOn finds what an answer says about one verification. What it says about
 // others that were not asked for is not looked at.
-func (f *flight) says(a *wire.Answer, id string) (*wire.Verification, verdict) {
+func (f *flight) verdictOn(a *wire.Answer, id string) (*wire.Verification, verdict) {
 	switch {
 	case failed(a):
 		return nil, rejected
@@ -177,8 +178,8 @@ func failed(a *wire.Answer) bool {
 	return failedOnTheWay(a) || !a.List && a.Status.Numeric() && a.Status != wire.NoResponse
 }
 
-// inTrouble tells the failures for which a stale state may stand in from those
-// that say something about the call.
+// inTrouble tells the failures for which a stale state may stand in (stale-if-error)
+// from those that say something about the call.
 func inTrouble(a *wire.Answer) bool {
 	return failedOnTheWay(a) || a.Status == wire.Throttled || a.Status == wire.InternalError
 }

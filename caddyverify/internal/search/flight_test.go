@@ -44,7 +44,7 @@ type asking struct {
 	done   chan struct{}
 }
 
-func (c *Cache) start(call *wire.Call, fetch Fetch) *asking {
+func (c *Cache) start(call *wire.Call, fetch wire.Sender) *asking {
 	ctx, cancel := context.WithCancel(context.Background())
 	a := &asking{leave: cancel, done: make(chan struct{})}
 	go func() {
@@ -194,7 +194,7 @@ func TestAfterAllLeft(t *testing.T) {
 		synctest.Wait()
 		third := c.start(many(wire.JSON, "b"), u.fetch)
 		expect(t, "third", third.said(), "b SUCCESS")
-		expect(t, "its kind", third.result.Kind, Hit)
+		expect(t, "its kind", third.result.Kind, wire.CacheHit)
 		expect(t, "entries", c.Stats().Entries, 1)
 	})
 }
@@ -306,13 +306,13 @@ func TestDropDuringAFlight(t *testing.T) {
 		after := c.start(one(wire.JSON, "a"), u.fetch)
 		list := c.start(many(wire.JSON, "b", "a"), u.fetch)
 		expect(t, "before", before.said(), "a IN PROGRESS, b IN PROGRESS")
-		at := c.start(one(wire.JSON, "a"), u.fetch) // when only the old one has landed
+		at := c.start(one(wire.JSON, "a"), u.fetch) // when only the old one is complete
 		expect(t, "after", after.said(), "a SUCCESS")
 		expect(t, "list", list.said(), "b IN PROGRESS, a SUCCESS")
 		expect(t, "at", at.said(), "a SUCCESS")
 		later := c.start(one(wire.JSON, "a"), u.fetch)
 		expect(t, "later", later.said(), "a SUCCESS")
-		expect(t, "later", later.result.Kind, Hit)
+		expect(t, "later", later.result.Kind, wire.CacheHit)
 		expect(t, "calls", strings.Join(u.called(), " "), "a,b a")
 	})
 }
@@ -340,7 +340,7 @@ func TestClosedStillAnswers(t *testing.T) {
 		c.Close()
 		expect(t, "during", during.said(), "a SUCCESS")
 		after := c.start(one(wire.JSON, "a"), u.fetch)
-		expect(t, "after", after.result.Kind, Hit)
+		expect(t, "after", after.result.Kind, wire.CacheHit)
 	})
 }
 

@@ -34,15 +34,16 @@ func newLifetimes(s Settings) lifetimes {
 	for c, fresh := range l.fresh {
 		l.kept[c] = fresh + l.stale
 	}
-	// In trouble, "no such verification" would be a guess.
+	// Negative caching has no stale-if-error: in trouble, "no such verification" would be
+	// a guess.
 	l.kept[notFound] = s.NotFound
 	// It is needed to see that the next one is the same.
 	l.kept[settling] = s.Settling + max(l.stale, s.Settling)
 	return l
 }
 
-// classify finds the class of a state that the provider told just now, given
-// what it told before (nil for nothing). ok is false for what is not stored: any
+// classify finds the class of a state that the provider sent just now, given
+// what it sent before (nil for nothing). ok is false for what is not stored: any
 // word or number but those whose meaning is known.
 func (l *lifetimes) classify(e, before *entry, now time.Duration) (c class, ok bool) {
 	status := e.kind.Value().status

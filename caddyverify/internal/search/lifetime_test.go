@@ -43,17 +43,17 @@ func TestLifetimes(t *testing.T) {
 					if test.want == never {
 						expect(t, "entries", c.Stats().Entries, 0)
 						_, r := c.ask(u, one(f, "a"))
-						expect(t, "kind", r.Kind, Miss)
+						expect(t, "kind", r.Kind, wire.CacheMiss)
 						return
 					}
 					pass(test.want - 1)
 					_, r := c.ask(u, one(f, "a"))
-					expect(t, "kind at the end", r.Kind, Hit)
+					expect(t, "kind at the end", r.Kind, wire.CacheHit)
 					expect(t, "age", r.Age, test.want-1)
 					expect(t, "ttl", r.TTL, time.Nanosecond)
 					pass(1)
 					_, r = c.ask(u, one(f, "a"))
-					expect(t, "kind after", r.Kind, Miss)
+					expect(t, "kind after", r.Kind, wire.CacheMiss)
 				})
 			})
 		}
@@ -61,22 +61,22 @@ func TestLifetimes(t *testing.T) {
 }
 
 func TestSettling(t *testing.T) {
-	kind := func(c *Cache, u *upstream) Kind {
+	kind := func(c *Cache, u *upstream) wire.CacheResult {
 		_, r := c.ask(u, one(wire.JSON, "a"))
 		return r.Kind
 	}
 	t.Run("the same again is final", func(t *testing.T) {
 		bubble(t, Settings{}, func(t *testing.T, c *Cache) {
 			u := newUpstream(map[string]string{"a": done})
-			expect(t, "first", kind(c, u), Miss)
+			expect(t, "first", kind(c, u), wire.CacheMiss)
 			pass(time.Minute)
-			expect(t, "after a minute", kind(c, u), Miss)
+			expect(t, "after a minute", kind(c, u), wire.CacheMiss)
 			pass(24*time.Hour - 1)
-			expect(t, "before a day", kind(c, u), Hit)
+			expect(t, "before a day", kind(c, u), wire.CacheHit)
 			pass(1)
-			expect(t, "after a day", kind(c, u), Miss)
+			expect(t, "after a day", kind(c, u), wire.CacheMiss)
 			pass(2 * time.Minute)
-			expect(t, "settled before", kind(c, u), Hit)
+			expect(t, "settled before", kind(c, u), wire.CacheHit)
 		})
 	})
 	t.Run("another price is not", func(t *testing.T) {
@@ -85,11 +85,11 @@ func TestSettling(t *testing.T) {
 			kind(c, u)
 			pass(time.Minute)
 			u.price = "0.20000000"
-			expect(t, "after a minute", kind(c, u), Miss)
+			expect(t, "after a minute", kind(c, u), wire.CacheMiss)
 			pass(time.Minute)
-			expect(t, "after two", kind(c, u), Miss)
+			expect(t, "after two", kind(c, u), wire.CacheMiss)
 			pass(time.Minute)
-			expect(t, "after three", kind(c, u), Hit)
+			expect(t, "after three", kind(c, u), wire.CacheHit)
 		})
 	})
 	t.Run("another caller's does not count", func(t *testing.T) {
@@ -99,7 +99,7 @@ func TestSettling(t *testing.T) {
 			pass(time.Minute)
 			kind(c, u)
 			pass(time.Minute)
-			expect(t, "after its minute", kind(c, u), Miss)
+			expect(t, "after its minute", kind(c, u), wire.CacheMiss)
 		})
 	})
 	t.Run("forgotten at a drop", func(t *testing.T) {
@@ -110,7 +110,7 @@ func TestSettling(t *testing.T) {
 			c.Drop("a")
 			kind(c, u)
 			pass(time.Minute)
-			expect(t, "after its minute", kind(c, u), Miss)
+			expect(t, "after its minute", kind(c, u), wire.CacheMiss)
 		})
 	})
 	t.Run("without staleness", func(t *testing.T) {
@@ -120,7 +120,7 @@ func TestSettling(t *testing.T) {
 			pass(time.Minute + 20*time.Second)
 			kind(c, u)
 			pass(time.Hour)
-			expect(t, "after an hour", kind(c, u), Hit)
+			expect(t, "after an hour", kind(c, u), wire.CacheHit)
 		})
 	})
 	t.Run("final off", func(t *testing.T) {
@@ -130,9 +130,9 @@ func TestSettling(t *testing.T) {
 			pass(time.Minute)
 			kind(c, u)
 			pass(time.Minute - 1)
-			expect(t, "within a minute", kind(c, u), Hit)
+			expect(t, "within a minute", kind(c, u), wire.CacheHit)
 			pass(1)
-			expect(t, "after", kind(c, u), Miss)
+			expect(t, "after", kind(c, u), wire.CacheMiss)
 		})
 	})
 }

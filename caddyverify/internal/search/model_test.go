@@ -70,7 +70,7 @@ type world struct {
 	version  map[string]int // 0: unknown to the provider
 	final    map[string]bool
 	floor    map[string]int       // the version at the last check that was over
-	told     map[string]time.Time // when it last told a part, by caller, format and part
+	sent     map[string]time.Time // when it last sent a part, by caller, format and part
 	fault    string
 	slow     [2]time.Duration
 	problems []string
@@ -91,7 +91,7 @@ func (w *world) part(f wire.Format, id string) string {
 	return fragment(f, id, status, fmt.Sprint(w.version[id]))
 }
 
-func (w *world) fetch(caller string) Fetch {
+func (w *world) fetch(caller string) wire.Sender {
 	return func(ctx context.Context, call *wire.Call) wire.Answer {
 		w.mu.Lock()
 		slow, trouble := w.slow, w.fault
@@ -120,7 +120,7 @@ func (w *world) fetch(caller string) Fetch {
 		time.Sleep(slow[1])
 		w.mu.Lock()
 		for _, part := range parts {
-			w.told[caller+call.Format.String()+part] = time.Now()
+			w.sent[caller+call.Format.String()+part] = time.Now()
 		}
 		w.mu.Unlock()
 		switch {
@@ -167,7 +167,7 @@ func (w *world) search(c *Cache, s step) {
 				w.complain("%s is said not to be there: %s", id, r.CacheStatus())
 			}
 		}
-		if r.Kind != Miss && a.Status != wire.NoResponse {
+		if r.Kind != wire.CacheMiss && a.Status != wire.NoResponse {
 			w.complain("%s for %s", r.CacheStatus(), a.Body)
 		}
 		return
@@ -192,14 +192,14 @@ func (w *world) search(c *Cache, s step) {
 			w.complain("%s is of version %d, a check had seen %d: %s", v.RequestID, version, floor[v.RequestID], r.CacheStatus())
 		}
 		lifetime := map[wire.Status]time.Duration{ip: c.inForce.Load().settings.InProgress, done: c.inForce.Load().settings.Final}[v.Status]
-		if r.Kind == Stale {
+		if r.Kind == wire.CacheStale {
 			lifetime += c.inForce.Load().settings.StaleIfError
 		}
 		w.mu.Lock()
-		told := w.told[caller+f.String()+string(v.Raw)]
+		sent := w.sent[caller+f.String()+string(v.Raw)]
 		w.mu.Unlock()
-		if told.IsZero() || begun.Sub(told) > lifetime {
-			w.complain("%s was told at %v, too long ago at %v: %s", v.Raw, told, begun, r.CacheStatus())
+		if sent.IsZero() || begun.Sub(sent) > lifetime {
+			w.complain("%s was sent at %v, too long ago at %v: %s", v.Raw, sent, begun, r.CacheStatus())
 		}
 	}
 	// Nothing may be left out that was there when the last check was over.
@@ -248,7 +248,7 @@ func TestModel(t *testing.T) {
 			MaxEntries: rapid.SampledFrom([]int{0, 3, 20}).Draw(rt, "entries"),
 			MaxBytes:   rapid.SampledFrom([]int64{0, 5000}).Draw(rt, "bytes"),
 		}
-		w := &world{version: map[string]int{}, final: map[string]bool{}, floor: map[string]int{}, told: map[string]time.Time{}}
+		w := &world{version: map[string]int{}, final: map[string]bool{}, floor: map[string]int{}, sent: map[string]time.Time{}}
 		for i := range known { // the others are unknown at first
 			w.version[fmt.Sprint("id", i)] = 1
 			w.floor[fmt.Sprint("id", i)] = 1

@@ -8,29 +8,10 @@ import (
 	"github.com/caddyverify/caddy-verify/caddyverify/internal/wire"
 )
 
-// Kind says where an answer comes from.
-type Kind uint8
-
-const (
-	// Miss: all of it from upstream, or the upstream failed.
-	Miss Kind = iota
-	// Hit: all of it from memory.
-	Hit
-	// Partial: some of it from memory, the rest from upstream.
-	Partial
-	// Stale: the upstream failed, and states past their lifetime stand in.
-	Stale
-	kinds
-)
-
-// String returns the word for metrics.
-func (k Kind) String() string {
-	return [...]string{Miss: "miss", Hit: "hit", Partial: "partial", Stale: "stale"}[k]
-}
-
 // Result is what Cache-Status (RFC 9211) and Age (RFC 9111) tell of an answer.
 type Result struct {
-	Kind Kind
+	// Kind says where the answer comes from; it is never CacheCoalesced nor CacheBypass.
+	Kind wire.CacheResult
 	// Stored tells that something the upstream said to this search was stored.
 	Stored bool
 	// Collapsed tells that the search shared a call which another one had begun.
@@ -42,13 +23,25 @@ type Result struct {
 	// them memory had the answer.
 	Asked, FromMemory int
 	// TTL is for how long the answer can still be given from memory: that of the
-	// part which expires first, negative for a stale one. Only for Hit and Stale.
+	// part which expires first, negative for a stale one. Only for CacheHit and CacheStale.
 	TTL time.Duration
 	// Age is how long ago the upstream said the oldest part of the answer; 0 when
 	// all of it is new.
 	Age time.Duration
 
 	buffer *buffer // what the answer's body was written into, or nil
+}
+
+// missed is the Result of a search that got nothing from memory.
+func missed(asked int) Result { return Result{Kind: wire.CacheMiss, Asked: asked} }
+
+// Label is the Kind as metrics count it, where a search that shared another's call is
+// neither hit nor miss.
+func (r Result) Label() wire.CacheResult {
+	if r.Kind == wire.CacheMiss && r.Collapsed {
+		return wire.CacheCoalesced
+	}
+	return r.Kind
 }
 
 // buffer is memory for the answer to a search for ten. Made anew each time it would be
@@ -80,12 +73,12 @@ func (r Result) CacheStatus() string {
 	switch {
 	case r.Refused != "":
 		return refused(r.Refused)
-	case r.Kind == Hit:
+	case r.Kind == wire.CacheHit:
 		return string(appendTTL(append(b, "; hit"...), r.TTL))
-	case r.Kind == Stale:
+	case r.Kind == wire.CacheStale:
 		// Nobody waits for the call that failed: to the client this is a hit.
 		return string(append(appendTTL(append(b, "; hit"...), r.TTL), "; detail=stale-if-error"...))
-	case r.Kind == Partial:
+	case r.Kind == wire.CachePartial:
 		b = append(b, "; fwd=partial"...)
 	default:
 		b = append(b, "; fwd=miss"...)
@@ -96,7 +89,7 @@ func (r Result) CacheStatus() string {
 	if r.Collapsed {
 		b = append(b, "; collapsed"...)
 	}
-	if r.Kind == Partial {
+	if r.Kind == wire.CachePartial {
 		b = strconv.AppendInt(append(b, `; detail="`...), int64(r.FromMemory), 10)
 		b = strconv.AppendInt(append(b, " of "...), int64(r.Asked), 10)
 		b = append(b, ` from memory"`...)

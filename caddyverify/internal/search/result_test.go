@@ -12,17 +12,17 @@ func TestCacheStatus(t *testing.T) {
 		result Result
 		want   string
 	}{
-		{Result{Kind: Hit, TTL: 23*time.Second + 999*time.Millisecond}, "caddy-verify; hit; ttl=23"},
-		{Result{Kind: Hit}, "caddy-verify; hit; ttl=0"},
+		{Result{Kind: wire.CacheHit, TTL: 23*time.Second + 999*time.Millisecond}, "caddy-verify; hit; ttl=23"},
+		{Result{Kind: wire.CacheHit}, "caddy-verify; hit; ttl=0"},
 		{Result{}, "caddy-verify; fwd=miss"},
 		{Result{Refused: wire.BreakerOpen}, "caddy-verify; detail=breaker_open"},
 		{Result{Refused: wire.LimitReached, Collapsed: true, Stored: true}, "caddy-verify; detail=limit_reached"},
 		{Result{Stored: true}, "caddy-verify; fwd=miss; stored"},
 		{Result{Collapsed: true}, "caddy-verify; fwd=miss; collapsed"},
 		{Result{Stored: true, Collapsed: true}, "caddy-verify; fwd=miss; stored; collapsed"},
-		{Result{Kind: Partial, Stored: true, Asked: 5, FromMemory: 2}, `caddy-verify; fwd=partial; stored; detail="2 of 5 from memory"`},
-		{Result{Kind: Stale, TTL: -12 * time.Second}, "caddy-verify; hit; ttl=-12; detail=stale-if-error"},
-		{Result{Kind: Stale, TTL: -time.Millisecond}, "caddy-verify; hit; ttl=-1; detail=stale-if-error"},
+		{Result{Kind: wire.CachePartial, Stored: true, Asked: 5, FromMemory: 2}, `caddy-verify; fwd=partial; stored; detail="2 of 5 from memory"`},
+		{Result{Kind: wire.CacheStale, TTL: -12 * time.Second}, "caddy-verify; hit; ttl=-12; detail=stale-if-error"},
+		{Result{Kind: wire.CacheStale, TTL: -time.Millisecond}, "caddy-verify; hit; ttl=-1; detail=stale-if-error"},
 	}
 	for _, test := range tests {
 		expect(t, "Cache-Status", test.result.CacheStatus(), test.want)
@@ -30,7 +30,7 @@ func TestCacheStatus(t *testing.T) {
 }
 
 func TestAge(t *testing.T) {
-	seconds, ok := Result{Kind: Hit, FromMemory: 1, Age: 1900 * time.Millisecond}.AgeSeconds()
+	seconds, ok := Result{Kind: wire.CacheHit, FromMemory: 1, Age: 1900 * time.Millisecond}.AgeSeconds()
 	expect(t, "hit", []any{seconds, ok}, []any{1, true})
 	_, ok = Result{Stored: true}.AgeSeconds()
 	expect(t, "miss", ok, false)

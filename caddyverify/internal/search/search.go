@@ -12,42 +12,45 @@ import (
 // Status and List are sure to be there. Where it has a Fault it is in the API's own
 // shape. Result.Release gives its memory back.
 //
+// The context that send gets has the values of the search that began the call, which may
+// be over: what belongs to its request must not be changed.
+//
 // A caller sees only answers to the same caller. When ctx ends, Search returns
 // with the Fault ClientLeft, and the upstream call goes on for the others.
-func (c *Cache) Search(ctx context.Context, caller string, call *wire.Call, fetch Fetch) (wire.Answer, Result) {
-	answer, result := c.search(ctx, caller, call, fetch)
+func (c *Cache) Search(ctx context.Context, caller string, call *wire.Call, send wire.Sender) (wire.Answer, Result) {
+	answer, result := c.search(ctx, caller, call, send)
 	c.counters.add(&result)
 	return answer, result
 }
 
-func (c *Cache) search(ctx context.Context, caller string, call *wire.Call, fetch Fetch) (wire.Answer, Result) {
+func (c *Cache) search(ctx context.Context, caller string, call *wire.Call, send wire.Sender) (wire.Answer, Result) {
 	if id := call.Get("request_id"); id != "" { // the common one, without any allocation
 		now := c.now()
 		if e := c.shard(id).find(id, caller, call.Format, now); e != nil {
-			return e.answer(), Result{Kind: Hit, Asked: 1, FromMemory: 1, TTL: e.expires - now, Age: now - e.fetched}
+			return e.answer(), Result{Kind: wire.CacheHit, Asked: 1, FromMemory: 1, TTL: e.expires - now, Age: now - e.fetched}
 		}
 	}
 	ids, list := call.IDs()
 	if len(ids) == 0 { // wire.Parse lets none through
-		return fetch(ctx, call), Result{}
+		return send(ctx, call), missed(0)
 	}
 	var room [wire.MaxIDs]part
 	q := query{cache: c, caller: caller, format: call.Format, list: list, parts: room[:0]}
 	for _, id := range ids {
 		q.parts = append(q.parts, part{id: id, open: true})
 	}
-	if list && q.recall() {
+	if list && q.lookup() {
 		return compose(&q)
 	}
 	if err := ctx.Err(); err != nil {
-		return fault(wire.ClientLeft, false, q.format, err), Result{Asked: len(ids)}
+		return fault(wire.ClientLeft, false, q.format, err), missed(len(ids))
 	}
 	for _, alone := range [...]bool{false, true} {
-		if own := q.claim(alone); own != nil {
-			go c.fly(own.begin(ctx, c), own, fetch)
+		if own := q.findOrJoin(alone); own != nil {
+			go c.fetch(own.begin(ctx, c), own, send)
 		}
 		if !q.wait(ctx) {
-			return fault(wire.ClientLeft, true, q.format, ctx.Err()), Result{Asked: len(ids)}
+			return fault(wire.ClientLeft, true, q.format, ctx.Err()), missed(len(ids))
 		}
 		if alone || !q.reopen() {
 			break
@@ -74,8 +77,8 @@ type part struct {
 	open   bool    // neither yet
 }
 
-// recall looks everything up in memory. It reports false if something is missing.
-func (q *query) recall() bool {
+// lookup looks everything up in memory. It reports false if something is missing.
+func (q *query) lookup() bool {
 	now := q.cache.now()
 	for i := range q.parts {
 		p := &q.parts[i]
@@ -86,14 +89,14 @@ func (q *query) recall() bool {
 	return true
 }
 
-// claim finds for each open part its entry or a flight to wait for. It returns
+// findOrJoin finds for each open part its entry or a flight to wait for. It returns
 // the flight that it has to begin, or nil.
-func (q *query) claim(alone bool) *flight {
+func (q *query) findOrJoin(alone bool) *flight {
 	own := newFlight(q.caller, q.format, q.list)
 	now := q.cache.now()
 	for i := range q.parts {
 		if p := &q.parts[i]; p.open {
-			p.entry, p.flight = q.cache.shard(p.id).claim(p.id, own, alone, now)
+			p.entry, p.flight = q.cache.shard(p.id).findOrJoin(p.id, own, alone, now)
 			p.joined = p.flight != nil && p.flight != own
 			p.open = false
 		}
@@ -130,7 +133,7 @@ func (q *query) leave() {
 	for i := range q.parts {
 		if f := q.parts[i].flight; f != nil && f.leave() {
 			for _, id := range f.ids {
-				q.cache.shard(id).abandon(id, f)
+				q.cache.shard(id).detach(id, f)
 			}
 		}
 	}
@@ -145,8 +148,8 @@ func (q *query) reopen() (any bool) {
 			continue
 		}
 		a := &p.flight.answer
-		_, says := p.flight.says(a, p.id)
-		p.open = says == leftOut && !q.list || says == rejected && !inTrouble(a) && len(p.flight.ids) > 1
+		_, v := p.flight.verdictOn(a, p.id)
+		p.open = v == leftOut && !q.list || v == rejected && !inTrouble(a) && len(p.flight.ids) > 1
 		any = any || p.open
 	}
 	return any

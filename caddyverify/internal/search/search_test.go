@@ -24,7 +24,7 @@ func TestHitEqualsMiss(t *testing.T) {
 					miss, r := c.ask(u, one(f, "a1"))
 					expect(t, "miss", r.CacheStatus(), "caddy-verify; fwd=miss; stored")
 					hit, r := c.ask(u, one(f, "a1"))
-					expect(t, "hit", r.Kind, Hit)
+					expect(t, "hit", r.Kind, wire.CacheHit)
 					expect(t, "body", string(hit.Body), string(miss.Body))
 					expect(t, "Content-Type", hit.ContentType, miss.ContentType)
 					expect(t, "HTTP code", hit.Code, miss.Code)
@@ -146,7 +146,7 @@ func TestWhoSeesWhat(t *testing.T) {
 		u := newUpstream(map[string]string{"a": done})
 		for _, caller := range []string{"app", "ap", "other"} {
 			for _, f := range wire.Formats {
-				if _, r := c.Search(t.Context(), caller, one(f, "a"), u.fetch); r.Kind != Miss {
+				if _, r := c.Search(t.Context(), caller, one(f, "a"), u.fetch); r.Kind != wire.CacheMiss {
 					t.Errorf("%s, %s: %s", caller, f, r.CacheStatus())
 				}
 			}
@@ -171,7 +171,7 @@ func TestTrouble(t *testing.T) {
 		later time.Duration // than the end of the lifetime
 		ask   []string
 		drop  string
-		want  string // the ids told, or the failure
+		want  string // the ids found, or the failure
 		say   string
 	}{
 		{"fault", faulty(wire.ConnectFailed), 12 * time.Second, []string{"b", "a"}, "", "b,a", stale},
@@ -297,7 +297,7 @@ func TestStats(t *testing.T) {
 		c.ask(u, many(wire.JSON, "a", "b")) // stale
 		pass(time.Hour)
 		s := c.Stats()
-		expect(t, "stats", s, Stats{Hits: 1, Partial: 1, Misses: 1, Stale: 1, Fetches: 3, EvictedExpired: 2})
+		expect(t, "stats", s, Stats{Hits: 1, Misses: 2, Stale: 1, EvictedExpired: 2})
 	})
 }
 
@@ -337,7 +337,7 @@ func TestRelease(t *testing.T) {
 				}
 				a, r := c.ask(u, many(wire.JSON, pair...))
 				kept[key], results[key] = a, &r
-				expect(t, "kind", r.Kind, Hit)
+				expect(t, "kind", r.Kind, wire.CacheHit)
 				for key, a := range kept {
 					var found []string
 					for _, v := range verifications(a) {

@@ -27,8 +27,8 @@ func (s *shard) find(id, caller string, f wire.Format, now time.Duration) *entry
 	return nil
 }
 
-// usable is find for a time of trouble: up to stale past the lifetime.
-func (s *shard) usable(id, caller string, f wire.Format, now, stale time.Duration) *entry {
+// findStale is find for a time of trouble (stale-if-error): up to stale past the lifetime.
+func (s *shard) findStale(id, caller string, f wire.Format, now, stale time.Duration) *entry {
 	s.mu.RLock()
 	defer s.mu.RUnlock()
 	e := s.store.get(id, caller, f)
@@ -38,9 +38,9 @@ func (s *shard) usable(id, caller string, f wire.Format, now, stale time.Duratio
 	return e
 }
 
-// claim finds the fresh entry, or else joins the flight that will bring it, or
+// findOrJoin finds the fresh entry, or else joins the flight that will bring it, or
 // else makes own the flight to bring it.
-func (s *shard) claim(id string, own *flight, alone bool, now time.Duration) (*entry, *flight) {
+func (s *shard) findOrJoin(id string, own *flight, alone bool, now time.Duration) (*entry, *flight) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if e := s.store.get(id, own.caller, own.format); e != nil && now < e.expires {
@@ -51,7 +51,7 @@ func (s *shard) claim(id string, own *flight, alone bool, now time.Duration) (*e
 			if !alone && f.join() {
 				return nil, f
 			}
-			s.detach(id, f)
+			s.detachLocked(id, f)
 			break
 		}
 	}
@@ -61,9 +61,16 @@ func (s *shard) claim(id string, own *flight, alone bool, now time.Duration) (*e
 	return nil, own
 }
 
-// detach takes a flight from the table. It reports false where it is no longer
-// in there.
-func (s *shard) detach(id string, f *flight) bool {
+// detach takes a flight that nobody waits for from the table.
+func (s *shard) detach(id string, f *flight) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.detachLocked(id, f)
+}
+
+// detachLocked takes a flight from the table. It reports false where it is no longer
+// in there. The caller holds s.mu.
+func (s *shard) detachLocked(id string, f *flight) bool {
 	flights := s.flights[id]
 	i := slices.Index(flights, f)
 	switch {
@@ -77,23 +84,23 @@ func (s *shard) detach(id string, f *flight) bool {
 	return true
 }
 
-// land stores what a flight brought about a verification, unless the flight has
-// been detached since: then the state may have changed after it was told.
-func (s *shard) land(c *Cache, f *flight, id string) (stored bool) {
-	state, says := f.says(&f.answer, id)
+// insert stores what a flight brought about a verification, unless the flight has
+// been detached since: then the state may have changed after the provider sent it.
+func (s *shard) insert(c *Cache, f *flight, id string) (stored bool) {
+	state, v := f.verdictOn(&f.answer, id)
 	var e *entry
 	switch {
-	case says == found && state.Status.Numeric():
+	case v == found && state.Status.Numeric():
 		// A list that tells a number for one of its parts: not seen, not kept.
-	case says == found && f.answer.List:
+	case v == found && f.answer.List:
 		e = newEntry(f.caller, f.format, state, nil, f.answer.ContentType)
-	case says == found, says == unknown && len(f.ids) == 1:
+	case v == found, v == unknown && len(f.ids) == 1:
 		// Alone, so that its bytes are the whole answer to this search.
 		e = newEntry(f.caller, f.format, &f.answer.Verification, f.answer.Body, f.answer.ContentType)
 	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if !s.detach(id, f) || says == rejected {
+	if !s.detachLocked(id, f) || v == rejected {
 		return false
 	}
 	before := s.store.get(id, f.caller, f.format)
@@ -120,13 +127,6 @@ func (s *shard) drop(id string) {
 	defer s.mu.Unlock()
 	s.store.drop(id)
 	delete(s.flights, id)
-}
-
-// abandon takes a flight nobody waits for from the table.
-func (s *shard) abandon(id string, f *flight) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	s.detach(id, f)
 }
 
 // sweep removes expired entries, at most so many, and tells how many.

@@ -219,7 +219,7 @@ func TestCopies(t *testing.T) {
 			body[i] = '!'
 		}
 		a, r := c.ask(u, one(wire.JSON, "b"))
-		expect(t, "kind", r.Kind, Hit)
+		expect(t, "kind", r.Kind, wire.CacheHit)
 		expect(t, "body", string(a.Body), fragment(wire.JSON, "b", done, "1"))
 	})
 }
