@@ -6,6 +6,8 @@ import (
 	"time"
 
 	"github.com/caddyserver/caddy/v2"
+
+	"github.com/caddyverify/caddy-verify/caddyverify/internal/gateway"
 )
 
 // Handlers of one account share all that is known of it, whatever else differs.
@@ -19,7 +21,7 @@ func TestHandlersShareTheirAccount(t *testing.T) {
 	if err := inForce(t, next); err != nil {
 		t.Fatal(err)
 	}
-	if one.account != other.account || one.account != next.account {
+	if one.gateway.Account != other.gateway.Account || one.gateway.Account != next.gateway.Account {
 		t.Error("they have different accounts")
 	}
 	for _, h := range []*Handler{one, other, next} {
@@ -60,7 +62,7 @@ func TestSettingsOfSeveralHandlers(t *testing.T) {
 		{"other countries", []Handler{{Countries: []string{"GB"}}, {Countries: []string{"FR"}}}, "countries: it is [FR] here and [GB] in another handler", nil},
 		{"settling", []Handler{{Settle: true}, {}}, "", func(s *accountSettings) bool { return s.settle }},
 		{"the longest timeout", []Handler{{Timeout: caddy.Duration(20 * time.Second)}, {}}, "",
-			func(s *accountSettings) bool { return s.circuits().Window == time.Minute }},
+			func(s *accountSettings) bool { return s.core.Breaker.Window == time.Minute }},
 		{"a window too short for another's timeout", []Handler{
 			{Breaker: &Breaker{Window: caddy.Duration(30 * time.Second)}}, {Timeout: caddy.Duration(20 * time.Second)},
 		}, "breaker: window must be at least three times the timeout", nil},
@@ -77,8 +79,8 @@ func TestSettingsOfSeveralHandlers(t *testing.T) {
 			switch {
 			case tt.wrong == "" && err != nil, tt.wrong != "" && (err == nil || !strings.Contains(err.Error(), tt.wrong)):
 				t.Errorf("the error is %v, want %q", err, tt.wrong)
-			case tt.check != nil && !tt.check(handlers[0].account.inForce.Load()):
-				t.Errorf("in force is %+v", handlers[0].account.inForce.Load())
+			case tt.check != nil && !tt.check(merged(t, handlers)):
+				t.Errorf("together they want %+v", merged(t, handlers))
 			}
 			for _, h := range handlers {
 				if err := h.Cleanup(); err != nil {
@@ -89,32 +91,45 @@ func TestSettingsOfSeveralHandlers(t *testing.T) {
 	}
 }
 
+// merged is what handlers want of their account together.
+func merged(t *testing.T, handlers []*Handler) *accountSettings {
+	t.Helper()
+	s := new(accountSettings)
+	for _, h := range handlers {
+		var err error
+		if s, err = s.with(h); err != nil {
+			t.Fatal(err)
+		}
+	}
+	return s
+}
+
 // A configuration that is provisioned but not in force changes nothing of an account
 // in use, and one that is taken back leaves no trace.
 func TestAccountSettingsInForce(t *testing.T) {
-	say := func(limit int, off bool) *accountSettings {
+	say := func(limit int, off bool) *gateway.Settings {
 		s, err := new(accountSettings).with(&Handler{Limit: limit, Breaker: &Breaker{Off: off}})
 		if err != nil {
 			t.Fatal(err)
 		}
-		return s
+		return s.core
 	}
-	a := newAccount(accountID{"https://example.com", "a-key"}, say(200, false))
-	defer a.end()
-	takeBackFirst := a.configure(say(200, false))
+	a := gateway.NewAccount("example.com", "a-key", metrics, say(200, false))
+	defer a.Close()
+	takeBackFirst := a.Configure(say(200, false))
 	expect := func(rate int, circuits bool) {
 		t.Helper()
-		if got := a.limiter.Stats().Rate; got != rate || (a.circuits() != nil) != circuits {
-			t.Errorf("the limit is %d, want %d; breakers in use: %v", got, rate, a.circuits() != nil)
+		if s := a.Snapshot(); s.Limit.Rate != rate || (len(s.Circuits) > 0) != circuits {
+			t.Errorf("the limit is %d, want %d; the circuits are %v", s.Limit.Rate, rate, s.Circuits)
 		}
 	}
-	a.prepare(say(2, true))
+	a.Prepare(say(2, true))
 	expect(200, true)
-	takeBackSecond := a.configure(say(2, true))
+	takeBackSecond := a.Configure(say(2, true))
 	expect(2, false)
 	takeBackSecond() // it has failed to start
 	expect(200, true)
-	takeBackThird := a.configure(say(20, false))
+	takeBackThird := a.Configure(say(20, false))
 	takeBackFirst() // a reload
 	expect(20, true)
 	takeBackThird()

@@ -2,18 +2,54 @@ package caddyverify
 
 import (
 	"context"
-	"log/slog"
 
 	"github.com/caddyserver/caddy/v2"
 	"github.com/caddyserver/caddy/v2/modules/caddyevents"
+	"github.com/prometheus/client_golang/prometheus"
 
-	"github.com/caddyverify/caddy-verify/caddyverify/internal/breaker"
+	"github.com/caddyverify/caddy-verify/caddyverify/internal/gateway"
+	"github.com/caddyverify/caddy-verify/caddyverify/internal/observe"
 )
 
 const appName = "verify"
 
 func init() {
 	caddy.RegisterModule(App{})
+}
+
+// What is the process's: it survives a reload.
+var (
+	// accounts are those that handlers use. During a reload the new handler takes hold
+	// before the old one lets go.
+	accounts = caddy.NewUsagePool() // of pooledAccount, by accountID
+	// metrics are counted here, since Caddy makes a new registry with each configuration,
+	// and counters made with it would begin at 0 on every reload.
+	metrics = observe.NewMetrics()
+	// running counts calls that are to reach their end: those of the last configuration
+	// may be under way still when the process exits.
+	running gateway.Running
+)
+
+// accountID names an account: an API key at one upstream.
+type accountID struct{ upstream, apiKey string }
+
+type pooledAccount struct{ *gateway.Account }
+
+// Destruct implements caddy.Destructor. Calls of the last handler may still be under way.
+func (a pooledAccount) Destruct() error {
+	a.Close()
+	return nil
+}
+
+// registerMetrics adds the collectors to the configuration's registry, which Caddy serves
+// and, with `metrics { otlp }`, pushes.
+func registerMetrics(registry prometheus.Registerer) error {
+	if err := metrics.Register(registry); err != nil {
+		return err
+	}
+	return observe.Register(registry, gateway.Collector{Accounts: func(yield func(*gateway.Account) bool) {
+		accounts.Range(func(_, value any) bool { return yield(value.(pooledAccount).Account) })
+	}})
 }
 
 // App holds what the handlers of one configuration share. It has no settings: a
@@ -30,9 +66,9 @@ type App struct {
 // accountUse is what one configuration does with an account.
 type accountUse struct {
 	id       accountID
-	account  *account
+	account  *gateway.Account
 	settings *accountSettings
-	handlers []*Handler
+	gateways []*gateway.Gateway
 }
 
 // CaddyModule returns the Caddy module information.
@@ -65,33 +101,32 @@ func (a *App) Handle(context.Context, caddy.Event) error {
 	return nil
 }
 
-// join gives a handler its account, and notes what it wants of that.
-func (a *App) join(h *Handler, id accountID) error {
+// join makes a handler's gateway, as one of its account's, and notes what the handler
+// wants of that.
+func (a *App) join(h *Handler, id accountID, host string, config gateway.Config) error {
 	use := a.use(id)
 	settings, err := use.settings.with(h)
 	if err != nil {
 		return err
 	}
-	h.account = keep(h, id, func() *account { return newAccount(id, settings) }, (*account).end)
-	h.account.prepare(settings)
-	h.trouble = keep(h, troubleKey{id, h.client.Secret.Sum()}, func() *accountTrouble { return &accountTrouble{label: id.label()} }, func(*accountTrouble) {})
-	h.logger = h.logger.With(slog.String("account", h.account.label))
-	use.account, use.settings = h.account, settings
-	use.handlers = append(use.handlers, h)
+	pooled, _, err := accounts.LoadOrNew(id, func() (caddy.Destructor, error) {
+		return pooledAccount{gateway.NewAccount(host, id.apiKey, metrics, settings.core)}, nil
+	})
+	if err != nil {
+		return err
+	}
+	h.leave = func() error {
+		_, err := accounts.Delete(id)
+		return err
+	}
+	use.account, use.settings = pooled.(pooledAccount).Account, settings
+	use.account.Prepare(settings.core)
+	config.Account = use.account
+	if h.gateway, err = gateway.New(config); err != nil {
+		return err
+	}
+	use.gateways = append(use.gateways, h.gateway)
 	return nil
-}
-
-// troubleKey is the key of an account's trouble: a new secret begins without that of
-// the last one.
-type troubleKey struct {
-	accountID
-	secret [32]byte
-}
-
-// accountTrouble is the trouble of an account with one secret.
-type accountTrouble struct {
-	breaker.Account
-	label string
 }
 
 func (a *App) use(id accountID) *accountUse {
@@ -108,13 +143,9 @@ func (a *App) use(id accountID) *accountUse {
 // takeOver puts in force what the configuration wants.
 func (a *App) takeOver() {
 	for _, use := range a.accounts {
-		a.undo = append(a.undo, use.account.configure(use.settings))
-		use.account.metrics.Prepare(use.settings.countries.Labels())
-		for _, h := range use.handlers {
-			h.listen()
-		}
-		if use.settings.settle {
-			use.handlers[0].beginToSettle()
+		a.undo = append(a.undo, use.account.Configure(use.settings.core))
+		for i, g := range use.gateways {
+			g.Start(use.settings.settle && i == 0)
 		}
 	}
 }

@@ -20,20 +20,18 @@ import (
 	"go.opentelemetry.io/otel/trace"
 	"go.opentelemetry.io/otel/trace/noop"
 
-	"github.com/caddyverify/caddy-verify/caddyverify/internal/ledger"
-	"github.com/caddyverify/caddy-verify/caddyverify/internal/retry"
 	"github.com/caddyverify/caddy-verify/caddyverify/internal/wire"
 )
 
 // canned answers every call upstream at once with the same bytes.
-type canned string
+type canned struct{ answer string }
 
-func (c canned) RoundTrip(*http.Request) (*http.Response, error) {
+func (c *canned) RoundTrip(*http.Request) (*http.Response, error) {
 	return &http.Response{
 		StatusCode:    http.StatusOK,
 		Header:        http.Header{"Content-Type": {"application/json"}},
-		ContentLength: int64(len(c)),
-		Body:          io.NopCloser(strings.NewReader(string(c))),
+		ContentLength: int64(len(c.answer)),
+		Body:          io.NopCloser(strings.NewReader(c.answer)),
 	}, nil
 }
 
@@ -94,6 +92,8 @@ func newBench(b *testing.B, configure ...func(*Handler)) *Handler {
 		Credentials: &Credentials{APIKey: testKey, APISecret: "{env.BENCH_SECRET}"},
 		Limit:       -1,
 		Cache:       &Cache{Settling: caddy.Duration(time.Hour), MaxEntries: 1 << 21, MaxBytes: 4 << 30},
+
+		roundTripper: new(canned),
 	}
 	b.Setenv("BENCH_SECRET", testSecret)
 	for _, change := range configure {
@@ -103,8 +103,26 @@ func newBench(b *testing.B, configure ...func(*Handler)) *Handler {
 		b.Fatal(err)
 	}
 	b.Cleanup(func() { _ = h.Cleanup() })
-	h.logger = slog.New(slog.DiscardHandler)
+	h.gateway.Logger = slog.New(slog.DiscardHandler)
 	return h
+}
+
+// unused is an account that nothing is asked of.
+type unused struct{}
+
+func (unused) Destruct() error { return nil }
+
+// benchServe has the handler answer one call.
+func benchServe(b *testing.B, h *Handler, call benchCall) {
+	h.roundTripper.(*canned).answer = call.answer
+	w := &nobody{http.Header{}}
+	r := httptest.NewRequest(call.method, call.path+"?"+call.query, strings.NewReader(call.body))
+	if call.body != "" {
+		r.Header.Set("Content-Type", "application/x-www-form-urlencoded")
+	}
+	if err := h.ServeHTTP(w, caddyhttp.PrepareRequest(r, caddy.NewReplacer(), w, nil), nil); err != nil {
+		b.Fatal(err)
+	}
 }
 
 // serve measures the handler alone, from requests as Caddy prepares them to answers
@@ -114,7 +132,7 @@ func serve(b *testing.B, h *Handler, begin func() (context.Context, func()), cal
 	bodies := make([]*strings.Reader, len(calls))
 	requests := make([]*http.Request, len(calls))
 	for i, call := range calls {
-		h.client.Transport = canned(call.answer)
+		h.roundTripper.(*canned).answer = call.answer
 		bodies[i] = strings.NewReader(call.body)
 		requests[i] = httptest.NewRequest(call.method, call.path+"?"+call.query, nil)
 		requests[i].SetBasicAuth("app", "none")
@@ -192,18 +210,11 @@ func BenchmarkSpans(b *testing.B) {
 // holds.
 func BenchmarkGrowth(b *testing.B) {
 	id := func(i int) string { return fmt.Sprintf("%032x", uint64(i)*0x9e3779b97f4a7c15) }
-	for _, n := range []int{1e2, 1e4, 1e6} {
+	for _, n := range []int{1e2, 1e4, 1e5} {
 		b.Run(fmt.Sprintf("hit/entries=%d", n), func(b *testing.B) {
 			h := newBench(b)
 			for i := range n {
-				body := []byte(benchState(id(i)))
-				answer := wire.Answer{Code: http.StatusOK, ContentType: wire.JSON.ContentType(), Body: body}
-				var err error
-				if answer.Reading, err = wire.Read(wire.Search, wire.JSON, body); err != nil {
-					b.Fatal(err)
-				}
-				h.account.cache.Search(b.Context(), "", wire.SearchFor(wire.JSON, []string{id(i)}, false),
-					func(context.Context, *wire.Call) wire.Answer { return answer })
+				benchServe(b, h, benchSearch(id(i)))
 			}
 			var calls []benchCall
 			for i := range 1 << 12 {
@@ -213,21 +224,20 @@ func BenchmarkGrowth(b *testing.B) {
 		})
 		b.Run(fmt.Sprintf("check/verifications=%d", n), func(b *testing.B) {
 			h := newBench(b)
-			h.account.book = &book{Ledger: ledger.New(ledger.Settings{MaxEntries: 2 * n})}
 			for i := range n {
-				call := wire.Call{Operation: wire.Request, Params: []wire.Param{{Name: "number", Value: "447400123456"}}}
-				answer := wire.Answer{Code: http.StatusOK}
-				answer.Status, answer.RequestID = wire.Success, id(i)
-				h.account.book.Observe(ledger.Observation{Call: &call, Answer: &answer, Country: "GB"})
+				start := benchRequest
+				start.body = fmt.Sprintf("number=%d&brand=Acme", 447400000000+i)
+				start.answer = `{"request_id":"` + id(i) + `","status":"0"}`
+				benchServe(b, h, start)
 			}
 			serve(b, h, nil, benchCheck)
 		})
 		b.Run(fmt.Sprintf("check/accounts=%d", n), func(b *testing.B) {
-			others := new(Handler)
 			for i := range n {
-				keep(others, strconv.Itoa(i), retry.NewBudget, func(*retry.Budget) {})
+				key := strconv.Itoa(i)
+				_, _, _ = accounts.LoadOrNew(key, func() (caddy.Destructor, error) { return unused{}, nil })
+				defer func() { _, _ = accounts.Delete(key) }()
 			}
-			defer func() { _ = others.Cleanup() }()
 			serve(b, newBench(b), nil, benchCheck)
 		})
 	}

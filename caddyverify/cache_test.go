@@ -188,7 +188,7 @@ func TestCacheSurvivesReload(t *testing.T) {
 	handlers := []*Handler{provision(&Handler{})}
 	for range 3 {
 		next, last := provision(&Handler{}), handlers[len(handlers)-1]
-		if next.account.cache != last.account.cache {
+		if next.gateway.Account != last.gateway.Account {
 			t.Error("the cache did not survive a reload")
 		}
 		if err := last.Cleanup(); err != nil {
@@ -201,7 +201,7 @@ func TestCacheSurvivesReload(t *testing.T) {
 		"another account":  {Credentials: &Credentials{APIKey: "other", APISecret: testSecret}},
 		"another upstream": {Upstream: "https://example.com"},
 	} {
-		if provision(h).account.cache == live.account.cache {
+		if provision(h).gateway.Account == live.gateway.Account {
 			t.Errorf("%s shares the cache", name)
 		}
 		if err := h.Cleanup(); err != nil {

@@ -14,8 +14,7 @@ import (
 	"github.com/caddyserver/caddy/v2/caddyconfig/httpcaddyfile"
 	"github.com/caddyserver/caddy/v2/modules/caddyhttp"
 	"github.com/caddyserver/caddy/v2/modules/caddyhttp/reverseproxy"
-
-	"github.com/caddyverify/caddy-verify/caddyverify/sandbox"
+	"github.com/dustin/go-humanize"
 )
 
 func init() {
@@ -133,54 +132,6 @@ func atLine(err error, lines map[string]caddyfile.Dispenser, d *caddyfile.Dispen
 	return d.WrapErr(err)
 }
 
-// UnmarshalCaddyfile sets up the sandbox from Caddyfile tokens. Syntax:
-//
-//	verify_sandbox [<matcher>] {
-//	    credentials <api_key> <api_secret>
-//	    code        <pin>
-//	    speed       <factor>
-//	    limit       <n>/s|off
-//	    fault       <operation>|* <kind> [<value>] [<share>%]
-//	}
-//
-// Only fault may be given more than once.
-func (s *Sandbox) UnmarshalCaddyfile(d *caddyfile.Dispenser) error {
-	err := subdirectives(d, func(name string) (err error) {
-		switch name {
-		case "credentials":
-			s.Credentials, err = parseCredentials(d)
-		case "code":
-			s.Code, err = oneArg(d, name, "<pin>")
-		case "speed":
-			var factor string
-			if factor, err = oneArg(d, name, "<factor>"); err == nil {
-				if s.Speed, err = strconv.ParseFloat(factor, 64); err != nil || s.Speed <= 0 {
-					err = d.Err("speed: write a number above 0, for example 60 for a minute per second")
-				}
-			}
-		case "limit":
-			var limit string
-			if limit, err = oneArg(d, name, "<n>/s|off"); err == nil {
-				if s.Limit, err = parseRate(limit); err != nil {
-					err = d.Err("limit: write a number per second such as 30/s, or off")
-				}
-			}
-		case "fault":
-			s.Faults = append(s.Faults, strings.Join(d.RemainingArgs(), " "))
-			if _, e := sandbox.ParseFault(s.Faults[len(s.Faults)-1]); e != nil {
-				err = d.WrapErr(e)
-			}
-		default:
-			return d.Errf("unrecognized subdirective %q", name)
-		}
-		return err
-	}, "fault")
-	if err != nil {
-		return err
-	}
-	return atLine(s.check(), nil, d)
-}
-
 // subdirectives consumes the directive's name and reads its block. A subdirective
 // may be given once, unless it is one of many.
 func subdirectives(d *caddyfile.Dispenser, parse func(name string) error, many ...string) error {
@@ -280,6 +231,60 @@ func parseCredentials(d *caddyfile.Dispenser) (*Credentials, error) {
 	return c, nil
 }
 
+func parseCache(d *caddyfile.Dispenser) (*Cache, error) {
+	c := new(Cache)
+	if d.NextArg() {
+		if d.Val() != "off" || d.CountRemainingArgs() > 0 {
+			return nil, d.Err("cache takes a block in braces, or off")
+		}
+		c.Off = true
+		return c, nil
+	}
+	return c, block(d, func(name string) (err error) {
+		switch name {
+		case "in_progress":
+			c.InProgress, err = lifetimeArg(d, name)
+		case "settling":
+			c.Settling, err = lifetimeArg(d, name)
+		case "final":
+			c.Final, err = lifetimeArg(d, name)
+		case "not_found":
+			c.NotFound, err = lifetimeArg(d, name)
+		case "stale_if_error":
+			c.StaleIfError, err = lifetimeArg(d, name)
+		case "max_entries":
+			c.MaxEntries, err = countArg(d, name)
+		case "max_bytes":
+			c.MaxBytes, err = sizeArg(d, name)
+		default:
+			return d.Errf("unrecognized subdirective of cache %q", name)
+		}
+		return err
+	})
+}
+
+func parseBreaker(d *caddyfile.Dispenser) (*Breaker, error) {
+	b := new(Breaker)
+	if d.NextArg() {
+		if d.Val() != "off" || d.CountRemainingArgs() > 0 {
+			return nil, d.Err("breaker takes a block in braces, or off")
+		}
+		b.Off = true
+		return b, nil
+	}
+	return b, block(d, func(name string) (err error) {
+		switch name {
+		case "window":
+			b.Window, err = durationArg(d, name)
+		case "open_for":
+			b.OpenFor, err = durationArg(d, name)
+		default:
+			return d.Errf("unrecognized subdirective of breaker %q", name)
+		}
+		return err
+	})
+}
+
 func parseTransport(d *caddyfile.Dispenser) ([]byte, error) {
 	if !d.NextArg() || d.Val() != "http" {
 		return nil, d.Err("transport: only http is supported; write transport http { … }")
@@ -294,6 +299,35 @@ func parseTransport(d *caddyfile.Dispenser) ([]byte, error) {
 		return nil, here.WrapErr(fmt.Errorf("transport: %w", err))
 	}
 	return caddyconfig.JSONModuleObject(transport, "protocol", "http", nil), nil
+}
+
+// lifetimeArg reads a duration or off. In the configuration 0 means the default,
+// so none at all is below it.
+func lifetimeArg(d *caddyfile.Dispenser, name string) (caddy.Duration, error) {
+	value, err := oneArg(d, name, "<duration>|off")
+	if err != nil {
+		return 0, err
+	}
+	if value == "off" {
+		return -1, nil
+	}
+	duration, err := caddy.ParseDuration(value)
+	if err != nil || duration <= 0 {
+		return 0, d.Errf("%s: write a duration above 0 such as 2s, or off", name)
+	}
+	return caddy.Duration(duration), nil
+}
+
+func sizeArg(d *caddyfile.Dispenser, name string) (int64, error) {
+	value, err := oneArg(d, name, "<size>")
+	if err != nil {
+		return 0, err
+	}
+	size, err := humanize.ParseBytes(value)
+	if err != nil || size < 1<<20 || size > 1<<50 {
+		return 0, d.Errf("%s: write a size of at least 1MiB, such as 64MiB", name)
+	}
+	return int64(size), nil
 }
 
 func limitArg(d *caddyfile.Dispenser) (int, error) {
@@ -324,8 +358,5 @@ func parseRate(value string) (float64, error) {
 	return rate, nil
 }
 
-// Interface guards
-var (
-	_ caddyfile.Unmarshaler = (*Handler)(nil)
-	_ caddyfile.Unmarshaler = (*Sandbox)(nil)
-)
+// Interface guard
+var _ caddyfile.Unmarshaler = (*Handler)(nil)

@@ -4,6 +4,11 @@ import (
 	"cmp"
 	"errors"
 	"fmt"
+	"math"
+	"net/netip"
+	"net/url"
+	"slices"
+	"strconv"
 	"strings"
 	"time"
 
@@ -120,6 +125,56 @@ func checkCountries(codes []string) error {
 	return err
 }
 
+// upstreamURL checks the base URL. Its errors never show the URL, which may hold
+// a password.
+func upstreamURL(raw string, insecure bool) (*url.URL, error) {
+	if raw == "" {
+		raw = defaultUpstream
+	}
+	u, err := url.Parse(raw)
+	switch {
+	case strings.ContainsAny(raw, "{}"):
+		return nil, errors.New("placeholders are read in credentials alone; " + writeItOut)
+	case err != nil || u.Hostname() == "" || !isPort(u.Port()) || u.Scheme != "https" && u.Scheme != "http":
+		return nil, errors.New("not an http or https URL; write for example " + defaultUpstream)
+	case u.User != nil:
+		return nil, errors.New("the URL holds a user name; use credentials for what the Verify API is to see")
+	case u.RawQuery != "" || u.ForceQuery || u.Fragment != "":
+		return nil, errors.New("the URL has a query or a fragment; write no more than scheme, host and perhaps a path")
+	case strings.HasSuffix(strings.TrimSuffix(u.Path, "/"), "/verify"):
+		return nil, errors.New("the URL ends in /verify, which the paths of the API begin with; leave it out")
+	case u.Scheme == "http" && !insecure && !isLoopback(u.Hostname()):
+		return nil, errors.New("http would send the credentials in clear; write https, or add insecure_upstream")
+	}
+	// One spelling, so that one account is not taken for two.
+	u.Host = strings.ToLower(u.Host)
+	return url.Parse(strings.TrimSuffix(u.String(), "/"))
+}
+
+func isPort(port string) bool {
+	if port == "" {
+		return true
+	}
+	n, err := strconv.Atoi(port)
+	return err == nil && n > 0 && n <= math.MaxUint16
+}
+
+func isLoopback(host string) bool {
+	if host == "localhost" {
+		return true
+	}
+	address, err := netip.ParseAddr(host)
+	return err == nil && address.IsLoopback()
+}
+
+// oneOf makes sure that value is one of those allowed, or not given.
+func oneOf(value string, allowed ...string) error {
+	if value != "" && !slices.Contains(allowed, value) {
+		return fmt.Errorf("it must be one of %q", allowed)
+	}
+	return nil
+}
+
 // named says which handler an error is about, where there may be several: by its
 // upstream, which holds no password where it is valid.
 func (h *Handler) named(err error) error {
@@ -147,7 +202,7 @@ func (h *Handler) warnOfWriteTimeout(ctx caddy.Context) {
 // warnOfRefusedSecret tells that a reload has brought nothing new to an upstream that
 // refuses the credentials.
 func (h *Handler) warnOfRefusedSecret() {
-	if status, inTrouble := h.trouble.Trouble(); !inTrouble || status != wire.BadCredentials {
+	if status, suspended := h.gateway.Suspended(); !suspended || status != wire.BadCredentials {
 		return
 	}
 	h.logger.Warn("this configuration has the same api_key and api_secret that the Verify API has just refused; an environment variable cannot change while Caddy runs, so write new ones to a file and name it by {file./path}, or restart Caddy")

@@ -2,6 +2,7 @@ package caddyverify
 
 import (
 	"bytes"
+	"context"
 	"log/slog"
 	"net/http"
 	"net/http/httptest"
@@ -9,6 +10,7 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/caddyserver/caddy/v2"
 	"github.com/caddyserver/caddy/v2/modules/caddyhttp"
 	"pgregory.net/rapid"
 
@@ -169,7 +171,7 @@ func TestPathsAsCaddyMatches(t *testing.T) {
 			path.WriteString(part)
 		}
 		r := httptest.NewRequest(http.MethodGet, "/", nil)
-		r = r.WithContext(withReplacer(r.Context()))
+		r = r.WithContext(context.WithValue(r.Context(), caddy.ReplacerCtxKey, caddy.NewReplacer()))
 		r.URL.Path = "/" + path.String()
 		matched, err := matcher.MatchWithError(r)
 		if err != nil {
@@ -238,7 +240,7 @@ func TestIgnoredParameters(t *testing.T) {
 	h := &Handler{Upstream: u.URL}
 	gateway := newGateway(t, h)
 	var log bytes.Buffer
-	h.logger = slog.New(slog.NewTextHandler(&log, &slog.HandlerOptions{Level: slog.LevelDebug}))
+	h.gateway.Logger = slog.New(slog.NewTextHandler(&log, &slog.HandlerOptions{Level: slog.LevelDebug}))
 	before := gather(t)
 	get(t, gateway.URL+"/verify/check/json?request_id=cc121958d8fb4368aa3bb762bb9a0f74&code=1234&action_type=login&447700900000=1&api_key=a")
 	get(t, gateway.URL+"/verify/search/json?requestId=cc121958d8fb4368aa3bb762bb9a0f74")

@@ -4,24 +4,17 @@ package caddyverify
 
 import (
 	"cmp"
+	"context"
 	"encoding/json"
-	"errors"
 	"fmt"
 	"log/slog"
-	"math"
 	"net/http"
-	"net/netip"
-	"net/url"
-	"slices"
-	"strconv"
-	"strings"
 	"time"
 
 	"github.com/caddyserver/caddy/v2"
-	"github.com/caddyserver/caddy/v2/caddyconfig"
 	"github.com/caddyserver/caddy/v2/modules/caddyhttp"
-	"github.com/caddyserver/caddy/v2/modules/caddyhttp/reverseproxy"
 
+	"github.com/caddyverify/caddy-verify/caddyverify/internal/gateway"
 	"github.com/caddyverify/caddy-verify/caddyverify/internal/upstream"
 	"github.com/caddyverify/caddy-verify/caddyverify/internal/wire"
 )
@@ -115,15 +108,11 @@ type Handler struct {
 	// every outcome and price. Default: `false`.
 	Settle bool `json:"settle,omitempty"`
 
-	client   *upstream.Client
-	fetch    wire.Sender // send, made once
-	base     *url.URL
-	account  *account
-	trouble  *accountTrouble
-	logger   *slog.Logger
-	refusals *refusals
-	kept     []any    // keys of what it holds in state
-	stops    []func() // end what it listens to
+	gateway *gateway.Gateway
+	// roundTripper takes the place of the transport in tests.
+	roundTripper http.RoundTripper
+	leave        func() error // gives the account back
+	logger       *slog.Logger
 }
 
 // Credentials are an API key and its secret. Write the secret as a placeholder,
@@ -196,114 +185,91 @@ func (h *Handler) provision(ctx caddy.Context, app *App) error {
 	if err != nil {
 		return fmt.Errorf("transport: %w", err)
 	}
-	h.fetch = h.send
-	h.refusals = newRefusals(h.refused)
-	h.stops = append(h.stops, h.refusals.stop)
-	h.client, err = upstream.New(upstream.Config{
-		URL:       base,
-		Key:       key,
-		Secret:    upstream.NewSecret(secret),
-		Auth:      auth,
-		Method:    method,
-		Methods:   h.keepMethods(base),
-		Transport: transport,
-	})
-	if err != nil {
-		return err
-	}
 	if h.Cache == nil {
 		h.Cache = new(Cache)
 	}
 	if h.Breaker == nil {
 		h.Breaker = new(Breaker)
 	}
-	if h.base, err = url.Parse(base); err != nil {
-		return errors.New("upstream: not a URL")
-	}
 	if err := registerMetrics(ctx.GetMetricsRegistry()); err != nil {
 		return err
 	}
 	h.finishWith(ctx)
-	if err := app.join(h, accountID{base, key}); err != nil {
+	if err := app.join(h, accountID{base.String(), key}, base.Host, gateway.Config{
+		Upstream: upstream.Config{
+			URL:       base.String(),
+			Key:       key,
+			Secret:    upstream.NewSecret(secret),
+			Auth:      auth,
+			Method:    method,
+			Transport: transport,
+		},
+		Timeout:       time.Duration(h.Timeout),
+		HTTPErrors:    h.Errors == errorsHTTP,
+		Strict:        h.Strict,
+		AllowBrowsers: h.Browsers == browsersAllow,
+		Caller:        callerOf,
+		Logger:        h.logger,
+		Running:       &running,
+	}); err != nil {
 		return err
 	}
 	h.warnOfRefusedSecret()
 	return nil
 }
 
-// transport loads the module for connections to the upstream.
-func (h *Handler) transport(ctx caddy.Context) (http.RoundTripper, error) {
-	if h.TransportRaw == nil {
-		h.TransportRaw = caddyconfig.JSONModuleObject(reverseproxy.HTTPTransport{
-			KeepAlive: &reverseproxy.KeepAlive{IdleConnTimeout: caddy.Duration(defaultIdleTimeout)},
-			Versions:  []string{"1.1"},
-		}, "protocol", "http", nil)
+// Cleanup gives back what the handler holds.
+func (h *Handler) Cleanup() error {
+	if h.gateway != nil {
+		h.gateway.Close()
 	}
-	var err error
-	if h.TransportRaw, err = readProxy(withoutSurprises(h.TransportRaw)); err != nil {
-		return nil, err
+	if h.leave == nil {
+		return nil
 	}
-	written := texts(h.TransportRaw)
-	module, err := ctx.LoadModule(h, "TransportRaw")
-	if err != nil {
-		return nil, withoutPasswords(err, written)
-	}
-	transport, ok := module.(*reverseproxy.HTTPTransport)
-	if !ok {
-		return nil, errors.New("only the http transport speaks to the Verify API")
-	}
-	transport.Transport.OnProxyConnectResponse = upstream.ProxyAnswered
-	return transport, checkTransport(transport)
+	defer func() { h.leave = nil }()
+	return h.leave()
 }
 
-// upstreamURL checks the base URL. Its errors never show the URL, which may hold
-// a password.
-func upstreamURL(raw string, insecure bool) (string, error) {
-	if raw == "" {
-		raw = defaultUpstream
+// ServeHTTP answers the calls of the Verify API. It returns no error for them:
+// Caddy would log it with the query, and so with numbers and codes.
+func (h *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request, next caddyhttp.Handler) error {
+	if !wire.IsOurs(r.URL.Path) {
+		return next.ServeHTTP(w, r)
 	}
-	u, err := url.Parse(raw)
-	switch {
-	case strings.ContainsAny(raw, "{}"):
-		return "", errors.New("placeholders are read in credentials alone; " + writeItOut)
-	case err != nil || u.Hostname() == "" || !isPort(u.Port()) || u.Scheme != "https" && u.Scheme != "http":
-		return "", errors.New("not an http or https URL; write for example " + defaultUpstream)
-	case u.User != nil:
-		return "", errors.New("the URL holds a user name; use credentials for what the Verify API is to see")
-	case u.RawQuery != "" || u.ForceQuery || u.Fragment != "":
-		return "", errors.New("the URL has a query or a fragment; write no more than scheme, host and perhaps a path")
-	case strings.HasSuffix(strings.TrimSuffix(u.Path, "/"), "/verify"):
-		return "", errors.New("the URL ends in /verify, which the paths of the API begin with; leave it out")
-	case u.Scheme == "http" && !insecure && !isLoopback(u.Hostname()):
-		return "", errors.New("http would send the credentials in clear; write https, or add insecure_upstream")
-	}
-	// One spelling, so that one account is not taken for two.
-	u.Host = strings.ToLower(u.Host)
-	return strings.TrimSuffix(u.String(), "/"), nil
-}
-
-func isPort(port string) bool {
-	if port == "" {
-		return true
-	}
-	n, err := strconv.Atoi(port)
-	return err == nil && n > 0 && n <= math.MaxUint16
-}
-
-func isLoopback(host string) bool {
-	if host == "localhost" {
-		return true
-	}
-	address, err := netip.ParseAddr(host)
-	return err == nil && address.IsLoopback()
-}
-
-// oneOf makes sure that value is one of those allowed, or not given.
-func oneOf(value string, allowed ...string) error {
-	if value != "" && !slices.Contains(allowed, value) {
-		return fmt.Errorf("it must be one of %q", allowed)
-	}
+	h.gateway.ServeHTTP(w, r)
 	return nil
+}
+
+// callerOf tells whom answers are kept for: the user that one of Caddy's
+// authentication handlers found, or "" for all others together.
+func callerOf(r *http.Request) string {
+	if replacer, ok := r.Context().Value(caddy.ReplacerCtxKey).(*caddy.Replacer); ok {
+		if user, ok := replacer.GetString("http.auth.user.id"); ok {
+			return user
+		}
+	}
+	return ""
+}
+
+// finishWith has the server that ctx belongs to wait for calls whose clients have
+// left when it stops, until its grace_period is over. By itself a server does so for
+// HTTP/1.1 alone: over HTTP/2 and 3 a stream that the client has closed is done with.
+func (h *Handler) finishWith(ctx caddy.Context) {
+	if server, ok := ctx.Value(caddyhttp.ServerCtxKey).(*caddyhttp.Server); ok {
+		server.RegisterOnStop(h.finish)
+	}
+}
+
+// finish waits where nobody else does. In a reload the process goes on, and with it
+// the calls.
+func (h *Handler) finish(ctx context.Context) error {
+	if reloaded := caddy.ActiveContext().Context != nil; reloaded && !caddy.Exiting() {
+		return nil
+	}
+	if n := running.Count(); n > 0 {
+		h.logger.LogAttrs(ctx, slog.LevelInfo, "waiting for calls whose clients have left", slog.Int("calls", n))
+	}
+	return running.Wait(ctx)
 }
 
 // Interface guards

@@ -85,7 +85,7 @@ type model struct {
 func newModel(t *testing.T) *model {
 	d := newDirect(t, &Handler{}, sandboxConfig)
 	m := &model{gateway: d, api: d.api, said: map[string][]said{}, changed: map[string]int{}}
-	d.client.Transport = m
+	d.network.RoundTripper = m
 	return m
 }
 

@@ -14,7 +14,6 @@ import (
 	"testing/synctest"
 	"time"
 
-	"github.com/caddyverify/caddy-verify/caddyverify/internal/breaker"
 	"github.com/caddyverify/caddy-verify/caddyverify/internal/wire"
 	"github.com/caddyverify/caddy-verify/caddyverify/sandbox"
 )
@@ -59,7 +58,7 @@ func TestOneCallersCode(t *testing.T) {
 				synctest.Test(t, func(t *testing.T) {
 					d := newDirect(t, &Handler{Limit: -1, Cache: &Cache{Off: true}}, sandboxConfig)
 					defer d.close(t)
-					d.client.Transport = firewall{d, code}
+					d.network.RoundTripper = firewall{d, code}
 					for n := range 40 {
 						if w := d.call(o, form); status(w) != reads || !strings.Contains(w.Body.String(), "caddy-verify: upstream_") {
 							t.Fatalf("the caller whose call it is reads %s", w.Body)
@@ -100,7 +99,7 @@ func TestProbeBeforeCustomers(t *testing.T) {
 		if err := d.api.SetFaults(sandbox.Fault{Operation: "request", Kind: "http", Value: "502"}); err != nil {
 			t.Fatal(err)
 		}
-		for n := 0; d.account.breakers.Write.State() == breaker.Closed; n++ {
+		for n := 0; d.circuit(wire.WriteClass) == wire.CircuitClosed; n++ {
 			d.call(wire.Request, fmt.Sprintf("brand=Acme&number=4477009%05d", n))
 			time.Sleep(50 * time.Millisecond)
 		}
@@ -109,7 +108,7 @@ func TestProbeBeforeCustomers(t *testing.T) {
 			t.Fatal(err)
 		}
 		var flood sync.WaitGroup
-		for d.account.breakers.Write.State() != breaker.Closed && time.Since(opened) < time.Minute {
+		for d.circuit(wire.WriteClass) != wire.CircuitClosed && time.Since(opened) < time.Minute {
 			for _, o := range []wire.Operation{wire.Check, wire.Search, wire.Search, wire.Search} {
 				flood.Go(func() { d.call(o, forms[o]) })
 			}
@@ -210,7 +209,7 @@ func TestThrottledByWhom(t *testing.T) {
 // logTo has a gateway log all that it has to say.
 func logTo(d *direct) *lines {
 	logged := new(lines)
-	d.logger = slog.New(slog.NewJSONHandler(logged, &slog.HandlerOptions{Level: slog.LevelDebug}))
+	d.gateway.Logger = slog.New(slog.NewJSONHandler(logged, &slog.HandlerOptions{Level: slog.LevelDebug}))
 	return logged
 }
 

@@ -2,7 +2,6 @@ package caddyverify
 
 import (
 	"context"
-	"fmt"
 	"net/http"
 	"net/http/httptest"
 	"strings"
@@ -52,40 +51,16 @@ func TestFloodInLog(t *testing.T) {
 		want := []map[string]any{first, refused(1499, map[string]any{"shop": 999.0, "login": 500.0}), refused(3, nil)}
 		expectLines(t, logged, "INFO", want...)
 
-		time.Sleep(20 * time.Second) // the flood is over
+		time.Sleep(20 * time.Second)              // the flood is over
+		d.call(wire.Request, forms[wire.Request]) // on trial
 		if err := d.api.SetFaults(); err != nil {
 			t.Fatal(err)
 		}
-		d.trouble.Observe(wire.Request, wire.Answer{Reading: wire.Reading{Verification: wire.Verification{Status: wire.NoCredit}}})
 		ask(2, "shop")
 		d.close(t) // tells of what was counted
 		expectLines(t, logged, "INFO", append(want, first, refused(1, map[string]any{"shop": 1.0}))...)
 		if n := strings.Count(logged.text, `"level":"DEBUG"`); n != 1499+3+1 {
 			t.Errorf("%d lines at level debug, want one for each call that has none above", n)
-		}
-	})
-}
-
-// TestCallersOfFlood shows that a line stays short.
-func TestCallersOfFlood(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		var told *flood
-		r := newRefusals(func(_ wire.Cause, f *flood) { told = f })
-		fault := &wire.Fault{Cause: wire.LimitReached, Refused: true}
-		for n := range 1001 {
-			if left := r.count(fault, fmt.Sprint("caller", n)); left != (n > 0) {
-				t.Fatalf("call %d: left out: %t", n, left)
-			}
-		}
-		if r.count(&wire.Fault{Cause: wire.UpstreamTimeout}, "") || r.count(nil, "") {
-			t.Error("a call that was not refused was counted")
-		}
-		r.stop()
-		if told.calls != 1000 || len(told.callers) != mostCallers+1 || told.callers["others"] != 1000-mostCallers {
-			t.Errorf("told %d calls, callers %v", told.calls, told.callers)
-		}
-		if r.count(fault, "") {
-			t.Error("a call was counted that nobody will tell of")
 		}
 	})
 }

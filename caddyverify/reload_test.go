@@ -8,6 +8,8 @@ import (
 	"testing"
 
 	"github.com/caddyserver/caddy/v2"
+
+	verifygateway "github.com/caddyverify/caddy-verify/caddyverify/internal/gateway"
 )
 
 // TestConfigurationInForce loads configurations one after the other, good ones and
@@ -54,17 +56,17 @@ func TestConfigurationInForce(t *testing.T) {
 		{"the limit is raised", []string{gateway(site, "limit 100/s")}, "", 100, false, ""},
 		{"back to the default", []string{gateway(site, "timeout 3s")}, "", 28, false, ""},
 	}
-	var before *account
+	var before *verifygateway.Account
 	for _, step := range steps {
 		t.Run(step.name, func(t *testing.T) {
 			err := load(step.sites...)
 			if (err != nil) != (step.fails != "") || err != nil && !strings.Contains(err.Error(), step.fails) {
 				t.Fatalf("the load ends with %v, want %q", err, step.fails)
 			}
-			var now *account
-			state.Range(func(key, value any) bool {
-				if part, ok := value.(*kept[*account]); ok && key.(accountID).upstream == u.URL {
-					now = part.value
+			var now *verifygateway.Account
+			accounts.Range(func(key, value any) bool {
+				if key.(accountID).upstream == u.URL {
+					now = value.(pooledAccount).Account
 				}
 				return true
 			})
@@ -72,11 +74,12 @@ func TestConfigurationInForce(t *testing.T) {
 				t.Error("what was known of the account is gone")
 			}
 			before = now
-			if rate := now.limiter.Stats().Rate; rate != step.rate || (now.circuits() == nil) != step.off {
-				t.Errorf("the limit is %d, the breaker off: %v; want %d and %v", rate, now.circuits() == nil, step.rate, step.off)
+			s := now.Snapshot()
+			if off := len(s.Circuits) == 0; s.Limit.Rate != step.rate || off != step.off {
+				t.Errorf("the limit is %d, the breaker off: %v; want %d and %v", s.Limit.Rate, off, step.rate, step.off)
 			}
-			if settlers := now.book.settlers.Load(); settlers != 0 {
-				t.Errorf("%d settle", settlers)
+			if s.Settling {
+				t.Error("a configuration that failed has the account settle")
 			}
 			if body := served(t, "http://"+site+"/verify/search/json?request_id=a"); !strings.Contains(body, `"status"`) {
 				t.Errorf("a search is answered with %s", body)

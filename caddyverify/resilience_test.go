@@ -13,7 +13,6 @@ import (
 
 	"github.com/caddyserver/caddy/v2"
 
-	"github.com/caddyverify/caddy-verify/caddyverify/internal/breaker"
 	"github.com/caddyverify/caddy-verify/caddyverify/internal/wire"
 	"github.com/caddyverify/caddy-verify/caddyverify/sandbox"
 )
@@ -27,7 +26,11 @@ type direct struct {
 	down error         // what every call ends with
 	slow time.Duration // how long a call is under way
 	asks []time.Time   // when calls went upstream
+	// network is what makes the calls: itself, unless a test puts something before it.
+	network *network
 }
+
+type network struct{ http.RoundTripper }
 
 func newDirect(t *testing.T, h *Handler, config sandbox.Config) *direct {
 	t.Helper()
@@ -37,10 +40,11 @@ func newDirect(t *testing.T, h *Handler, config sandbox.Config) *direct {
 	}
 	d := &direct{Handler: h, api: api}
 	h.Upstream = "https://sandbox.invalid"
+	d.network = &network{d}
+	h.roundTripper = d.network
 	if err := inForce(t, h); err != nil {
 		t.Fatal(err)
 	}
-	h.client.Transport = d
 	return d
 }
 
@@ -55,6 +59,16 @@ func (d *direct) set(change func()) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	change()
+}
+
+// circuit is the state of one of the account's circuits.
+func (d *direct) circuit(class wire.Class) wire.CircuitState {
+	for _, c := range d.gateway.Account.Snapshot().Circuits {
+		if c.Class == class {
+			return c.State
+		}
+	}
+	return ""
 }
 
 // sent is how many calls went upstream.
@@ -103,7 +117,7 @@ func TestBreakerOpensAndRecovers(t *testing.T) {
 		time.Sleep(3 * time.Second) // IN PROGRESS is over in memory
 
 		d.set(func() { d.down = http.ErrServerClosed })
-		for n := 0; d.account.breakers.Write.State() == breaker.Closed || d.account.breakers.Read.State() == breaker.Closed; n++ {
+		for n := 0; d.circuit(wire.WriteClass) == wire.CircuitClosed || d.circuit(wire.ReadClass) == wire.CircuitClosed; n++ {
 			if n > 40 {
 				t.Fatal("the breaker does not open")
 			}
@@ -166,12 +180,12 @@ func TestHalfOpenCostsNobody(t *testing.T) {
 		d := newDirect(t, &Handler{Limit: -1}, sandboxConfig)
 		defer d.close(t)
 		d.set(func() { d.down = http.ErrServerClosed })
-		for d.account.breakers.Write.State() == breaker.Closed {
+		for d.circuit(wire.WriteClass) == wire.CircuitClosed {
 			d.call(wire.Request, forms[wire.Request])
 		}
 		d.set(func() { d.down, d.slow, d.asks = nil, 2*time.Second, nil })
 		time.Sleep(6 * time.Second) // the probe is under way
-		if state := d.account.breakers.Write.State(); state != breaker.HalfOpen {
+		if state := d.circuit(wire.WriteClass); state != wire.CircuitHalfOpen {
 			t.Fatalf("the state is %v", state)
 		}
 		for range 10 {
@@ -275,11 +289,11 @@ func TestSlowsDown(t *testing.T) {
 		if throttled*10 > asked {
 			t.Errorf("%d of %d calls were throttled", throttled, asked)
 		}
-		if stats := d.account.limiter.Stats(); stats.Rate >= 28 {
+		if stats := d.gateway.Account.Snapshot().Limit; stats.Rate >= 28 {
 			t.Errorf("the rate is %d", stats.Rate)
 		}
 		time.Sleep(time.Minute)
-		if stats := d.account.limiter.Stats(); stats.Rate != 28 {
+		if stats := d.gateway.Account.Snapshot().Limit; stats.Rate != 28 {
 			t.Errorf("after a quiet minute the rate is %d", stats.Rate)
 		}
 	})
@@ -421,20 +435,20 @@ func TestOneAccount(t *testing.T) {
 	}
 
 	first := newGatewayWith(t, &Handler{Upstream: u.URL, Limit: 20})
-	if rate := first.account.limiter.Stats().Rate; rate > 20 {
+	if rate := first.gateway.Account.Snapshot().Limit.Rate; rate > 20 {
 		t.Errorf("the rate is %d", rate)
 	}
 	second := newGatewayWith(t, &Handler{Upstream: u.URL, Limit: 10})
-	if first.account.limiter != second.account.limiter {
+	if first.gateway.Account != second.gateway.Account {
 		t.Error("there are two limiters")
 	}
-	if rate := first.account.limiter.Stats().Rate; rate > 10 {
+	if rate := first.gateway.Account.Snapshot().Limit.Rate; rate > 10 {
 		t.Errorf("with the second handler the rate is %d", rate)
 	}
 	if err := second.Cleanup(); err != nil { // it failed to load, say
 		t.Error(err)
 	}
-	if limits := first.account.limiter.Stats(); limits.Rate > 20 || limits.Rate == 0 {
+	if limits := first.gateway.Account.Snapshot().Limit; limits.Rate > 20 || limits.Rate == 0 {
 		t.Errorf("without the second handler the rate is %d", limits.Rate)
 	}
 }
@@ -445,12 +459,20 @@ func TestProbeWithPlaceholders(t *testing.T) {
 	t.Setenv("VERIFY_TEST_SNI", "example.com")
 	secure := httptest.NewTLSServer(http.NotFoundHandler())
 	t.Cleanup(secure.Close)
-	h := newGatewayWith(t, &Handler{
-		Upstream:     secure.URL,
-		TransportRaw: []byte(`{"protocol":"http","tls":{"server_name":"{env.VERIFY_TEST_SNI}","insecure_skip_verify":true}}`),
-	})
-	answer := h.probe(t.Context())
-	if answer.Fault == nil || answer.Fault.Cause != wire.UpstreamError { // it is a 404, and no panic
-		t.Errorf("the probe got %+v", answer)
+	h := &Handler{TransportRaw: []byte(`{"protocol":"http","tls":{"server_name":"{env.VERIFY_TEST_SNI}","insecure_skip_verify":true}}`)}
+	ctx, cancel := caddy.NewContext(caddy.Context{Context: t.Context()})
+	defer cancel()
+	transport, err := h.transport(ctx)
+	if err != nil {
+		t.Fatal(err)
 	}
+	r, err := http.NewRequestWithContext(t.Context(), http.MethodGet, secure.URL, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	response, err := transport.RoundTrip(r)
+	if err != nil { // and no panic
+		t.Fatal(err)
+	}
+	response.Body.Close()
 }

@@ -3,9 +3,11 @@ package caddyverify
 import (
 	"fmt"
 	"net/http"
+	"strconv"
 	"strings"
 
 	"github.com/caddyserver/caddy/v2"
+	"github.com/caddyserver/caddy/v2/caddyconfig/caddyfile"
 	"github.com/caddyserver/caddy/v2/modules/caddyhttp"
 
 	"github.com/caddyverify/caddy-verify/caddyverify/internal/wire"
@@ -86,6 +88,54 @@ func (s *Sandbox) Provision(ctx caddy.Context) error {
 	return err
 }
 
+// UnmarshalCaddyfile sets up the sandbox from Caddyfile tokens. Syntax:
+//
+//	verify_sandbox [<matcher>] {
+//	    credentials <api_key> <api_secret>
+//	    code        <pin>
+//	    speed       <factor>
+//	    limit       <n>/s|off
+//	    fault       <operation>|* <kind> [<value>] [<share>%]
+//	}
+//
+// Only fault may be given more than once.
+func (s *Sandbox) UnmarshalCaddyfile(d *caddyfile.Dispenser) error {
+	err := subdirectives(d, func(name string) (err error) {
+		switch name {
+		case "credentials":
+			s.Credentials, err = parseCredentials(d)
+		case "code":
+			s.Code, err = oneArg(d, name, "<pin>")
+		case "speed":
+			var factor string
+			if factor, err = oneArg(d, name, "<factor>"); err == nil {
+				if s.Speed, err = strconv.ParseFloat(factor, 64); err != nil || s.Speed <= 0 {
+					err = d.Err("speed: write a number above 0, for example 60 for a minute per second")
+				}
+			}
+		case "limit":
+			var limit string
+			if limit, err = oneArg(d, name, "<n>/s|off"); err == nil {
+				if s.Limit, err = parseRate(limit); err != nil {
+					err = d.Err("limit: write a number per second such as 30/s, or off")
+				}
+			}
+		case "fault":
+			s.Faults = append(s.Faults, strings.Join(d.RemainingArgs(), " "))
+			if _, e := sandbox.ParseFault(s.Faults[len(s.Faults)-1]); e != nil {
+				err = d.WrapErr(e)
+			}
+		default:
+			return d.Errf("unrecognized subdirective %q", name)
+		}
+		return err
+	}, "fault")
+	if err != nil {
+		return err
+	}
+	return atLine(s.check(), nil, d)
+}
+
 // config checks the settings and returns them as the sandbox takes them.
 func (s *Sandbox) config() (sandbox.Config, error) {
 	config := sandbox.Config{Code: s.Code, Speed: s.Speed, Limit: s.Limit}
@@ -143,4 +193,5 @@ var (
 	_ caddy.Provisioner           = (*Sandbox)(nil)
 	_ caddy.CleanerUpper          = (*Sandbox)(nil)
 	_ caddyhttp.MiddlewareHandler = (*Sandbox)(nil)
+	_ caddyfile.Unmarshaler       = (*Sandbox)(nil)
 )

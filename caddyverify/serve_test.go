@@ -235,33 +235,33 @@ func TestOutcomes(t *testing.T) {
 		retried bool
 		verdict breaker.Verdict
 	}{
-		{fault: "close", status: "5", code: 502, mayHaveSent: true, proxyError: "connection_terminated", retried: true, verdict: breaker.Failure},
-		{fault: "reset_after", status: "5", code: 502, mayHaveSent: true, proxyError: "connection_terminated", retried: true, verdict: breaker.Failure},
-		{fault: "hang", status: "5", code: 504, mayHaveSent: true, proxyError: "http_response_timeout", verdict: breaker.Failure},
-		{fault: "drip 10s", status: "5", code: 504, mayHaveSent: true, proxyError: "http_response_timeout", verdict: breaker.Failure},
-		{fault: "garbage", status: "5", code: 502, mayHaveSent: true, proxyError: "http_protocol_error", retried: true, verdict: breaker.Failure},
-		{fault: "html", status: "5", code: 502, mayHaveSent: true, proxyError: "http_protocol_error", retried: true, verdict: breaker.Failure},
-		{fault: "truncate", status: "5", code: 502, mayHaveSent: true, proxyError: "connection_terminated", retried: true, verdict: breaker.Failure},
-		{fault: "big", status: "5", code: 502, mayHaveSent: true, proxyError: "http_response_body_size", verdict: breaker.Failure},
-		{fault: "bomb", status: "5", code: 502, mayHaveSent: true, proxyError: "http_protocol_error", retried: true, verdict: breaker.Failure},
-		{fault: "deep", status: "5", code: 502, mayHaveSent: true, proxyError: "http_protocol_error", retried: true, verdict: breaker.Failure},
-		{fault: "dtd", status: "5", code: 502, mayHaveSent: true, proxyError: "http_protocol_error", retried: true, verdict: breaker.Failure},
-		{fault: "duplicate_status", status: "5", code: 502, mayHaveSent: true, proxyError: "http_protocol_error", retried: true, verdict: breaker.Failure},
-		{fault: "redirect", status: "5", code: 502, mayHaveSent: true, proxyError: "http_protocol_error", retried: true, verdict: breaker.Failure},
-		{fault: "echo", status: "5", code: 502, mayHaveSent: true, proxyError: "http_protocol_error", verdict: breaker.Failure},
-		{fault: "http 502", status: "5", code: 502, mayHaveSent: true, proxyError: "http_protocol_error", retried: true, verdict: breaker.Failure},
-		{fault: "http 404", status: "5", code: 502, mayHaveSent: true, proxyError: "http_protocol_error", verdict: breaker.Life},
+		{fault: "close", status: "5", code: 502, mayHaveSent: true, proxyError: "connection_terminated", retried: true, verdict: breaker.Failed},
+		{fault: "reset_after", status: "5", code: 502, mayHaveSent: true, proxyError: "connection_terminated", retried: true, verdict: breaker.Failed},
+		{fault: "hang", status: "5", code: 504, mayHaveSent: true, proxyError: "http_response_timeout", verdict: breaker.Failed},
+		{fault: "drip 10s", status: "5", code: 504, mayHaveSent: true, proxyError: "http_response_timeout", verdict: breaker.Failed},
+		{fault: "garbage", status: "5", code: 502, mayHaveSent: true, proxyError: "http_protocol_error", retried: true, verdict: breaker.Failed},
+		{fault: "html", status: "5", code: 502, mayHaveSent: true, proxyError: "http_protocol_error", retried: true, verdict: breaker.Failed},
+		{fault: "truncate", status: "5", code: 502, mayHaveSent: true, proxyError: "connection_terminated", retried: true, verdict: breaker.Failed},
+		{fault: "big", status: "5", code: 502, mayHaveSent: true, proxyError: "http_response_body_size", verdict: breaker.Failed},
+		{fault: "bomb", status: "5", code: 502, mayHaveSent: true, proxyError: "http_protocol_error", retried: true, verdict: breaker.Failed},
+		{fault: "deep", status: "5", code: 502, mayHaveSent: true, proxyError: "http_protocol_error", retried: true, verdict: breaker.Failed},
+		{fault: "dtd", status: "5", code: 502, mayHaveSent: true, proxyError: "http_protocol_error", retried: true, verdict: breaker.Failed},
+		{fault: "duplicate_status", status: "5", code: 502, mayHaveSent: true, proxyError: "http_protocol_error", retried: true, verdict: breaker.Failed},
+		{fault: "redirect", status: "5", code: 502, mayHaveSent: true, proxyError: "http_protocol_error", retried: true, verdict: breaker.Failed},
+		{fault: "echo", status: "5", code: 502, mayHaveSent: true, proxyError: "http_protocol_error", verdict: breaker.Failed},
+		{fault: "http 502", status: "5", code: 502, mayHaveSent: true, proxyError: "http_protocol_error", retried: true, verdict: breaker.Failed},
+		{fault: "http 404", status: "5", code: 502, mayHaveSent: true, proxyError: "http_protocol_error", verdict: breaker.Alive},
 		{fault: "http 429", status: "1", code: 429, proxyError: "connection_limit_reached"},
 		{fault: "http 401", status: "4", code: 502, proxyError: "http_protocol_error"},
 		{fault: "status 1", status: "1"},
-		{fault: "status 2", status: "2", verdict: breaker.Life},
-		{fault: "status 3", status: "3", verdict: breaker.Life},
+		{fault: "status 2", status: "2", verdict: breaker.Alive},
+		{fault: "status 3", status: "3", verdict: breaker.Alive},
 		{fault: "status 4", status: "4"},
-		{fault: "status 5", status: "5", retried: true, verdict: breaker.Failure},
-		{fault: "status 6", status: "6", verdict: breaker.Life},
+		{fault: "status 5", status: "5", retried: true, verdict: breaker.Failed},
+		{fault: "status 6", status: "6", verdict: breaker.Alive},
 		{fault: "status 8", status: "8"},
 		{fault: "status 9", status: "9"},
-		{fault: "status 101", status: "101", verdict: breaker.Life},
+		{fault: "status 101", status: "101", verdict: breaker.Alive},
 	}
 	for _, test := range tests {
 		for _, o := range wire.Operations {
@@ -308,32 +308,10 @@ func TestOutcomes(t *testing.T) {
 							t.Errorf("errors http: got %d, want %d", got.StatusCode, test.code)
 						}
 					}
-					if verdict := breaker.Judge(answer).Verdict; verdict != test.verdict {
+					if verdict := breaker.Classify(answer).Verdict; verdict != test.verdict {
 						t.Errorf("to the breaker it is %v, want %v", verdict, test.verdict)
 					}
 				})
-			}
-		}
-	}
-}
-
-// A client is told the length of every answer, whoever says it.
-func TestContentLength(t *testing.T) {
-	for _, operation := range []wire.Operation{wire.Request, wire.Search} {
-		for _, length := range []int{1, shortBody, shortBody + 1, 10 * shortBody} {
-			server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
-				x := exchange{operation: operation, answer: wire.Answer{Code: http.StatusOK, Body: make([]byte, length)}}
-				if err := write(w, &x); err != nil {
-					t.Error(err)
-				}
-			}))
-			defer server.Close()
-			response, err := server.Client().Get(server.URL)
-			if err != nil {
-				t.Fatal(err)
-			}
-			if response.Body.Close(); response.ContentLength != int64(length) {
-				t.Errorf("%s: Content-Length %d for %d bytes", operation, response.ContentLength, length)
 			}
 		}
 	}

@@ -23,7 +23,6 @@ import (
 	"go.opentelemetry.io/otel/sdk/trace/tracetest"
 	"go.opentelemetry.io/otel/trace"
 
-	"github.com/caddyverify/caddy-verify/caddyverify/internal/breaker"
 	"github.com/caddyverify/caddy-verify/caddyverify/internal/wire"
 	"github.com/caddyverify/caddy-verify/caddyverify/sandbox"
 )
@@ -488,7 +487,7 @@ func TestLogs(t *testing.T) {
 		d := newDirect(t, &Handler{Limit: -1}, sandboxConfig)
 		defer d.close(t)
 		logged := new(lines)
-		d.logger = slog.New(slog.NewJSONHandler(logged, &slog.HandlerOptions{Level: slog.LevelDebug}))
+		d.gateway.Logger = slog.New(slog.NewJSONHandler(logged, &slog.HandlerOptions{Level: slog.LevelDebug}))
 		line := func(want map[string]any) {
 			t.Helper()
 			var got map[string]any
@@ -513,7 +512,7 @@ func TestLogs(t *testing.T) {
 		d.set(func() { d.down = http.ErrServerClosed })
 		d.call(wire.Check, "code=1234&request_id="+id)
 		line(map[string]any{"level": "WARN", "status": "5", "cause": "connect_failed", "may_have_been_sent": false, "reason": "other", "upstream": "sandbox.invalid", "request_id": id, "delivery": nil})
-		for d.account.breakers.Read.State() == breaker.Closed {
+		for d.gateway.Account.Snapshot().Circuits[0].State == wire.CircuitClosed {
 			logged.reset()
 			d.call(wire.Check, "code=1234&request_id="+id)
 		}
@@ -542,8 +541,8 @@ func TestAccountsAreToldApart(t *testing.T) {
 			Upstream: "https://verify.example", Limit: limit,
 			Credentials: &Credentials{APIKey: key, APISecret: testSecret},
 		})
-		if h.account.label != key[len(key)-4:]+"@verify.example" {
-			t.Errorf("the account of %s is %s", key, h.account.label)
+		if label := h.gateway.Account.Snapshot().Account; label != key[len(key)-4:]+"@verify.example" {
+			t.Errorf("the account of %s is %s", key, label)
 		}
 	}
 	families, err := registry.Gather()

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"net"
 	"net/http"
+	"net/http/httptest"
 	"os"
 	"os/exec"
 	"strings"
@@ -33,7 +34,10 @@ func TestProxyOfTheEnvironment(t *testing.T) {
 		if raw := transports[which].transport; raw != "" {
 			h.TransportRaw = []byte(raw)
 		}
-		_ = newGatewayWith(t, h).probe(t.Context())
+		r := httptest.NewRequest(http.MethodPost, "/verify/check/json?request_id=cc121958d8fb4368&code=1234", nil)
+		if err := newGatewayWith(t, h).ServeHTTP(httptest.NewRecorder(), r, nil); err != nil {
+			t.Fatal(err)
+		}
 		return
 	}
 	var calls atomic.Int32

@@ -93,7 +93,7 @@ func TestTroubleIsLogged(t *testing.T) {
 			}
 			gateway := newGateway(t, &h)
 			logged := new(lines)
-			h.logger = slog.New(slog.NewJSONHandler(logged, &slog.HandlerOptions{Level: slog.LevelDebug}))
+			h.gateway.Logger = slog.New(slog.NewJSONHandler(logged, &slog.HandlerOptions{Level: slog.LevelDebug}))
 			postForm(t, gateway.URL+wire.Path(test.o, wire.JSON), test.form)
 			expectLine(t, logged.next(), test.want)
 		})
@@ -120,7 +120,7 @@ func TestTimeOverInTheQueue(t *testing.T) {
 		d := newDirect(t, &Handler{Limit: 5, Timeout: caddy.Duration(100 * time.Millisecond)}, sandboxConfig)
 		defer d.close(t)
 		logged := new(lines)
-		d.logger = slog.New(slog.NewJSONHandler(logged, &slog.HandlerOptions{Level: slog.LevelDebug}))
+		d.gateway.Logger = slog.New(slog.NewJSONHandler(logged, &slog.HandlerOptions{Level: slog.LevelDebug}))
 		for range 5 {
 			d.call(wire.Check, forms[wire.Check])
 		}

@@ -1,59 +1,22 @@
 package caddyverify
 
 import (
+	"bytes"
 	"context"
-	"errors"
 	"net/http"
 	"net/http/httptest"
 	"runtime"
+	"runtime/pprof"
 	"strings"
 	"sync"
-	"sync/atomic"
 	"testing"
-	"testing/synctest"
-	"time"
 
 	"github.com/caddyserver/caddy/v2"
 	"github.com/prometheus/client_golang/prometheus"
 
+	"github.com/caddyverify/caddy-verify/caddyverify/internal/observe"
 	"github.com/caddyverify/caddy-verify/caddyverify/internal/wire"
 )
-
-func TestCalls(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		var c calls
-		if err := c.wait(t.Context()); err != nil {
-			t.Error(err)
-		}
-		c.begin()
-		c.begin()
-		var ended atomic.Int32
-		for range 2 {
-			go func() {
-				if err := c.wait(context.Background()); err != nil {
-					t.Error(err)
-				}
-				ended.Add(1)
-			}()
-			synctest.Wait()
-		}
-		short, cancel := context.WithTimeout(t.Context(), time.Second)
-		defer cancel()
-		if err := c.wait(short); !errors.Is(err, context.DeadlineExceeded) || !strings.HasPrefix(err.Error(), "2 calls") {
-			t.Errorf("got %v", err)
-		}
-		c.end()
-		synctest.Wait()
-		if ended.Load() != 0 {
-			t.Error("one is under way still")
-		}
-		c.end()
-		synctest.Wait()
-		if n := ended.Load(); n != 2 {
-			t.Errorf("%d have seen the end", n)
-		}
-	})
-}
 
 // heldUpstream answers a call when the test says so.
 type heldUpstream struct {
@@ -126,7 +89,7 @@ http://{site} {
 			}
 			t.Cleanup(func() { _ = caddy.Stop() })
 			// Its counts are still there when the handler is gone.
-			held := metrics.Account(accountID{u.URL, testKey}.label())
+			held := metrics.Account(observe.AccountLabel(strings.TrimPrefix(u.URL, "http://"), testKey))
 			t.Cleanup(func() { metrics.Drop(held) })
 			before := counted(t)
 			transport := &http.Transport{Protocols: new(http.Protocols)}
@@ -169,7 +132,7 @@ http://{site} {
 			}
 			if test.cutOff {
 				u.release()
-				if err := underWay.wait(t.Context()); err != nil {
+				if err := running.Wait(t.Context()); err != nil {
 					t.Error(err)
 				}
 			}
@@ -182,9 +145,9 @@ http://{site} {
 
 // waitedFor tells whether somebody waits for the calls under way.
 func waitedFor() bool {
-	underWay.mu.Lock()
-	defer underWay.mu.Unlock()
-	return underWay.none != nil
+	var stacks bytes.Buffer
+	_ = pprof.Lookup("goroutine").WriteTo(&stacks, 2)
+	return strings.Contains(stacks.String(), "gateway.(*Running).Wait(")
 }
 
 // counted is how many requests the metrics count as accepted by the provider.

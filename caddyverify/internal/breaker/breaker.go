@@ -1,7 +1,7 @@
 // Package breaker keeps calls from an upstream that does not answer, and finds out
 // when it does again without a customer's call as the canary. What counts is
-// decided in one table (judge.go); gobreaker counts it and trips; the probes, the
-// growing open time and the account's own troubles are added here.
+// decided in one table (classify.go); gobreaker counts it and trips; the probes and the
+// growing open time are added here.
 package breaker
 
 import (
@@ -11,27 +11,14 @@ import (
 
 	"github.com/sony/gobreaker/v2"
 
-	"github.com/caddyverify/caddy-verify/caddyverify/internal/relay"
+	"github.com/caddyverify/caddy-verify/caddyverify/internal/event"
 	"github.com/caddyverify/caddy-verify/caddyverify/internal/wire"
 )
 
-// State is the state of a circuit.
-type State uint8
-
-// The states. Only Closed lets calls through.
-const (
-	Closed   State = iota
-	Open           // waiting for the time of the next probe
-	HalfOpen       // a probe is under way, or due
-)
-
-// String returns the word used in logs and metrics.
-func (s State) String() string { return [...]string{"closed", "open", "half_open"}[s] }
-
 // Change is a change of a circuit's state.
 type Change struct {
-	Class    Class
-	From, To State
+	Class    wire.Class
+	From, To wire.CircuitState
 	// Why names the outcome that made the change: a wire.Cause or a Verify status,
 	// such as "connect_failed" or "status 5". Empty when the open time is over.
 	Why string
@@ -46,9 +33,9 @@ type Change struct {
 // Breaker is the circuit of one class of calls to one account at one upstream.
 // Its methods may be used by any number of goroutines, and from its callbacks.
 type Breaker struct {
-	class    Class
+	class    wire.Class
 	settings Settings
-	changes  relay.Relay[Change]
+	changes  event.Notifier[Change]
 
 	mu sync.Mutex
 	// circuit counts while the state is Closed, and trips. Its own Open and
@@ -63,21 +50,22 @@ type Breaker struct {
 
 	// until is the end of the open time; zero means Closed.
 	until time.Time
+	// opened is what opened it, as Change.Why.
+	opened string
 	// openFor is the present open time, which doubles.
 	openFor time.Duration
 	probing
 }
 
 // New returns a closed Breaker. The settings are expected to be valid.
-func New(class Class, s Settings) *Breaker {
+func New(class wire.Class, s Settings) *Breaker {
 	b := &Breaker{class: class, settings: s.withDefaults()}
 	b.circuit = b.newCircuit()
 	return b
 }
 
-// OnChange has changes told to f from now on, one after the other and outside
-// all locks. Of several, the one that came last and has not stopped is told.
-func (b *Breaker) OnChange(f func(Change)) (stop func()) { return b.changes.Listen(f) }
+// OnChange has changes told to f from now on, in their order and outside all locks.
+func (b *Breaker) OnChange(f func(Change)) (stop func()) { return b.changes.Subscribe(f) }
 
 var (
 	errFailure  = errors.New("failure")
@@ -130,7 +118,7 @@ func (b *Breaker) Allow() (call *Call, retryAfter time.Duration, ok bool) {
 // circuit has opened: it belongs to the time before. A Call whose outcome is
 // never told counts as nothing.
 func (c *Call) Done(answer wire.Answer) {
-	b, judgement := c.breaker, Judge(answer)
+	b, outcome := c.breaker, Classify(answer)
 	b.mu.Lock()
 	report := c.report
 	c.report = nil
@@ -139,15 +127,15 @@ func (c *Call) Done(answer wire.Answer) {
 		return
 	}
 	switch {
-	case judgement.DialFailure:
+	case outcome.DialFailure:
 		b.dials++
-	case judgement.Answered:
+	case outcome.Answered:
 		b.dials = 0
 	}
-	switch judgement.Verdict {
-	case Success:
+	switch outcome.Verdict {
+	case Succeeded:
 		report(nil)
-	case Failure:
+	case Failed:
 		report(errFailure)
 	default:
 		report(errExcluded)
@@ -156,51 +144,57 @@ func (c *Call) Done(answer wire.Answer) {
 		b.mu.Unlock()
 		return
 	}
-	b.open(Closed, b.settings.OpenFor, answer)
+	b.open(wire.CircuitClosed, b.settings.OpenFor, answer)
 	b.mu.Unlock()
 	b.changes.Deliver()
 }
 
 // open begins an open time. The caller holds b.mu and delivers the change.
-func (b *Breaker) open(from State, openFor time.Duration, answer wire.Answer) {
+func (b *Breaker) open(from wire.CircuitState, openFor time.Duration, answer wire.Answer) {
 	b.openFor = openFor
 	b.until = time.Now().Add(openFor)
-	b.due, b.again, b.announced = b.until, 0, false
-	change := Change{Class: b.class, From: from, To: Open, OpenFor: openFor}
+	b.Due, b.again, b.announced = b.until, 0, false
+	change := Change{Class: b.class, From: from, To: wire.CircuitOpen, OpenFor: openFor}
 	change.Why, change.Fault = why(answer), answer.Fault
-	if from == Closed {
+	b.opened = change.Why
+	if from == wire.CircuitClosed {
 		change.Failures = int(b.counts.TotalFailures)
 		change.Outcomes = change.Failures + int(b.counts.TotalSuccesses)
 	}
 	b.changes.Push(change)
-	b.arm(b.probe)
+	b.Arm(b.probe)
 }
 
 // close begins to count afresh. The caller holds b.mu and delivers the change.
 func (b *Breaker) close(answer wire.Answer) {
-	b.until, b.due, b.openFor = time.Time{}, time.Time{}, 0
+	b.until, b.Due, b.openFor = time.Time{}, time.Time{}, 0
 	b.circuit, b.tripped, b.dials = b.newCircuit(), false, 0
-	change := Change{Class: b.class, From: HalfOpen, To: Closed}
+	change := Change{Class: b.class, From: wire.CircuitHalfOpen, To: wire.CircuitClosed}
 	change.Why, change.Fault = why(answer), answer.Fault
 	b.changes.Push(change)
 }
 
 // State returns the state at this moment, whether or not anyone called.
-func (b *Breaker) State() State {
+func (b *Breaker) State() wire.CircuitState {
 	b.mu.Lock()
 	defer b.mu.Unlock()
+	return b.state(time.Now())
+}
+
+// state is State. The caller holds b.mu.
+func (b *Breaker) state(now time.Time) wire.CircuitState {
 	switch {
 	case b.until.IsZero():
-		return Closed
-	case time.Now().Before(b.until):
-		return Open
+		return wire.CircuitClosed
+	case now.Before(b.until):
+		return wire.CircuitOpen
 	}
-	return HalfOpen
+	return wire.CircuitHalfOpen
 }
 
 // retryAfter tells when the next probe will have been made. The caller holds b.mu.
 func (b *Breaker) retryAfter(now time.Time) time.Duration {
-	if wait := b.due.Sub(now); b.running == nil && wait > 0 {
+	if wait := b.Due.Sub(now); !b.Running() && wait > 0 {
 		return wait
 	}
 	return time.Second

@@ -13,9 +13,3 @@ func (b *Breaker) Configure(s Settings) {
 		b.circuit, b.tripped, b.dials = b.newCircuit(), false, 0
 	}
 }
-
-// Configure is Breaker.Configure for both.
-func (p *Pair) Configure(s Settings) {
-	p.Read.Configure(s)
-	p.Write.Configure(s)
-}

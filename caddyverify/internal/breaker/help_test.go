@@ -57,7 +57,7 @@ type diary struct {
 }
 
 func (d *diary) write(c Change) {
-	entry := c.From.String() + ">" + c.To.String()
+	entry := string(c.From) + ">" + string(c.To)
 	if c.Why != "" {
 		entry += " (" + c.Why + ")"
 	}
@@ -75,7 +75,7 @@ func (d *diary) expect(t *testing.T, want ...string) {
 	}
 }
 
-func expectState(t *testing.T, b *Breaker, want State) {
+func expectState(t *testing.T, b *Breaker, want wire.CircuitState) {
 	t.Helper()
 	if got := b.State(); got != want {
 		t.Fatalf("the state is %v, want %v", got, want)

@@ -19,7 +19,7 @@ func TestPair(t *testing.T) {
 		}
 	}
 	tell(p.Write, times(5, refused)...)
-	if p.For(wire.Control).State() != Open || p.For(wire.Check).State() != Closed {
+	if p.For(wire.Control).State() != wire.CircuitOpen || p.For(wire.Check).State() != wire.CircuitClosed {
 		t.Error("failed requests did not open the circuit of writes alone")
 	}
 }
@@ -29,7 +29,7 @@ func TestPairHandsOver(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		p := NewPair(Settings{})
 		var mu sync.Mutex
-		heard := map[Class]int{}
+		heard := map[wire.Class]int{}
 		quiet := p.OnChange(func(c Change) {
 			mu.Lock()
 			defer mu.Unlock()
@@ -41,8 +41,8 @@ func TestPairHandsOver(t *testing.T) {
 		}
 		time.Sleep(5 * time.Second)
 		synctest.Wait()
-		expectState(t, p.Read, Closed)
-		expectState(t, p.Write, Closed)
+		expectState(t, p.Read, wire.CircuitClosed)
+		expectState(t, p.Write, wire.CircuitClosed)
 		quiet()
 		stop()
 		for _, b := range []*Breaker{p.Read, p.Write} {
@@ -50,9 +50,9 @@ func TestPairHandsOver(t *testing.T) {
 		}
 		time.Sleep(5 * time.Second)
 		synctest.Wait()
-		expectState(t, p.Read, HalfOpen)
-		expectState(t, p.Write, HalfOpen)
-		if heard[Read] != 3 || heard[Write] != 3 {
+		expectState(t, p.Read, wire.CircuitHalfOpen)
+		expectState(t, p.Write, wire.CircuitHalfOpen)
+		if heard[wire.ReadClass] != 3 || heard[wire.WriteClass] != 3 {
 			t.Errorf("heard %v, want 3 changes of each", heard)
 		}
 	})

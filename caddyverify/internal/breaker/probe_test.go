@@ -8,11 +8,12 @@ import (
 	"testing/synctest"
 	"time"
 
+	"github.com/caddyverify/caddy-verify/caddyverify/internal/probe"
 	"github.com/caddyverify/caddy-verify/caddyverify/internal/wire"
 )
 
 // probeOf answers with each of the answers in turn, again and again.
-func probeOf(answers ...wire.Answer) Probe {
+func probeOf(answers ...wire.Answer) probe.Probe {
 	var n atomic.Int64
 	return func(context.Context) wire.Answer {
 		return answers[int(n.Add(1)-1)%len(answers)]
@@ -22,10 +23,10 @@ func probeOf(answers ...wire.Answer) Probe {
 // opened returns a breaker that has just opened.
 func opened(t *testing.T) (*Breaker, *diary) {
 	t.Helper()
-	b := New(Write, Settings{})
+	b := New(wire.WriteClass, Settings{})
 	d := new(diary)
 	tell(b, times(5, refused)...)
-	expectState(t, b, Open)
+	expectState(t, b, wire.CircuitOpen)
 	b.OnChange(d.write)
 	return b, d
 }
@@ -33,45 +34,45 @@ func opened(t *testing.T) (*Breaker, *diary) {
 func TestProbeVerdict(t *testing.T) {
 	tests := []struct {
 		name  string
-		probe Probe
-		want  State
+		probe probe.Probe
+		want  wire.CircuitState
 		after time.Duration // the probe took, beyond the open time
 	}{
-		{"no such verification", probeOf(unused), Closed, 0},
-		{"found", probeOf(says(wire.Expired)), Closed, 0},
-		{"success", probeOf(fine), Closed, 0},
-		{"account barred", probeOf(says(wire.AccountBarred)), Closed, 0},
-		{"internal error", probeOf(broken), Open, 0},
-		{"no connection", probeOf(refused), Open, 0},
-		{"throttled", probeOf(busy), HalfOpen, 0},
-		{"refused by the gateway's own limit", probeOf(fails("limit_reached")), HalfOpen, 0},
+		{"no such verification", probeOf(unused), wire.CircuitClosed, 0},
+		{"found", probeOf(says(wire.Expired)), wire.CircuitClosed, 0},
+		{"success", probeOf(fine), wire.CircuitClosed, 0},
+		{"account barred", probeOf(says(wire.AccountBarred)), wire.CircuitClosed, 0},
+		{"internal error", probeOf(broken), wire.CircuitOpen, 0},
+		{"no connection", probeOf(refused), wire.CircuitOpen, 0},
+		{"throttled", probeOf(busy), wire.CircuitHalfOpen, 0},
+		{"refused by the gateway's own limit", probeOf(fails("limit_reached")), wire.CircuitHalfOpen, 0},
 		// Trap 2: each of these must have an end.
-		{"a panic", func(context.Context) wire.Answer { panic("probe") }, Open, 0},
-		{"its goroutine ends", func(context.Context) wire.Answer { runtime.Goexit(); return unused }, Open, 0},
-		{"returns at its deadline", func(ctx context.Context) wire.Answer { <-ctx.Done(); return timeout }, Open, 10 * time.Second},
-		{"never returns", func(context.Context) wire.Answer { time.Sleep(time.Hour); return unused }, Open, 10 * time.Second},
+		{"a panic", func(context.Context) wire.Answer { panic("probe") }, wire.CircuitOpen, 0},
+		{"its goroutine ends", func(context.Context) wire.Answer { runtime.Goexit(); return unused }, wire.CircuitOpen, 0},
+		{"returns at its deadline", func(ctx context.Context) wire.Answer { <-ctx.Done(); return timeout }, wire.CircuitOpen, 10 * time.Second},
+		{"never returns", func(context.Context) wire.Answer { time.Sleep(time.Hour); return unused }, wire.CircuitOpen, 10 * time.Second},
 	}
 	for _, tt := range tests {
 		bubble(t, tt.name, func(t *testing.T) {
 			b, _ := opened(t)
 			stop := b.ProbeWith(tt.probe)
 			time.Sleep(5*time.Second - 1)
-			expectState(t, b, Open)
+			expectState(t, b, wire.CircuitOpen)
 			time.Sleep(time.Nanosecond)
 			synctest.Wait()
 			if tt.after > 0 {
-				expectState(t, b, HalfOpen)
+				expectState(t, b, wire.CircuitHalfOpen)
 				time.Sleep(tt.after)
 				synctest.Wait()
 			}
 			expectState(t, b, tt.want)
-			if _, _, ok := b.Allow(); ok != (tt.want == Closed) {
+			if _, _, ok := b.Allow(); ok != (tt.want == wire.CircuitClosed) {
 				t.Errorf("Allow() = %v in state %v", ok, tt.want)
 			}
 			stop()
 			time.Sleep(2 * time.Hour) // a probe that slept must not close it now
-			if tt.want != Closed {
-				expectState(t, b, HalfOpen)
+			if tt.want != wire.CircuitClosed {
+				expectState(t, b, wire.CircuitHalfOpen)
 			}
 		})
 	}
@@ -84,24 +85,24 @@ func TestOpenTimeDoubles(t *testing.T) {
 		b, d := opened(t)
 		start := time.Now()
 		var probed []time.Duration
-		alive := false
+		Alive := false
 		defer b.ProbeWith(func(context.Context) wire.Answer {
-			if state := b.State(); state != HalfOpen {
-				t.Errorf("the state is %v while a probe runs, want %v", state, HalfOpen)
+			if state := b.State(); state != wire.CircuitHalfOpen {
+				t.Errorf("the state is %v while a probe runs, want %v", state, wire.CircuitHalfOpen)
 			}
 			probed = append(probed, time.Since(start)/time.Second)
-			if alive {
+			if Alive {
 				return unused
 			}
 			return timeout
 		})()
 		time.Sleep(5 * time.Minute)
 		synctest.Wait()
-		alive = true
-		expectState(t, b, Open)
+		Alive = true
+		expectState(t, b, wire.CircuitOpen)
 		time.Sleep(time.Minute)
 		synctest.Wait()
-		expectState(t, b, Closed)
+		expectState(t, b, wire.CircuitClosed)
 		want := []time.Duration{5, 15, 35, 75, 135, 195, 255, 315}
 		if len(probed) != len(want) {
 			t.Fatalf("probed at %d, want %d", probed, want)
@@ -138,13 +139,13 @@ func TestProbeSaysNothing(t *testing.T) {
 		})()
 		time.Sleep(6500 * time.Millisecond)
 		synctest.Wait()
-		expectState(t, b, HalfOpen)
+		expectState(t, b, wire.CircuitHalfOpen)
 		if _, retryAfter, _ := b.Allow(); retryAfter != 1500*time.Millisecond {
 			t.Errorf("retry after %v, want 1.5s: the next probe is due then", retryAfter)
 		}
 		time.Sleep(time.Minute)
 		synctest.Wait()
-		expectState(t, b, Closed)
+		expectState(t, b, wire.CircuitClosed)
 		if want := [...]int{5, 6, 8, 12, 17, 22, 27}; len(probed) != len(want) || [7]int(probed) != want {
 			t.Errorf("probed at %d, want %d", probed, want)
 		}
@@ -180,7 +181,7 @@ func TestOneProbe(t *testing.T) {
 		if most.Load() != 1 || all.Load() != 1 {
 			t.Errorf("%d probes, %d at a time; want 1 and 1", all.Load(), most.Load())
 		}
-		expectState(t, b, Closed)
+		expectState(t, b, wire.CircuitClosed)
 	})
 }
 
@@ -195,7 +196,7 @@ func TestProbesComeAndGo(t *testing.T) {
 		defer stopNew()
 		time.Sleep(5 * time.Second)
 		synctest.Wait()
-		expectState(t, b, Closed)
+		expectState(t, b, wire.CircuitClosed)
 	})
 	bubble(t, "back to the old one", func(t *testing.T) {
 		b, _ := opened(t)
@@ -204,7 +205,7 @@ func TestProbesComeAndGo(t *testing.T) {
 		defer stopOld()
 		time.Sleep(5 * time.Second)
 		synctest.Wait()
-		expectState(t, b, Closed)
+		expectState(t, b, wire.CircuitClosed)
 	})
 	bubble(t, "stopped while it runs", func(t *testing.T) {
 		b, _ := opened(t)
@@ -220,23 +221,23 @@ func TestProbesComeAndGo(t *testing.T) {
 		if !cancelled {
 			t.Error("the probe was not cancelled")
 		}
-		expectState(t, b, HalfOpen) // and its timeout does not count
+		expectState(t, b, wire.CircuitHalfOpen) // and its timeout does not count
 		defer b.ProbeWith(probeOf(unused))()
 		synctest.Wait()
-		expectState(t, b, Closed) // the next one is not kept waiting
+		expectState(t, b, wire.CircuitClosed) // the next one is not kept waiting
 	})
 	bubble(t, "none", func(t *testing.T) {
 		b, d := opened(t)
 		b.ProbeWith(probeOf(unused))()
 		time.Sleep(time.Hour)
-		expectState(t, b, HalfOpen)
+		expectState(t, b, wire.CircuitHalfOpen)
 		if _, _, ok := b.Allow(); ok {
 			t.Error("a customer's call was let through as the probe")
 		}
 		d.expect(t)
 	})
 	bubble(t, "closed", func(t *testing.T) {
-		b := New(Write, Settings{})
+		b := New(wire.WriteClass, Settings{})
 		defer b.ProbeWith(func(context.Context) wire.Answer {
 			t.Error("a closed circuit was probed")
 			return unused

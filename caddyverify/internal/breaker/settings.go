@@ -8,6 +8,8 @@ import (
 // Settings say when a circuit opens and for how long. The zero value of a field
 // is its default, so that the zero Settings are the documented ones.
 type Settings struct {
+	// Off lets all calls through and counts none. It is Pair's.
+	Off bool
 	// Window is how long an outcome counts. It must be at least three times
 	// Timeout: an outcome counts from the start of its call, so that in a shorter
 	// window timeouts are forgotten about as fast as they come. Default: 30s.

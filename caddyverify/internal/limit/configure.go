@@ -30,7 +30,7 @@ func (l *Limiter) apply(s Settings) {
 		// Whoever waits goes on when next its turn is looked for.
 		for c := range l.queue {
 			for _, w := range l.queue[c] {
-				w.gone = true
+				w.admitted = true
 				close(w.turn)
 			}
 			l.queue[c] = nil

@@ -8,7 +8,7 @@ import (
 	"sync/atomic"
 	"time"
 
-	"github.com/caddyverify/caddy-verify/caddyverify/internal/relay"
+	"github.com/caddyverify/caddy-verify/caddyverify/internal/event"
 )
 
 // Limiter gives each call of an account its time. Its methods may be used by any
@@ -21,7 +21,7 @@ type Limiter struct {
 	slots    slots
 	queues
 	throttling
-	changes relay.Relay[Change]
+	changes event.Notifier[Change]
 }
 
 // New returns a Limiter. The settings are expected to be valid.
@@ -43,15 +43,19 @@ type Stats struct {
 	Waiting int
 }
 
-// Stats returns the numbers of this moment, whether or not anyone called.
+// Stats returns the numbers of this moment, whether or not anyone called. It changes
+// nothing.
 func (l *Limiter) Stats() Stats {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	if l.off.Load() {
 		return Stats{}
 	}
-	l.recover(time.Now())
-	return Stats{Rate: l.slots.n, Waiting: l.waiting()}
+	rate := l.slots.n
+	if l.lowered() {
+		rate = min(rate+int(time.Since(l.grown)/growEvery), l.settings.Rate)
+	}
+	return Stats{Rate: rate, Waiting: l.waiting()}
 }
 
 // reserve is the part of CheckReserve that fits the present rate.

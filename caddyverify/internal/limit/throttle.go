@@ -8,7 +8,7 @@ import (
 
 // The rate is halved, at most once per cutEvery, when the provider throttles, and
 // grows by one call a second per growEvery: additive increase, multiplicative
-// decrease, as TCP does it. From half to full takes 14 s at 28/s.
+// decrease (AIMD), as TCP does it. From half to full takes 14 s at 28/s.
 const (
 	cutEvery  = time.Second
 	growEvery = time.Second
@@ -36,9 +36,8 @@ type Change struct {
 	Why string
 }
 
-// OnChange has changes told to f from now on, outside all locks. Of several, the
-// one that came last and has not stopped is told.
-func (l *Limiter) OnChange(f func(Change)) (stop func()) { return l.changes.Listen(f) }
+// OnChange has changes told to f from now on, in their order and outside all locks.
+func (l *Limiter) OnChange(f func(Change)) (stop func()) { return l.changes.Subscribe(f) }
 
 // Observe learns from an answer of the provider: status 1 and HTTP 429 lower the
 // rate. The gateway's own status 1 is none of the provider's.

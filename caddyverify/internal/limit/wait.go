@@ -49,8 +49,8 @@ type queues struct {
 // waiter is a call that waits. It holds no slot: a slot is taken when its turn
 // comes, so one that leaves takes nothing along.
 type waiter struct {
-	turn chan struct{} // closed when it may go
-	gone bool          // it may go
+	turn     chan struct{} // closed when it may go
+	admitted bool          // it may go
 }
 
 func (q *queues) waiting() int {
@@ -165,7 +165,7 @@ func (l *Limiter) enqueue(c class, now time.Time) *waiter {
 // goes. The caller holds l.mu.
 func (l *Limiter) leave(w *waiter, c class, now time.Time) (goes bool) {
 	l.serve(now)
-	if w.gone {
+	if w.admitted {
 		return true
 	}
 	l.queue[c] = slices.DeleteFunc(l.queue[c], func(other *waiter) bool { return other == w })
@@ -223,7 +223,7 @@ func (l *Limiter) serve(now time.Time) {
 		w := l.queue[c][0]
 		l.queue[c] = slices.Delete(l.queue[c], 0, 1)
 		l.take(c, now)
-		w.gone = true
+		w.admitted = true
 		close(w.turn)
 	}
 	l.arm(now)

@@ -18,10 +18,10 @@ type AccountMetrics struct {
 	// Of the series that Prepare makes, those that every call adds to.
 	calls         series[callLabels, prometheus.Counter]
 	durations     series[sourceLabels, prometheus.Observer]
-	searches      series[string, prometheus.Counter]
+	searches      series[wire.CacheResult, prometheus.Counter]
 	outcomes      series[outcomeLabels, prometheus.Counter]
 	outcomesTook  series[outcomeLabels, prometheus.Observer]
-	deliveredFrom series[string, prometheus.Counter]
+	deliveredFrom series[wire.DeliverySource, prometheus.Counter]
 }
 
 type (
@@ -36,7 +36,7 @@ type (
 	}
 	outcomeLabels struct {
 		operation wire.Operation
-		outcome   string
+		outcome   AttemptOutcome
 	}
 )
 
@@ -97,14 +97,14 @@ func newAccountMetrics(all *vectors, label string) *AccountMetrics {
 	m.durations.find = func(l sourceLabels) prometheus.Observer {
 		return m.duration.WithLabelValues(l.operation.String(), string(l.source))
 	}
-	m.searches.find = func(result string) prometheus.Counter { return m.cache.WithLabelValues(result) }
+	m.searches.find = func(r wire.CacheResult) prometheus.Counter { return m.cache.WithLabelValues(string(r)) }
 	m.outcomes.find = func(l outcomeLabels) prometheus.Counter {
-		return m.upstream.WithLabelValues(l.operation.String(), l.outcome)
+		return m.upstream.WithLabelValues(l.operation.String(), string(l.outcome))
 	}
 	m.outcomesTook.find = func(l outcomeLabels) prometheus.Observer {
-		return m.upstreamDuration.WithLabelValues(l.operation.String(), l.outcome)
+		return m.upstreamDuration.WithLabelValues(l.operation.String(), string(l.outcome))
 	}
-	m.deliveredFrom.find = func(source string) prometheus.Counter { return m.deliveries.WithLabelValues(source) }
+	m.deliveredFrom.find = func(s wire.DeliverySource) prometheus.Counter { return m.deliveries.WithLabelValues(string(s)) }
 	return m
 }
 
@@ -113,61 +113,66 @@ func newAccountMetrics(all *vectors, label string) *AccountMetrics {
 func (m *AccountMetrics) Prepare(countries []string) {
 	var (
 		calls     []callLabels
-		durations = []sourceLabels{{wire.Search, Memory}}
+		durations = []sourceLabels{{wire.Search, FromMemory}}
 		outcomes  []outcomeLabels
 		answered  []outcomeLabels
 	)
 	for _, o := range wire.Operations {
 		for _, s := range expected[o] {
-			calls = append(calls, callLabels{o, s, Upstream})
+			calls = append(calls, callLabels{o, s, FromUpstream})
 		}
 		for _, s := range gatewayStatuses {
-			calls = append(calls, callLabels{o, s, Gateway})
+			calls = append(calls, callLabels{o, s, FromGateway})
 		}
 		if o.Starts() {
-			calls = append(calls, callLabels{o, "0", Memory})
+			calls = append(calls, callLabels{o, "0", FromMemory})
 		}
-		for _, outcome := range Outcomes {
+		for _, outcome := range AttemptOutcomes {
 			outcomes = append(outcomes, outcomeLabels{o, outcome})
 		}
 		m.retries.WithLabelValues(o.String())
 		m.relabelled.WithLabelValues(o.String())
 		m.ignored.WithLabelValues(o.String())
-		durations = append(durations, sourceLabels{o, Upstream})
+		durations = append(durations, sourceLabels{o, FromUpstream})
 		answered = append(answered, outcomeLabels{o, OutcomeAnswered})
 	}
-	calls = append(calls, callLabels{wire.Search, "6", Gateway}, callLabels{wire.Search, "18", Gateway})
+	calls = append(calls, callLabels{wire.Search, "6", FromGateway}, callLabels{wire.Search, "18", FromGateway})
 	for _, s := range []string{"IN PROGRESS", "SUCCESS", "FAILED", "EXPIRED", "CANCELLED", "101", "list"} {
-		calls = append(calls, callLabels{wire.Search, s, Memory})
+		calls = append(calls, callLabels{wire.Search, s, FromMemory})
 	}
 	m.calls.prepare(calls)
 	m.durations.prepare(durations)
 	m.outcomes.prepare(outcomes)
 	m.outcomesTook.prepare(answered)
-	m.deliveredFrom.prepare([]string{"sent", "shared", "replayed"})
-	m.searches.prepare([]string{"hit", "miss", "partial", "coalesced", "stale", "bypass"})
+	m.deliveredFrom.prepare(wire.DeliverySources[:])
+	m.searches.prepare(wire.CacheResults[:])
 	for vec, values := range map[*prometheus.CounterVec][]string{
 		m.throttled: {"local", "upstream"},
-		m.untracked: {"success", "failed", "expired", "cancelled"},
 		m.lookups:   {"answered", "failed"},
 	} {
 		for _, value := range values {
 			vec.WithLabelValues(value)
 		}
 	}
-	for _, class := range []string{"read", "write"} {
-		for _, change := range [][2]string{{"closed", "open"}, {"open", "half_open"}, {"half_open", "open"}, {"half_open", "closed"}} {
-			m.transitions.WithLabelValues(class, change[0], change[1])
+	for _, class := range wire.Classes {
+		for _, change := range [][2]wire.CircuitState{
+			{wire.CircuitClosed, wire.CircuitOpen}, {wire.CircuitOpen, wire.CircuitHalfOpen},
+			{wire.CircuitHalfOpen, wire.CircuitOpen}, {wire.CircuitHalfOpen, wire.CircuitClosed},
+		} {
+			m.transitions.WithLabelValues(string(class), string(change[0]), string(change[1]))
 		}
 	}
-	for _, outcome := range verificationOutcomes {
-		m.tries.WithLabelValues(outcome)
+	for _, outcome := range wire.Outcomes {
+		m.tries.WithLabelValues(string(outcome))
+		if outcome != wire.OutcomeUnknown { // nobody saw it begin, so nobody gives it up
+			m.untracked.WithLabelValues(string(outcome))
+		}
 	}
 	m.timeToSuccess.WithLabelValues("default")
 	for _, country := range countries {
 		m.started.WithLabelValues(country, "default")
-		for _, outcome := range verificationOutcomes {
-			m.finished.WithLabelValues(outcome, country, "default")
+		for _, outcome := range wire.Outcomes {
+			m.finished.WithLabelValues(string(outcome), country, "default")
 		}
 	}
 }
@@ -184,10 +189,10 @@ func (m *AccountMetrics) Ignored(o wire.Operation, parameters int) {
 }
 
 // Search counts what memory had for a search.
-func (m *AccountMetrics) Search(result string) { m.searches.of(result).Inc() }
+func (m *AccountMetrics) Search(result wire.CacheResult) { m.searches.of(result).Inc() }
 
 // Delivery counts where the answer to a call that is sent once came from.
-func (m *AccountMetrics) Delivery(source string) { m.deliveredFrom.of(source).Inc() }
+func (m *AccountMetrics) Delivery(source wire.DeliverySource) { m.deliveredFrom.of(source).Inc() }
 
 // Retry counts a second try.
 func (m *AccountMetrics) Retry(o wire.Operation) { m.retries.WithLabelValues(o.String()).Inc() }
@@ -226,8 +231,8 @@ func (m *AccountMetrics) Upstream(o wire.Operation, answer *wire.Answer, took ti
 }
 
 // Transition counts a change of a circuit's state.
-func (m *AccountMetrics) Transition(class, from, to string) {
-	m.transitions.WithLabelValues(class, from, to).Inc()
+func (m *AccountMetrics) Transition(class wire.Class, from, to wire.CircuitState) {
+	m.transitions.WithLabelValues(string(class), string(from), string(to)).Inc()
 }
 
 // Started counts a verification that began.
@@ -237,20 +242,22 @@ func (m *AccountMetrics) Started(country, workflow string) {
 
 // Finished counts a verification that ended. took is above 0 only where a check
 // said success.
-func (m *AccountMetrics) Finished(outcome, country, workflow string, took time.Duration, tries int) {
-	m.finished.WithLabelValues(outcome, country, workflow).Inc()
-	m.tries.WithLabelValues(outcome).Observe(float64(tries))
+func (m *AccountMetrics) Finished(outcome wire.Outcome, country, workflow string, took time.Duration, tries int) {
+	m.finished.WithLabelValues(string(outcome), country, workflow).Inc()
+	m.tries.WithLabelValues(string(outcome)).Observe(float64(tries))
 	if took > 0 {
 		m.timeToSuccess.WithLabelValues(workflow).Observe(took.Seconds())
 	}
 }
 
 // Untracked counts the end of a verification whose start was not seen.
-func (m *AccountMetrics) Untracked(outcome string) { m.untracked.WithLabelValues(outcome).Inc() }
+func (m *AccountMetrics) Untracked(outcome wire.Outcome) {
+	m.untracked.WithLabelValues(string(outcome)).Inc()
+}
 
 // Cost adds money spent.
-func (m *AccountMetrics) Cost(currency, kind, country string, amount float64) {
-	m.cost.WithLabelValues(currency, kind, country).Add(amount)
+func (m *AccountMetrics) Cost(currency string, kind wire.CostKind, country string, amount float64) {
+	m.cost.WithLabelValues(currency, string(kind), country).Add(amount)
 }
 
 // Lookup counts a search of the settler.

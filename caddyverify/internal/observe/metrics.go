@@ -9,16 +9,6 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 )
 
-// Source is where an answer comes from.
-type Source string
-
-// The sources.
-const (
-	Upstream Source = "upstream"
-	Memory   Source = "cache"
-	Gateway  Source = "gateway"
-)
-
 // Metrics holds the collectors. There is one for the process, registered anew
 // with each configuration's registry, so that no reload begins them at 0.
 type Metrics struct {

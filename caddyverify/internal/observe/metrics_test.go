@@ -86,9 +86,9 @@ func TestSeriesFromTheStart(t *testing.T) {
 		wire.PSD2:    {"0", "3", "10", "15"},
 	} {
 		for _, status := range statuses {
-			a.Call(o, status, Upstream, time.Second)
+			a.Call(o, status, FromUpstream, time.Second)
 			if o == wire.Search {
-				a.Call(o, status, Memory, time.Second)
+				a.Call(o, status, FromMemory, time.Second)
 			}
 		}
 		a.Upstream(o, &wire.Answer{}, time.Second, "")
@@ -97,12 +97,12 @@ func TestSeriesFromTheStart(t *testing.T) {
 		a.Refused(o, wire.AccountThrottled)
 		a.Retry(o)
 	}
-	a.Call(wire.Request, "0", Memory, time.Second)
-	a.Call(wire.PSD2, "0", Memory, time.Second)
-	for _, result := range []string{"hit", "miss", "partial", "coalesced", "stale", "bypass"} {
+	a.Call(wire.Request, "0", FromMemory, time.Second)
+	a.Call(wire.PSD2, "0", FromMemory, time.Second)
+	for _, result := range wire.CacheResults {
 		a.Search(result)
 	}
-	for _, source := range []string{"sent", "shared", "replayed"} {
+	for _, source := range wire.DeliverySources {
 		a.Delivery(source)
 	}
 	a.Started("GB", "default")
@@ -150,10 +150,12 @@ func TestWords(t *testing.T) {
 		return &a
 	}
 	tests := []struct {
-		answer               *wire.Answer
-		label, outcome, kind string
-		errs                 []wire.Operation
-		trouble              bool
+		answer  *wire.Answer
+		label   string
+		outcome AttemptOutcome
+		kind    string
+		errs    []wire.Operation
+		trouble bool
 	}{
 		{status("0"), "0", "answered", "verify_0", nil, false},
 		{status("1"), "1", "answered", "verify_1", wire.Operations[:], true},
@@ -187,7 +189,7 @@ func TestWords(t *testing.T) {
 		if label, outcome := StatusLabel(test.answer), OutcomeOf(test.answer); label != test.label || outcome != test.outcome {
 			t.Errorf("%+v: label %q, outcome %q", test.answer.Status, label, outcome)
 		}
-		if !slices.Contains(Outcomes[:], OutcomeOf(test.answer)) {
+		if !slices.Contains(AttemptOutcomes[:], OutcomeOf(test.answer)) {
 			t.Errorf("%q is not in the list", OutcomeOf(test.answer))
 		}
 		if kind, trouble := ErrorType(test.answer), Trouble(test.answer); kind != test.kind || trouble != test.trouble {
@@ -217,7 +219,7 @@ func TestDrop(t *testing.T) {
 		t.Error("the account is not there")
 	}
 	m.Drop(a) // a reload
-	again.Call(wire.Check, "0", Upstream, time.Second)
+	again.Call(wire.Check, "0", FromUpstream, time.Second)
 	if series() <= before {
 		t.Error("the account is gone while it is used")
 	}

@@ -96,12 +96,14 @@ func RedactPath(ctx context.Context, path string) {
 // Server says on the span of the client's call, which Caddy's tracing began, what
 // became of it.
 type Server struct {
-	Method                   string
-	Call                     *wire.Call // nil where it could not be read
-	Operation                wire.Operation
-	Origins                  []Origin
-	Cache, Delivery, Breaker string
-	Collapsed                bool
+	Method    string
+	Call      *wire.Call // nil where it could not be read
+	Operation wire.Operation
+	Origins   []Origin
+	Cache     wire.CacheResult
+	Delivery  wire.DeliverySource
+	Breaker   wire.CircuitState
+	Collapsed bool
 }
 
 // Record writes it down, and what was answered.
@@ -114,9 +116,9 @@ func (s *Server) Record(ctx context.Context, answer *wire.Answer) {
 	span.SetAttributes(semconv.HTTPRoute(wire.Route(s.Operation)))
 	span.SetAttributes(describe(s.Operation, s.Call, s.Origins)...)
 	for _, word := range [...]attribute.KeyValue{
-		attribute.String("verify.cache", s.Cache),
-		attribute.String("verify.delivery", s.Delivery),
-		attribute.String("verify.breaker", s.Breaker),
+		attribute.String("verify.cache", string(s.Cache)),
+		attribute.String("verify.delivery", string(s.Delivery)),
+		attribute.String("verify.breaker", string(s.Breaker)),
 	} {
 		if word.Value.AsString() != "" {
 			span.SetAttributes(word)
@@ -176,28 +178,27 @@ type Client struct {
 	call *wire.Call
 }
 
-// StartClient begins the span of a call to the upstream at base by GET or POST, the
-// resend-th repetition of it. It is for calls whose span in ctx is recorded; the
-// Client of others is the zero Client.
-func StartClient(ctx context.Context, base *url.URL, method string, call *wire.Call, resend int, breaker string, origins []Origin) Client {
+// StartClient begins the span of an attempt at a call to the upstream at base. It is for
+// calls whose span in ctx is recorded; the Client of others is the zero Client.
+func StartClient(ctx context.Context, base *url.URL, attempt wire.Attempt, call *wire.Call, breaker wire.CircuitState, origins []Origin) Client {
 	parent := trace.SpanFromContext(ctx)
 	// What the query may hold, numbers, codes and credentials, is no span's business.
 	target := *base
 	target.Path += wire.Path(call.Operation, call.Format)
 	attributes := append(describe(call.Operation, call, origins),
-		semconv.HTTPRequestMethodKey.String(method),
+		semconv.HTTPRequestMethodKey.String(attempt.Method),
 		semconv.ServerAddress(base.Hostname()),
 		semconv.ServerPort(port(base)),
 		semconv.URLFull(target.String()),
 		semconv.URLTemplate(wire.Route(call.Operation)),
 	)
-	if resend > 0 {
-		attributes = append(attributes, semconv.HTTPRequestResendCount(resend))
+	if attempt.Resend > 0 {
+		attributes = append(attributes, semconv.HTTPRequestResendCount(attempt.Resend))
 	}
 	if breaker != "" {
-		attributes = append(attributes, attribute.String("verify.breaker", breaker))
+		attributes = append(attributes, attribute.String("verify.breaker", string(breaker)))
 	}
-	_, span := parent.TracerProvider().Tracer(scope).Start(ctx, method+" "+wire.Route(call.Operation),
+	_, span := parent.TracerProvider().Tracer(scope).Start(ctx, attempt.Method+" "+wire.Route(call.Operation),
 		trace.WithSpanKind(trace.SpanKindClient), trace.WithAttributes(attributes...), trace.WithLinks(links(origins)...))
 	return Client{span, call}
 }

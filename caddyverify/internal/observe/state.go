@@ -1,21 +1,32 @@
 package observe
 
 import (
-	"strings"
-
 	"github.com/prometheus/client_golang/prometheus"
+
+	"github.com/caddyverify/caddy-verify/caddyverify/internal/wire"
 )
 
+// Circuit is a circuit breaker in one of its states.
+type Circuit struct {
+	Class wire.Class
+	State wire.CircuitState
+}
+
 // State is what the gateway holds of an account at the moment of a scrape. It has a
-// value for every series from the beginning.
+// value for every series from the beginning. Make it with NewState.
 type State struct {
-	Account                             string   // its label
-	AccountTroubles                     []string // statuses
-	Breakers                            map[[2]string]int
+	Account                             string // its label
+	Suspended                           map[wire.Status]bool
+	Circuits                            map[Circuit]int
 	CacheEntries, CacheBytes            int64
 	EvictedSize, EvictedExpired         uint64
 	LimitRate, LimitWaiting             int
 	UnderWay, Unsettled, SettlerBacklog int
+}
+
+// NewState returns the State of an account of which nothing is held.
+func NewState(account string) *State {
+	return &State{Account: account, Suspended: map[wire.Status]bool{}, Circuits: map[Circuit]int{}}
 }
 
 // descriptions of the metrics that are made of a State.
@@ -46,18 +57,17 @@ func (s *State) Collect(to chan<- prometheus.Metric) {
 		}
 		to <- prometheus.MustNewConstMetric(descriptions[m.Name], kind, value, append([]string{s.Account}, labels...)...)
 	}
-	for _, class := range []string{"read", "write"} {
-		for _, state := range []string{"closed", "open", "half_open"} {
-			send(breakerState, float64(s.Breakers[[2]string{class, state}]), class, state)
+	for _, class := range wire.Classes {
+		for _, state := range wire.CircuitStates {
+			send(breakerState, float64(s.Circuits[Circuit{class, state}]), string(class), string(state))
 		}
 	}
-	troubles := " " + strings.Join(s.AccountTroubles, " ") + " "
-	for _, status := range []string{"4", "8", "9"} {
+	for _, status := range []wire.Status{wire.BadCredentials, wire.AccountBarred, wire.NoCredit} {
 		value := 0.0
-		if strings.Contains(troubles, " "+status+" ") {
+		if s.Suspended[status] {
 			value = 1
 		}
-		send(accountTrouble, value, status)
+		send(accountTrouble, value, string(status))
 	}
 	send(limitRate, float64(s.LimitRate))
 	send(limitWaiting, float64(s.LimitWaiting))

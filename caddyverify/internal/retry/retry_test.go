@@ -1,7 +1,10 @@
 package retry
 
 import (
+	"context"
+	"slices"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"github.com/caddyverify/caddy-verify/caddyverify/internal/wire"
@@ -46,7 +49,7 @@ func TestWorth(t *testing.T) {
 			if o == wire.Search {
 				want = test.search
 			}
-			if got := Worth(o, &test.answer); got != want {
+			if got := worth(o, &test.answer); got != want {
 				t.Errorf("%s, %v: got %v", test.name, o, got)
 			}
 		}
@@ -57,7 +60,7 @@ func TestBudget(t *testing.T) {
 	b := NewBudget()
 	spend := func(times int) (n int) {
 		for range times {
-			if b.Spend() {
+			if _, ok := b.spend(); ok {
 				n++
 			}
 		}
@@ -67,33 +70,80 @@ func TestBudget(t *testing.T) {
 		t.Errorf("%d retries before any call, want 1", n)
 	}
 	for range 9 {
-		b.Called()
+		b.called()
 	}
 	if n := spend(1); n != 0 {
 		t.Error("a retry after nine calls")
 	}
-	b.Called()
+	b.called()
 	if n := spend(5); n != 1 {
 		t.Errorf("%d retries after ten calls, want 1", n)
 	}
 	for range 10_000 {
-		b.Called()
+		b.called()
 	}
 	if n := spend(100); n != saved {
 		t.Errorf("%d retries were saved up, want %d", n, saved)
 	}
 }
 
-func TestDelay(t *testing.T) {
+func TestPause(t *testing.T) {
+	b := NewBudget()
 	seen := map[time.Duration]bool{}
 	for range 1000 {
-		d := Delay()
-		if d < 50*time.Millisecond || d >= 250*time.Millisecond {
+		b.tokens = 1
+		d, ok := b.spend()
+		if !ok || d < 50*time.Millisecond || d >= 250*time.Millisecond {
 			t.Fatalf("%v", d)
 		}
 		seen[d] = true
 	}
 	if len(seen) < 900 {
 		t.Errorf("only %d of 1000 differ", len(seen))
+	}
+}
+
+func TestStep(t *testing.T) {
+	lost := (&wire.Fault{Cause: wire.ConnectionLost, MayHaveSent: true}).Answer()
+	fine := wire.Answer{Reading: wire.Reading{Verification: wire.Verification{Status: wire.InProgress}}}
+	tests := []struct {
+		name     string
+		o        wire.Operation
+		answers  []wire.Answer
+		deadline time.Duration
+		attempts []int // their Resend
+		retried  int
+	}{
+		{"a search that succeeds", wire.Search, []wire.Answer{fine}, time.Second, []int{0}, 0},
+		{"a search that is lost", wire.Search, []wire.Answer{lost, fine}, time.Second, []int{0, 1}, 1},
+		{"a search that is lost twice", wire.Search, []wire.Answer{lost, lost, fine}, time.Second, []int{0, 1}, 1},
+		{"a search without time for more", wire.Search, []wire.Answer{lost, fine}, time.Millisecond, []int{0}, 0},
+		{"a request that is lost", wire.Request, []wire.Answer{lost, fine}, time.Second, []int{0}, 0},
+	}
+	for _, tt := range tests {
+		t.Run(tt.name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				var attempts []int
+				retried := 0
+				send := NewBudget().Step(func(o wire.Operation) {
+					if o != tt.o {
+						t.Errorf("a retry of %v", o)
+					}
+					retried++
+				})(func(ctx context.Context, _ *wire.Call) wire.Answer {
+					attempts = append(attempts, wire.AttemptOf(ctx).Resend)
+					return tt.answers[len(attempts)-1]
+				})
+				ctx, cancel := context.WithTimeout(t.Context(), tt.deadline)
+				defer cancel()
+				answer := send(ctx, &wire.Call{Operation: tt.o})
+				if !slices.Equal(attempts, tt.attempts) || retried != tt.retried {
+					t.Errorf("attempts %v, %d retried; want %v and %d", attempts, retried, tt.attempts, tt.retried)
+				}
+				if want := tt.answers[len(attempts)-1]; answer.Fault != want.Fault || answer.Status != want.Status {
+					t.Errorf("answered with %+v", answer)
+				}
+			})
+		})
 	}
 }

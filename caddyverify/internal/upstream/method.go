@@ -1,6 +1,8 @@
 package upstream
 
 import (
+	"cmp"
+	"context"
 	"net/http"
 	"sync/atomic"
 
@@ -43,21 +45,58 @@ func (c *Client) MethodOf(o wire.Operation) string {
 	return http.MethodPost
 }
 
-// Instead tells by which method to make a call once more: the answer says that the
-// upstream does not know it by the one that was used, and so has done nothing.
-func (c *Client) Instead(o wire.Operation, method string, answer *wire.Answer) (other string, ok bool) {
-	if c.Method != Auto || o == wire.Search || !unknownCall(answer) {
-		return "", false
+// RoundTrip makes one attempt at a call. It is the last Sender on the way of a call.
+func (c *Client) RoundTrip(ctx context.Context, call *wire.Call) wire.Answer {
+	attempt := wire.AttemptOf(ctx)
+	method := cmp.Or(attempt.Method, c.MethodOf(call.Operation))
+	answer := c.Send(ctx, call, method)
+	if !attempt.MethodChanged && c.instead(call.Operation, method, &answer) != "" {
+		answer.Fault.MethodUnknown = true
 	}
-	if method == http.MethodGet {
-		return http.MethodPost, true
-	}
-	return http.MethodGet, true
+	return answer
 }
 
-// Answered notes that the upstream knows an operation by the method that Instead
-// gave, and not by the other. It reports whether that is news.
-func (c *Client) Answered(o wire.Operation, method string) (changed bool) {
+// MethodStep returns the step that makes a call by the HTTP method that the upstream is
+// known to take. Where the upstream has no such call by that one it has done nothing, so
+// the call is made once more by the other method; the provider counts both, and so both
+// go all the way. changed is told when that was right.
+func (c *Client) MethodStep(changed func(o wire.Operation, method string, code int)) wire.Step {
+	return func(next wire.Sender) wire.Sender {
+		return func(ctx context.Context, call *wire.Call) wire.Answer {
+			attempt := wire.AttemptOf(ctx)
+			attempt.Method = c.MethodOf(call.Operation)
+			answer := next(wire.WithAttempt(ctx, attempt), call)
+			if answer.Fault == nil || !answer.Fault.MethodUnknown {
+				return answer
+			}
+			code := answer.Fault.UpstreamCode
+			attempt.Method = c.instead(call.Operation, attempt.Method, &answer)
+			attempt.Resend++
+			attempt.MethodChanged = true
+			answer = next(wire.WithAttempt(ctx, attempt), call)
+			if answer.Fault == nil && c.answered(call.Operation, attempt.Method) {
+				changed(call.Operation, attempt.Method, code)
+			}
+			return answer
+		}
+	}
+}
+
+// instead is the method by which to make a call once more, where the answer says that
+// the upstream has no such call by the one that was used; "" where it does not.
+func (c *Client) instead(o wire.Operation, method string, answer *wire.Answer) string {
+	switch {
+	case c.Method != Auto || o == wire.Search || !unknownCall(answer):
+		return ""
+	case method == http.MethodGet:
+		return http.MethodPost
+	}
+	return http.MethodGet
+}
+
+// answered notes that the upstream knows an operation by a method, and not by the other.
+// It reports whether that is news.
+func (c *Client) answered(o wire.Operation, method string) (changed bool) {
 	get := method == http.MethodGet
 	return c.Methods.get[o].CompareAndSwap(!get, get)
 }

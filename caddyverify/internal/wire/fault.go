@@ -82,6 +82,9 @@ type Fault struct {
 	UpstreamLength int64
 	// UpstreamWhole tells that it came to its end.
 	UpstreamWhole bool
+	// MethodUnknown tells that the upstream knows no such call by the HTTP method of this
+	// attempt, and so has done nothing: it is made once more by another one.
+	MethodUnknown bool
 	// ProxyCode is the HTTP status code by which a proxy refused to connect; 0 for none.
 	ProxyCode int
 	// RetryAfter tells the client when asking again makes sense; 0 for no advice.

@@ -1,0 +1,219 @@
+package caddyverify
+
+import (
+	"errors"
+	"fmt"
+	"slices"
+	"time"
+
+	"github.com/caddyserver/caddy/v2"
+
+	"github.com/caddyverify/caddy-verify/caddyverify/internal/breaker"
+	"github.com/caddyverify/caddy-verify/caddyverify/internal/country"
+	"github.com/caddyverify/caddy-verify/caddyverify/internal/gateway"
+	"github.com/caddyverify/caddy-verify/caddyverify/internal/limit"
+	"github.com/caddyverify/caddy-verify/caddyverify/internal/search"
+)
+
+// Cache says how long the answers to searches are kept in memory. A duration
+// below 0 keeps nothing of that kind.
+type Cache struct {
+	// Off sends every search upstream. Default: `false`.
+	Off bool `json:"off,omitempty"`
+
+	// InProgress is the lifetime of IN PROGRESS. Default: `2s`.
+	InProgress caddy.Duration `json:"in_progress,omitempty"`
+
+	// Settling is the lifetime of SUCCESS, FAILED, EXPIRED and CANCELLED at first:
+	// the price may still change. When the API says the same again after that time,
+	// Final applies. Default: `1m`.
+	Settling caddy.Duration `json:"settling,omitempty"`
+
+	// Final is the lifetime of a final state that has settled. Default: `24h`.
+	Final caddy.Duration `json:"final,omitempty"`
+
+	// NotFound is the lifetime of status 101. Default: `1s`.
+	NotFound caddy.Duration `json:"not_found,omitempty"`
+
+	// StaleIfError is how long past its lifetime a state is still answered when the
+	// upstream fails, times out or answers 1 or 5. Default: `5m`.
+	StaleIfError caddy.Duration `json:"stale_if_error,omitempty"`
+
+	// MaxEntries is how many states are kept: one for each caller, verification
+	// and format. Default: `100000`.
+	MaxEntries int `json:"max_entries,omitempty"`
+
+	// MaxBytes is how much memory they may take; at least 1 MiB, which is the
+	// largest answer. Default: 64 MiB.
+	MaxBytes int64 `json:"max_bytes,omitempty"`
+}
+
+func (c *Cache) validate() error {
+	switch {
+	case c.MaxEntries < 0:
+		return errors.New("max_entries must be above 0")
+	case c.MaxBytes != 0 && c.MaxBytes < 1<<20:
+		return errors.New("max_bytes must be at least 1 MiB")
+	}
+	return nil
+}
+
+func (c *Cache) settings(timeout time.Duration) search.Settings {
+	return search.Settings{
+		InProgress:   time.Duration(c.InProgress),
+		Settling:     time.Duration(c.Settling),
+		Final:        time.Duration(c.Final),
+		NotFound:     time.Duration(c.NotFound),
+		StaleIfError: time.Duration(c.StaleIfError),
+		MaxEntries:   c.MaxEntries,
+		MaxBytes:     c.MaxBytes,
+		Timeout:      timeout,
+	}
+}
+
+// Breaker says when the gateway stops to call an upstream in trouble. There are
+// two circuits for each account: one for checks and searches, one for requests
+// and controls. A circuit opens when half of 20 or more outcomes within the
+// window are failures, or when 5 connections in a row could not be made. While it
+// is open, searches are answered from memory as far as possible, and all else at
+// once with status 5. When its time is over the gateway itself searches for an
+// unused request_id, and calls flow again once the upstream has answered that.
+type Breaker struct {
+	// Off calls the upstream whatever becomes of it. Default: `false`.
+	Off bool `json:"off,omitempty"`
+
+	// Window is how long an outcome counts; at least three times the timeout.
+	// Default: `30s`, or three times the timeout if that is longer.
+	Window caddy.Duration `json:"window,omitempty"`
+
+	// OpenFor is how long a circuit stays open before the upstream is asked for a
+	// sign of life: 100 ms to a minute. It doubles with each time there is none, up to
+	// a minute.
+	// Default: `5s`.
+	OpenFor caddy.Duration `json:"open_for,omitempty"`
+}
+
+func (b *Breaker) settings(timeout time.Duration) breaker.Settings {
+	s := breaker.Settings{Off: b.Off, Window: time.Duration(b.Window), OpenFor: time.Duration(b.OpenFor), Timeout: timeout}
+	if s.Window == 0 {
+		s.Window = max(30*time.Second, 3*timeout)
+	}
+	return s
+}
+
+// accountSettings are what the handlers of a configuration want of an account, all
+// of them together. The zero value of a field is its default.
+type accountSettings struct {
+	cache     Cache
+	breaker   Breaker
+	limit     int
+	codes     []string // of countries; nil for the default
+	countries country.List
+	settle    bool
+	timeout   caddy.Duration // the longest
+	core      *gateway.Settings
+}
+
+// with returns the settings with those of a further handler. What one handler says
+// holds for the others that say nothing; two that say different things are an error.
+func (s accountSettings) with(h *Handler) (*accountSettings, error) {
+	s.timeout = max(s.timeout, h.Timeout)
+	s.settle = s.settle || h.Settle
+	var err error
+	agree(&err, "limit", &s.limit, h.Limit)
+	if h.Cache != nil {
+		agreeOff(&err, "cache", s.cache, *h.Cache, Cache{Off: true})
+		s.cache.Off = s.cache.Off || h.Cache.Off
+		agree(&err, "cache: in_progress", &s.cache.InProgress, h.Cache.InProgress)
+		agree(&err, "cache: settling", &s.cache.Settling, h.Cache.Settling)
+		agree(&err, "cache: final", &s.cache.Final, h.Cache.Final)
+		agree(&err, "cache: not_found", &s.cache.NotFound, h.Cache.NotFound)
+		agree(&err, "cache: stale_if_error", &s.cache.StaleIfError, h.Cache.StaleIfError)
+		agree(&err, "cache: max_entries", &s.cache.MaxEntries, h.Cache.MaxEntries)
+		agree(&err, "cache: max_bytes", &s.cache.MaxBytes, h.Cache.MaxBytes)
+	}
+	if h.Breaker != nil {
+		agreeOff(&err, "breaker", s.breaker, *h.Breaker, Breaker{Off: true})
+		s.breaker.Off = s.breaker.Off || h.Breaker.Off
+		agree(&err, "breaker: window", &s.breaker.Window, h.Breaker.Window)
+		agree(&err, "breaker: open_for", &s.breaker.OpenFor, h.Breaker.OpenFor)
+	}
+	if err != nil {
+		return nil, err
+	}
+	if len(h.Countries) > 0 {
+		listed, err := country.NewList(h.Countries)
+		if err != nil {
+			return nil, fmt.Errorf("countries: %w", err)
+		}
+		codes := listed.Codes()
+		if s.codes != nil && !slices.Equal(s.codes, codes) {
+			return nil, contradiction("countries", s.codes, codes)
+		}
+		s.codes = codes
+	}
+	if s.countries, err = country.NewList(s.codes); err != nil {
+		return nil, fmt.Errorf("countries: %w", err)
+	}
+	s.core = &gateway.Settings{
+		Cache:     s.cache.settings(time.Duration(s.timeout)),
+		CacheOff:  s.cache.Off,
+		Breaker:   s.breaker.settings(time.Duration(s.timeout)),
+		Limit:     limit.Settings{Rate: s.limit},
+		Countries: s.countries,
+	}
+	return &s, s.validate()
+}
+
+func (s *accountSettings) validate() error {
+	if err := s.core.Limit.Validate(); err != nil {
+		return err
+	}
+	if err := s.core.Breaker.Validate(); err != nil {
+		return fmt.Errorf("breaker: %w", err)
+	}
+	if err := s.cache.validate(); err != nil {
+		return fmt.Errorf("cache: %w", err)
+	}
+	return nil
+}
+
+// agree takes in what a handler says, if it says anything.
+func agree[T comparable](err *error, name string, all *T, one T) {
+	var unsaid T
+	switch {
+	case *err != nil, one == unsaid, one == *all:
+	case *all == unsaid:
+		*all = one
+	default:
+		*err = contradiction(name, *all, one)
+	}
+}
+
+// agreeOff makes sure that nothing is said in detail of what another handler has off.
+func agreeOff[T comparable](err *error, name string, all, one, off T) {
+	var unsaid T
+	if *err == nil && all != unsaid && one != unsaid && (all == off) != (one == off) {
+		*err = fmt.Errorf("%s: it is off in one handler of this account and has settings in another; all handlers of an account share one", name)
+	}
+}
+
+func contradiction[T any](name string, all, one T) error {
+	return fmt.Errorf("%s: it is %s here and %s in another handler of this account; write it in one of them, or the same in all", name, asWritten(one), asWritten(all))
+}
+
+// asWritten writes a value as it is written in a Caddyfile, more or less.
+func asWritten(value any) string {
+	switch v := value.(type) {
+	case caddy.Duration:
+		if v < 0 {
+			return "off"
+		}
+		return time.Duration(v).String()
+	case int:
+		if v < 0 {
+			return "off"
+		}
+	}
+	return fmt.Sprint(value)
+}

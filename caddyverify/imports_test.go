@@ -1,0 +1,77 @@
+package caddyverify
+
+import (
+	"os/exec"
+	"slices"
+	"strings"
+	"testing"
+)
+
+const module = "github.com/caddyverify/caddy-verify/"
+
+// mayImport says which of the other rooms of caddyverify/internal a room may import. What
+// is not listed may import none but wire.
+var mayImport = map[string][]string{
+	"wire":     nil,
+	"stdlog":   nil,
+	"country":  nil,
+	"event":    nil,
+	"lease":    nil,
+	"probe":    {"wire", "lease"},
+	"suspend":  {"wire", "event", "probe"},
+	"breaker":  {"wire", "event", "probe"},
+	"limit":    {"wire", "event"},
+	"ledger":   {"wire"},
+	"delivery": {"wire"},
+	"gateway":  {"wire", "event", "lease", "country", "suspend", "breaker", "limit", "retry", "ledger", "delivery", "search", "observe", "upstream"},
+}
+
+// TestImports holds the house to its plan: arrows point from caddyverify to gateway, from
+// there to the policies, and from these to wire; only the face knows Caddy.
+func TestImports(t *testing.T) {
+	seen := 0
+	for _, line := range goList(t, "-f", `{{.ImportPath}}{{range .Imports}} {{.}}{{end}}`, "./...") {
+		path, rest, _ := strings.Cut(line, " ")
+		room, internal := strings.CutPrefix(path, module+"caddyverify/internal/")
+		if !internal {
+			continue
+		}
+		seen++
+		allowed, listed := mayImport[room]
+		if !listed {
+			allowed = []string{"wire"}
+		}
+		for _, imported := range strings.Fields(rest) {
+			other, ours := strings.CutPrefix(imported, module)
+			other = strings.TrimPrefix(other, "caddyverify/internal/")
+			if ours && !slices.Contains(allowed, other) {
+				t.Errorf("internal/%s imports %s", room, other)
+			}
+		}
+	}
+	if seen < 15 {
+		t.Errorf("only %d rooms were looked at", seen)
+	}
+}
+
+func TestOnlyTheFaceKnowsCaddy(t *testing.T) {
+	for _, path := range goList(t, "-deps", "./internal/...", "./sandbox") {
+		if strings.HasPrefix(path, "github.com/caddyserver/caddy") {
+			t.Errorf("%s is a part of what knows no Caddy", path)
+		}
+	}
+	for _, path := range goList(t, "-deps", "./sandbox") {
+		if strings.HasPrefix(path, module+"caddyverify/internal/") {
+			t.Errorf("the sandbox shares %s with the gateway: a misreading of the API could agree with itself", path)
+		}
+	}
+}
+
+func goList(t *testing.T, args ...string) []string {
+	t.Helper()
+	out, err := exec.CommandContext(t.Context(), "go", append([]string{"list"}, args...)...).Output()
+	if err != nil {
+		t.Fatal(err)
+	}
+	return strings.Split(strings.TrimSpace(string(out)), "\n")
+}

@@ -1,0 +1,201 @@
+package gateway
+
+import (
+	"slices"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/caddyverify/caddy-verify/caddyverify/internal/breaker"
+	"github.com/caddyverify/caddy-verify/caddyverify/internal/country"
+	"github.com/caddyverify/caddy-verify/caddyverify/internal/delivery"
+	"github.com/caddyverify/caddy-verify/caddyverify/internal/event"
+	"github.com/caddyverify/caddy-verify/caddyverify/internal/lease"
+	"github.com/caddyverify/caddy-verify/caddyverify/internal/ledger"
+	"github.com/caddyverify/caddy-verify/caddyverify/internal/limit"
+	"github.com/caddyverify/caddy-verify/caddyverify/internal/observe"
+	"github.com/caddyverify/caddy-verify/caddyverify/internal/retry"
+	"github.com/caddyverify/caddy-verify/caddyverify/internal/search"
+	"github.com/caddyverify/caddy-verify/caddyverify/internal/suspend"
+	"github.com/caddyverify/caddy-verify/caddyverify/internal/upstream"
+	"github.com/caddyverify/caddy-verify/caddyverify/internal/wire"
+)
+
+// Settings are what a configuration wants of an account.
+type Settings struct {
+	Cache search.Settings
+	// CacheOff sends every search upstream.
+	CacheOff  bool
+	Breaker   breaker.Settings
+	Limit     limit.Settings
+	Countries country.List
+}
+
+// Account is what the gateway knows and has under way of one API key at one upstream,
+// for all Gateways that use it. It survives a reload, whatever changes: the
+// configuration that is in force changes its settings. Make it with NewAccount.
+type Account struct {
+	label    string
+	host     string // of the upstream, in logs
+	metrics  *observe.AccountMetrics
+	cache    *search.Cache
+	breakers *breaker.Pair
+	limiter  *limit.Limiter
+	deduper  *delivery.Deduper
+	retries  *retry.Budget
+	ledger   *ledger.Ledger
+	methods  upstream.Methods
+	events   event.Notifier[Event]
+	settlers atomic.Int32 // two for the moment of a reload
+	inForce  atomic.Pointer[Settings]
+
+	stop, stopped chan struct{}
+	end           func()
+
+	mu         sync.Mutex
+	configured []*Settings
+	loggers    lease.Newest[*Gateway] // in force
+	// suspensions are those of each secret: a new one begins without the trouble of the
+	// last.
+	suspensions map[[32]byte]*suspension
+}
+
+type suspension struct {
+	suspend.Suspension
+	gateways int
+}
+
+// NewAccount returns the account of an API key at an upstream's host that nobody uses
+// yet, and begins what Close ends. The settings are expected to be valid.
+func NewAccount(host, apiKey string, metrics *observe.Metrics, s *Settings) *Account {
+	label := observe.AccountLabel(host, apiKey)
+	a := &Account{
+		label:       label,
+		host:        host,
+		metrics:     metrics.Account(label),
+		cache:       search.New(s.Cache),
+		breakers:    breaker.NewPair(s.Breaker),
+		limiter:     limit.New(s.Limit),
+		deduper:     delivery.New(),
+		retries:     retry.NewBudget(),
+		ledger:      ledger.New(ledger.Settings{}),
+		suspensions: map[[32]byte]*suspension{},
+		stop:        make(chan struct{}),
+		stopped:     make(chan struct{}),
+	}
+	a.end = sync.OnceFunc(func() {
+		close(a.stop)
+		<-a.stopped
+		a.cache.Close()
+		metrics.Drop(a.metrics)
+	})
+	a.apply(s)
+	a.Subscribe(a.count)
+	a.Subscribe(a.log)
+	a.breakers.OnChange(func(c breaker.Change) { a.publish(CircuitChanged(c)) })
+	a.limiter.OnChange(func(c limit.Change) { a.publish(LimitChanged(c)) })
+	go a.tick()
+	return a
+}
+
+// Close ends what goes on by itself. It is called when no Gateway has the account any
+// more; calls of the last one may still be under way.
+func (a *Account) Close() { a.end() }
+
+// tick is the ledger's clock.
+func (a *Account) tick() {
+	defer close(a.stopped)
+	ticker := time.NewTicker(time.Second)
+	defer ticker.Stop()
+	for {
+		select {
+		case <-a.stop:
+			return
+		case <-ticker.C:
+			a.publishEvents(a.ledger.Advance())
+		}
+	}
+}
+
+// Prepare puts settings in force where no configuration is yet.
+func (a *Account) Prepare(s *Settings) {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	if len(a.configured) == 0 {
+		a.apply(s)
+	}
+}
+
+// Configure puts the settings of a configuration in force until they are taken back. Of
+// several, those that came last are in force: on a reload the next configuration comes
+// before the last one goes.
+func (a *Account) Configure(s *Settings) (takeBack func()) {
+	a.metrics.Prepare(s.Countries.Labels())
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	a.configured = append(a.configured, s)
+	a.apply(s)
+	return func() {
+		a.mu.Lock()
+		defer a.mu.Unlock()
+		a.configured = slices.DeleteFunc(a.configured, func(other *Settings) bool { return other == s })
+		if n := len(a.configured); n > 0 {
+			a.apply(a.configured[n-1])
+		}
+	}
+}
+
+// apply changes the settings. The caller holds a.mu, or has made the account.
+func (a *Account) apply(s *Settings) {
+	if a.inForce.Swap(s) == s {
+		return
+	}
+	a.cache.Configure(s.Cache)
+	a.breakers.Configure(s.Breaker)
+	a.limiter.Configure(s.Limit)
+}
+
+// suspension returns that of the account with a secret, until leave.
+func (a *Account) suspension(secret [32]byte) *suspend.Suspension {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	s := a.suspensions[secret]
+	if s == nil {
+		s = new(suspension)
+		s.OnChange(func(c suspend.Change) { a.publish(AccountSuspended(c)) })
+		a.suspensions[secret] = s
+	}
+	s.gateways++
+	return &s.Suspension
+}
+
+func (a *Account) leave(secret [32]byte) {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	if s := a.suspensions[secret]; s != nil {
+		if s.gateways--; s.gateways == 0 {
+			delete(a.suspensions, secret)
+		}
+	}
+}
+
+// logBy has the account's changes logged by a gateway. Of several it is the newest, since
+// each change is one line.
+func (a *Account) logBy(g *Gateway) (stop func()) {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	logger := a.loggers.Add(g)
+	return func() {
+		a.mu.Lock()
+		defer a.mu.Unlock()
+		a.loggers.Remove(logger)
+	}
+}
+
+// forget drops what memory knows of the verification that a check or control is about.
+func (a *Account) forget(call *wire.Call) {
+	if id := call.RequestID(); id != "" {
+		a.deduper.Forget(id)
+		a.cache.Drop(id)
+	}
+}

@@ -1,0 +1,171 @@
+package gateway
+
+import (
+	"context"
+	"log/slog"
+
+	"github.com/caddyverify/caddy-verify/caddyverify/internal/breaker"
+	"github.com/caddyverify/caddy-verify/caddyverify/internal/ledger"
+	"github.com/caddyverify/caddy-verify/caddyverify/internal/limit"
+	"github.com/caddyverify/caddy-verify/caddyverify/internal/suspend"
+	"github.com/caddyverify/caddy-verify/caddyverify/internal/wire"
+)
+
+// Event is something that has happened to an account.
+type Event struct {
+	// Account is its label.
+	Account string
+	// Detail is one of the types below.
+	Detail Detail
+}
+
+// Detail is what has happened.
+type Detail interface{ detail() }
+
+type (
+	// CircuitChanged tells that a circuit breaker has opened, closed, or is being probed.
+	CircuitChanged breaker.Change
+	// AccountSuspended tells that the upstream refuses the account, or takes it again.
+	AccountSuspended suspend.Change
+	// LimitChanged tells that the provider has throttled the account, or that all its
+	// calls may be made again.
+	LimitChanged limit.Change
+	// MethodChanged tells that the upstream knows an operation by another HTTP method.
+	MethodChanged struct {
+		Operation wire.Operation
+		Method    string
+		Code      int // that the upstream had for the method of before
+	}
+	// CallRefused tells that a call was not made.
+	CallRefused struct {
+		Operation wire.Operation
+		Cause     wire.Cause
+	}
+	// CallRetried tells that a call is made a second time.
+	CallRetried struct{ Operation wire.Operation }
+	// VerificationStarted tells that a verification has begun.
+	VerificationStarted ledger.Start
+	// VerificationFinished tells that a verification has ended.
+	VerificationFinished ledger.Finish
+	// UntrackedFinished tells that a verification has ended whose start was not seen.
+	UntrackedFinished struct{ Outcome wire.Outcome }
+	// CostLearned tells of money that a verification has cost.
+	CostLearned ledger.Cost
+)
+
+func (CircuitChanged) detail()       {}
+func (AccountSuspended) detail()     {}
+func (LimitChanged) detail()         {}
+func (MethodChanged) detail()        {}
+func (CallRefused) detail()          {}
+func (CallRetried) detail()          {}
+func (VerificationStarted) detail()  {}
+func (VerificationFinished) detail() {}
+func (UntrackedFinished) detail()    {}
+func (CostLearned) detail()          {}
+
+// Subscribe has f told of the account's events, one at a time and in their order, until
+// it is stopped. f may do whatever it likes, but others wait for it.
+func (a *Account) Subscribe(f func(Event)) (stop func()) { return a.events.Subscribe(f) }
+
+func (a *Account) publish(details ...Detail) {
+	for _, d := range details {
+		a.events.Push(Event{Account: a.label, Detail: d})
+	}
+	a.events.Deliver()
+}
+
+// publishEvents tells of what the ledger has learnt.
+func (a *Account) publishEvents(events ledger.Events) {
+	var details []Detail
+	for _, start := range events.Started {
+		details = append(details, VerificationStarted(start))
+	}
+	for _, finish := range events.Finished {
+		details = append(details, VerificationFinished(finish))
+	}
+	for _, cost := range events.Costs {
+		details = append(details, CostLearned(cost))
+	}
+	for _, outcome := range events.Untracked {
+		details = append(details, UntrackedFinished{outcome})
+	}
+	a.publish(details...)
+}
+
+func (a *Account) retried(o wire.Operation) { a.publish(CallRetried{o}) }
+
+func (a *Account) methodChanged(o wire.Operation, method string, code int) {
+	a.publish(MethodChanged{o, method, code})
+}
+
+// count is the metrics' subscription.
+func (a *Account) count(e Event) {
+	switch d := e.Detail.(type) {
+	case CircuitChanged:
+		a.metrics.Transition(d.Class, d.From, d.To)
+	case CallRefused:
+		a.metrics.Refused(d.Operation, d.Cause)
+	case CallRetried:
+		a.metrics.Retry(d.Operation)
+	case VerificationStarted:
+		a.metrics.Started(d.Country, d.Workflow)
+	case VerificationFinished:
+		a.metrics.Finished(d.Outcome, d.Country, d.Workflow, d.TimeToSuccess, d.Attempts)
+	case UntrackedFinished:
+		a.metrics.Untracked(d.Outcome)
+	case CostLearned:
+		a.metrics.Cost(d.Currency, d.Kind, d.Country, d.Amount)
+	}
+}
+
+// log is the log's subscription: what an operator should know of an account.
+func (a *Account) log(e Event) {
+	var (
+		message string
+		attrs   []slog.Attr
+	)
+	switch d := e.Detail.(type) {
+	case CircuitChanged:
+		message, attrs = "breaker changed", circuitAttrs(d)
+	case AccountSuspended:
+		message, attrs = "account trouble changed", []slog.Attr{slog.String("from", string(d.From)), slog.String("to", string(d.To))}
+	case LimitChanged:
+		message, attrs = "limit restored", []slog.Attr{slog.Int("from", d.From), slog.Int("to", d.To)}
+		if d.Why != "" {
+			message, attrs = "limit lowered", append(attrs, slog.String("why", d.Why))
+		}
+	case MethodChanged:
+		message, attrs = "method changed", []slog.Attr{
+			slog.String("operation", d.Operation.String()), slog.String("method", d.Method), slog.Int("upstream_code", d.Code),
+		}
+	default:
+		return
+	}
+	a.mu.Lock()
+	by := a.loggers.Get()
+	a.mu.Unlock()
+	if by != nil {
+		attrs = append(attrs, slog.String("upstream", a.host))
+		(*by).Logger.LogAttrs(context.Background(), slog.LevelWarn, message, attrs...)
+	}
+}
+
+func circuitAttrs(c CircuitChanged) []slog.Attr {
+	attrs := []slog.Attr{
+		slog.String("breaker", string(c.Class)),
+		slog.String("from", string(c.From)),
+		slog.String("to", string(c.To)),
+		slog.String("why", c.Why),
+	}
+	if c.Fault != nil {
+		attrs = append(attrs, faultAttrs(c.Fault)...)
+	}
+	if c.To == wire.CircuitOpen {
+		attrs = append(attrs, slog.Duration("open_for", c.OpenFor))
+	}
+	if c.Outcomes > 0 {
+		attrs = append(attrs, slog.Int("failures", c.Failures), slog.Int("outcomes", c.Outcomes))
+	}
+	return attrs
+}

@@ -1,0 +1,207 @@
+// Package gateway is the egress gateway to the Verify API: it takes clients' calls all
+// the way to the provider and back. It runs in any net/http server; what is Caddy's it
+// is given.
+package gateway
+
+import (
+	"context"
+	"log/slog"
+	"net/http"
+	"net/url"
+	"time"
+
+	"github.com/caddyverify/caddy-verify/caddyverify/internal/delivery"
+	"github.com/caddyverify/caddy-verify/caddyverify/internal/search"
+	"github.com/caddyverify/caddy-verify/caddyverify/internal/suspend"
+	"github.com/caddyverify/caddy-verify/caddyverify/internal/upstream"
+	"github.com/caddyverify/caddy-verify/caddyverify/internal/wire"
+)
+
+// Config is what a Gateway needs. The zero value of a field without "required" is its
+// default.
+type Config struct {
+	// Account is what this Gateway and others of the same account share. Required.
+	Account *Account
+	// Upstream is where calls go and with which credentials. Its Methods are the
+	// account's. Required.
+	Upstream upstream.Config
+	// Timeout bounds one call to the upstream, its repetition included. Required.
+	Timeout time.Duration
+	// HTTPErrors has the gateway's own errors answered with HTTP codes in place of 200.
+	HTTPErrors bool
+	// Strict refuses parameters that the API does not have.
+	Strict bool
+	// AllowBrowsers takes calls that pages in browsers make.
+	AllowBrowsers bool
+	// Caller tells who makes a call; answers are kept for him alone. "" stands for all
+	// clients that nothing is known of. Required.
+	Caller func(*http.Request) string
+	// Logger is where calls and the account's changes are logged. Required.
+	Logger *slog.Logger
+	// Running counts the calls that are not to be cut off. Required.
+	Running *Running
+}
+
+// Gateway answers the calls of the Verify API. Make it with New; it is an http.Handler.
+type Gateway struct {
+	Config
+	account    *Account
+	client     *upstream.Client
+	suspension *suspend.Suspension
+	refusals   *refusals
+
+	send       wire.Sender // a client's call
+	sendProbe  wire.Sender
+	sendSettle wire.Sender
+
+	ends []func()
+}
+
+// New returns a Gateway that has taken part in its account, until Close.
+func New(c Config) (*Gateway, error) {
+	g := &Gateway{Config: c, account: c.Account}
+	c.Upstream.Methods = &c.Account.methods
+	client, err := upstream.New(c.Upstream)
+	if err != nil {
+		return nil, err
+	}
+	base, err := url.Parse(c.Upstream.URL)
+	if err != nil {
+		return nil, err
+	}
+	g.client = client
+	g.Logger = c.Logger.With(slog.String("account", c.Account.label))
+	g.refusals = newRefusals(g.logRefused)
+	g.suspension = g.account.suspension(c.Upstream.Secret.Sum())
+	g.ends = append(g.ends, g.refusals.stop, func() { g.account.leave(c.Upstream.Secret.Sum()) })
+	g.pipelines(base)
+	return g, nil
+}
+
+// Start has the gateway do what an account needs of one whose configuration is in force:
+// probe, and have what changes logged. settle has it ask for outcomes, too.
+func (g *Gateway) Start(settle bool) {
+	a := g.account
+	g.ends = append(g.ends,
+		a.logBy(g),
+		g.suspension.ProbeWith(g.probe),
+		a.breakers.ProbeWith(g.probeForBreaker))
+	if settle {
+		g.ends = append(g.ends, g.settle())
+	}
+}
+
+// Close ends what New and Start have begun. Calls that are under way are answered.
+func (g *Gateway) Close() {
+	for _, end := range g.ends {
+		end()
+	}
+	g.ends = nil
+}
+
+// Suspended returns the status for which the upstream refuses the account with these
+// credentials, if it does.
+func (g *Gateway) Suspended() (wire.Status, bool) { return g.suspension.Status() }
+
+// ServeHTTP takes a client's call all the way. What fails on the way is an answer too.
+func (g *Gateway) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	x := exchange{begun: time.Now(), caller: g.Caller(r)}
+	received := false // the answer, by the client; what comes below may panic
+	defer func() { x.end(received) }()
+	if g.parse(r, &x) {
+		// Here is the place of the spend guard: who calls is known, and nothing is done yet.
+		if x.operation == wire.Search {
+			g.search(r.Context(), &x)
+		} else {
+			g.deliver(r.Context(), &x)
+		}
+	}
+	if x.answer.Fault != nil {
+		x.answer = wire.Say(x.answer.Fault, x.operation, x.format, g.HTTPErrors)
+	}
+	g.report(r, &x)
+	// Whether the client has left is known before its answer is written, and from the
+	// writing. After that a client may close in good order.
+	here := r.Context().Err() == nil
+	received = write(w, &x) == nil && here
+}
+
+// parse reads a call. Where it is none, the exchange has its answer already.
+func (g *Gateway) parse(r *http.Request, x *exchange) (ok bool) {
+	x.operation, x.format, x.found = wire.ParsePath(r.URL.Path)
+	x.found = x.found && r.URL.RawPath == ""
+	var err error
+	switch {
+	case !x.found:
+		var fault *wire.Fault
+		fault, x.operation, x.format = wire.NoSuchCall(r.URL.Path)
+		x.answer = fault.Answer()
+		return false
+	case !g.AllowBrowsers && fromBrowser(r.Header):
+		err = wire.Refuse(wire.BrowserRefused, "")
+	default:
+		x.call, x.ignored, err = wire.Parse(x.operation, x.format, r, g.Strict)
+	}
+	if err == nil && x.operation != wire.Search {
+		x.idempotencyKey, err = wire.IdempotencyKey(r.Header)
+	}
+	if err != nil {
+		x.answer = asAnswer(err)
+		return false
+	}
+	return true
+}
+
+// search answers from memory what memory has.
+func (g *Gateway) search(ctx context.Context, x *exchange) {
+	if g.account.inForce.Load().CacheOff {
+		x.answer = g.send(ctx, x.call)
+		x.cacheStatus = search.Bypassed(&x.answer)
+		return
+	}
+	x.searched = true
+	x.answer, x.result = g.account.cache.Search(ctx, x.caller, x.call, g.send)
+	x.cacheStatus = x.result.CacheStatus()
+}
+
+// deliver sees to it that a call is made once and its answer reaches the client.
+func (g *Gateway) deliver(ctx context.Context, x *exchange) {
+	g.Running.begin()
+	x.running = g.Running
+	// Whatever comes back, what memory knows of this verification may be over, and so may
+	// be what a search that is under way brings back.
+	g.account.forget(x.call)
+	defer g.account.forget(x.call)
+	call := delivery.Call{Call: x.call, Caller: x.caller, IdempotencyKey: x.idempotencyKey}
+	lasting := context.WithoutCancel(ctx) // it may cost money by then
+	var source wire.DeliverySource
+	x.answer, source, x.ack = g.account.deduper.Deliver(ctx, call, delivery.Upstream{
+		Send:  func() wire.Answer { return g.send(lasting, x.call) },
+		State: func(requestID string) delivery.State { return g.state(lasting, requestID) },
+	})
+	if fault := x.answer.Fault; fault == nil || fault.MayHaveSent {
+		x.delivered = source
+	}
+	if fault := x.answer.Fault; fault != nil && fault.Cause == wire.TooManyUnderWay {
+		g.account.publish(CallRefused{Operation: x.operation, Cause: fault.Cause})
+	}
+}
+
+// state finds out whether a verification is still running. The ledger knows what ended
+// through this gateway; of what other gateways and the provider did, it knows nothing.
+func (g *Gateway) state(ctx context.Context, requestID string) delivery.State {
+	if g.account.ledger.Over(requestID) {
+		return delivery.Over
+	}
+	answer := g.send(ctx, wire.SearchFor(wire.JSON, []string{requestID}, false))
+	if answer.Fault != nil || len(answer.Found) != 1 || answer.Found[0].RequestID != requestID {
+		return delivery.Unknown
+	}
+	switch status := answer.Found[0].Status; {
+	case status == wire.InProgress:
+		return delivery.Running
+	case status.Final():
+		return delivery.Over
+	}
+	return delivery.Unknown
+}

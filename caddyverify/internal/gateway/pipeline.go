@@ -1,0 +1,114 @@
+package gateway
+
+import (
+	"context"
+	"net/url"
+
+	"go.opentelemetry.io/otel/trace"
+
+	"github.com/caddyverify/caddy-verify/caddyverify/internal/ledger"
+	"github.com/caddyverify/caddy-verify/caddyverify/internal/observe"
+	"github.com/caddyverify/caddy-verify/caddyverify/internal/wire"
+)
+
+// pipelines makes the ways of a call to the provider, each a list with the outermost
+// step first. What a step refuses goes no further in.
+func (g *Gateway) pipelines(base *url.URL) {
+	a := g.account
+	observed := (&observe.Upstream{Base: base, Metrics: a.metrics, Circuit: a.circuit, Origins: a.origins}).Step
+	method := g.client.MethodStep(a.methodChanged)
+	recorded := a.ledger.Step(a.about, a.publishEvents)
+
+	g.send = wire.Chain(g.client.RoundTrip,
+		a.countRefused,
+		g.withinTimeout,
+		a.retries.Step(a.retried),
+		g.suspension.Step,
+		a.breakers.Step,
+		method,
+		a.limiter.Step,
+		observed,
+		recorded,
+	)
+	// A search of the settler can wait: it comes again later.
+	g.sendSettle = wire.Chain(g.client.RoundTrip,
+		g.withinTimeout,
+		g.suspension.Step,
+		a.breakers.Step,
+		method,
+		a.limiter.Step,
+		observed,
+		recorded,
+	)
+	// A probe finds out about trouble, so nothing that is in trouble holds it up.
+	g.sendProbe = wire.Chain(g.client.RoundTrip,
+		g.withinTimeout,
+		method,
+		a.limiter.StepFirst,
+		observed,
+		recorded,
+	)
+}
+
+// withinTimeout bounds all that is done for a call.
+func (g *Gateway) withinTimeout(next wire.Sender) wire.Sender {
+	return func(ctx context.Context, call *wire.Call) wire.Answer {
+		ctx, cancel := context.WithTimeout(ctx, g.Timeout)
+		defer cancel()
+		return next(ctx, call)
+	}
+}
+
+// countRefused tells of calls that a policy has refused.
+func (a *Account) countRefused(next wire.Sender) wire.Sender {
+	return func(ctx context.Context, call *wire.Call) wire.Answer {
+		answer := next(ctx, call)
+		if fault := answer.Fault; fault != nil && fault.Refused {
+			a.publish(CallRefused{Operation: call.Operation, Cause: fault.Cause})
+		}
+		return answer
+	}
+}
+
+// origins are the requests that a call is about. For a request itself it is where that
+// goes to.
+func (a *Account) origins(call *wire.Call) []observe.Origin {
+	ids, _ := call.IDs()
+	switch call.Operation {
+	case wire.Request, wire.PSD2:
+		return []observe.Origin{{Country: a.country(call)}}
+	case wire.Check, wire.Control:
+		ids = []string{call.RequestID()}
+	}
+	var origins []observe.Origin
+	for _, id := range ids {
+		if country, link, ok := a.ledger.Origin(id); ok {
+			span := trace.NewSpanContext(trace.SpanContextConfig{TraceID: link.Trace, SpanID: link.Span, TraceFlags: trace.FlagsSampled})
+			origins = append(origins, observe.Origin{Span: span, Country: country})
+		}
+	}
+	return origins
+}
+
+// about is what the ledger keeps of a request.
+func (a *Account) about(ctx context.Context, call *wire.Call) (country string, link ledger.Link) {
+	if span := trace.SpanContextFromContext(ctx); span.IsSampled() {
+		// Nobody could follow one that is not sampled.
+		link = ledger.Link{Trace: span.TraceID(), Span: span.SpanID()}
+	}
+	return a.country(call), link
+}
+
+// country is the label of where a request goes to.
+func (a *Account) country(call *wire.Call) string {
+	return a.inForce.Load().Countries.Label(call.Get("number"), call.Get("country"))
+}
+
+// circuit is the present state of the circuit that an operation depends on, "" without
+// circuits.
+func (a *Account) circuit(o wire.Operation) wire.CircuitState {
+	if a.breakers.Off() {
+		return ""
+	}
+	return a.breakers.For(o).State()
+}

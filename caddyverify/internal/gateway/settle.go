@@ -1,0 +1,70 @@
+package gateway
+
+import (
+	"context"
+	"crypto/rand"
+	"encoding/hex"
+	"time"
+
+	"github.com/caddyverify/caddy-verify/caddyverify/internal/wire"
+)
+
+// probe asks for a sign of life: a search of an unused request_id, which costs nobody
+// anything. It waits behind no customer's call.
+func (g *Gateway) probe(ctx context.Context) wire.Answer {
+	id := make([]byte, 16)
+	_, _ = rand.Read(id) // never fails
+	return g.sendProbe(ctx, wire.SearchFor(wire.JSON, []string{hex.EncodeToString(id)}, false))
+}
+
+// probeForBreaker is probe; the suspension learns from its answer, too.
+func (g *Gateway) probeForBreaker(ctx context.Context) wire.Answer {
+	answer := g.probe(ctx)
+	g.suspension.Searched(answer)
+	return answer
+}
+
+// settleEvery is the time between two searches of the settler.
+const settleEvery = time.Second
+
+// settle asks for the outcome of verifications whose time is over and whose end nobody
+// has seen, until it is stopped.
+func (g *Gateway) settle() (stop func()) {
+	ctx, cancel := context.WithCancel(context.Background())
+	ended := make(chan struct{})
+	g.account.settlers.Add(1)
+	go func() {
+		defer close(ended)
+		ticker := time.NewTicker(settleEvery)
+		defer ticker.Stop()
+		for {
+			select {
+			case <-ctx.Done():
+				return
+			case <-ticker.C:
+				g.settleSome(ctx)
+			}
+		}
+	}()
+	return func() {
+		cancel()
+		<-ended
+		g.account.settlers.Add(-1)
+	}
+}
+
+// settleSome asks for up to ten, if nobody else wants to call.
+func (g *Gateway) settleSome(ctx context.Context) {
+	a := g.account
+	_, suspended := g.suspension.Status()
+	circuit := a.circuit(wire.Search)
+	if suspended || a.limiter.Stats().Waiting > 0 || circuit != "" && circuit != wire.CircuitClosed {
+		return
+	}
+	ids := a.ledger.Due(wire.MaxIDs)
+	if len(ids) == 0 {
+		return
+	}
+	answer := g.sendSettle(ctx, wire.SearchFor(wire.JSON, ids, len(ids) > 1))
+	a.metrics.Lookup(answer.Fault == nil && (answer.List || answer.Status == wire.NoResponse || !answer.Status.Numeric()))
+}

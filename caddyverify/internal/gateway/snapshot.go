@@ -1,0 +1,98 @@
+package gateway
+
+import (
+	"iter"
+	"slices"
+
+	"github.com/prometheus/client_golang/prometheus"
+
+	"github.com/caddyverify/caddy-verify/caddyverify/internal/breaker"
+	"github.com/caddyverify/caddy-verify/caddyverify/internal/ledger"
+	"github.com/caddyverify/caddy-verify/caddyverify/internal/limit"
+	"github.com/caddyverify/caddy-verify/caddyverify/internal/observe"
+	"github.com/caddyverify/caddy-verify/caddyverify/internal/search"
+	"github.com/caddyverify/caddy-verify/caddyverify/internal/wire"
+)
+
+// Snapshot is all that the gateway knows of an account at a moment. Taking one changes
+// nothing.
+type Snapshot struct {
+	// Account is its label.
+	Account string
+	// Circuits are the breakers' states; none where they are off.
+	Circuits []breaker.Snapshot
+	// Suspended are the statuses for which the upstream refuses the account, one for each
+	// secret that it refuses.
+	Suspended []wire.Status
+	Limit     limit.Stats
+	// Cache is what searches are answered from.
+	Cache search.Stats
+	// Verifications are those of the ledger, and Settling tells that the gateway asks for
+	// their outcomes.
+	Verifications ledger.Stats
+	Settling      bool
+}
+
+// Snapshot takes one.
+func (a *Account) Snapshot() Snapshot {
+	s := Snapshot{
+		Account:       a.label,
+		Limit:         a.limiter.Stats(),
+		Cache:         a.cache.Stats(),
+		Verifications: a.ledger.Stats(),
+		Settling:      a.settlers.Load() > 0,
+	}
+	if !a.breakers.Off() {
+		s.Circuits = a.breakers.Snapshot()
+	}
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	for _, suspension := range a.suspensions {
+		if status, suspended := suspension.Status(); suspended {
+			s.Suspended = append(s.Suspended, status)
+		}
+	}
+	slices.Sort(s.Suspended)
+	return s
+}
+
+// Collector makes metrics of accounts' snapshots.
+type Collector struct{ Accounts iter.Seq[*Account] }
+
+// Describe implements prometheus.Collector.
+func (Collector) Describe(to chan<- *prometheus.Desc) { observe.DescribeState(to) }
+
+// Collect implements prometheus.Collector.
+func (c Collector) Collect(to chan<- prometheus.Metric) {
+	states := map[string]*observe.State{} // two accounts may have the same label
+	for account := range c.Accounts {
+		s := account.Snapshot()
+		if states[s.Account] == nil {
+			states[s.Account] = observe.NewState(s.Account)
+		}
+		s.addTo(states[s.Account])
+	}
+	for _, state := range states {
+		state.Collect(to)
+	}
+}
+
+func (s *Snapshot) addTo(state *observe.State) {
+	for _, circuit := range s.Circuits {
+		state.Circuits[observe.Circuit{Class: circuit.Class, State: circuit.State}]++
+	}
+	for _, status := range s.Suspended {
+		state.Suspended[status] = true
+	}
+	state.CacheEntries += s.Cache.Entries
+	state.CacheBytes += s.Cache.Bytes
+	state.EvictedSize += s.Cache.EvictedSize
+	state.EvictedExpired += s.Cache.EvictedExpired
+	state.LimitRate += s.Limit.Rate
+	state.LimitWaiting += s.Limit.Waiting
+	state.UnderWay += s.Verifications.UnderWay
+	state.Unsettled += s.Verifications.Unsettled
+	if s.Settling {
+		state.SettlerBacklog += s.Verifications.Unsettled
+	}
+}

@@ -1,0 +1,23 @@
+package ledger
+
+import (
+	"context"
+
+	"github.com/caddyverify/caddy-verify/caddyverify/internal/wire"
+)
+
+// Step returns the step that has the ledger learn from answers. about says what is kept
+// of a request, and told is given what became known.
+func (l *Ledger) Step(about func(context.Context, *wire.Call) (country string, link Link), told func(Events)) wire.Step {
+	return func(next wire.Sender) wire.Sender {
+		return func(ctx context.Context, call *wire.Call) wire.Answer {
+			answer := next(ctx, call)
+			o := Observation{Call: call, Answer: &answer}
+			if call.Operation.Starts() {
+				o.Country, o.Link = about(ctx, call)
+			}
+			told(l.Observe(o))
+			return answer
+		}
+	}
+}

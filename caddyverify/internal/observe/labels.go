@@ -1,0 +1,164 @@
+package observe
+
+import (
+	"log/slog"
+
+	"github.com/caddyverify/caddy-verify/caddyverify/internal/wire"
+)
+
+// Source is who gave an answer.
+type Source string
+
+// The sources.
+const (
+	FromUpstream Source = "upstream"
+	FromMemory   Source = "cache"
+	FromGateway  Source = "gateway"
+)
+
+// AttemptOutcome is how an attempt at a call ended.
+type AttemptOutcome string
+
+// The outcomes of attempts.
+const (
+	OutcomeAnswered  AttemptOutcome = "answered"
+	OutcomeTimeout   AttemptOutcome = "timeout"
+	OutcomeConnect   AttemptOutcome = "connect"
+	OutcomeTLS       AttemptOutcome = "tls"
+	OutcomeLost      AttemptOutcome = "connection_lost"
+	OutcomeHTTP3xx   AttemptOutcome = "http_3xx"
+	OutcomeHTTP4xx   AttemptOutcome = "http_4xx"
+	OutcomeHTTP5xx   AttemptOutcome = "http_5xx"
+	OutcomeBadBody   AttemptOutcome = "bad_body"
+	OutcomeRejected  AttemptOutcome = "rejected_open"
+	OutcomeCancelled AttemptOutcome = "cancelled"
+)
+
+// AttemptOutcomes lists them.
+var AttemptOutcomes = [...]AttemptOutcome{
+	OutcomeAnswered, OutcomeTimeout, OutcomeConnect, OutcomeTLS, OutcomeLost,
+	OutcomeHTTP3xx, OutcomeHTTP4xx, OutcomeHTTP5xx, OutcomeBadBody, OutcomeRejected, OutcomeCancelled,
+}
+
+// OutcomeOf names how a call that was made ended.
+func OutcomeOf(answer *wire.Answer) AttemptOutcome {
+	if answer.Fault == nil {
+		return OutcomeAnswered
+	}
+	switch answer.Fault.Cause {
+	case wire.UpstreamTimeout:
+		return OutcomeTimeout
+	case wire.ConnectFailed:
+		return OutcomeConnect
+	case wire.TLSFailed:
+		return OutcomeTLS
+	case wire.ConnectionLost:
+		return OutcomeLost
+	case wire.UpstreamThrottled, wire.UpstreamUnauthorized:
+		return OutcomeHTTP4xx
+	case wire.UpstreamError:
+		switch answer.Fault.UpstreamCode / 100 {
+		case 3:
+			return OutcomeHTTP3xx
+		case 4:
+			return OutcomeHTTP4xx
+		case 5:
+			return OutcomeHTTP5xx
+		}
+	case wire.ClientLeft:
+		return OutcomeCancelled
+	}
+	return OutcomeBadBody
+}
+
+// expected lists the statuses that the API documents for an operation.
+var expected = [...][]string{
+	wire.Request: {"0", "1", "2", "3", "4", "5", "6", "7", "8", "9", "10", "15", "20", "29"},
+	wire.Check:   {"0", "1", "2", "3", "4", "5", "6", "16", "17"},
+	wire.Search:  {"IN PROGRESS", "SUCCESS", "FAILED", "EXPIRED", "CANCELLED", "list", "1", "2", "3", "4", "5", "6", "18", "101"},
+	wire.Control: {"0", "1", "2", "3", "4", "5", "6", "8", "9", "19"},
+	wire.PSD2:    {"0", "1", "2", "3", "4", "5", "6", "7", "8", "9", "10", "15", "29"},
+}
+
+// gatewayStatuses are those that the gateway answers with by itself.
+var gatewayStatuses = []string{"1", "2", "3", "4", "5", "8", "9"}
+
+// known holds all statuses that are a value of the label.
+var known = func() map[wire.Status]string {
+	all := map[wire.Status]string{}
+	for _, statuses := range append(expected[:], gatewayStatuses) {
+		for _, s := range statuses {
+			all[wire.Status(s)] = s
+		}
+	}
+	return all
+}()
+
+// StatusLabel is the value of the label status for an answer.
+func StatusLabel(answer *wire.Answer) string {
+	if answer.List {
+		return "list"
+	}
+	if label, ok := known[answer.Status]; ok {
+		return label // not a part of what came in
+	}
+	return "other"
+}
+
+// IsError tells the answers that are nobody's business as usual: the upstream, the
+// account or the call itself is wrong. A wrong code, a verification that is over,
+// or one that runs already, is an answer.
+func IsError(o wire.Operation, answer *wire.Answer) bool {
+	if answer.Fault != nil {
+		return answer.Fault.Cause != wire.ClientLeft
+	}
+	switch answer.Status {
+	case wire.Success, wire.Concurrent, wire.WrongCode, wire.TooManyWrongCodes, wire.CannotControl, wire.NoResponse:
+		return false
+	case wire.NotFoundOrFinished:
+		return o.Starts() || o == wire.Search // not routed; wrong parameters
+	}
+	return answer.Status.Numeric()
+}
+
+// Trouble tells the answers that an operator should know of: not what a client
+// sent or did is wrong, but the upstream, the account or the network.
+func Trouble(answer *wire.Answer) bool {
+	if answer.Fault != nil {
+		return answer.Fault.Trouble()
+	}
+	switch answer.Status {
+	case wire.Throttled, wire.BadCredentials, wire.InternalError, wire.AccountBarred, wire.NoCredit:
+		return true
+	}
+	return false
+}
+
+// Level is the level of an answer's log line: warn for what an operator should look
+// into, info for trouble that follows from other lines or passes by itself, debug for
+// all else.
+func Level(answer *wire.Answer) slog.Level {
+	if !Trouble(answer) {
+		return slog.LevelDebug
+	}
+	if answer.Fault == nil {
+		if answer.Status == wire.Throttled {
+			return slog.LevelInfo
+		}
+		return slog.LevelWarn
+	}
+	switch answer.Fault.Cause {
+	case wire.BreakerOpen, wire.AccountBadCredentials, wire.AccountIsBarred, wire.AccountNoCredit, wire.AccountThrottled, // their beginning has a line of its own
+		wire.LimitReached, wire.TooManyUnderWay, wire.UpstreamThrottled: // the applications', and often
+		return slog.LevelInfo
+	}
+	return slog.LevelWarn
+}
+
+// ErrorType is the value of error.type, the same on spans for the same cause.
+func ErrorType(answer *wire.Answer) string {
+	if answer.Fault != nil {
+		return string(answer.Fault.Cause)
+	}
+	return "verify_" + StatusLabel(answer)
+}

@@ -1,0 +1,50 @@
+package observe
+
+import (
+	"context"
+	"net/url"
+	"time"
+
+	"go.opentelemetry.io/otel/trace"
+
+	"github.com/caddyverify/caddy-verify/caddyverify/internal/wire"
+)
+
+// Upstream observes the attempts at calls to an upstream.
+type Upstream struct {
+	// Base is the upstream's URL.
+	Base    *url.URL
+	Metrics *AccountMetrics
+	// Circuit is the present state of the circuit that an operation depends on.
+	Circuit func(wire.Operation) wire.CircuitState
+	// Origins are the requests that a call is about.
+	Origins func(*wire.Call) []Origin
+}
+
+// Step has each attempt counted, and traced by a span of its own where the client's call
+// has one.
+func (u *Upstream) Step(next wire.Sender) wire.Sender {
+	return func(ctx context.Context, call *wire.Call) wire.Answer {
+		parent := trace.SpanFromContext(ctx)
+		var span Client
+		if parent.IsRecording() {
+			span = StartClient(ctx, u.Base, wire.AttemptOf(ctx), call, u.Circuit(call.Operation), u.Origins(call))
+		}
+		begun := time.Now()
+		answer := next(ctx, call)
+		took := time.Since(begun)
+		span.End(&answer)
+		if answer.Fault == nil || !answer.Fault.MethodUnknown {
+			u.Metrics.Upstream(call.Operation, &answer, took, traceID(parent.SpanContext()))
+		}
+		return answer
+	}
+}
+
+// traceID is that of a trace that somebody can look up, or "".
+func traceID(span trace.SpanContext) string {
+	if !span.IsSampled() {
+		return ""
+	}
+	return span.TraceID().String()
+}
