@@ -9,6 +9,7 @@ import (
 	"strconv"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -210,10 +211,10 @@ func TestReadingChangesNothing(t *testing.T) {
 		synctest.Test(t, func(t *testing.T) {
 			a := newAccount(t)
 			g := newGateway(t, a, direct(newSandbox(t)), "https://provider.example")
-			finished := 0
+			var finished atomic.Int32
 			a.Subscribe(func(e Event) {
 				if _, ok := e.Detail.(VerificationFinished); ok {
-					finished++
+					finished.Add(1)
 				}
 			})
 			call(g, "/verify/json", "number=447700900000&brand=Acme")
@@ -223,15 +224,15 @@ func TestReadingChangesNothing(t *testing.T) {
 				if !scraped {
 					continue
 				}
-				before := finished
+				before := finished.Load()
 				a.Snapshot()
 				collect(a)
-				if synctest.Wait(); finished != before {
-					t.Errorf("hour %d: looking finished %d verifications", hours, finished-before)
+				if synctest.Wait(); finished.Load() != before {
+					t.Errorf("hour %d: looking finished %d verifications", hours, finished.Load()-before)
 				}
 			}
-			if finished != 1 {
-				t.Errorf("%d verifications have finished, scraped: %v; want 1", finished, scraped)
+			if finished.Load() != 1 {
+				t.Errorf("%d verifications have finished, scraped: %v; want 1", finished.Load(), scraped)
 			}
 			if s := a.Snapshot(); s.Verifications.UnderWay != 0 || s.Verifications.Unsettled != 0 {
 				t.Errorf("the snapshot still has %+v", s.Verifications)
