@@ -1,7 +1,8 @@
-// Package breaker keeps calls from an upstream that does not answer, and finds out
-// when it does again without a customer's call as the canary. What counts is
-// decided in one table (classify.go); gobreaker counts it and trips; the probes and the
-// growing open time are added here.
+// Package breaker is the circuit breaker: it keeps calls from an upstream that does
+// not answer, and finds out when it does again without a customer's call as the
+// canary. What counts is decided in one table (classify.go); gobreaker counts it and
+// trips; the probes and the growing open time are added here. What the account is
+// refused for is left to package suspend.
 package breaker
 
 import (
@@ -38,8 +39,8 @@ type Breaker struct {
 	changes  event.Notifier[Change]
 
 	mu sync.Mutex
-	// circuit counts while the state is Closed, and trips. Its own Open and
-	// HalfOpen are not used: its open time is constant, and its half-open state
+	// circuit counts while the state is closed, and trips. Its own open and
+	// half-open states are not used: its open time is constant, and its half-open state
 	// takes any caller's call for a probe. Each closing begins a new one.
 	circuit *gobreaker.TwoStepCircuitBreaker[struct{}]
 	// tripped tells that circuit has tripped, and counts what it had counted.
@@ -48,10 +49,12 @@ type Breaker struct {
 	// dials is the row of failed connections.
 	dials int
 
-	// until is the end of the open time; zero means Closed.
+	// until is the end of the open time; zero means closed.
 	until time.Time
-	// opened is what opened it, as Change.Why.
-	opened string
+	// since is when it left the closed state or came back to it last, and why what
+	// opened it; see Snapshot.
+	since time.Time
+	why   string
 	// openFor is the present open time, which doubles.
 	openFor time.Duration
 	probing
@@ -64,7 +67,8 @@ func New(class wire.Class, s Settings) *Breaker {
 	return b
 }
 
-// OnChange has changes told to f from now on, in their order and outside all locks.
+// OnChange has changes told to f from now on, one after the other and outside
+// all locks. Of several, each is told.
 func (b *Breaker) OnChange(f func(Change)) (stop func()) { return b.changes.Subscribe(f) }
 
 var (
@@ -83,15 +87,15 @@ func (b *Breaker) newCircuit() *gobreaker.TwoStepCircuitBreaker[struct{}] {
 		ReadyToTrip: func(counts gobreaker.Counts) bool {
 			outcomes := int(counts.TotalFailures + counts.TotalSuccesses)
 			b.counts = counts
-			b.tripped = b.dials >= b.settings.DialFailures ||
-				outcomes >= b.settings.MinOutcomes &&
-					float64(counts.TotalFailures) >= b.settings.FailureShare*float64(outcomes)
+			b.tripped = b.dials >= dialFailures ||
+				outcomes >= minOutcomes &&
+					float64(counts.TotalFailures) >= failureShare*float64(outcomes)
 			return b.tripped
 		},
 	})
 }
 
-// Call is a call that a Breaker let through.
+// Call is a call that a Breaker let through. The zero Call is of one that is off.
 type Call struct {
 	breaker *Breaker
 	circuit *gobreaker.TwoStepCircuitBreaker[struct{}]
@@ -100,15 +104,19 @@ type Call struct {
 
 // Allow asks whether a call may be made now. If so, its outcome is told to the
 // Call; each try of a call that is repeated asks for itself. If not, retryAfter
-// is when asking again makes sense, always above 0. It never waits.
+// is when asking again makes sense, always above 0. It never waits. One that is off
+// lets all calls through.
 func (b *Breaker) Allow() (call *Call, retryAfter time.Duration, ok bool) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
+	if b.settings.Off {
+		return new(Call), 0, true
+	}
 	if !b.until.IsZero() {
 		return nil, b.retryAfter(time.Now()), false
 	}
 	report, err := b.circuit.Allow()
-	if err != nil { // not while Closed
+	if err != nil { // not while it is closed
 		return nil, b.settings.OpenFor, false
 	}
 	return &Call{breaker: b, circuit: b.circuit, report: report}, 0, true
@@ -118,24 +126,27 @@ func (b *Breaker) Allow() (call *Call, retryAfter time.Duration, ok bool) {
 // circuit has opened: it belongs to the time before. A Call whose outcome is
 // never told counts as nothing.
 func (c *Call) Done(answer wire.Answer) {
-	b, outcome := c.breaker, Classify(answer)
+	b, classified := c.breaker, Classify(answer)
+	if b == nil {
+		return
+	}
 	b.mu.Lock()
 	report := c.report
 	c.report = nil
-	if report == nil || c.circuit != b.circuit || !b.until.IsZero() {
+	if report == nil || c.circuit != b.circuit || !b.until.IsZero() || b.settings.Off {
 		b.mu.Unlock()
 		return
 	}
 	switch {
-	case outcome.DialFailure:
+	case classified.DialFailure:
 		b.dials++
-	case outcome.Answered:
+	case classified.Answered:
 		b.dials = 0
 	}
-	switch outcome.Verdict {
-	case Succeeded:
+	switch classified.Verdict {
+	case Success:
 		report(nil)
-	case Failed:
+	case Failure:
 		report(errFailure)
 	default:
 		report(errExcluded)
@@ -151,23 +162,29 @@ func (c *Call) Done(answer wire.Answer) {
 
 // open begins an open time. The caller holds b.mu and delivers the change.
 func (b *Breaker) open(from wire.CircuitState, openFor time.Duration, answer wire.Answer) {
+	now := time.Now()
+	if from == wire.CircuitClosed {
+		b.since = now
+	}
+	b.why = why(answer)
 	b.openFor = openFor
-	b.until = time.Now().Add(openFor)
-	b.Due, b.again, b.announced = b.until, 0, false
+	b.until = now.Add(openFor)
+	b.again, b.announced = 0, false
 	change := Change{Class: b.class, From: from, To: wire.CircuitOpen, OpenFor: openFor}
-	change.Why, change.Fault = why(answer), answer.Fault
-	b.opened = change.Why
+	change.Why, change.Fault = b.why, answer.Fault
 	if from == wire.CircuitClosed {
 		change.Failures = int(b.counts.TotalFailures)
 		change.Outcomes = change.Failures + int(b.counts.TotalSuccesses)
 	}
 	b.changes.Push(change)
-	b.Arm(b.probe)
+	b.prober.Schedule(b.until, b.probe)
 }
 
 // close begins to count afresh. The caller holds b.mu and delivers the change.
 func (b *Breaker) close(answer wire.Answer) {
-	b.until, b.Due, b.openFor = time.Time{}, time.Time{}, 0
+	b.until, b.openFor = time.Time{}, 0
+	b.since, b.why = time.Now(), ""
+	b.prober.Schedule(time.Time{}, b.probe)
 	b.circuit, b.tripped, b.dials = b.newCircuit(), false, 0
 	change := Change{Class: b.class, From: wire.CircuitHalfOpen, To: wire.CircuitClosed}
 	change.Why, change.Fault = why(answer), answer.Fault
@@ -178,15 +195,15 @@ func (b *Breaker) close(answer wire.Answer) {
 func (b *Breaker) State() wire.CircuitState {
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	return b.state(time.Now())
+	return b.state()
 }
 
 // state is State. The caller holds b.mu.
-func (b *Breaker) state(now time.Time) wire.CircuitState {
+func (b *Breaker) state() wire.CircuitState {
 	switch {
 	case b.until.IsZero():
 		return wire.CircuitClosed
-	case now.Before(b.until):
+	case time.Now().Before(b.until):
 		return wire.CircuitOpen
 	}
 	return wire.CircuitHalfOpen
@@ -194,7 +211,7 @@ func (b *Breaker) state(now time.Time) wire.CircuitState {
 
 // retryAfter tells when the next probe will have been made. The caller holds b.mu.
 func (b *Breaker) retryAfter(now time.Time) time.Duration {
-	if wait := b.Due.Sub(now); !b.Running() && wait > 0 {
+	if wait := b.prober.Due().Sub(now); !b.prober.Running() && wait > 0 {
 		return wait
 	}
 	return time.Second

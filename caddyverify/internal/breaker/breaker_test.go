@@ -26,9 +26,9 @@ func TestOpens(t *testing.T) {
 		{"nothing but failures, but few", []step{at(0, 19, broken)}, wire.CircuitClosed},
 		{"nothing but failures", []step{at(0, 20, broken)}, wire.CircuitOpen},
 		// 10 of 20 fail, and a thousand users type wrong codes.
-		{"life does not dilute", []step{at(0, 10, fine), at(0, 1000, wrongCode), at(0, 10, timeout)}, wire.CircuitOpen},
-		{"life does not count", []step{at(0, 10, timeout), at(0, 1000, wrongCode), at(0, 9, timeout)}, wire.CircuitClosed},
-		{"life does not reset", []step{at(0, 19, timeout), at(0, 1000, wrongCode), at(0, 1, timeout)}, wire.CircuitOpen},
+		{"alive does not dilute", []step{at(0, 10, fine), at(0, 1000, wrongCode), at(0, 10, timeout)}, wire.CircuitOpen},
+		{"alive does not count", []step{at(0, 10, timeout), at(0, 1000, wrongCode), at(0, 9, timeout)}, wire.CircuitClosed},
+		{"alive does not reset", []step{at(0, 19, timeout), at(0, 1000, wrongCode), at(0, 1, timeout)}, wire.CircuitOpen},
 		{"throttled does not count", []step{at(0, 10, timeout), at(0, 1000, busy), at(0, 9, timeout)}, wire.CircuitClosed},
 		{"throttled does not dilute", []step{at(0, 19, timeout), at(0, 1000, busy), at(0, 1, timeout)}, wire.CircuitOpen},
 
@@ -210,7 +210,7 @@ func TestCallback(t *testing.T) {
 
 // TestRace is for the race detector, and shows that the state stays sane.
 func TestRace(t *testing.T) {
-	b := New(wire.WriteClass, Settings{OpenFor: time.Millisecond, MaxOpenFor: 2 * time.Millisecond})
+	b := New(wire.WriteClass, Settings{OpenFor: time.Millisecond})
 	state := wire.CircuitClosed
 	b.OnChange(func(c Change) {
 		if c.From != state {

@@ -5,26 +5,26 @@ import "github.com/caddyverify/caddy-verify/caddyverify/internal/wire"
 // Verdict is what an outcome means to a closed circuit.
 type Verdict uint8
 
-// The verdicts. Only failed and Succeeded are counted.
+// The verdicts. Only Failure and Success are counted.
 const (
-	// Neutral says nothing about the upstream's health.
-	Neutral Verdict = iota
+	// Excluded says nothing about the upstream's health.
+	Excluded Verdict = iota
 	// Alive is an answer about the caller's own input: the upstream lives, but
 	// wrong codes typed by users must not make up for failures.
 	Alive
-	// Succeeded is a call that did what it was meant to do.
-	Succeeded
-	// Failed is the upstream's fault, or the network's.
-	Failed
+	// Success is a call that did what it was meant to do.
+	Success
+	// Failure is the upstream's fault, or the network's.
+	Failure
 )
 
 // String returns the name, for tests.
 func (v Verdict) String() string {
-	return [...]string{"neutral", "alive", "succeeded", "failed"}[v]
+	return [...]string{"excluded", "alive", "success", "failure"}[v]
 }
 
-// Class is all that a breaker wants to know about an outcome.
-type Class struct {
+// Classification is all that a breaker wants to know about an outcome.
+type Classification struct {
 	Verdict Verdict
 	// DialFailure tells that no connection was made.
 	DialFailure bool
@@ -36,26 +36,26 @@ type Class struct {
 }
 
 var (
-	success  = Class{Verdict: Succeeded, Answered: true, Closes: true}
-	input    = Class{Verdict: Alive, Answered: true, Closes: true}
-	failure  = Class{Verdict: Failed, Answered: true}
-	silence  = Class{Verdict: Failed}
-	noDial   = Class{Verdict: Failed, DialFailure: true}
-	throttle = Class{Verdict: Neutral, Answered: true}
+	success  = Classification{Verdict: Success, Answered: true, Closes: true}
+	alive    = Classification{Verdict: Alive, Answered: true, Closes: true}
+	failure  = Classification{Verdict: Failure, Answered: true}
+	silence  = Classification{Verdict: Failure}
+	noDial   = Classification{Verdict: Failure, DialFailure: true}
+	throttle = Classification{Verdict: Excluded, Answered: true}
 	// An HTTP 4xx with no answer of the API is about one call: what a firewall
 	// thinks of its text, say. It moves nothing that others have a part in, but
 	// something on the provider's side is there.
-	callers = Class{Verdict: Alive, Closes: true}
-	// The account's trouble is not the upstream's and suspends it elsewhere. A probe
-	// that hears of it closes the circuit: else checks, which go on while the account
-	// is in trouble, would be stopped for as long.
-	account = Class{Verdict: Neutral, Answered: true, Closes: true}
+	callers = Classification{Verdict: Alive, Closes: true}
+	// The account's trouble is not the upstream's and has its own alarm, package
+	// suspend. A probe that hears of it closes the circuit: else checks, which go on
+	// while the account is in trouble, would be stopped for as long.
+	account = Classification{Verdict: Excluded, Answered: true, Closes: true}
 )
 
 // byCause is the table for outcomes that the gateway has to report itself. A
 // cause that is not in it is the gateway's own refusal, or the client's leaving:
-// Neutral.
-var byCause = map[wire.Cause]Class{
+// Excluded.
+var byCause = map[wire.Cause]Classification{
 	wire.ConnectFailed:        noDial,
 	wire.TLSFailed:            noDial,
 	wire.UpstreamTimeout:      silence,
@@ -69,8 +69,8 @@ var byCause = map[wire.Cause]Class{
 }
 
 // byStatus is the table for the upstream's own answers. A number that is not in
-// it is about the caller's input, as far as is known.
-var byStatus = map[wire.Status]Class{
+// it is about the caller's input, as far as is known: Alive.
+var byStatus = map[wire.Status]Classification{
 	wire.Success:        success,
 	wire.InternalError:  failure,
 	wire.Throttled:      throttle,
@@ -81,7 +81,7 @@ var byStatus = map[wire.Status]Class{
 
 // Classify decides what an outcome means. The operation does not change that: it
 // decides which of the two breakers is told.
-func Classify(answer wire.Answer) Class {
+func Classify(answer wire.Answer) Classification {
 	if answer.Fault != nil {
 		if answer.Fault.Cause == wire.UpstreamError && answer.Fault.UpstreamCode/100 == 4 {
 			return callers
@@ -94,10 +94,10 @@ func Classify(answer wire.Answer) Class {
 	if answer.List || !answer.Status.Numeric() { // what a search found
 		return success
 	}
-	if known, ok := byStatus[answer.Status]; ok {
-		return known
+	if classified, ok := byStatus[answer.Status]; ok {
+		return classified
 	}
-	return input
+	return alive
 }
 
 // why names an outcome in a log line: a fault's cause or a Verify status.

@@ -9,10 +9,10 @@ import (
 
 // probing is a Breaker's way back. It is guarded by Breaker.mu.
 type probing struct {
-	probe.Prober
+	prober probe.Prober
 	// again is the pause after a probe that said nothing, see firstAgain.
 	again time.Duration
-	// announced tells that the change to HalfOpen has been told.
+	// announced tells that the change to half-open has been told.
 	announced bool
 }
 
@@ -20,27 +20,20 @@ type probing struct {
 // such as one that was throttled. It doubles up to Settings.OpenFor.
 const firstAgain = time.Second
 
-// ProbeWith has p find out whether the upstream is back, each time the open time
+// ProbeWith has f find out whether the upstream is back, each time the open time
 // is over, from now on until it is stopped; stopping cancels it. Of several, the
 // one that came last and has not stopped is used. Without any, a circuit that
 // opened stays half-open.
-func (b *Breaker) ProbeWith(p probe.Probe) (stop func()) {
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	added := b.Add(p)
-	b.Arm(b.probe)
-	return func() {
-		b.mu.Lock()
-		defer b.mu.Unlock()
-		b.Remove(added)
-		b.Arm(b.probe)
-	}
-}
+func (b *Breaker) ProbeWith(f probe.Func) (stop func()) { return b.prober.Use(&b.mu, f, b.probe) }
 
 // probe makes one probe.
 func (b *Breaker) probe() {
 	b.mu.Lock()
-	run := b.Begin(b.settings.Timeout)
+	if b.settings.Off {
+		b.mu.Unlock()
+		return // Configure has it made up for
+	}
+	run := b.prober.Begin(b.settings.Timeout)
 	if run != nil && !b.announced {
 		b.announced = true
 		b.changes.Push(Change{Class: b.class, From: wire.CircuitOpen, To: wire.CircuitHalfOpen})
@@ -55,19 +48,18 @@ func (b *Breaker) probe() {
 // probed takes the outcome of a probe.
 func (b *Breaker) probed(run *probe.Run, answer wire.Answer) {
 	b.mu.Lock()
-	if !b.Ended(run) {
+	if !b.prober.Ended(run) {
 		b.mu.Unlock()
 		return
 	}
-	switch outcome := Classify(answer); {
-	case outcome.Closes:
+	switch classified := Classify(answer); {
+	case classified.Closes:
 		b.close(answer)
-	case outcome.Verdict == Failed:
-		b.open(wire.CircuitHalfOpen, min(2*b.openFor, b.settings.MaxOpenFor), answer)
+	case classified.Verdict == Failure:
+		b.open(wire.CircuitHalfOpen, min(2*b.openFor, maxOpenFor), answer)
 	default:
 		b.again = min(max(2*b.again, firstAgain), b.settings.OpenFor)
-		b.Due = time.Now().Add(b.again)
-		b.Arm(b.probe)
+		b.prober.Schedule(time.Now().Add(b.again), b.probe)
 	}
 	b.mu.Unlock()
 	b.changes.Deliver()

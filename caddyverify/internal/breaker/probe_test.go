@@ -13,7 +13,7 @@ import (
 )
 
 // probeOf answers with each of the answers in turn, again and again.
-func probeOf(answers ...wire.Answer) probe.Probe {
+func probeOf(answers ...wire.Answer) probe.Func {
 	var n atomic.Int64
 	return func(context.Context) wire.Answer {
 		return answers[int(n.Add(1)-1)%len(answers)]
@@ -34,7 +34,7 @@ func opened(t *testing.T) (*Breaker, *diary) {
 func TestProbeVerdict(t *testing.T) {
 	tests := []struct {
 		name  string
-		probe probe.Probe
+		probe probe.Func
 		want  wire.CircuitState
 		after time.Duration // the probe took, beyond the open time
 	}{
@@ -85,20 +85,20 @@ func TestOpenTimeDoubles(t *testing.T) {
 		b, d := opened(t)
 		start := time.Now()
 		var probed []time.Duration
-		Alive := false
+		alive := false
 		defer b.ProbeWith(func(context.Context) wire.Answer {
 			if state := b.State(); state != wire.CircuitHalfOpen {
 				t.Errorf("the state is %v while a probe runs, want %v", state, wire.CircuitHalfOpen)
 			}
 			probed = append(probed, time.Since(start)/time.Second)
-			if Alive {
+			if alive {
 				return unused
 			}
 			return timeout
 		})()
 		time.Sleep(5 * time.Minute)
 		synctest.Wait()
-		Alive = true
+		alive = true
 		expectState(t, b, wire.CircuitOpen)
 		time.Sleep(time.Minute)
 		synctest.Wait()

@@ -8,30 +8,32 @@ import (
 // Settings say when a circuit opens and for how long. The zero value of a field
 // is its default, so that the zero Settings are the documented ones.
 type Settings struct {
-	// Off lets all calls through and counts none. It is Pair's.
+	// Off lets all calls through and counts none. What is known of the upstream is
+	// kept, and is what counts when it is on again.
 	Off bool
 	// Window is how long an outcome counts. It must be at least three times
 	// Timeout: an outcome counts from the start of its call, so that in a shorter
 	// window timeouts are forgotten about as fast as they come. Default: 30s.
 	Window time.Duration
-	// MinOutcomes is how many outcomes, failures and successes together, the
-	// window must hold before their share says anything. Default: 20.
-	MinOutcomes int
-	// FailureShare of these opens the circuit, above 0 and at most 1.
-	// Default: 0.5.
-	FailureShare float64
-	// DialFailures is how many failed connections in a row open the circuit.
-	// Default: 5.
-	DialFailures int
 	// OpenFor is how long the circuit stays open before the first probe. The time
-	// doubles with each failed probe. Default: 5s.
+	// doubles with each failed probe, up to a minute. Default: 5s.
 	OpenFor time.Duration
-	// MaxOpenFor is where the doubling ends. Default: 60s.
-	MaxOpenFor time.Duration
 	// Timeout is the longest that a call to the upstream may take; a probe gets as
 	// long. Default: 10s.
 	Timeout time.Duration
 }
+
+const (
+	// minOutcomes is how many outcomes, failures and successes together, the window
+	// must hold before their share says anything.
+	minOutcomes = 20
+	// failureShare of these opens the circuit.
+	failureShare = 0.5
+	// dialFailures is how many failed connections in a row open the circuit.
+	dialFailures = 5
+	// maxOpenFor is where the doubling of the open time ends.
+	maxOpenFor = time.Minute
+)
 
 // buckets is how many parts the window has. Outcomes leave it part by part, one
 // second each by default.
@@ -40,11 +42,7 @@ const buckets = 30
 // withDefaults returns s with its zero fields set.
 func (s Settings) withDefaults() Settings {
 	setDefault(&s.Window, 30*time.Second)
-	setDefault(&s.MinOutcomes, 20)
-	setDefault(&s.FailureShare, 0.5)
-	setDefault(&s.DialFailures, 5)
 	setDefault(&s.OpenFor, 5*time.Second)
-	setDefault(&s.MaxOpenFor, time.Minute)
 	setDefault(&s.Timeout, 10*time.Second)
 	return s
 }
@@ -67,16 +65,10 @@ func (s Settings) Validate() error {
 			s.Timeout, 3*s.Timeout, s.Window)
 	case s.Window < buckets*time.Millisecond:
 		return fmt.Errorf("window must be at least %v, not %v", buckets*time.Millisecond, s.Window)
-	case s.MinOutcomes < 0:
-		return fmt.Errorf("min_outcomes must be at least 1, not %d", s.MinOutcomes)
-	case !(s.FailureShare > 0 && s.FailureShare <= 1): // false for NaN, too
-		return fmt.Errorf("failure_share must be above 0 and at most 1, not %v", s.FailureShare)
-	case s.DialFailures < 0:
-		return fmt.Errorf("dial_failures must be at least 1, not %d", s.DialFailures)
 	case s.OpenFor < 0:
 		return fmt.Errorf("open_for must be above 0, not %v", s.OpenFor)
-	case s.MaxOpenFor < s.OpenFor:
-		return fmt.Errorf("max_open_for must be at least open_for, which is %v, not %v", s.OpenFor, s.MaxOpenFor)
+	case s.OpenFor > maxOpenFor:
+		return fmt.Errorf("open_for must be at most %v, not %v", maxOpenFor, s.OpenFor)
 	}
 	return nil
 }

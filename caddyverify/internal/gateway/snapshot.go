@@ -43,7 +43,8 @@ func (a *Account) Snapshot() Snapshot {
 		Settling:      a.settlers.Load() > 0,
 	}
 	if !a.breakers.Off() {
-		s.Circuits = a.breakers.Snapshot()
+		circuits := a.breakers.Snapshot()
+		s.Circuits = circuits[:]
 	}
 	a.mu.Lock()
 	defer a.mu.Unlock()

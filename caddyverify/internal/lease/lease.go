@@ -1,12 +1,13 @@
-// Package lease holds what configurations lend to something that outlives them.
+// Package lease is for what the configurations that share something each lend it
+// until they take it back.
 package lease
 
 import "slices"
 
-// Newest holds what the configurations that share something have each lent it, such as
-// a probe. The newest counts: on a reload the next configuration comes before the last
-// one goes, and if it fails to load, the last one stays. The zero Newest holds nothing;
-// its owner guards it.
+// Newest holds what the configurations that share something have each given it,
+// such as a probe. The newest counts: on a reload the next configuration comes
+// before the last one goes, and if it fails to load, the last one stays. Its users
+// guard it by a lock of theirs. The zero Newest holds nothing.
 type Newest[T any] struct{ all []*T }
 
 // Add takes one more, until it is removed.

@@ -44,7 +44,7 @@ func TestFirst(t *testing.T) {
 		}
 	})
 	bubble(t, "no place to wait is needed", func(t *testing.T) {
-		l := New(Settings{Rate: 1, MaxWait: -1})
+		l := New(Settings{Rate: 1})
 		burst(t, l)
 		begun := time.Now()
 		var own sync.WaitGroup

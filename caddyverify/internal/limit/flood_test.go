@@ -77,7 +77,7 @@ func TestEstimate(t *testing.T) {
 	}
 	for _, tt := range tests {
 		bubble(t, tt.name, func(t *testing.T) {
-			l := New(Settings{Rate: 100, CheckReserve: -1})
+			l := New(Settings{Rate: 100})
 			run(l, atOnce(0, wire.Check, 100)) // comes back from now + 1 s, one each 10 ms
 			time.Sleep(900 * time.Millisecond)
 			for _, c := range tt.waiting {

@@ -1,6 +1,7 @@
 // Package limit keeps an account's calls under the provider's limit: a short wait
 // in place of a refusal, checks first, and a lower rate for as long as the
-// provider finds the calls too many.
+// provider finds the calls too many (AIMD). What is too much for a short wait is
+// refused at once (load shedding).
 package limit
 
 import (
@@ -51,14 +52,14 @@ func (l *Limiter) Stats() Stats {
 	if l.off.Load() {
 		return Stats{}
 	}
-	rate := l.slots.n
-	if l.lowered() {
-		rate = min(rate+int(time.Since(l.grown)/growEvery), l.settings.Rate)
-	}
-	return Stats{Rate: rate, Waiting: l.waiting()}
+	return Stats{Rate: l.rate(time.Now()), Waiting: l.waiting()}
 }
 
-// reserve is the part of CheckReserve that fits the present rate.
+// maxReserve is how many of the calls within a second other operations leave to
+// checks, but at most a quarter of them.
+const maxReserve = 6
+
+// reserve is the part of the reserve that fits the present rate.
 func (l *Limiter) reserve() int {
-	return l.settings.CheckReserve * l.slots.n / l.settings.Rate
+	return min(maxReserve, l.settings.Rate/4) * l.slots.n / l.settings.Rate
 }

@@ -13,9 +13,7 @@ func TestValidate(t *testing.T) {
 	}{
 		{"defaults", Settings{}, ""},
 		{"off", Settings{Rate: -1}, ""},
-		{"off with a reserve", Settings{Rate: -1, CheckReserve: 5}, ""},
 		{"slow", Settings{Rate: 1}, ""},
-		{"all reserved", Settings{Rate: 6, CheckReserve: 6}, "check_reserve"},
 		{"absurd", Settings{Rate: 1_000_000}, "limit must be at most"},
 	}
 	for _, tt := range tests {

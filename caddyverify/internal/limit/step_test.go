@@ -9,87 +9,117 @@ import (
 	"github.com/caddyverify/caddy-verify/caddyverify/internal/wire"
 )
 
+// upstream is a Sender that says what it is told to.
+type upstream struct {
+	answer wire.Answer
+	calls  int
+}
+
+func (u *upstream) send(context.Context, *wire.Call) wire.Answer {
+	u.calls++
+	return u.answer
+}
+
+// TestStep shows what becomes of a call when all of a second's calls were made.
 func TestStep(t *testing.T) {
-	answered := wire.Answer{Reading: wire.Reading{Verification: wire.Verification{Status: wire.Success}}}
-	throttled := wire.Answer{Reading: wire.Reading{Verification: wire.Verification{Status: wire.Throttled}}}
-	left, leave := context.WithCancel(t.Context())
-	leave()
 	tests := []struct {
 		name    string
-		before  []wire.Answer // to calls that were made in the same moment
-		ctx     context.Context
-		first   bool // a call of the gateway's own
-		timeout time.Duration
-		cause   wire.Cause
-		refused bool
+		before  time.Duration // since the others were made
+		patient time.Duration // how long its context lasts, 0 for longer
+		leaves  time.Duration // when its client does, 0 for never
+		slow    bool          // the provider has throttled the account
+		first   bool          // it is the gateway's own
+
+		want       wire.Cause // empty for a call that is made
+		reason     wire.Reason
+		waits      time.Duration
+		retryAfter time.Duration
 	}{
-		{"a turn at once", nil, t.Context(), false, time.Second, "", false},
-		{"no turn", []wire.Answer{answered, answered}, t.Context(), false, time.Second, wire.LimitReached, true},
-		{"no turn since the provider throttles", []wire.Answer{answered, throttled}, t.Context(), false, time.Second, wire.AccountThrottled, true},
-		{"the client has left", nil, left, false, time.Second, wire.ClientLeft, false},
-		{"no time to wait", []wire.Answer{answered, answered}, t.Context(), true, time.Millisecond, wire.UpstreamTimeout, false},
-		{"the gateway's own waits", []wire.Answer{answered, answered}, t.Context(), true, 2 * time.Second, "", false},
+		{name: "a second later", before: time.Second},
+		{name: "its turn comes", before: 900 * time.Millisecond, waits: 100 * time.Millisecond},
+		{name: "too early", want: wire.LimitReached, retryAfter: time.Second},
+		{name: "too early, throttled", slow: true, want: wire.AccountThrottled, retryAfter: 1500 * time.Millisecond},
+		{name: "its time is over", before: 900 * time.Millisecond, patient: 50 * time.Millisecond,
+			want: wire.UpstreamTimeout, reason: wire.ReasonQueue, waits: 50 * time.Millisecond},
+		{name: "its client leaves", before: 900 * time.Millisecond, leaves: 50 * time.Millisecond,
+			want: wire.ClientLeft, waits: 50 * time.Millisecond},
+
+		{name: "the gateway's own", first: true, waits: time.Second},
+		{name: "the gateway's own, throttled", first: true, slow: true, waits: 1500 * time.Millisecond},
+		{name: "the gateway's own, its time is over", first: true, patient: 300 * time.Millisecond,
+			want: wire.UpstreamTimeout, reason: wire.ReasonQueue, waits: 300 * time.Millisecond},
+		{name: "the gateway's own, its client leaves", first: true, leaves: 300 * time.Millisecond,
+			want: wire.ClientLeft, waits: 300 * time.Millisecond},
 	}
 	for _, tt := range tests {
-		t.Run(tt.name, func(t *testing.T) {
-			synctest.Test(t, func(t *testing.T) {
-				l := New(Settings{Rate: 2})
-				answer, made := answered, 0
-				next := func(context.Context, *wire.Call) wire.Answer {
-					made++
-					return answer
-				}
-				for _, answer = range tt.before {
-					l.Step(next)(t.Context(), &wire.Call{})
-				}
-				answer, made = answered, 0
-				step := l.Step
-				if tt.first {
-					step = l.StepFirst
-				}
-				ctx, cancel := context.WithTimeout(context.WithoutCancel(tt.ctx), tt.timeout)
+		bubble(t, tt.name, func(t *testing.T) {
+			l := New(Settings{Rate: 4})
+			u := &upstream{answer: wire.Answer{Code: 200}}
+			send := l.Step(u.send)
+			if tt.first {
+				send = l.StepFirst(u.send)
+			}
+			burst(t, l)
+			if tt.slow {
+				l.Observe(throttled)
+			}
+			time.Sleep(tt.before)
+			ctx, leave := context.WithCancel(t.Context())
+			defer leave()
+			if tt.patient > 0 {
+				var cancel context.CancelFunc
+				ctx, cancel = context.WithTimeout(ctx, tt.patient)
 				defer cancel()
-				if tt.ctx.Err() != nil {
-					cancel()
+			}
+			if tt.leaves > 0 {
+				time.AfterFunc(tt.leaves, leave)
+			}
+			begun := time.Now()
+			answer := send(ctx, &wire.Call{Operation: wire.Check})
+			if waited := time.Since(begun); waited != tt.waits {
+				t.Errorf("it waited for %v, want %v", waited, tt.waits)
+			}
+			if tt.want == "" {
+				if u.calls != 1 || answer.Code != 200 {
+					t.Errorf("%d calls, got %+v; want the upstream's answer", u.calls, answer)
 				}
-				got := step(next)(ctx, &wire.Call{})
-				switch f := got.Fault; {
-				case tt.cause == "":
-					if f != nil || made != 1 {
-						t.Errorf("answered with %+v, made %d times", f, made)
-					}
-				case f == nil || f.Cause != tt.cause || f.Refused != tt.refused || f.MayHaveSent || f.Refused != (f.RetryAfter > 0) || made != 0:
-					t.Errorf("answered with %+v, made %d times", f, made)
-				}
-				l.Configure(Settings{Rate: -1}) // ends the timers
-			})
+				return
+			}
+			fault := answer.Fault
+			if u.calls != 0 || fault == nil || fault.Cause != tt.want || fault.Reason != tt.reason || fault.MayHaveSent {
+				t.Fatalf("%d calls, got %+v; want %s", u.calls, fault, tt.want)
+			}
+			if fault.RetryAfter != tt.retryAfter || fault.Refused != (tt.retryAfter > 0) {
+				t.Errorf("got %+v, want a refusal for %v", fault, tt.retryAfter)
+			}
+			if status := answer.Status; status != fault.Status() {
+				t.Errorf("it has status %q", status)
+			}
 		})
 	}
 }
 
-// TestStatsChangeNothing takes the numbers of one of two limiters with the same calls.
-func TestStatsChangeNothing(t *testing.T) {
+// TestStepLearns shows that both learn from the provider's answers.
+func TestStepLearns(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		watched, other := New(Settings{}), New(Settings{})
-		throttled := wire.Answer{Reading: wire.Reading{Verification: wire.Verification{Status: wire.Throttled}}}
-		for n := range 3000 {
-			time.Sleep(time.Duration(n*7919%41) * time.Millisecond)
-			watched.Stats()
-			_, a := watched.Wait(t.Context(), wire.Request)
-			_, b := other.Wait(t.Context(), wire.Request)
-			if a != b {
-				t.Fatalf("call %d: %v where it is watched, %v where not", n, a, b)
+		for _, first := range []bool{false, true} {
+			l := New(Settings{})
+			u := &upstream{answer: wire.Answer{Code: 200}}
+			send := l.Step(u.send)
+			if first {
+				send = l.StepFirst(u.send)
 			}
-			if n%200 == 0 {
-				watched.Observe(throttled)
-				other.Observe(throttled)
+			expect := func(answer wire.Answer, rate int) {
+				t.Helper()
+				u.answer = answer
+				send(t.Context(), &wire.Call{Operation: wire.Search})
+				if got := l.Stats().Rate; got != rate {
+					t.Errorf("first %v: the rate is %d, want %d", first, got, rate)
+				}
 			}
-		}
-		if a, b := watched.Stats(), other.Stats(); a != b {
-			t.Errorf("%+v and %+v", a, b)
-		}
-		for _, l := range []*Limiter{watched, other} {
-			l.Configure(Settings{Rate: -1})
+			expect(wire.Answer{Code: 200}, 28)
+			expect(refuse(wire.LimitReached, Refusal{}), 28) // of the gateway's own
+			expect(throttled, 14)
 		}
 	})
 }

@@ -36,7 +36,8 @@ type Change struct {
 	Why string
 }
 
-// OnChange has changes told to f from now on, in their order and outside all locks.
+// OnChange has changes told to f from now on, outside all locks. Of several, each is
+// told.
 func (l *Limiter) OnChange(f func(Change)) (stop func()) { return l.changes.Subscribe(f) }
 
 // Observe learns from an answer of the provider: status 1 and HTTP 429 lower the
@@ -84,6 +85,14 @@ func (l *Limiter) throttle(why string) {
 
 // lowered tells that it is the provider's throttling that keeps calls back.
 func (l *Limiter) lowered() bool { return l.slots.n < l.settings.Rate }
+
+// rate is what the rate is once recover has been called. The caller holds l.mu.
+func (l *Limiter) rate(now time.Time) int {
+	if !l.lowered() {
+		return l.slots.n
+	}
+	return min(l.slots.n+int(now.Sub(l.grown)/growEvery), l.settings.Rate)
+}
 
 // recover gives back what Observe took, for the time that has passed. The caller
 // holds l.mu.

@@ -26,9 +26,12 @@ func classOf(o wire.Operation) class {
 	return other
 }
 
+// maxWait is how long a call waits for its turn before it is refused.
+const maxWait = 250 * time.Millisecond
+
 // soon is the time within which the reserve must be free for checks: as long as
 // the pace brings it back so soon, the others may use it.
-const soon = 250 * time.Millisecond
+const soon = maxWait
 
 // checksInRow is how many checks go before one of the others, when both come: a
 // flood of checks must not end all new verifications.
@@ -68,7 +71,8 @@ type Refusal struct {
 }
 
 // Wait returns with ok when the call may be made, which must then be done at once.
-// Each try of a call that is repeated waits for itself.
+// Each try of a call that is repeated waits for itself. A call that could not be made
+// in time is refused at once rather than kept waiting in vain (load shedding).
 func (l *Limiter) Wait(ctx context.Context, o wire.Operation) (refusal Refusal, ok bool) {
 	if ctx.Err() != nil {
 		return Refusal{}, false
@@ -83,16 +87,15 @@ func (l *Limiter) Wait(ctx context.Context, o wire.Operation) (refusal Refusal, 
 		l.mu.Unlock()
 		return Refusal{}, true
 	}
-	if l.expected(c).Sub(now) > l.settings.MaxWait {
+	if l.expected(c).Sub(now) > maxWait {
 		refusal = l.refuse(c, now)
 		l.mu.Unlock()
 		return refusal, false
 	}
 	w := l.enqueue(c, now)
-	wait := l.settings.MaxWait
 	l.mu.Unlock()
 
-	patience := time.NewTimer(wait)
+	patience := time.NewTimer(maxWait)
 	defer patience.Stop()
 	select {
 	case <-w.turn:
@@ -182,14 +185,14 @@ func (l *Limiter) refuse(c class, now time.Time) Refusal {
 // freeAt returns when a call of a class may be made that has n calls before it,
 // if the slots that come back until then are not taken by others.
 //
-// A check, or a call of the gateway's own, needs a slot. Another needs one that leaves the reserve to checks, but
-// slots that come back soon are good enough a reserve: at an even pace of 28/s
-// six do so within 215 ms, and the others may use all 28.
+// A check, or a call of the gateway's own, needs a slot. Another needs one that leaves
+// the reserve to checks, but slots that come back soon are good enough a reserve: at an
+// even pace of 28/s six do so within 215 ms, and the others may use all 28.
 func (l *Limiter) freeAt(c class, n int) time.Time {
 	free := l.slots.at(min(n, l.slots.n-1))
 	if c == other {
 		reserved := l.slots.at(min(n+l.reserve(), l.slots.n-1))
-		free = later(free, reserved.Add(-min(soon, l.settings.MaxWait)))
+		free = later(free, reserved.Add(-soon))
 	}
 	return free
 }

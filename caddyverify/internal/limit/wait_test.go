@@ -27,9 +27,7 @@ func TestBursts(t *testing.T) {
 		{name: "the 6 are there", arrivals: append(atOnce(0, wire.Request, 40), atOnce(ms(1), wire.Check, 10)...), atOnce: each{22, 6}},
 		{name: "checks take all", arrivals: atOnce(0, wire.Check, 40), atOnce: each{0, 28}},
 		{name: "searches and controls are as requests", arrivals: append(atOnce(0, wire.Search, 20), atOnce(0, wire.Control, 20)...), atOnce: each{0, 0, 20, 2}},
-		{name: "no reserve", settings: Settings{CheckReserve: -1}, arrivals: atOnce(0, wire.Request, 40), atOnce: each{28}},
 		{name: "what comes shortly before the second is over waits", arrivals: append(atOnce(0, wire.Check, 28), atOnce(ms(900), wire.Check, 10)...), atOnce: each{0, 28}, later: each{0, 5}},
-		{name: "without a wait it does not", settings: Settings{MaxWait: -1}, arrivals: append(atOnce(0, wire.Check, 28), atOnce(ms(900), wire.Check, 10)...), atOnce: each{0, 28}},
 		{name: "a slow limit", settings: Settings{Rate: 2}, arrivals: append(atOnce(0, wire.Request, 9), atOnce(ms(800), wire.Request, 9)...), atOnce: each{2}, later: each{1}},
 		{name: "no limit", settings: Settings{Rate: -1}, arrivals: atOnce(0, wire.Request, 1000), atOnce: each{1000}},
 	}
@@ -54,7 +52,7 @@ func TestBursts(t *testing.T) {
 // TestOrder has calls wait and shows in which order they go.
 func TestOrder(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		l := New(Settings{Rate: 100, CheckReserve: -1})
+		l := New(Settings{Rate: 100})
 		run(l, atOnce(0, wire.Check, 100)) // comes back from now + 1 s, one each 10 ms
 		time.Sleep(900 * time.Millisecond)
 
@@ -154,9 +152,9 @@ func TestLastMoment(t *testing.T) {
 // turn is for the call that waits.
 func TestNoJumping(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		l := New(Settings{Rate: 1, MaxWait: time.Second})
-		run(l, atOnce(0, wire.Check, 1))
-		time.Sleep(500 * time.Millisecond)
+		l := New(Settings{Rate: 8}) // comes back from 1 s on, one each 125 ms
+		run(l, atOnce(0, wire.Check, 8))
+		time.Sleep(900 * time.Millisecond)
 		waited := make(chan bool, 1)
 		go func() {
 			_, ok := l.Wait(t.Context(), wire.Check)
@@ -164,10 +162,10 @@ func TestNoJumping(t *testing.T) {
 		}()
 		synctest.Wait()
 		l.timer.Stop()
-		time.Sleep(500 * time.Millisecond)
+		time.Sleep(100 * time.Millisecond)
 		came := time.Now()
-		if _, ok := l.Wait(t.Context(), wire.Check); !ok || time.Since(came) != time.Second {
-			t.Errorf("the call that came last got %v after %v, want its turn after 1s", ok, time.Since(came))
+		if _, ok := l.Wait(t.Context(), wire.Check); !ok || time.Since(came) != 125*time.Millisecond {
+			t.Errorf("the call that came last got %v after %v, want its turn after 125ms", ok, time.Since(came))
 		}
 		if !<-waited {
 			t.Error("the call that waited was refused")
@@ -200,7 +198,8 @@ func BenchmarkWait(b *testing.B) {
 		}
 	})
 	b.Run("refused", func(b *testing.B) {
-		l := New(Settings{Rate: 1, MaxWait: -1})
+		l := New(Settings{Rate: 1})
+		l.slots.back[0] = time.Now().Add(time.Hour) // so that none waits
 		b.ReportAllocs()
 		for b.Loop() {
 			l.Wait(b.Context(), wire.Check)

@@ -1,61 +1,96 @@
-// Package probe makes the gateway's own calls that find out whether trouble is over.
+// Package probe asks an upstream for a sign of life at the time that it is due,
+// with no call of a customer as the canary.
 package probe
 
 import (
 	"context"
 	"fmt"
+	"sync"
 	"time"
 
 	"github.com/caddyverify/caddy-verify/caddyverify/internal/lease"
 	"github.com/caddyverify/caddy-verify/caddyverify/internal/wire"
 )
 
-// Probe asks the upstream for a sign of life: a search of a request_id that
-// nobody uses, so that no customer pays for it. It must return when its context
-// ends; if it does not, its answer is no longer waited for.
-type Probe func(context.Context) wire.Answer
+// Func asks the upstream for a sign of life: a search of a request_id that nobody
+// uses, so that no customer pays for it. It must return when its context ends; if it
+// does not, its answer is no longer waited for.
+type Func func(context.Context) wire.Answer
 
-// Prober has probes made when they are due, one at a time. A timer runs them, not
-// a call: on an idle gateway trouble is over before the next customer comes. It is
-// guarded by its owner's lock.
+// Prober has probes made when they are due, one at a time. A timer starts them, not
+// a call: on an idle gateway trouble is over before the next customer comes. Its
+// owner's lock guards it: but for Use, which takes that lock, methods are called under
+// it. The zero Prober has none due.
 type Prober struct {
-	probes lease.Newest[Probe]
+	probes lease.Newest[Func]
 	// running is the probe under way, at most one.
 	running *Run
-	// Due is when the next probe is to be made; zero for never.
-	Due time.Time
-	// timer starts it.
+	// due is when the next probe is to be made, zero for never, and timer what
+	// starts it.
+	due   time.Time
 	timer *time.Timer
 }
 
 // Run is one run of a probe.
 type Run struct {
-	probe  *Probe
+	probe  *Func
 	ctx    context.Context
 	cancel context.CancelFunc
 }
 
-// Arm sets the timer to the next probe, or stops it where none is due. It is
-// called whenever something changes that this depends on.
-func (p *Prober) Arm(probe func()) {
-	if p.timer != nil {
-		p.timer.Stop()
-	}
-	if !p.Due.IsZero() && p.running == nil && p.probes.Get() != nil {
-		p.timer = time.AfterFunc(time.Until(p.Due), probe)
+// Use has probes made by f from now on until it is stopped; stopping cancels the one
+// that is under way. Of several, the one that came last and has not stopped is used.
+// mu is the owner's lock, and start what Schedule gets.
+func (p *Prober) Use(mu sync.Locker, f Func, start func()) (stop func()) {
+	mu.Lock()
+	defer mu.Unlock()
+	probe := p.probes.Add(f)
+	p.arm(start)
+	return func() {
+		mu.Lock()
+		defer mu.Unlock()
+		p.probes.Remove(probe)
+		if p.running != nil && p.running.probe == probe {
+			p.Cancel()
+		}
+		p.arm(start)
 	}
 }
 
+// Schedule has start called when the next probe is due; a zero due is never. It is
+// called under no lock and should Begin.
+func (p *Prober) Schedule(due time.Time, start func()) {
+	p.due = due
+	p.arm(start)
+}
+
+// arm sets the timer to the next probe, or stops it where none is to be made.
+func (p *Prober) arm(start func()) {
+	if p.timer != nil {
+		p.timer.Stop()
+	}
+	if !p.due.IsZero() && p.running == nil && p.probes.Get() != nil {
+		p.timer = time.AfterFunc(time.Until(p.due), start)
+	}
+}
+
+// Due returns when the next probe is due, or, while one is under way, was; zero for
+// never.
+func (p *Prober) Due() time.Time { return p.due }
+
+// Running tells whether a probe is under way.
+func (p *Prober) Running() bool { return p.running != nil }
+
 // Pending tells whether a probe is under way or about to be.
-func (p *Prober) Pending(now time.Time) bool {
-	return p.running != nil || !p.Due.IsZero() && !p.Due.After(now) && p.probes.Get() != nil
+func (p *Prober) Pending() bool {
+	return p.running != nil || !p.due.IsZero() && !p.due.After(time.Now()) && p.probes.Get() != nil
 }
 
 // Begin takes the probe that is due, if one still is: the timer may have been
 // stopped too late.
 func (p *Prober) Begin(timeout time.Duration) *Run {
 	probe := p.probes.Get()
-	if p.Due.IsZero() || p.running != nil || probe == nil || time.Now().Before(p.Due) {
+	if p.due.IsZero() || p.running != nil || probe == nil || time.Now().Before(p.due) {
 		return nil
 	}
 	p.running = &Run{probe: probe}
@@ -63,11 +98,8 @@ func (p *Prober) Begin(timeout time.Duration) *Run {
 	return p.running
 }
 
-// Running tells whether a probe is under way.
-func (p *Prober) Running() bool { return p.running != nil }
-
 // Ended tells whether the outcome of a run counts: it is the first, and the run
-// was not stopped.
+// was not cancelled.
 func (p *Prober) Ended(run *Run) bool {
 	if p.running != run {
 		return false
@@ -76,13 +108,9 @@ func (p *Prober) Ended(run *Run) bool {
 	return true
 }
 
-// Add takes one more probe, until it is removed. The newest is used.
-func (p *Prober) Add(probe Probe) *Probe { return p.probes.Add(probe) }
-
-// Remove takes back what Add returned, and cancels its run.
-func (p *Prober) Remove(probe *Probe) {
-	p.probes.Remove(probe)
-	if p.running != nil && p.running.probe == probe {
+// Cancel ends the probe that is under way, if one is. Its outcome does not count.
+func (p *Prober) Cancel() {
+	if p.running != nil {
 		p.running.cancel()
 		p.running = nil
 	}

@@ -28,7 +28,6 @@ var (
 	busy      = says(wire.Throttled)
 	broken    = says(wire.InternalError)
 	timeout   = fails(wire.UpstreamTimeout)
-	refused   = fails(wire.ConnectFailed)
 )
 
 func bubble(t *testing.T, name string, f func(t *testing.T)) {

@@ -1,5 +1,6 @@
-// Package suspend keeps calls from a provider that refuses the account itself, and finds
-// out when it does no longer.
+// Package suspend keeps calls from an upstream that refuses the account itself, and
+// finds out when it does not any more: a circuit breaker that is opened by what the
+// upstream says of the account, and by one such answer.
 package suspend
 
 import (
@@ -36,7 +37,7 @@ type Suspension struct {
 	changes event.Notifier[Change]
 
 	mu sync.Mutex
-	// status is what the account is refused for; empty for nothing.
+	// status is the trouble; empty for none.
 	status wire.Status
 	until  time.Time
 	trials *trials // nil without trouble
@@ -50,23 +51,13 @@ type Suspension struct {
 // Status stands for no trouble.
 type Change struct{ From, To wire.Status }
 
-// OnChange has changes told to f from now on, in their order and outside all locks.
+// OnChange has changes told to f from now on, one after the other and outside all
+// locks. Of several, each is told.
 func (s *Suspension) OnChange(f func(Change)) (stop func()) { return s.changes.Subscribe(f) }
 
-// ProbeWith has p find out about the credentials from now on until it is stopped;
-// stopping cancels it. Of several, the one that came last and has not stopped is used.
-func (s *Suspension) ProbeWith(p probe.Probe) (stop func()) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	added := s.search.Add(p)
-	s.search.Arm(s.look)
-	return func() {
-		s.mu.Lock()
-		defer s.mu.Unlock()
-		s.search.Remove(added)
-		s.search.Arm(s.look)
-	}
-}
+// ProbeWith has f find out about the credentials from now on until it is stopped. Of
+// several, the one that came last and has not stopped is used.
+func (s *Suspension) ProbeWith(f probe.Func) (stop func()) { return s.search.Use(&s.mu, f, s.look) }
 
 // Allow asks whether a call may be made. If not, it would be refused with status,
 // and retryAfter is when asking again makes sense, always above 0. If so, its
@@ -85,7 +76,7 @@ func (s *Suspension) Allow(o wire.Operation) (trial Trial, status wire.Status, r
 	switch {
 	case now.Before(s.until):
 		retryAfter = s.until.Sub(now)
-	case s.search.Pending(now):
+	case s.search.Pending():
 		retryAfter = soonAgain
 	default:
 		retryAfter = s.trials.begin(now)
@@ -96,8 +87,8 @@ func (s *Suspension) Allow(o wire.Operation) (trial Trial, status wire.Status, r
 	return Trial{s, s.trials}, "", 0, true
 }
 
-// Status returns what the account is refused for, if it is.
-func (s *Suspension) Status() (status wire.Status, suspended bool) {
+// Status returns the status of the present trouble, if there is one.
+func (s *Suspension) Status() (status wire.Status, inTrouble bool) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	return s.status, s.status != ""
@@ -108,7 +99,7 @@ func (s *Suspension) Status() (status wire.Status, suspended bool) {
 func (s *Suspension) Observe(o wire.Operation, answer wire.Answer) {
 	switch {
 	case answer.Fault == nil:
-		s.learn(o, answer.Status, accepted(answer))
+		s.learn(o, answer.Status, accepted(&answer))
 	case answer.Fault.Cause == wire.UpstreamUnauthorized:
 		s.suspect()
 	}
@@ -118,7 +109,7 @@ func (s *Suspension) Observe(o wire.Operation, answer wire.Answer) {
 func (s *Suspension) Searched(answer wire.Answer) {
 	switch {
 	case answer.Fault == nil:
-		s.learn(wire.Search, answer.Status, accepted(answer))
+		s.learn(wire.Search, answer.Status, accepted(&answer))
 	case answer.Fault.Cause == wire.UpstreamUnauthorized:
 		s.learn(wire.Search, wire.BadCredentials, false)
 	}
@@ -131,15 +122,14 @@ func (s *Suspension) learn(o wire.Operation, status wire.Status, accepted bool) 
 	switch {
 	case status == wire.BadCredentials, status == wire.AccountBarred, status == wire.NoCredit && o.Starts():
 		s.status, s.until, s.trials = status, time.Now().Add(failFast), new(trials)
-		s.search.Due = time.Time{}
+		var due time.Time
 		if status == wire.BadCredentials {
-			s.search.Due = s.until
+			due = s.until
 		}
-		s.search.Arm(s.look)
+		s.search.Schedule(due, s.look)
 	case was != "" && ends(was, o, status, accepted):
 		s.status, s.trials = "", nil
-		s.search.Due = time.Time{}
-		s.search.Arm(s.look)
+		s.search.Schedule(time.Time{}, s.look)
 	}
 	changed := s.status != was
 	if changed {
@@ -166,18 +156,21 @@ func ends(trouble wire.Status, o wire.Operation, status wire.Status, accepted bo
 
 // accepted tells whether an answer shows that the credentials were. Missing and
 // invalid parameters may be found before these are looked at.
-func accepted(answer wire.Answer) bool {
-	return aboutTheCall(answer) && answer.Status != wire.Missing && answer.Status != wire.Invalid
+func accepted(answer *wire.Answer) bool {
+	return takenUp(answer) && answer.Status != wire.Missing && answer.Status != wire.Invalid
 }
 
-// aboutTheCall tells an answer of the API that says something of the call itself, and
-// not of the upstream's or the account's trouble.
-func aboutTheCall(answer wire.Answer) bool {
+// takenUp tells whether the upstream has taken a call up: its answer is about what the
+// call asks, and neither about the account nor about trouble of the upstream's own.
+func takenUp(answer *wire.Answer) bool {
 	if answer.Fault != nil || answer.Code >= 500 {
 		return false
 	}
+	if answer.List {
+		return true
+	}
 	switch answer.Status {
-	case wire.InternalError, wire.Throttled, wire.BadCredentials, wire.AccountBarred, wire.NoCredit:
+	case wire.Throttled, wire.BadCredentials, wire.InternalError, wire.AccountBarred, wire.NoCredit:
 		return false
 	}
 	return true
@@ -187,14 +180,14 @@ func aboutTheCall(answer wire.Answer) bool {
 func (s *Suspension) suspect() {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if s.search.Running() || !s.search.Due.IsZero() {
+	if s.search.Running() || !s.search.Due().IsZero() {
 		return
 	}
-	s.search.Due = time.Now()
-	if next := s.searched.Add(searchEvery); s.search.Due.Before(next) {
-		s.search.Due = next
+	due := time.Now()
+	if next := s.searched.Add(searchEvery); due.Before(next) {
+		due = next
 	}
-	s.search.Arm(s.look)
+	s.search.Schedule(due, s.look)
 }
 
 // look makes a search.
@@ -217,12 +210,12 @@ func (s *Suspension) looked(run *probe.Run, answer wire.Answer) {
 		return
 	}
 	s.searched = time.Now()
-	next := s.searched.Add(searchEvery)
+	due, next := s.search.Due(), s.searched.Add(searchEvery)
 	switch {
 	case s.status != wire.BadCredentials:
-		s.search.Due = time.Time{}
-	case s.search.Due.Before(next):
-		s.search.Due = next
+		due = time.Time{}
+	case due.Before(next):
+		due = next
 	}
-	s.search.Arm(s.look)
+	s.search.Schedule(due, s.look)
 }

@@ -24,7 +24,7 @@ func blocked(a *Suspension) string {
 	return strings.Join(words, ", ")
 }
 
-func TestSuspensionBlocks(t *testing.T) {
+func TestAccountBlocks(t *testing.T) {
 	all := func(s string) string { return fmt.Sprintf("request %s, search %[1]s, control %[1]s, psd2 %[1]s", s) }
 	tests := []struct {
 		name      string
@@ -35,7 +35,7 @@ func TestSuspensionBlocks(t *testing.T) {
 		{"success", wire.Request, fine, ""},
 		{"bad credentials", wire.Request, says("4"), all("4")},
 		{"bad credentials, by a check", wire.Check, says("4"), all("4")},
-		{"HTTP 401", wire.Search, fails(wire.UpstreamUnauthorized), ""}, // see TestSuspensionSuspicion
+		{"HTTP 401", wire.Search, fails(wire.UpstreamUnauthorized), ""}, // see TestAccountSuspicion
 		{"barred", wire.Control, says("8"), all("8")},
 		{"no credit", wire.Request, says("9"), "request 9, psd2 9"},
 		{"no credit, by psd2", wire.PSD2, says("9"), "request 9, psd2 9"},
@@ -59,7 +59,7 @@ func TestSuspensionBlocks(t *testing.T) {
 	}
 }
 
-func TestSuspensionClears(t *testing.T) {
+func TestAccountClears(t *testing.T) {
 	tests := []struct {
 		name      string
 		trouble   wire.Status
@@ -103,7 +103,7 @@ func TestSuspensionClears(t *testing.T) {
 
 // tell makes a call of an account for each answer, one after the other, and returns
 // how many were let through.
-func (a *suspensionTest) tell(o wire.Operation, answers ...wire.Answer) (through int) {
+func (a *accountTest) tell(o wire.Operation, answers ...wire.Answer) (through int) {
 	for _, answer := range answers {
 		if trial, _, _, ok := a.Allow(o); ok {
 			a.Observe(o, answer)
@@ -114,9 +114,9 @@ func (a *suspensionTest) tell(o wire.Operation, answers ...wire.Answer) (through
 	return through
 }
 
-// suspensionTest is a Suspension whose own searches are answered with found, each after
+// accountTest is a Suspension whose own searches are answered with found, each after
 // a second.
-type suspensionTest struct {
+type accountTest struct {
 	*Suspension
 	mu       sync.Mutex
 	found    wire.Answer
@@ -125,8 +125,8 @@ type suspensionTest struct {
 	stop     func()
 }
 
-func newSuspensionTest(found wire.Answer) *suspensionTest {
-	a := &suspensionTest{Suspension: new(Suspension), found: found}
+func newAccountTest(found wire.Answer) *accountTest {
+	a := &accountTest{Suspension: new(Suspension), found: found}
 	begun := time.Now()
 	stopChanges := a.OnChange(func(c Change) {
 		a.Status() // a listener may use it
@@ -147,12 +147,12 @@ func newSuspensionTest(found wire.Answer) *suspensionTest {
 }
 
 // wait lets time pass, and what is due be done.
-func (a *suspensionTest) wait(d time.Duration) {
+func (a *accountTest) wait(d time.Duration) {
 	time.Sleep(d)
 	synctest.Wait()
 }
 
-func (a *suspensionTest) expect(t *testing.T, searches []time.Duration, changes ...Change) {
+func (a *accountTest) expect(t *testing.T, searches []time.Duration, changes ...Change) {
 	t.Helper()
 	a.mu.Lock()
 	defer a.mu.Unlock()
@@ -164,12 +164,12 @@ func (a *suspensionTest) expect(t *testing.T, searches []time.Duration, changes 
 	}
 }
 
-// TestSuspensionSuspicion has one caller's call be answered with 401 or 403. Nobody
+// TestAccountSuspicion has one caller's call be answered with 401 or 403. Nobody
 // else is refused before the gateway's own search has met it, too.
-func TestSuspensionSuspicion(t *testing.T) {
+func TestAccountSuspicion(t *testing.T) {
 	unauthorized := fails(wire.UpstreamUnauthorized)
 	bubble(t, "it was the call", func(t *testing.T) {
-		a := newSuspensionTest(unused)
+		a := newAccountTest(unused)
 		defer a.stop()
 		for range 100 { // of an attacker, ten a second
 			if n := a.tell(wire.Request, unauthorized, fine); n != 2 {
@@ -180,7 +180,7 @@ func TestSuspensionSuspicion(t *testing.T) {
 		a.expect(t, []time.Duration{0, 6 * time.Second})
 	})
 	bubble(t, "it was the account", func(t *testing.T) {
-		a := newSuspensionTest(unauthorized)
+		a := newAccountTest(unauthorized)
 		defer a.stop()
 		a.tell(wire.Check, unauthorized)
 		a.wait(time.Second - 1)
@@ -194,14 +194,14 @@ func TestSuspensionSuspicion(t *testing.T) {
 		a.expect(t, []time.Duration{0}, Change{"", "4"})
 	})
 	bubble(t, "by an answer of the API", func(t *testing.T) {
-		a := newSuspensionTest(says("4"))
+		a := newAccountTest(says("4"))
 		defer a.stop()
 		a.tell(wire.Check, unauthorized)
 		a.wait(time.Second)
 		a.expect(t, []time.Duration{0}, Change{"", "4"})
 	})
 	bubble(t, "a search that says nothing", func(t *testing.T) {
-		a := newSuspensionTest(timeout)
+		a := newAccountTest(timeout)
 		defer a.stop()
 		a.tell(wire.Check, unauthorized)
 		a.wait(time.Minute)
@@ -211,7 +211,7 @@ func TestSuspensionSuspicion(t *testing.T) {
 		a.expect(t, []time.Duration{0, time.Minute})
 	})
 	bubble(t, "while there is trouble it does not prolong it", func(t *testing.T) {
-		a := newSuspensionTest(unused)
+		a := newAccountTest(unused)
 		defer a.stop()
 		a.tell(wire.Request, says("4"))
 		for range 29 {
@@ -222,7 +222,7 @@ func TestSuspensionSuspicion(t *testing.T) {
 		a.expect(t, []time.Duration{30 * time.Second}, Change{"", "4"}, Change{"4", ""})
 	})
 	bubble(t, "without credit", func(t *testing.T) {
-		a := newSuspensionTest(unauthorized)
+		a := newAccountTest(unauthorized)
 		defer a.stop()
 		a.tell(wire.Request, says("9"))
 		a.tell(wire.Check, unauthorized)
@@ -231,11 +231,11 @@ func TestSuspensionSuspicion(t *testing.T) {
 	})
 }
 
-// TestSuspensionSearches shows how the gateway finds out by itself that its credentials
+// TestAccountSearches shows how the gateway finds out by itself that its credentials
 // are accepted again, with no call from anyone.
-func TestSuspensionSearches(t *testing.T) {
+func TestAccountSearches(t *testing.T) {
 	bubble(t, "refused twice more", func(t *testing.T) {
-		a := newSuspensionTest(says("4"))
+		a := newAccountTest(says("4"))
 		defer a.stop()
 		a.tell(wire.Request, says("4"))
 		a.wait(75 * time.Second)
@@ -251,7 +251,7 @@ func TestSuspensionSearches(t *testing.T) {
 	})
 	// A test server may know no searches: then calls find out.
 	bubble(t, "a search that says nothing", func(t *testing.T) {
-		a := newSuspensionTest(refusedBy(404))
+		a := newAccountTest(refusedBy(404))
 		defer a.stop()
 		a.tell(wire.Request, says("4"))
 		a.wait(31 * time.Second)
@@ -266,7 +266,7 @@ func TestSuspensionSearches(t *testing.T) {
 		a.expect(t, []time.Duration{30 * time.Second, 36 * time.Second}, Change{"", "4"}, Change{"4", ""})
 	})
 	bubble(t, "not for other troubles", func(t *testing.T) {
-		a := newSuspensionTest(unused)
+		a := newAccountTest(unused)
 		defer a.stop()
 		a.tell(wire.Request, says("4"), says("8"))
 		a.Observe(wire.Check, says("8"))
@@ -274,7 +274,7 @@ func TestSuspensionSearches(t *testing.T) {
 		a.expect(t, nil, Change{"", "4"}, Change{"4", "8"})
 	})
 	bubble(t, "it is stopped", func(t *testing.T) {
-		a := newSuspensionTest(unused)
+		a := newAccountTest(unused)
 		a.tell(wire.Request, says("4"))
 		a.stop()
 		a.wait(time.Hour)
@@ -282,10 +282,10 @@ func TestSuspensionSearches(t *testing.T) {
 	})
 }
 
-// TestSuspensionTrials shows how many calls are let through to find out.
-func TestSuspensionTrials(t *testing.T) {
+// TestAccountTrials shows how many calls are let through to find out.
+func TestAccountTrials(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		a := newSuspensionTest(unused)
+		a := newAccountTest(unused)
 		defer a.stop()
 		a.tell(wire.Request, says("9"))
 		a.wait(10 * time.Second)
@@ -338,11 +338,11 @@ func TestSuspensionTrials(t *testing.T) {
 	})
 }
 
-// TestSuspensionFlood has a caller send requests that are wrong anyway, far more than
+// TestAccountFlood has a caller send requests that are wrong anyway, far more than
 // one at a time, to an account whose credit is back. Another caller's gets through.
-func TestSuspensionFlood(t *testing.T) {
+func TestAccountFlood(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		a := newSuspensionTest(unused)
+		a := newAccountTest(unused)
 		defer a.stop()
 		a.tell(wire.Request, says("9"))
 		a.wait(30 * time.Second)
@@ -383,8 +383,8 @@ func TestSuspensionFlood(t *testing.T) {
 	})
 }
 
-// TestSuspensionIdle shows that time alone ends no trouble: a metric stays true.
-func TestSuspensionIdle(t *testing.T) {
+// TestAccountIdle shows that time alone ends no trouble: a metric stays true.
+func TestAccountIdle(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		a := new(Suspension)
 		a.Observe(wire.Request, says("4"))

@@ -48,7 +48,7 @@ func (t Trial) Done(answer *wire.Answer) {
 		return // there is news of the trouble since
 	}
 	t.trials.underWay--
-	if aboutTheCall(*answer) {
+	if takenUp(answer) {
 		t.trials.more++
 	}
 }
