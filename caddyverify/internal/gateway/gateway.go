@@ -8,6 +8,7 @@ import (
 	"log/slog"
 	"net/http"
 	"net/url"
+	"slices"
 	"time"
 
 	"github.com/caddyverify/caddy-verify/caddyverify/internal/delivery"
@@ -45,7 +46,6 @@ type Config struct {
 // Gateway answers the calls of the Verify API. Make it with New; it is an http.Handler.
 type Gateway struct {
 	Config
-	account    *Account
 	client     *upstream.Client
 	suspension *suspend.Suspension
 	refusals   *refusals
@@ -59,7 +59,7 @@ type Gateway struct {
 
 // New returns a Gateway that has taken part in its account, until Close.
 func New(c Config) (*Gateway, error) {
-	g := &Gateway{Config: c, account: c.Account}
+	g := &Gateway{Config: c}
 	c.Upstream.Methods = &c.Account.methods
 	client, err := upstream.New(c.Upstream)
 	if err != nil {
@@ -72,8 +72,8 @@ func New(c Config) (*Gateway, error) {
 	g.client = client
 	g.Logger = c.Logger.With(slog.String("account", c.Account.label))
 	g.refusals = newRefusals(g.logRefused)
-	g.suspension = g.account.suspension(c.Upstream.Secret.Sum())
-	g.ends = append(g.ends, g.refusals.stop, func() { g.account.leave(c.Upstream.Secret.Sum()) })
+	g.suspension = g.Account.suspension(c.Upstream.Secret.Sum())
+	g.ends = append(g.ends, g.refusals.stop, func() { g.Account.leave(c.Upstream.Secret.Sum()) })
 	g.pipelines(base)
 	return g, nil
 }
@@ -81,7 +81,7 @@ func New(c Config) (*Gateway, error) {
 // Start has the gateway do what an account needs of one whose configuration is in force:
 // probe, and have what changes logged. settle has it ask for outcomes, too.
 func (g *Gateway) Start(settle bool) {
-	a := g.account
+	a := g.Account
 	g.ends = append(g.ends,
 		a.logBy(g),
 		g.suspension.ProbeWith(g.probe),
@@ -93,7 +93,7 @@ func (g *Gateway) Start(settle bool) {
 
 // Close ends what New and Start have begun. Calls that are under way are answered.
 func (g *Gateway) Close() {
-	for _, end := range g.ends {
+	for _, end := range slices.Backward(g.ends) {
 		end()
 	}
 	g.ends = nil
@@ -154,13 +154,13 @@ func (g *Gateway) parse(r *http.Request, x *exchange) (ok bool) {
 
 // search answers from memory what memory has.
 func (g *Gateway) search(ctx context.Context, x *exchange) {
-	if g.account.inForce.Load().CacheOff {
+	if g.Account.inForce.Load().CacheOff {
 		x.answer = g.send(ctx, x.call)
 		x.cacheStatus = search.Bypassed(&x.answer)
 		return
 	}
 	x.searched = true
-	x.answer, x.result = g.account.cache.Search(ctx, x.caller, x.call, g.send)
+	x.answer, x.result = g.Account.cache.Search(ctx, x.caller, x.call, g.send)
 	x.cacheStatus = x.result.CacheStatus()
 }
 
@@ -170,12 +170,12 @@ func (g *Gateway) deliver(ctx context.Context, x *exchange) {
 	x.running = g.Running
 	// Whatever comes back, what memory knows of this verification may be over, and so may
 	// be what a search that is under way brings back.
-	g.account.forget(x.call)
-	defer g.account.forget(x.call)
+	g.Account.forget(x.call)
+	defer g.Account.forget(x.call)
 	call := delivery.Call{Call: x.call, Caller: x.caller, IdempotencyKey: x.idempotencyKey}
 	lasting := context.WithoutCancel(ctx) // it may cost money by then
 	var source wire.DeliverySource
-	x.answer, source, x.ack = g.account.deduper.Deliver(ctx, call, delivery.Upstream{
+	x.answer, source, x.ack = g.Account.deduper.Deliver(ctx, call, delivery.Upstream{
 		Send:  func() wire.Answer { return g.send(lasting, x.call) },
 		State: func(requestID string) delivery.State { return g.state(lasting, requestID) },
 	})
@@ -183,14 +183,14 @@ func (g *Gateway) deliver(ctx context.Context, x *exchange) {
 		x.delivered = source
 	}
 	if fault := x.answer.Fault; fault != nil && fault.Cause == wire.TooManyUnderWay {
-		g.account.publish(CallRefused{Operation: x.operation, Cause: fault.Cause})
+		g.Account.publish(CallRefused{Operation: x.operation, Cause: fault.Cause})
 	}
 }
 
 // state finds out whether a verification is still running. The ledger knows what ended
 // through this gateway; of what other gateways and the provider did, it knows nothing.
 func (g *Gateway) state(ctx context.Context, requestID string) delivery.State {
-	if g.account.ledger.Over(requestID) {
+	if g.Account.ledger.Over(requestID) {
 		return delivery.Over
 	}
 	answer := g.send(ctx, wire.SearchFor(wire.JSON, []string{requestID}, false))

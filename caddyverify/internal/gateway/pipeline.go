@@ -14,7 +14,7 @@ import (
 // pipelines makes the ways of a call to the provider, each a list with the outermost
 // step first. What a step refuses goes no further in.
 func (g *Gateway) pipelines(base *url.URL) {
-	a := g.account
+	a := g.Account
 	observed := (&observe.Upstream{Base: base, Metrics: a.metrics, Circuit: a.circuit, Origins: a.origins}).Step
 	method := g.client.MethodStep(a.methodChanged)
 	recorded := a.ledger.Step(a.about, a.publishEvents)

@@ -38,7 +38,7 @@ func (g *Gateway) report(r *http.Request, x *exchange) {
 }
 
 func (g *Gateway) count(x *exchange, took time.Duration) {
-	m := g.account.metrics
+	m := g.Account.metrics
 	m.Call(x.operation, observe.StatusLabel(&x.answer), x.source(), took)
 	if len(x.ignored) > 0 {
 		m.Ignored(x.operation, len(x.ignored))
@@ -59,10 +59,10 @@ func (g *Gateway) span(r *http.Request, x *exchange) {
 		Cache:     x.cacheWord(),
 		Collapsed: x.searched && x.result.Collapsed,
 		Delivery:  x.delivered,
-		Breaker:   g.account.circuit(x.operation),
+		Breaker:   g.Account.circuit(x.operation),
 	}
 	if x.call != nil {
-		server.Origins = g.account.origins(x.call)
+		server.Origins = g.Account.origins(x.call)
 	}
 	server.Record(r.Context(), &x.answer)
 }
@@ -78,7 +78,7 @@ func (g *Gateway) attrs(x *exchange, took time.Duration) []slog.Attr {
 		slog.String("source", string(x.source())),
 		slog.Duration("duration", took),
 	)
-	if circuit := g.account.circuit(x.operation); circuit != "" && x.found {
+	if circuit := g.Account.circuit(x.operation); circuit != "" && x.found {
 		attrs = append(attrs, slog.String("breaker", string(circuit)))
 	}
 	if fault := x.answer.Fault; fault != nil {
@@ -86,7 +86,7 @@ func (g *Gateway) attrs(x *exchange, took time.Duration) []slog.Attr {
 		attrs = append(attrs, faultAttrs(fault)...)
 	}
 	if observe.Trouble(&x.answer) {
-		attrs = append(attrs, slog.String("upstream", g.account.host))
+		attrs = append(attrs, slog.String("upstream", g.Account.host))
 		attrs = append(attrs, idAttrs(x.call)...)
 	}
 	if word := x.cacheWord(); word != "" {

@@ -32,7 +32,7 @@ const settleEvery = time.Second
 func (g *Gateway) settle() (stop func()) {
 	ctx, cancel := context.WithCancel(context.Background())
 	ended := make(chan struct{})
-	g.account.settlers.Add(1)
+	g.Account.settlers.Add(1)
 	go func() {
 		defer close(ended)
 		ticker := time.NewTicker(settleEvery)
@@ -49,13 +49,13 @@ func (g *Gateway) settle() (stop func()) {
 	return func() {
 		cancel()
 		<-ended
-		g.account.settlers.Add(-1)
+		g.Account.settlers.Add(-1)
 	}
 }
 
 // settleSome asks for up to ten, if nobody else wants to call.
 func (g *Gateway) settleSome(ctx context.Context) {
-	a := g.account
+	a := g.Account
 	_, suspended := g.suspension.Status()
 	circuit := a.circuit(wire.Search)
 	if suspended || a.limiter.Stats().Waiting > 0 || circuit != "" && circuit != wire.CircuitClosed {
