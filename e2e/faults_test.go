@@ -29,7 +29,7 @@ func TestFaults(t *testing.T) {
 		t.Run(method, func(t *testing.T) {
 			ctx, cancel := context.WithTimeout(t.Context(), 5*time.Minute)
 			defer cancel()
-			command := exec.CommandContext(ctx, "go", "run", "./bench/faults", "-calls", "3000", "-outages", "1", "-method", method)
+			command := exec.CommandContext(ctx, "go", "run", "-C", "bench", "./faults", "-calls", "3000", "-outages", "1", "-method", method)
 			command.Dir = ".."
 			out, err := command.CombinedOutput()
 			t.Logf("%s", out)

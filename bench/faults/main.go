@@ -1,7 +1,7 @@
 // Command faults runs a gateway between clients and a Verify API whose connections break, stall and drip, and counts: no
 // call may reach the API more often than it was made, and no verification that the API started may be lost to its client.
 //
-//	go run ./bench/faults
+//	go run -C bench ./faults
 //
 // It prints what happened and exits with 1 if anything must not have happened. See ../README.md for its flags.
 package main

@@ -2,7 +2,7 @@
 // and when nginx caches by URL. The same verifications are replayed at the same time on every side, each with a
 // sandbox of its own for an upstream:
 //
-//	go run ./bench/replay
+//	go run -C bench ./replay
 //
 // See ../README.md for its flags and ../../docs/benchmarks.md for what came out.
 package main

@@ -1,7 +1,7 @@
 // Command speed measures what a call costs in CPU time: through caddy-verify, through the least that a handler in Caddy
 // can do, and through nginx and HAProxy. All sides take turns on one core, in the same run.
 //
-//	go run ./bench/speed
+//	go run -C bench ./speed
 //
 // It needs Linux and wrk. See ../README.md for its flags and ../../docs/benchmarks.md for what came out.
 package main
