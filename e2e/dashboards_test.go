@@ -71,8 +71,10 @@ func TestDashboards(t *testing.T) {
 		what: "the provider is away", lines: []string{"* close"}, lasts: 8 * time.Second,
 		moves: []moved{
 			{"upstream", "Breakers", "write", above(1.9)}, // too few checks are left to open the other
-			{"upstream", "Ends of upstream calls", "connection_lost", above(0)}, {"upstream", "Not sent, breaker open", "", above(1)},
-			{"overview", "Upstream calls that brought no answer", "connection_lost", above(0)}, {"overview", "Breakers not closed", "", above(.9)},
+			{"upstream", "Ends of upstream calls", "connection_lost", above(0)},
+			{"upstream", "Not sent, breaker open", "", above(1)},
+			{"overview", "Upstream calls that brought no answer", "connection_lost", above(0)},
+			{"overview", "Breakers not closed", "", above(.9)},
 			{"overview", "Calls in trouble", "", above(.3)},
 		},
 		// Its window of 6 s is twelve minutes of the rules, so the circuit may open later than the burn is told of.
@@ -82,7 +84,8 @@ func TestDashboards(t *testing.T) {
 	d.fails(fault{
 		what: "the provider throttles", lines: []string{"* status 1 30%"}, lasts: 10 * time.Second,
 		moves: []moved{
-			{"upstream", "Throttled", "", above(1)}, {"upstream", "Waiting and throttled", "throttled, upstream", above(1)},
+			{"upstream", "Throttled", "", above(1)},
+			{"upstream", "Waiting and throttled", "throttled, upstream", above(1)},
 			{"upstream", "Trouble in what applications read", "upstream 1", above(1)},
 		},
 		alerts: []string{"VerifyErrorBudgetBurn"}, lingers: []string{"VerifyThrottled"},
@@ -91,8 +94,10 @@ func TestDashboards(t *testing.T) {
 	d.fails(fault{ // the last one: the gateway goes on to refuse for a while
 		what: "the account's credentials are rejected", lines: []string{"* status 4"}, lasts: 5 * time.Second,
 		moves: []moved{
-			{"upstream", "Account", "account", above(3.9)}, {"overview", "Account", "", above(3.9)},
-			{"upstream", "Trouble in what applications read", "upstream 4", above(0)}, {"upstream", "Trouble in what applications read", "gateway 4", above(0)},
+			{"upstream", "Account", "account", above(3.9)},
+			{"overview", "Account", "", above(3.9)},
+			{"upstream", "Trouble in what applications read", "upstream 4", above(0)},
+			{"upstream", "Trouble in what applications read", "gateway 4", above(0)},
 		},
 		alerts: []string{"VerifyCredentialsRejected"}, lingers: []string{"VerifyThrottled", "VerifyErrorBudgetBurn"},
 	})

@@ -28,7 +28,7 @@ const (
 // What the gateway is set up with.
 const (
 	gatewayKey    = "e2e-key"
-	gatewaySecret = "e2e-secret-of-the-gateway"
+	gatewaySecret = "e2e-secret-of-the-gateway" //nolint:gosec // nobody's
 )
 
 // sdks are those of sdk/sdk.mjs, one with a slash too much in its settings, each with the first of two numbers of its own: Verify takes one verification at a time
@@ -148,7 +148,8 @@ func runSDK(t *testing.T, sdk string, number int, address, code string, cancelWi
 	}
 	ctx, cancel := context.WithTimeout(t.Context(), 2*patience)
 	defer cancel()
-	cmd := exec.CommandContext(ctx, "node", append([]string{"sdk/sdk.mjs",
+	cmd := exec.CommandContext(ctx, "node", append([]string{
+		"sdk/sdk.mjs",
 		"--sdk", sdk,
 		"--host", "http://" + address,
 		"--api-key", dummyKey,

@@ -88,9 +88,7 @@ func (p *script) expectations() []series {
 // cost is in hundred-thousandths.
 func (b *books) cost() map[string]float64 {
 	cost := b.sum(func(v *verification) (string, float64) { return "EUR fee " + v.country, float64(v.fee) })
-	for key, amount := range b.sum(func(v *verification) (string, float64) { return "EUR messages " + v.country, float64(v.messages) }) {
-		cost[key] = amount
-	}
+	maps.Copy(cost, b.sum(func(v *verification) (string, float64) { return "EUR messages " + v.country, float64(v.messages) }))
 	return cost
 }
 

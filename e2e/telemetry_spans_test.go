@@ -234,8 +234,10 @@ func describeSpan(s span) string {
 	if s.Attributes["error.type"] == "connection_lost" || s.Attributes["error.type"] == "upstream_error" {
 		status = "" // the upstream has said nothing
 	}
-	words := []string{s.Attributes["verify.operation"], status, s.Attributes["http.response.status_code"], s.Attributes["error.type"],
-		strconv.Itoa(s.Status.Code), s.Attributes["verify.request_id"]}
+	words := []string{
+		s.Attributes["verify.operation"], status, s.Attributes["http.response.status_code"], s.Attributes["error.type"],
+		strconv.Itoa(s.Status.Code), s.Attributes["verify.request_id"],
+	}
 	return strings.Join(words, "|")
 }
 

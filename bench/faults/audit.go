@@ -125,7 +125,7 @@ func (a *audit) book(mark string, keyed bool, got answer) {
 	m.made++
 	m.keyed = m.keyed || keyed
 	m.example = got
-	if !got.nothing() && !(keyed && m.calls > 0) {
+	if !got.nothing() && (!keyed || m.calls <= 0) {
 		m.calls++
 	}
 }

@@ -32,8 +32,10 @@ const (
 
 // String returns the word in the report.
 func (f fault) String() string {
-	return [...]string{"none", "reset_before", "reset_request", "reset_unread", "reset_after", "reset_answer",
-		"latency", "drip", "bandwidth", "half_close", "hang_up", "low_code", "waf_400", "waf_403", "timeout"}[f]
+	return [...]string{
+		"none", "reset_before", "reset_request", "reset_unread", "reset_after", "reset_answer",
+		"latency", "drip", "bandwidth", "half_close", "hang_up", "low_code", "waf_400", "waf_403", "timeout",
+	}[f]
 }
 
 // firewall tells a fault that is about what a call says. Searches say nothing that a

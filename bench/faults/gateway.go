@@ -94,7 +94,7 @@ func (g *gateway) logged() (openings map[string]int, panics int, err error) {
 	if err != nil {
 		return nil, 0, err
 	}
-	defer file.Close()
+	defer func() { _ = file.Close() }() // which was read only
 	openings = map[string]int{}
 	lines := bufio.NewScanner(file)
 	lines.Buffer(nil, 1<<20)

@@ -248,6 +248,7 @@ func (r *relay) pass(f fault, call []byte) bool {
 	case timeout:
 		r.wait()
 		return false
+	default: // the answer as it is
 	}
 	_, err = r.gateway.Write(answer)
 	return err == nil && f != hangUp

@@ -39,7 +39,7 @@ func (r *report) print(w io.Writer) {
 		}
 		fmt.Fprintf(t, "%d\t%d\t\n", all, r.upstream.handled[operation])
 	}
-	t.Flush()
+	_ = t.Flush() // as with all that is printed
 	section(w, "What the gateway said by itself", r.causes)
 
 	injected := map[string]int{}

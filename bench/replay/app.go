@@ -100,9 +100,9 @@ func (a *app) poll(ctx context.Context, start time.Time) {
 			searches.Go(func() { a.search(ctx, page) })
 		}
 		next = next.Add(a.every)
-		if rounds := time.Since(next) / a.every; rounds > 0 {
-			a.side.skipped(int(rounds))
-			next = next.Add(rounds * a.every)
+		if late := time.Since(next).Truncate(a.every); late > 0 {
+			a.side.skipped(int(late / a.every))
+			next = next.Add(late)
 		}
 	}
 }

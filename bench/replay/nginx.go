@@ -77,8 +77,8 @@ func startNginx(ctx context.Context, path string, upstreams ...string) (urls []s
 	}()
 	var servers strings.Builder
 	for i, address := range []string{a, b} {
-		strings.NewReplacer("{n}", fmt.Sprint(i), "{address}", address,
-			"{upstream}", strings.TrimPrefix(upstreams[i], "http://")).WriteString(&servers, nginxServer)
+		servers.WriteString(strings.NewReplacer("{n}", fmt.Sprint(i), "{address}", address,
+			"{upstream}", strings.TrimPrefix(upstreams[i], "http://")).Replace(nginxServer))
 		urls = append(urls, "http://"+address)
 	}
 	conf := strings.NewReplacer("{dir}", dir, "{user}", me.Username, "{servers}", servers.String()).Replace(nginxConf)

@@ -33,6 +33,7 @@ func (s sdk) search(base string, ids []string) (*http.Request, error) {
 		query = credentials.Encode() + "&" + query
 	case dotnet:
 		query += "&"
+	default: // nothing but the ids
 	}
 	r, err := http.NewRequest(http.MethodGet, base+"/verify/search/json?"+query, nil)
 	if err == nil && s != golang {

@@ -111,8 +111,7 @@ func (s *side) do(ctx context.Context, r *http.Request, answer any) bool {
 		}
 	}
 	if err != nil {
-		var sent *url.Error // its text has the whole URL, which is another each time
-		if errors.As(err, &sent) {
+		if sent, ok := errors.AsType[*url.Error](err); ok {
 			err = sent.Err
 		}
 		s.fail(ctx, r.URL.Path+": "+err.Error())

@@ -104,10 +104,10 @@ func (b *bench) closeSides() {
 func (b *bench) close() {
 	b.closeSides()
 	if b.upstream != nil && b.upstream.server != nil {
-		b.upstream.server.Close()
+		_ = b.upstream.server.Close()
 	}
 	if b.sink != nil && b.sink.server != nil {
-		b.sink.server.Close()
+		_ = b.sink.server.Close()
 	}
 	if b.sleep != nil {
 		b.sleep()

@@ -51,7 +51,7 @@ func used(pid int) (usage, error) {
 		if err != nil {
 			return usage{}, err
 		}
-		for _, child := range strings.Fields(string(text)) {
+		for child := range strings.FieldsSeq(string(text)) {
 			pid, err := strconv.Atoi(child)
 			if err != nil {
 				return usage{}, fmt.Errorf("%s: %w", list, err)

@@ -41,7 +41,8 @@ func (b *bench) startSide(ctx context.Context, name string) (*side, error) {
 		return nil, err
 	}
 	s := &side{name: name, url: "http://" + address}
-	config, file := "", filepath.Join(dir, "config")
+	file := filepath.Join(dir, "config")
+	var config string
 	var env, words []string
 	switch name {
 	case "nginx":

@@ -1,6 +1,7 @@
 package sandbox
 
 import (
+	"maps"
 	"net/http"
 	"time"
 )
@@ -54,9 +55,7 @@ func (s *Sandbox) serveCalls(w http.ResponseWriter, r *http.Request) {
 	calls, verifications := s.Calls(), s.Verifications()
 	s.mu.Lock()
 	report.Verifications = s.verifications.accepted
-	for operation, n := range s.record.received {
-		report.Received[operation] = n
-	}
+	maps.Copy(report.Received, s.record.received)
 	s.mu.Unlock()
 	report.LatestVerifications = make([]reportedVerification, 0, latest)
 	for _, v := range verifications[max(0, len(verifications)-latest):] {

@@ -89,7 +89,7 @@
 //	big [<bytes>]        adds padding (default 2097152 bytes, at most 1 GiB)
 //	bomb                 gzip, asked for or not, of more than 256 MiB
 //	deep                 adds lists nested 10,000 levels deep
-//	dtd                  XML: entities that expand without end; JSON: as duplicate_status
+//	dtd                  XML: entities that expand without end; JSON: status twice
 //	duplicate_status     says status twice, the first time wrongly
 //	echo                 gives back the credentials received, in body and header
 //	no_content_type      leaves out Content-Type

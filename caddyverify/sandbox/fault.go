@@ -52,7 +52,7 @@ var kinds = map[string]kind{
 	"big":              {works: true, value: "number", from: 1, to: 1 << 30, number: 2 << 20, does: "adds padding, so many bytes"},
 	"bomb":             {works: true, does: "gzip, asked for or not, of more than 256 MiB"},
 	"deep":             {works: true, does: "adds lists nested 10,000 levels deep"},
-	"dtd":              {works: true, does: "XML: entities that expand without end; JSON: as duplicate_status"},
+	"dtd":              {works: true, does: "XML: entities that expand without end; JSON: status twice"},
 	"duplicate_status": {works: true, does: "says status twice, the first time wrongly"},
 	"redirect":         {value: "url", does: "302 to that address (default https://example.com/)"},
 	"echo":             {works: true, does: "gives back the credentials received, in body and header"},

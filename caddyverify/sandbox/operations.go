@@ -128,7 +128,7 @@ func (s *Sandbox) search(c call) answer {
 
 // details are what Verify Search tells of a verification.
 func (s *Sandbox) details(c call, v *verification, now time.Time) object {
-	checks, events := []object{}, []object{}
+	checks, events := make([]object, 0, len(v.checks)), make([]object, 0, len(v.events))
 	for _, c := range v.checks {
 		checks = append(checks, object{
 			{name: "date_received", value: date(c.at)},

@@ -57,12 +57,16 @@ func TestSuccess(t *testing.T) {
 			`"price":"0","currency":"EUR","status":"IN PROGRESS","estimated_price_messages_sent":"0.00000",` +
 			`"events":[{"id":"EVENT","type":"sms"}]}`},
 		{10 * time.Second, "check/json", "request_id=ID&code=1111&ip_address=nowhere", `{"request_id":"ID","status":"16","error_text":"The code provided does not match the expected value"}`},
-		{150 * time.Second, "check/json", "request_id=ID&code=4321&ip_address=8.8.4.4",
-			`{"request_id":"ID","status":"0","event_id":"EVENT","price":"0.05000000","currency":"EUR","estimated_price_messages_sent":"0.04675"}`},
+		{
+			150 * time.Second, "check/json", "request_id=ID&code=4321&ip_address=8.8.4.4",
+			`{"request_id":"ID","status":"0","event_id":"EVENT","price":"0.05000000","currency":"EUR","estimated_price_messages_sent":"0.04675"}`,
+		},
 		{169 * time.Second, "search/json", "request_id=ID", details("0.04675")},
 		{170 * time.Second, "search/json", "request_id=ID", details("0.09350")},
-		{time.Hour, "check/json", "request_id=ID&code=4321",
-			`{"status":"6","error_text":"The Vonage platform was unable to process this message for the following reason: Request 'ID' was not found or it has been verified already."}`},
+		{
+			time.Hour, "check/json", "request_id=ID&code=4321",
+			`{"status":"6","error_text":"The Vonage platform was unable to process this message for the following reason: Request 'ID' was not found or it has been verified already."}`,
+		},
 	})
 }
 

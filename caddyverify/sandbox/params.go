@@ -109,7 +109,7 @@ func (c call) options() (o options, invalid string) {
 		known = languagesPSD2
 	}
 	country := strings.ToUpper(c.get("country"))
-	if country != "" && !(len(country) == 2 && all(country, isUpper)) {
+	if country != "" && (len(country) != 2 || !all(country, isUpper)) {
 		p.refuse("country")
 	}
 	o.number = international(c.get("number"), country)

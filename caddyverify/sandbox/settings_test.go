@@ -32,13 +32,17 @@ const (
 func TestFaultsOverHTTP(t *testing.T) {
 	const was = `{"faults": ["* close 50%"],"code": "4321","limit": "off","speed": 1}`
 	for _, test := range []struct{ name, contentType, target, body, want string }{
-		{"JSON", jsonType, FaultsPath, `{"faults":["search delay 2s","check http 503 10%"],"code":"98-76","limit":"0.5/s","speed":60}`,
-			`{"faults": ["search delay 2s","check http 503 10%"],"code": "98-76","limit": "0.5/s","speed": 60}`},
+		{
+			"JSON", jsonType, FaultsPath, `{"faults":["search delay 2s","check http 503 10%"],"code":"98-76","limit":"0.5/s","speed":60}`,
+			`{"faults": ["search delay 2s","check http 503 10%"],"code": "98-76","limit": "0.5/s","speed": 60}`,
+		},
 		{"JSON as curl sends it", formType, FaultsPath, ` {"code":""}`, `{"faults": ["* close 50%"],"code": "","limit": "off","speed": 1}`},
 		{"no faults", jsonType, FaultsPath, `{"faults":[]}`, `{"faults": [],"code": "4321","limit": "off","speed": 1}`},
 		{"null stays", jsonType, FaultsPath, `{"faults":null,"limit":"30/s"}`, `{"faults": ["* close 50%"],"code": "4321","limit": "30/s","speed": 1}`},
-		{"form", formType, FaultsPath, "fault=search+delay+2s&fault=*+html+10%25&code=7777&limit=3/s&speed=2",
-			`{"faults": ["search delay 2s","* html 10%"],"code": "7777","limit": "3/s","speed": 2}`},
+		{
+			"form", formType, FaultsPath, "fault=search+delay+2s&fault=*+html+10%25&code=7777&limit=3/s&speed=2",
+			`{"faults": ["search delay 2s","* html 10%"],"code": "7777","limit": "3/s","speed": 2}`,
+		},
 		{"form as curl -d sends it", formType, FaultsPath, "fault=search delay 2s", `{"faults": ["search delay 2s"],"code": "4321","limit": "off","speed": 1}`},
 		{"form without faults", formType, FaultsPath, "fault=", `{"faults": [],"code": "4321","limit": "off","speed": 1}`},
 		{"query", "", FaultsPath + "?limit=5/s", "", `{"faults": ["* close 50%"],"code": "4321","limit": "5/s","speed": 1}`},

@@ -27,7 +27,7 @@ func catalogue(t *testing.T) map[string]metric {
 	label := regexp.MustCompile("^`([a-z]+)`: (.*)$")
 	for _, m := range line.FindAllStringSubmatch(string(content), -1) {
 		labels := map[string]string{}
-		for _, text := range strings.Split(m[3], "<br>") {
+		for text := range strings.SplitSeq(m[3], "<br>") {
 			if l := label.FindStringSubmatch(text); l != nil {
 				labels[l[1]] = l[2]
 			} else if text != "" {
@@ -86,7 +86,7 @@ func unknowns(expr string, known map[string]metric, recorded []string) []string 
 		default:
 			return found
 		}
-		for _, text := range strings.Split(conditions, ",") {
+		for text := range strings.SplitSeq(conditions, ",") {
 			if text == "" {
 				continue
 			}
@@ -102,7 +102,7 @@ func unknowns(expr string, known map[string]metric, recorded []string) []string 
 			if values == "" || c[1] == "status" || c[1] == "country" || strings.HasPrefix(c[3], "$") {
 				continue
 			}
-			for _, value := range strings.Split(c[3], "|") {
+			for value := range strings.SplitSeq(c[3], "|") {
 				if !slices.Contains(word.FindAllString(values, -1), value) {
 					wrong = append(wrong, fmt.Sprintf("value %q of label %s of %s", value, c[1], name))
 				}

@@ -64,11 +64,24 @@ const (
 func statuses() []Override {
 	var all []Override
 	for _, s := range [][3]string{
-		{"0", "0 success", "green"}, {"1", "1 throttled", "yellow"}, {"2", "2 missing parameter", "light-blue"}, {"3", "3 invalid parameter", "blue"},
-		{"4", "4 bad credentials", "dark-red"}, {"5", "5 internal error", "red"}, {"6", "6 not routable or not found", "light-orange"}, {"7", "7 blacklisted", "dark-blue"},
-		{"8", "8 account barred", "semi-dark-red"}, {"9", "9 no credit", "light-red"}, {"10", "10 concurrent", "light-purple"}, {"15", "15 network not supported", "semi-dark-blue"},
-		{"16", "16 wrong code", "orange"}, {"17", "17 too many wrong codes", "dark-orange"}, {"18", "18 too many request_ids", "light-blue"},
-		{"19", "19 cannot be controlled now", "purple"}, {"20", "20 no such parameter for this account", "light-blue"}, {"29", "29 demo mode", "dark-purple"},
+		{"0", "0 success", "green"},
+		{"1", "1 throttled", "yellow"},
+		{"2", "2 missing parameter", "light-blue"},
+		{"3", "3 invalid parameter", "blue"},
+		{"4", "4 bad credentials", "dark-red"},
+		{"5", "5 internal error", "red"},
+		{"6", "6 not routable or not found", "light-orange"},
+		{"7", "7 blacklisted", "dark-blue"},
+		{"8", "8 account barred", "semi-dark-red"},
+		{"9", "9 no credit", "light-red"},
+		{"10", "10 concurrent", "light-purple"},
+		{"15", "15 network not supported", "semi-dark-blue"},
+		{"16", "16 wrong code", "orange"},
+		{"17", "17 too many wrong codes", "dark-orange"},
+		{"18", "18 too many request_ids", "light-blue"},
+		{"19", "19 cannot be controlled now", "purple"},
+		{"20", "20 no such parameter for this account", "light-blue"},
+		{"29", "29 demo mode", "dark-purple"},
 		{"101", "101 no response found", "gray"},
 	} {
 		all = append(all, of(s[0], display(s[1]), colour(s[2])))

@@ -48,8 +48,10 @@ func funnel() *Dashboard {
 					cell{"Cancelled", finished("cancelled"), nil},
 					cell{"Unknown", finished("unknown"), nil},
 					cell{"Success rate", successes(shown, "country"), []Property{unit("percentunit"), decimals(1), coloured(), thresholds(above(.4, .6))}},
-					cell{"Change", successes(shown, "country") + " - (" + sum("increase", ended("success"), shown+" offset "+shown, "country") + " / (" + sum("increase", started(), shown+" offset "+shown, "country") + " > 0))",
-						[]Property{unit("percentunit"), decimals(1), coloured(), thresholds(above(-.2, -.05))}}),
+					cell{
+						"Change", successes(shown, "country") + " - (" + sum("increase", ended("success"), shown+" offset "+shown, "country") + " / (" + sum("increase", started(), shown+" offset "+shown, "country") + " > 0))",
+						[]Property{unit("percentunit"), decimals(1), coloured(), thresholds(above(-.2, -.05))},
+					}),
 			}},
 			row{"Users", 8, []*Panel{
 				bars("Success rate by workflow", "Verifications that ended in success, of those started, by workflow_id; default is none given. "+

@@ -1,6 +1,9 @@
 package main
 
-import "fmt"
+import (
+	"fmt"
+	"strings"
+)
 
 func overview() *Dashboard {
 	calls := "verify_requests_total{" + gateways + "," + allCalls + "}"
@@ -52,8 +55,10 @@ func overview() *Dashboard {
 			row{"Alerts", 7, []*Panel{
 				table("Alerts", "Alerts of dashboards/rules that are pending or firing. Each has a runbook: dashboards/runbooks/<name>.md. Red: begin there.",
 					in("short").without("none"), []string{"alertname", "severity", "alertstate", "job", "country"}, "Since",
-					cell{"Since", `1000 * max by (alertname, severity, job, country) (ALERTS_FOR_STATE{alertname=~"Verify.+",job=~"$job|"}) * on (alertname, severity, job, country) group_right () max by (alertname, severity, alertstate, job, country) (ALERTS{alertname=~"Verify.+",job=~"$job|"})`,
-						[]Property{unit("dateTimeFromNow")}}),
+					cell{
+						"Since", `1000 * max by (alertname, severity, job, country) (ALERTS_FOR_STATE{alertname=~"Verify.+",job=~"$job|"}) * on (alertname, severity, job, country) group_right () max by (alertname, severity, alertstate, job, country) (ALERTS{alertname=~"Verify.+",job=~"$job|"})`,
+						[]Property{unit("dateTimeFromNow")},
+					}),
 			}},
 			row{"Money and gateways", 5, []*Panel{
 				stat("Spent", "Money spent in the time shown, as told by checks and searches. It is complete with settle, or where applications search for every verification. "+
@@ -67,14 +72,11 @@ func overview() *Dashboard {
 
 // accountExpr is the highest status that the provider refuses the account with, or 0.
 func accountExpr() string {
-	expr := ""
-	for i, status := range []string{"4", "8", "9"} {
-		if i > 0 {
-			expr += " or "
-		}
-		expr += fmt.Sprintf(`%s * verify_account_trouble{%s,status="%s"}`, status, gateways, status)
+	var each []string
+	for _, status := range []string{"4", "8", "9"} {
+		each = append(each, fmt.Sprintf(`%s * verify_account_trouble{%s,status="%s"}`, status, gateways, status))
 	}
-	return "max(" + expr + ")"
+	return "max(" + strings.Join(each, " or ") + ")"
 }
 
 func accountWords() Mapping {

@@ -58,8 +58,10 @@ func printRule(b *strings.Builder, r Rule) {
 	}
 	fmt.Fprintf(b, "        labels:\n          severity: %s\n        annotations:\n", r.Labels["severity"])
 	for _, note := range [][2]string{
-		{"summary", r.Notes.Summary}, {"description", r.Notes.Description},
-		{"runbook_url", r.Notes.RunbookURL}, {"dashboard", r.Notes.Dashboard},
+		{"summary", r.Notes.Summary},
+		{"description", r.Notes.Description},
+		{"runbook_url", r.Notes.RunbookURL},
+		{"dashboard", r.Notes.Dashboard},
 	} {
 		fmt.Fprintf(b, "          %s: %s\n", note[0], strconv.Quote(note[1]))
 	}

@@ -31,7 +31,7 @@ func TestHandler(t *testing.T) {
 	if err := h.Provision(caddy.Context{}); err != nil {
 		t.Fatal(err)
 	}
-	defer h.Cleanup()
+	t.Cleanup(func() { _ = h.Cleanup() }) // which cannot fail
 	call := func(method, target, body string) (*httptest.ResponseRecorder, error) {
 		r := httptest.NewRequest(method, target, strings.NewReader(body))
 		if body == "" {
