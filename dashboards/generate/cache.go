@@ -4,7 +4,7 @@ func cache() *Dashboard {
 	searches := "verify_cache_requests_total{" + gateways + "}"
 	saved := `verify_cache_requests_total{` + gateways + `,result=~"hit|stale|coalesced"}`
 	times := `verify_request_duration_seconds_bucket{` + gateways + `,operation="search"}`
-	return dashboard("cache", "Search cache",
+	return frame("cache", "Search cache",
 		"How many searches does memory answer, what does that save, and does it have room?", "6h",
 		nil,
 		lay(
@@ -33,7 +33,7 @@ func cache() *Dashboard {
 			}},
 			row{"Time and calls", 8, []*Panel{
 				lines("Time of searches", "Half and 99 of 100, from memory (cache) and from the provider (upstream). cache above 10 ms: the gateway lacks CPU.",
-					in("s"), query(quantile(.5, times, step, "source"), "{{source}}, half"), query(quantile(.99, times, step, "source"), "{{source}}, 99 of 100").exemplars()),
+					in("s"), query(quantile(.5, times, step, "source"), "{{source}}, half"), exemplars(query(quantile(.99, times, step, "source"), "{{source}}, 99 of 100"))),
 				lines("Searches of clients and upstream", "A second. The space between is what the cache saves. upstream above clients: the settler, which asks in quiet moments, or second tries.",
 					in("reqps"), query(sum("rate", `verify_requests_total{`+gateways+`,operation="search"}`, step), "clients"),
 					query(sum("rate", `verify_upstream_requests_total{`+gateways+`,operation="search",outcome!="rejected_open"}`, step), "upstream")),

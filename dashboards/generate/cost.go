@@ -8,7 +8,7 @@ func cost() *Dashboard {
 	}
 	usual := "(" + sum("increase", started(), "7d", "country") + " / 7 / 24)"
 	surge := sum("increase", started(), "1h", "country") + " / (" + usual + " > 0)"
-	return dashboard("cost", "Cost and fraud",
+	return frame("cost", "Cost and fraud",
 		"What does it cost, where, for how many successes, and does somebody spend our money?", "24h",
 		[]Variable{country, window},
 		lay(

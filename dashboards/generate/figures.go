@@ -96,7 +96,9 @@ func troubles() []Override {
 	for status, c := range map[string]string{"1": "yellow", "4": "purple", "5": "red", "8": "orange", "9": "blue"} {
 		all = append(all, of("upstream "+status, colour("dark-"+c)), of("gateway "+status, colour("light-"+c)))
 	}
-	slices.SortFunc(all, func(a, b Override) int { return strings.Compare(a.Matcher.Options, b.Matcher.Options) })
+	slices.SortFunc(all, func(a, b Override) int {
+		return strings.Compare(a.Matcher.Options.(string), b.Matcher.Options.(string))
+	})
 	return all
 }
 

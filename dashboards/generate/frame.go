@@ -1,30 +1,41 @@
 package main
 
+import (
+	"slices"
+	"strings"
+
+	grafana "github.com/grafana/grafana-foundation-sdk/go/dashboard"
+)
+
 // tag is what the dashboards find each other by.
 const tag = "caddy-verify"
 
 // file is the dashboard's name in the repository: its UID without the tag.
-func (d *Dashboard) file() string { return d.UID[len(tag)+1:] + ".json" }
+func file(d *Dashboard) string { return strings.TrimPrefix(*d.Uid, tag+"-") + ".json" }
 
-// dashboard makes one with what all of them have.
-func dashboard(name, title, description, from string, variables []Variable, panels []*Panel) *Dashboard {
+// frame makes one with what all of them have.
+func frame(name, title, description, from string, variables []Variable, panels []grafana.PanelOrRowPanel) *Dashboard {
 	return &Dashboard{
-		UID:           tag + "-" + name,
-		Title:         "Verify / " + title,
-		Description:   description,
+		Uid:           new(tag + "-" + name),
+		Title:         new("Verify / " + title),
+		Description:   &description,
 		Tags:          []string{tag},
 		SchemaVersion: 41,
-		GraphTooltip:  1,
-		Refresh:       "1m",
-		Timezone:      "browser",
-		Time:          TimeRange{"now-" + from, "now"},
-		Links:         []Link{{Title: "Verify", Type: "dashboards", Icon: "dashboard", Tooltip: "The other dashboards, with the same choices", Tags: []string{tag}, IncludeVars: true, KeepTime: true}},
-		Annotations: Annotations{[]Annotation{{
-			Name: "Breaker opened", Datasource: source, Enable: true, IconColor: bad, Step: "30s",
-			Expr:        `sum by (breaker) (increase(verify_breaker_transitions_total{` + gateways + `,to="open"}[$__rate_interval])) > 0`,
-			TitleFormat: "breaker {{breaker}} opened",
+		Editable:      new(false),
+		GraphTooltip:  new(grafana.DashboardCursorSyncCrosshair),
+		Refresh:       new("1m"),
+		Timezone:      new("browser"),
+		Time:          &grafana.DashboardDashboardTime{From: "now-" + from, To: "now"},
+		Links: []grafana.DashboardLink{{
+			Title: "Verify", Type: grafana.DashboardLinkTypeDashboards, Icon: "dashboard", Tooltip: "The other dashboards, with the same choices",
+			Tags: []string{tag}, IncludeVars: true, KeepTime: true,
+		}},
+		Annotations: grafana.AnnotationContainer{List: []grafana.AnnotationQuery{{
+			Name: "Breaker opened", Datasource: &source, Enable: true, IconColor: bad, Step: new("30s"),
+			Expr:        new(`sum by (breaker) (increase(verify_breaker_transitions_total{` + gateways + `,to="open"}[$__rate_interval])) > 0`),
+			TitleFormat: new("breaker {{breaker}} opened"),
 		}}},
-		Templating: Templating{append(append([]Variable{}, common...), variables...)},
+		Templating: grafana.DashboardDashboardTemplating{List: slices.Concat(shared, variables)},
 		Panels:     panels,
 	}
 }
@@ -36,11 +47,11 @@ const (
 )
 
 // The variables of all dashboards.
-var common = []Variable{
+var shared = []Variable{
 	{
-		Name: "datasource", Label: "Data source", Description: "The Prometheus that scrapes the gateways",
-		Type: "datasource", Query: "prometheus", Options: []Option{}, Refresh: 1,
-		Current: Current{"", ""},
+		Name: "datasource", Label: new("Data source"), Description: new("The Prometheus that scrapes the gateways"),
+		Type: grafana.VariableTypeDatasource, Query: &grafana.StringOrMap{String: new("prometheus")}, Refresh: new(grafana.VariableRefreshOnDashboardLoad),
+		Current: &grafana.VariableOption{Text: one(""), Value: one("")},
 	},
 	choice("job", "Job", "The gateways of one deployment", "label_values(verify_build_info, job)"),
 	choice("instance", "Instance", "One gateway", `label_values(verify_build_info{job=~"$job"}, instance)`),
@@ -52,17 +63,31 @@ var country = choice("country", "Country", "Where verifications go to; figures t
 
 // window is over how long verifications are added up: they are few, and their ends lag behind their starts.
 var window = Variable{
-	Name: "window", Label: "Window", Description: "How long figures of verifications look back at each point",
-	Type: "custom", Query: "15m,1h,6h,1d", Current: Current{"1h", "1h"},
-	Options: []Option{{"15m", "15m", false}, {"1h", "1h", true}, {"6h", "6h", false}, {"1d", "1d", false}},
+	Name: "window", Label: new("Window"), Description: new("How long figures of verifications look back at each point"),
+	Type: grafana.VariableTypeCustom, Query: &grafana.StringOrMap{String: new("15m,1h,6h,1d")},
+	Current: &grafana.VariableOption{Text: one("1h"), Value: one("1h")},
+	Options: []grafana.VariableOption{option("15m", false), option("1h", true), option("6h", false), option("1d", false)},
 }
 
 // choice is a variable with the values of a label, of which any number may be chosen.
 func choice(name, label, description, query string) Variable {
 	return Variable{
-		Name: name, Label: label, Description: description,
-		Type: "query", Query: VariableQuery{query, "A"}, Datasource: &source,
-		Current: Current{[]string{"All"}, []string{"$__all"}}, Options: []Option{},
-		Multi: true, IncludeAll: true, AllValue: ".+", Refresh: 2, Sort: 1,
+		Name: name, Label: &label, Description: &description,
+		Type: grafana.VariableTypeQuery, Query: &grafana.StringOrMap{Map: map[string]any{"query": query, "refId": "A"}}, Datasource: &source,
+		Current: &grafana.VariableOption{Text: several("All"), Value: several("$__all")},
+		Multi:   new(true), IncludeAll: new(true), AllValue: new(".+"),
+		Refresh: new(grafana.VariableRefreshOnTimeRangeChanged), Sort: new(grafana.VariableSortAlphabeticalAsc),
 	}
+}
+
+func option(text string, selected bool) grafana.VariableOption {
+	return grafana.VariableOption{Text: one(text), Value: one(text), Selected: &selected}
+}
+
+func one(text string) grafana.StringOrArrayOfString {
+	return grafana.StringOrArrayOfString{String: &text}
+}
+
+func several(texts ...string) grafana.StringOrArrayOfString {
+	return grafana.StringOrArrayOfString{ArrayOfString: texts}
 }

@@ -7,7 +7,7 @@ func funnel() *Dashboard {
 	refused := `verify_requests_total{` + gateways + `,operation=~"request|psd2",status!="0"}`
 	tries := "verify_attempts_per_verification"
 	timeTo := "verify_time_to_success_seconds_bucket{" + gateways + "}"
-	return dashboard("funnel", "Funnel and success rate",
+	return frame("funnel", "Funnel and success rate",
 		"How far do verifications get, where do they end otherwise, in which countries and with which workflow?", "24h",
 		[]Variable{country, window},
 		lay(

@@ -8,6 +8,8 @@ import (
 	"slices"
 	"strings"
 	"testing"
+
+	grafana "github.com/grafana/grafana-foundation-sdk/go/dashboard"
 )
 
 // TestFiles keeps the files equal to what the program writes.
@@ -19,7 +21,7 @@ func TestFiles(t *testing.T) {
 	for name, want := range files {
 		got, err := os.ReadFile(filepath.Join("..", filepath.FromSlash(name)))
 		if err != nil || !bytes.Equal(got, want) {
-			t.Errorf("dashboards/%s is not what the program writes (%v); run: go run ./dashboards/generate", name, err)
+			t.Errorf("dashboards/%s is not what the program writes (%v); run: go run -C dashboards/generate .", name, err)
 		}
 	}
 	there, err := filepath.Glob("../*.json")
@@ -32,37 +34,36 @@ func TestPanels(t *testing.T) {
 	known := catalogue(t)
 	uids := map[string]bool{}
 	for _, d := range dashboards() {
-		t.Run(d.UID, func(t *testing.T) {
-			if uids[d.UID] || len(d.UID) > 40 || d.Title == "" || d.Description == "" {
-				t.Errorf("uid %q, title %q, description %q", d.UID, d.Title, d.Description)
+		t.Run(*d.Uid, func(t *testing.T) {
+			if uids[*d.Uid] || len(*d.Uid) > 40 || *d.Title == "" || *d.Description == "" {
+				t.Errorf("uid %q, title %q, description %q", *d.Uid, *d.Title, *d.Description)
 			}
-			uids[d.UID] = true
+			uids[*d.Uid] = true
 			if !slices.Contains(d.Tags, tag) || len(d.Links) != 1 || !slices.Contains(d.Links[0].Tags, tag) {
 				t.Error("it is not linked to the others")
 			}
-			ids, titles := map[int]bool{}, map[string]bool{}
+			ids, titles, places := map[uint32]bool{}, map[string]bool{}, []grafana.GridPos{}
 			for _, p := range d.Panels {
-				title := p.Title
-				if p.Type == "row" {
-					title = "row " + title
+				var id uint32
+				var title string
+				var place grafana.GridPos
+				if r := p.RowPanel; r != nil {
+					id, title, place = r.Id, "row "+*r.Title, *r.GridPos
+				} else {
+					id, title, place = *p.Panel.Id, *p.Panel.Title, *p.Panel.GridPos
+					checkPanel(t, p.Panel, known)
 				}
-				if ids[p.ID] || titles[title] || p.Title == "" {
-					t.Errorf("panel %d %q: its number or title is missing or another's", p.ID, p.Title)
+				if ids[id] || titles[title] || strings.TrimPrefix(title, "row ") == "" {
+					t.Errorf("panel %d %q: its number or title is missing or another's", id, title)
 				}
-				ids[p.ID], titles[title] = true, true
-				if p.Type != "row" {
-					checkPanel(t, p, known)
+				ids[id], titles[title] = true, true
+				if slices.ContainsFunc(places, func(other grafana.GridPos) bool { return overlap(place, other) }) {
+					t.Errorf("%q lies over another one", title)
 				}
-			}
-			for i, p := range d.Panels {
-				for _, q := range d.Panels[:i] {
-					if overlap(p.GridPos, q.GridPos) {
-						t.Errorf("%q lies over %q", p.Title, q.Title)
-					}
-				}
+				places = append(places, place)
 			}
 			for _, a := range d.Annotations.List {
-				for _, wrong := range unknowns(a.Expr, known, nil) {
+				for _, wrong := range unknowns(*a.Expr, known, nil) {
 					t.Errorf("annotation %q: no %s", a.Name, wrong)
 				}
 			}
@@ -71,43 +72,45 @@ func TestPanels(t *testing.T) {
 	}
 }
 
-func overlap(a, b GridPos) bool {
+func overlap(a, b grafana.GridPos) bool {
 	return a.X < b.X+b.W && b.X < a.X+a.W && a.Y < b.Y+b.H && b.Y < a.Y+a.H || a.X+a.W > 24
 }
 
 func checkPanel(t *testing.T, p *Panel, known map[string]metric) {
 	t.Helper()
-	if len(p.Description) < 40 || !strings.HasSuffix(p.Description, ".") {
-		t.Errorf("panel %q: its description tells too little: %q", p.Title, p.Description)
+	title := *p.Title
+	if len(*p.Description) < 40 || !strings.HasSuffix(*p.Description, ".") {
+		t.Errorf("panel %q: its description tells too little: %q", title, *p.Description)
 	}
-	if p.FieldConfig.Defaults.Unit == "" || p.Datasource == nil || *p.Datasource != source || len(p.Targets) == 0 {
-		t.Errorf("panel %q: it lacks a unit, the data source variable or a query", p.Title)
+	if *p.FieldConfig.Defaults.Unit == "" || p.Datasource != &source || len(p.Targets) == 0 {
+		t.Errorf("panel %q: it lacks a unit, the data source variable or a query", title)
 	}
 	steps := p.FieldConfig.Defaults.Thresholds.Steps
 	for i, s := range steps {
 		if (i == 0) != (s.Value == nil) || i > 1 && *s.Value < *steps[i-1].Value {
-			t.Errorf("panel %q: threshold %d", p.Title, i)
+			t.Errorf("panel %q: threshold %d", title, i)
 		}
 	}
-	for _, runbook := range regexp.MustCompile(`\bVerify[A-Z]\w+`).FindAllString(p.Description, -1) {
+	for _, runbook := range regexp.MustCompile(`\bVerify[A-Z]\w+`).FindAllString(*p.Description, -1) {
 		if _, err := os.Stat("../runbooks/" + runbook + ".md"); err != nil {
-			t.Errorf("panel %q names a runbook that there is not: %v", p.Title, err)
+			t.Errorf("panel %q names a runbook that there is not: %v", title, err)
 		}
 	}
-	for _, target := range p.Targets {
-		if target.Datasource != source || target.Instant == target.Range {
-			t.Errorf("panel %q, query %s: data source or kind", p.Title, target.RefID)
+	for _, asked := range p.Targets {
+		target := asked.(Target)
+		if target.Datasource != &source || *target.Instant == *target.Range {
+			t.Errorf("panel %q, query %s: data source or kind", title, *target.RefId)
 		}
 		for _, wrong := range unknowns(target.Expr, known, nil) {
-			t.Errorf("panel %q, query %s: no %s", p.Title, target.RefID, wrong)
+			t.Errorf("panel %q, query %s: no %s", title, *target.RefId, wrong)
 		}
 		for _, of := range regexp.MustCompile(`verify_[a-z_]+(\{[^}]*\})?`).FindAllString(target.Expr, -1) {
 			if !strings.Contains(of, gateways) {
-				t.Errorf("panel %q, query %s: %s does not follow the choice of job and instance", p.Title, target.RefID, of)
+				t.Errorf("panel %q, query %s: %s does not follow the choice of job and instance", title, *target.RefId, of)
 			}
 		}
-		if strings.Contains(target.Expr, "duration_seconds_bucket") && strings.Contains(target.Expr, "upstream") && target.Range && !target.Exemplar {
-			t.Errorf("panel %q, query %s: without exemplars", p.Title, target.RefID)
+		if strings.Contains(target.Expr, "duration_seconds_bucket") && strings.Contains(target.Expr, "upstream") && *target.Range && !*target.Exemplar {
+			t.Errorf("panel %q, query %s: without exemplars", title, *target.RefId)
 		}
 	}
 }
@@ -117,7 +120,7 @@ func checkVariables(t *testing.T, d *Dashboard) {
 	var names []string
 	for _, v := range d.Templating.List {
 		names = append(names, v.Name)
-		if v.Label == "" || v.Description == "" {
+		if v.Label == nil || *v.Label == "" || v.Description == nil || *v.Description == "" {
 			t.Errorf("variable %s: without label or description", v.Name)
 		}
 	}
@@ -126,8 +129,11 @@ func checkVariables(t *testing.T, d *Dashboard) {
 	}
 	used := map[string]bool{}
 	for _, p := range d.Panels {
-		for _, target := range p.Targets {
-			for _, m := range regexp.MustCompile(`\$(\w+)`).FindAllStringSubmatch(target.Expr, -1) {
+		if p.Panel == nil {
+			continue // a row
+		}
+		for _, asked := range p.Panel.Targets {
+			for _, m := range regexp.MustCompile(`\$(\w+)`).FindAllStringSubmatch(asked.(Target).Expr, -1) {
 				used[m[1]] = true
 			}
 		}
@@ -183,7 +189,7 @@ func TestAlerts(t *testing.T) {
 	}
 	var uids []string
 	for _, d := range dashboards() {
-		uids = append(uids, d.UID)
+		uids = append(uids, *d.Uid)
 	}
 	alerts := map[string]bool{}
 	for _, g := range groups() {

@@ -1,6 +1,6 @@
 // Generate writes the dashboards and the Prometheus rules of caddy-verify:
 //
-//	go run ./dashboards/generate
+//	go run -C dashboards/generate .
 //
 // What it writes is kept beside it in the repository, and a test keeps both equal.
 package main
@@ -15,7 +15,7 @@ import (
 )
 
 func main() {
-	folder := flag.String("output", "dashboards", "the `folder` to write to")
+	folder := flag.String("output", "..", "the `folder` to write to")
 	flag.Parse()
 	files, err := generate()
 	if err != nil {
@@ -43,9 +43,9 @@ func generate() (map[string][]byte, error) {
 		encoder.SetEscapeHTML(false)
 		encoder.SetIndent("", "  ")
 		if err := encoder.Encode(d); err != nil {
-			return nil, fmt.Errorf("dashboard %s: %w", d.UID, err)
+			return nil, fmt.Errorf("dashboard %s: %w", *d.Uid, err)
 		}
-		files[d.file()] = content.Bytes()
+		files[file(d)] = content.Bytes()
 	}
 	return files, nil
 }

@@ -8,7 +8,7 @@ import (
 func overview() *Dashboard {
 	calls := "verify_requests_total{" + gateways + "," + allCalls + "}"
 	trouble := "verify_requests_total{" + gateways + "," + inTrouble + "}"
-	return dashboard("overview", "Overview",
+	return frame("overview", "Overview",
 		"Is verification working, for whom is it not, whose fault is it, what does it cost?", "24h",
 		[]Variable{country, window},
 		lay(
@@ -22,7 +22,7 @@ func overview() *Dashboard {
 					latest(sum("rate", trouble, step)+" / "+sum("rate", calls, step), byHand)),
 				stat("Error budget left", "What is left of the 0.5 % of calls that may be in trouble within 30 days, or since Prometheus knows. "+
 					"Red: it is used up; put reliability first, and see Upstream and breaker for what took it.",
-					in("percentunit").digits(0).from(0).to(1).colours(above(1e-9, .25)...).words(values(map[string]Mapped{"0": {"used up", bad, 0}})),
+					in("percentunit").digits(0).from(0).to(1).colours(above(1e-9, .25)...).words(values(map[string]mapped{"0": {"used up", bad, 0}})),
 					latest(fmt.Sprintf("clamp_min(1 - %s / %s / %.3f, 0)", sum("increase", trouble, fmt.Sprintf("%dd", objectiveDays)), sum("increase", calls, fmt.Sprintf("%dd", objectiveDays)), 1-objective), byHand)),
 				stat("Provider's time, 99 of 100", "Time of an upstream call that 99 of 100 stay under. "+
 					"Red: the provider or the way to it is slow; runbook VerifyLatencyHigh.",
@@ -80,7 +80,7 @@ func accountExpr() string {
 }
 
 func accountWords() Mapping {
-	return values(map[string]Mapped{
+	return values(map[string]mapped{
 		"0": {"accepted", good, 0}, "4": {"4 bad credentials", bad, 1}, "8": {"8 barred", bad, 2}, "9": {"9 no credit", bad, 3},
 	})
 }

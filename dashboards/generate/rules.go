@@ -30,7 +30,7 @@ type Notes struct {
 // printRules writes groups as Prometheus reads them.
 func printRules(groups []Group) []byte {
 	var b strings.Builder
-	b.WriteString("# Made by go run ./dashboards/generate; change that. What each alert means is in runbooks/.\ngroups:\n")
+	b.WriteString("# Made by go run -C dashboards/generate .; change that. What each alert means is in runbooks/.\ngroups:\n")
 	for _, g := range groups {
 		fmt.Fprintf(&b, "  - name: %s\n    rules:\n", g.Name)
 		for _, r := range g.Rules {

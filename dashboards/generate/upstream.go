@@ -7,14 +7,14 @@ func upstream() *Dashboard {
 	class := func(state, factor string) string {
 		return factor + `(verify_breaker_state{` + gateways + `,state="` + state + `"} > bool 0)`
 	}
-	return dashboard("upstream", "Upstream and breaker",
+	return frame("upstream", "Upstream and breaker",
 		"Is the provider in trouble, or is it the account, the network or our own limit? What did the gateway do about it?", "6h",
 		nil,
 		lay(
 			row{"States", 6, []*Panel{
 				states("Breakers", "read is of check and search, write of request and control; the worst of all gateways. Open: calls are answered with status 5 and not sent. Half open: the provider is asked for a sign of life. "+
 					"Red for more than two minutes: runbook VerifyBreakerOpen.",
-					in("none").colours(below(.5, 1.5)...).words(values(map[string]Mapped{"0": {"closed", good, 0}, "1": {"half open", fair, 1}, "2": {"open", bad, 2}})),
+					in("none").colours(below(.5, 1.5)...).words(values(map[string]mapped{"0": {"closed", good, 0}, "1": {"half open", fair, 1}, "2": {"open", bad, 2}})),
 					query("max by (breaker) ("+class("open", "2 * ")+" or "+class("half_open", "")+")", "{{breaker}}")),
 				states("Account", "Whether the provider refuses the account: 4 bad credentials, 8 barred, 9 no credit. "+
 					"Red: runbooks VerifyCredentialsRejected, VerifyAccountBarred, VerifyOutOfCredit.",
@@ -43,9 +43,9 @@ func upstream() *Dashboard {
 			}},
 			row{"Time", 9, []*Panel{
 				heatmap("Time of upstream calls", "All calls, by how long they took; points are single calls that lead to their traces. A second band higher up: a part of the provider, or retries of connections. A line at the timeout: calls that never came back.",
-					in("s"), query("sum by (le) (increase("+times+"[$__rate_interval]))", "{{le}}").exemplars()),
+					in("s"), exemplars(query("sum by (le) (increase("+times+"[$__rate_interval]))", "{{le}}"))),
 				lines("Time of upstream calls, 99 of 100", "By operation; points lead to traces. Above the line: users wait; runbook VerifyLatencyHigh.",
-					in("s").colours(below(1, 2.5)...), query(quantile(.99, times, step, "operation"), "{{operation}}").exemplars()),
+					in("s").colours(below(1, 2.5)...), exemplars(query(quantile(.99, times, step, "operation"), "{{operation}}"))),
 				lines("Time until clients are answered", "Half and 99 of 100, by where the answer came from: upstream, cache (memory) or gateway. gateway high: timeouts. upstream above the time of upstream calls: waiting for the limit.",
 					in("s").colours(below(1, 2.5)...),
 					query(quantile(.5, "verify_request_duration_seconds_bucket{"+gateways+"}", step, "source"), "{{source}}, half"),
