@@ -62,7 +62,7 @@ func TestDashboards(t *testing.T) {
 
 	d.fails(fault{
 		what: "messages to GB do not arrive", mute: "GB", lasts: 40 * time.Second,
-		moves:  []moved{{"funnel", "Success rate over time", "", func(l level) bool { return l.least < .7 }}, {"cost", "Without success, a minute", "GB", above(60)}},
+		moves:  []moved{{"funnel", "Success rate over time", "", func(l level) bool { return l.least < .7 }}, {"cost", "Not completed/min", "GB", above(60)}},
 		alerts: []string{"VerifySuccessDrop GB"},
 	})
 	d.load.run(35 * time.Second) // the hour in the rules
@@ -70,12 +70,12 @@ func TestDashboards(t *testing.T) {
 	d.fails(fault{
 		what: "the provider is away", lines: []string{"* close"}, lasts: 8 * time.Second,
 		moves: []moved{
-			{"upstream", "Breakers", "write", above(1.9)}, // too few checks are left to open the other
-			{"upstream", "Ends of upstream calls", "connection_lost", above(0)},
-			{"upstream", "Not sent, breaker open", "", above(1)},
-			{"overview", "Upstream calls that brought no answer", "connection_lost", above(0)},
-			{"overview", "Breakers not closed", "", above(.9)},
-			{"overview", "Calls in trouble", "", above(.3)},
+			{"upstream", "Circuit breakers", "write", above(1.9)}, // too few checks are left to open the other
+			{"upstream", "Upstream requests by outcome", "connection_lost", above(0)},
+			{"upstream", "Rejected, circuit open", "", above(1)},
+			{"overview", "Upstream errors by kind", "connection_lost", above(0)},
+			{"overview", "Circuit breakers not closed", "", above(.9)},
+			{"overview", "Error rate", "", above(.3)},
 		},
 		// Its window of 6 s is twelve minutes of the rules, so the circuit may open later than the burn is told of.
 		alerts: []string{"VerifyBreakerOpen"}, lingers: []string{"VerifyErrorBudgetBurn"},
@@ -86,7 +86,7 @@ func TestDashboards(t *testing.T) {
 		moves: []moved{
 			{"upstream", "Throttled", "", above(1)},
 			{"upstream", "Waiting and throttled", "throttled, upstream", above(1)},
-			{"upstream", "Trouble in what applications read", "upstream 1", above(1)},
+			{"upstream", "Errors that applications read", "upstream 1", above(1)},
 		},
 		alerts: []string{"VerifyErrorBudgetBurn"}, lingers: []string{"VerifyThrottled"},
 	})
@@ -96,8 +96,8 @@ func TestDashboards(t *testing.T) {
 		moves: []moved{
 			{"upstream", "Account", "account", above(3.9)},
 			{"overview", "Account", "", above(3.9)},
-			{"upstream", "Trouble in what applications read", "upstream 4", above(0)},
-			{"upstream", "Trouble in what applications read", "gateway 4", above(0)},
+			{"upstream", "Errors that applications read", "upstream 4", above(0)},
+			{"upstream", "Errors that applications read", "gateway 4", above(0)},
 		},
 		alerts: []string{"VerifyCredentialsRejected"}, lingers: []string{"VerifyThrottled", "VerifyErrorBudgetBurn"},
 	})
@@ -179,13 +179,13 @@ func (d *dashboardsTest) figures() {
 		{"funnel", "Countries", "C FR", l.saw("failed FR")},
 		{"funnel", "Countries", "E GB", l.saw("cancelled GB")},
 		{"funnel", "Countries", "G FR", l.saw("success FR") / l.saw("started FR")},
-		{"funnel", "Requests refused in the time shown", "3", l.saw("requests 3")},
-		{"cache", "Answered without a call", "", l.saw("hits") / l.saw("searches")},
-		{"cache", "Calls saved", "", l.saw("hits")},
+		{"funnel", "Requests refused, total", "3", l.saw("requests 3")},
+		{"cache", "Cache hit ratio", "", l.saw("hits") / l.saw("searches")},
+		{"cache", "Upstream requests saved", "", l.saw("hits")},
 		{"overview", "Gateways", "", 1},
-		{"overview", "Breakers not closed", "", 0},
+		{"overview", "Circuit breakers not closed", "", 0},
 		{"overview", "Account", "", 0},
-		{"overview", "Calls in trouble", "", 0},
+		{"overview", "Error rate", "", 0},
 	} {
 		got, found := 0.0, false
 		for _, q := range d.queries {

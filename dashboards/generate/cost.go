@@ -45,13 +45,13 @@ func cost() *Dashboard {
 					cell{"Surge", surge + " and " + sum("increase", started(), shown, "country") + " > 0", []Property{decimals(1), coloured(), thresholds(below(3, 5))}}),
 			}},
 			row{"Fraud", 8, []*Panel{
-				lines("Started against the usual", "Verifications started within an hour against the mean hour of seven days, the five countries with the highest. "+
+				lines("Starts against the usual", "Verifications started within an hour against the mean hour of seven days, the five countries with the highest. "+
 					"Above 5 with few successes: runbook VerifySurgeLowSuccess. Above 5 with the usual success rate: a campaign.",
 					in("short").digits(1).colours(below(3, 5)...), query("topk(5, "+surge+")", "{{country}}")),
-				lines("Without success, a minute", "Verifications started without success, over the last $window, the ten countries with most. Each cost a message at least. "+
+				lines("Not completed/min", "Verifications started without success, over the last $window, the ten countries with most. Each cost a message at least. "+
 					"A country that rises alone: restrict it in your application, or with the provider.",
 					in("short"), query("topk(10, 60 * ("+sum("rate", started(), back, "country")+" - "+sum("rate", success, back, "country")+") > 0)", "{{country}}")),
-				lines("Codes guessed, a minute", "Verifications that failed by three wrong codes, over the last $window. A jump: somebody guesses codes; find the caller in the logs (field caller) and limit it.",
+				lines("Guessed codes/min", "Verifications that failed by three wrong codes, over the last $window. A jump: somebody guesses codes; find the caller in the logs (field caller) and limit it.",
 					in("short"), query("60 * "+sum("rate", ended("failed"), back, "country")+" > 0", "{{country}}")),
 			}},
 		))

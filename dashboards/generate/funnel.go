@@ -28,7 +28,7 @@ func funnel() *Dashboard {
 					latest("sum(verify_verifications_unsettled{"+gateways+"})", "unsettled")),
 			}},
 			row{"Ends", 8, []*Panel{
-				stack("Ends a minute, by outcome", "Over the last $window. success: the right code. failed: three wrong ones. expired: nobody entered one. cancelled: by an application. unknown: the provider never told. "+
+				stack("Finished/min by outcome", "Over the last $window. success: the right code. failed: three wrong ones. expired: nobody entered one. cancelled: by an application. unknown: the provider never told. "+
 					"expired grows: messages do not arrive. failed grows: users mistype or somebody guesses. unknown: write settle into the configuration.",
 					in("short").and(outcomes()...), query("60 * "+sum("rate", ended(""), back, "outcome"), "{{outcome}}")),
 				lines("Success rate over time", "Verifications that ended in success, of those started, over the last $window, and over the $window a day before. "+
@@ -57,11 +57,11 @@ func funnel() *Dashboard {
 				bars("Success rate by workflow", "Verifications that ended in success, of those started, by workflow_id; default is none given. "+
 					"One is red: its first message (SMS or call) may not suit your users, or does not arrive.",
 					in("percentunit").digits(1).from(0).to(1).colours(above(.4, .6)...), latest(successes(shown, "workflow"), "{{workflow}}")),
-				lines("Time from request to the right code", "How long half, nine of ten and 99 of 100 users take, over the last $window, without the country chosen. "+
+				lines("Time to success", "p50, p90 and p99 of the users, over the last $window, without the country chosen. "+
 					"Half above a minute: messages are slow, and the second one of the workflow, which costs again, is often sent for nothing.",
 					in("s").colours(below(60, 120)...),
-					query(quantile(.5, timeTo, back), "half"), query(quantile(.9, timeTo, back), "9 of 10"), query(quantile(.99, timeTo, back), "99 of 100")),
-				lines("Codes tried, mean by outcome", "Codes entered before the end, over the last $window. success above 1.5: the message or the form misleads users. expired near 0 is natural: nobody entered one.",
+					query(quantile(.5, timeTo, back), "p50"), query(quantile(.9, timeTo, back), "p90"), query(quantile(.99, timeTo, back), "p99")),
+				lines("Attempts per verification, mean", "Codes entered before the end, over the last $window. success above 1.5: the message or the form misleads users. expired near 0 is natural: nobody entered one.",
 					in("none").digits(2).and(outcomes()...),
 					query(sum("rate", tries+"_sum{"+gateways+"}", back, "outcome")+" / ("+sum("rate", tries+"_count{"+gateways+"}", back, "outcome")+" > 0)", "{{outcome}}")),
 				lines("Checks by status", "Shares of checks. 16: a wrong code; 17: the third one; 6: of a verification that is over or never was. "+
@@ -73,9 +73,9 @@ func funnel() *Dashboard {
 				stack("Requests refused, by status", "Requests that started nothing. 3: the number is invalid; 7: blacklisted; 10: one is under way for that number already; 15: the network is not supported; 29: demo account. "+
 					"3 grows: the form lets through what is no number. 10 grows: users press twice, or an application repeats. 1, 4, 5, 8, 9: see Upstream and breaker.",
 					in("reqps").and(statuses()...), query(sum("rate", refused, step, "status")+" > 0", "{{status}}")),
-				bars("Requests refused in the time shown", "The same as totals. The longest bar names what to look at first.",
+				bars("Requests refused, total", "The same as totals. The longest bar names what to look at first.",
 					in("locale").digits(0).from(0).and(statuses()...), latest(sum("increase", refused, shown, "status")+" > 0", "{{status}}")),
-				lines("Ends a minute, started elsewhere", "Ends whose start this gateway did not see: started on another gateway, or before a restart. "+
+				lines("Untracked ends/min", "Ends whose start this gateway did not see: started on another gateway, or before a restart. "+
 					"They are missing above. Many: let calls of one verification reach the same gateway, or share the state.",
 					in("short").and(outcomes()...), query("60 * "+sum("rate", "verify_verifications_untracked_total{"+gateways+"}", back, "outcome"), "{{outcome}}")),
 			}},

@@ -14,9 +14,9 @@ func overview() *Dashboard {
 		lay(
 			row{"Now", 5, []*Panel{
 				stat("Success rate", "Verifications that ended in success, of those started in the time shown. "+
-					"Red: open Funnel and success rate; one country or one workflow usually tells. If all fall together, look at Calls in trouble.",
+					"Red: open Funnel and success rate; one country or one workflow usually tells. If all fall together, look at Error rate.",
 					in("percentunit").digits(1).colours(above(.4, .6)...), latest(successes(shown), byHand)),
-				stat("Calls in trouble", "Share of requests, checks and controls answered with status 1, 4, 5, 8 or 9: the provider, the network or the account, never a user's wrong code. "+
+				stat("Error rate", "Share of requests, checks and controls answered with status 1, 4, 5, 8 or 9: the provider, the network or the account, never a user's wrong code. "+
 					"Yellow from the objective's 0.5 %, red from where the month's budget lasts two days. Red: open Upstream and breaker; runbook VerifyErrorBudgetBurn.",
 					in("percentunit").digits(2).colours(below(1-objective, 14.4*(1-objective))...),
 					latest(sum("rate", trouble, step)+" / "+sum("rate", calls, step), byHand)),
@@ -24,11 +24,11 @@ func overview() *Dashboard {
 					"Red: it is used up; put reliability first, and see Upstream and breaker for what took it.",
 					in("percentunit").digits(0).from(0).to(1).colours(above(1e-9, .25)...).words(values(map[string]mapped{"0": {"used up", bad, 0}})),
 					latest(fmt.Sprintf("clamp_min(1 - %s / %s / %.3f, 0)", sum("increase", trouble, fmt.Sprintf("%dd", objectiveDays)), sum("increase", calls, fmt.Sprintf("%dd", objectiveDays)), 1-objective), byHand)),
-				stat("Provider's time, 99 of 100", "Time of an upstream call that 99 of 100 stay under. "+
+				stat("Upstream latency p99", "p99 of the upstream calls. "+
 					"Red: the provider or the way to it is slow; runbook VerifyLatencyHigh.",
 					in("s").colours(below(1, 2.5)...).without("no calls"),
 					latest(quantile(.99, "verify_upstream_request_duration_seconds_bucket{"+gateways+"}", step), byHand)),
-				stat("Breakers not closed", "Circuits that stop calls at present, or try whether the provider is back. "+
+				stat("Circuit breakers not closed", "Circuits that stop calls at present, or try whether the provider is back. "+
 					"Red: calls are answered with status 5 without being sent; runbook VerifyBreakerOpen.",
 					in("short").colours(zero()...),
 					latest(`sum(verify_breaker_state{`+gateways+`,state!="closed"})`, byHand)),
@@ -41,14 +41,14 @@ func overview() *Dashboard {
 					"A line that falls alone: messages to that country do not arrive, or somebody pumps it; runbooks VerifySuccessDrop and VerifySurgeLowSuccess.",
 					in("percentunit").to(1.05).colours(above(.4, .6)...),
 					query(successes(back, "country")+" and topk(10, "+sum("increase", started(), back, "country")+")", "{{country}}")),
-				stack("Verifications started a minute, by country", "Over the last $window. A country that rises without a reason of yours: see Cost and fraud. None at all while users are awake: look at Calls by status.",
+				stack("Starts/min by country", "Over the last $window. A country that rises without a reason of yours: see Cost and fraud. None at all while users are awake: look at Calls by status.",
 					in("short"), query("60 * "+sum("rate", started(), back, "country")+" > 0", "{{country}}")),
 			}},
 			row{"Whose fault", 7, []*Panel{
 				stack("Requests, checks and controls by status", "What applications read. 16 and 17 are users' wrong codes, 2 and 3 callers' mistakes, 1, 4, 5, 8 and 9 trouble. "+
 					"Where trouble grows: open Upstream and breaker.",
 					in("reqps").and(statuses()...), query(sum("rate", calls, step, "status")+" > 0", "{{status}}")),
-				stack("Upstream calls that brought no answer", "Tries to call the provider, by how they ended. connect, tls, timeout and connection_lost: the network or the provider's front; http_5xx and bad_body: the provider; rejected_open: not sent, the breaker is open. "+
+				stack("Upstream errors by kind", "Tries to call the provider, by how they ended. connect, tls, timeout and connection_lost: the network or the provider's front; http_5xx and bad_body: the provider; rejected_open: not sent, the breaker is open. "+
 					"Anything lasting: check the provider's status page and your egress; docs/failures.md explains each word.",
 					in("reqps").and(ends()...), query(sum("rate", `verify_upstream_requests_total{`+gateways+`,outcome!="answered"}`, step, "outcome"), "{{outcome}}")),
 			}},

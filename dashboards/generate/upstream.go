@@ -12,7 +12,7 @@ func upstream() *Dashboard {
 		nil,
 		lay(
 			row{"States", 6, []*Panel{
-				states("Breakers", "read is of check and search, write of request and control; the worst of all gateways. Open: calls are answered with status 5 and not sent. Half open: the provider is asked for a sign of life. "+
+				states("Circuit breakers", "read is of check and search, write of request and control; the worst of all gateways. Open: calls are answered with status 5 and not sent. Half open: the provider is asked for a sign of life. "+
 					"Red for more than two minutes: runbook VerifyBreakerOpen.",
 					in("none").colours(below(.5, 1.5)...).words(values(map[string]mapped{"0": {"closed", good, 0}, "1": {"half open", fair, 1}, "2": {"open", bad, 2}})),
 					query("max by (breaker) ("+class("open", "2 * ")+" or "+class("half_open", "")+")", "{{breaker}}")),
@@ -21,49 +21,49 @@ func upstream() *Dashboard {
 					in("none").colours(zero()...).words(accountWords()), query(accountExpr(), "account")),
 			}},
 			row{"Now", 5, []*Panel{
-				stat("Calls sent", "Upstream calls a second. The provider takes 30. Red: nearly that; runbook VerifyThrottled.",
+				stat("Upstream requests/s", "Upstream calls a second. The provider takes 30. Red: nearly that; runbook VerifyThrottled.",
 					in("reqps").digits(1).colours(below(20, 26)...), query(sum("rate", sent, step), byHand)),
-				stat("Without an answer", "Share of the calls sent that brought no answer of the Verify API. Red: see Ends of upstream calls, then docs/failures.md.",
+				stat("Upstream error rate", "Share of the calls sent that brought no answer of the Verify API. Red: see Ends of upstream calls, then docs/failures.md.",
 					in("percentunit").digits(2).colours(below(.005, .05)...),
 					query(sum("rate", tries+`{`+gateways+`,outcome!~"answered|rejected_open|cancelled"}`, step)+" / "+sum("rate", sent, step), byHand)),
-				stat("Not sent, breaker open", "Calls a second that the breaker stopped. Red: users are turned away; runbook VerifyBreakerOpen.",
+				stat("Rejected, circuit open", "Calls a second that the breaker stopped. Red: users are turned away; runbook VerifyBreakerOpen.",
 					in("reqps").colours(zero()...), query(sum("rate", tries+`{`+gateways+`,outcome="rejected_open"}`, step), byHand)),
 				stat("Throttled", "Calls a second answered with status 1, by the gateway's limit or the provider's. Red: runbook VerifyThrottled.",
 					in("reqps").colours(zero()...), query(sum("rate", "verify_throttled_total{"+gateways+"}", step), byHand)),
 			}},
 			row{"Ends", 8, []*Panel{
-				stack("Ends of upstream calls", "Every try to make a call, by how it ended; answered is any answer of the Verify API. connect and tls: nothing was sent. timeout and connection_lost: it may have been. "+
+				stack("Upstream requests by outcome", "Every try to make a call, by how it ended; answered is any answer of the Verify API. connect and tls: nothing was sent. timeout and connection_lost: it may have been. "+
 					"What grows beside answered names the cause: docs/failures.md.",
 					in("reqps").and(ends()...), query(sum("rate", tries+"{"+gateways+"}", step, "outcome")+" > 0", "{{outcome}}")),
-				stack("Trouble in what applications read", "Answers with status 1, 4, 5, 8 or 9, by who gave them: upstream is the provider's word, gateway the gateway's own. "+
+				stack("Errors that applications read", "Answers with status 1, 4, 5, 8 or 9, by who gave them: upstream is the provider's word, gateway the gateway's own. "+
 					"upstream 5: the provider. gateway 5: no answer, or the breaker. 1: too fast. 4, 8, 9: the account.",
 					in("reqps").and(troubles()...), query(sum("rate", `verify_requests_total{`+gateways+`,status=~"1|4|5|8|9"}`, step, "source", "status")+" > 0", "{{source}} {{status}}")),
-				lines("Changes of breakers", "Changes of state within a step. Many: the provider comes and goes; look at the traces of failing calls.",
+				lines("Circuit breaker transitions", "Changes of state within a step. Many: the provider comes and goes; look at the traces of failing calls.",
 					in("short").digits(0), query(sum("increase", "verify_breaker_transitions_total{"+gateways+"}", step, "breaker", "to"), "{{breaker}} to {{to}}")),
 			}},
 			row{"Time", 9, []*Panel{
-				heatmap("Time of upstream calls", "All calls, by how long they took; points are single calls that lead to their traces. A second band higher up: a part of the provider, or retries of connections. A line at the timeout: calls that never came back.",
+				heatmap("Upstream latency", "All calls, by how long they took; points are single calls that lead to their traces. A second band higher up: a part of the provider, or retries of connections. A line at the timeout: calls that never came back.",
 					in("s"), exemplars(query("sum by (le) (increase("+times+"[$__rate_interval]))", "{{le}}"))),
-				lines("Time of upstream calls, 99 of 100", "By operation; points lead to traces. Above the line: users wait; runbook VerifyLatencyHigh.",
+				lines("Upstream latency p99 by operation", "By operation; points lead to traces. Above the line: users wait; runbook VerifyLatencyHigh.",
 					in("s").colours(below(1, 2.5)...), exemplars(query(quantile(.99, times, step, "operation"), "{{operation}}"))),
-				lines("Time until clients are answered", "Half and 99 of 100, by where the answer came from: upstream, cache (memory) or gateway. gateway high: timeouts. upstream above the time of upstream calls: waiting for the limit.",
+				lines("Request latency", "p50 and p99 by where the answer came from: upstream, cache (memory) or gateway. gateway high: timeouts. upstream above the upstream latency: waiting for the limit.",
 					in("s").colours(below(1, 2.5)...),
-					query(quantile(.5, "verify_request_duration_seconds_bucket{"+gateways+"}", step, "source"), "{{source}}, half"),
-					query(quantile(.99, "verify_request_duration_seconds_bucket{"+gateways+"}", step, "source"), "{{source}}, 99 of 100")),
+					query(quantile(.5, "verify_request_duration_seconds_bucket{"+gateways+"}", step, "source"), "{{source}} p50"),
+					query(quantile(.99, "verify_request_duration_seconds_bucket{"+gateways+"}", step, "source"), "{{source}} p99")),
 			}},
 			row{"Rate", 8, []*Panel{
-				lines("Calls and limit", "Calls sent a second, and how many may be made at present, by account, of all gateways together. The limit falls by half when the provider throttles and recovers by one call a second. "+
+				lines("Rate and limit", "Calls sent a second, and how many may be made at present, by account, of all gateways together. The limit falls by half when the provider throttles and recovers by one call a second. "+
 					"They meet: calls wait and then get status 1; runbook VerifyThrottled.",
 					in("reqps"), query(sum("rate", sent, step, "account"), "sent, {{account}}"), query("sum by (account) (verify_limit_rate{"+gateways+"})", "limit, {{account}}")),
 				lines("Waiting and throttled", "Calls that wait for their turn, and those refused a second: local by the gateway's limit, upstream by the provider, or by the gateway while the provider has it go slower. "+
 					"upstream with no local: others use the same account; lower limit.",
 					in("short"), query("sum by (account) (verify_limit_waiting{"+gateways+"})", "waiting, {{account}}"),
 					query(sum("rate", "verify_throttled_total{"+gateways+"}", step, "where"), "throttled, {{where}}")),
-				stack("Calls by operation", "Tries to call the provider. search dominates: applications poll, and a longer in_progress of the cache saves calls; see Search cache.",
+				stack("Upstream requests/s by operation", "Tries to call the provider. search dominates: applications poll, and a longer in_progress of the cache saves calls; see Search cache.",
 					in("reqps"), query(sum("rate", sent, step, "operation"), "{{operation}}")),
-				lines("Second tries and shared answers", "Second tries a second, by operation, and deliveries that needed no call of their own: shared with an identical one under way, or replayed. "+
-					"Second tries grow: connections are dying. replayed grows: clients leave before the answer and ask again; see their timeouts.",
-					in("reqps"), query(sum("rate", "verify_upstream_retries_total{"+gateways+"}", step, "operation"), "second try, {{operation}}"),
+				lines("Retries, shared and replayed answers", "Retries by operation, and deliveries that needed no call of their own: shared with an identical one under way, or replayed. "+
+					"Retries grow: connections are dying. replayed grows: clients leave before the answer and ask again; see their timeouts.",
+					in("reqps"), query(sum("rate", "verify_upstream_retries_total{"+gateways+"}", step, "operation"), "retry {{operation}}"),
 					query(sum("rate", `verify_deliveries_total{`+gateways+`,source!="sent"}`, step, "source"), "{{source}}")),
 			}},
 		))

@@ -156,8 +156,10 @@ func (m *AccountMetrics) Prepare(countries []string) {
 	}
 	for _, class := range wire.Classes {
 		for _, change := range [][2]wire.CircuitState{
-			{wire.CircuitClosed, wire.CircuitOpen}, {wire.CircuitOpen, wire.CircuitHalfOpen},
-			{wire.CircuitHalfOpen, wire.CircuitOpen}, {wire.CircuitHalfOpen, wire.CircuitClosed},
+			{wire.CircuitClosed, wire.CircuitOpen},
+			{wire.CircuitOpen, wire.CircuitHalfOpen},
+			{wire.CircuitHalfOpen, wire.CircuitOpen},
+			{wire.CircuitHalfOpen, wire.CircuitClosed},
 		} {
 			m.transitions.WithLabelValues(string(class), string(change[0]), string(change[1]))
 		}

@@ -1,6 +1,12 @@
 // Package observe tells operators what the gateway does: metrics, spans and the
-// words that both use. It knows no Caddy.
+// labels that both use. It knows no Caddy.
 package observe
+
+import (
+	"strings"
+
+	"github.com/caddyverify/caddy-verify/caddyverify/internal/wire"
+)
 
 // Label is a label of a metric. Its values are a bounded list.
 type Label struct {
@@ -15,53 +21,68 @@ type Metric struct {
 	Labels           []Label
 }
 
+// values lists the values of a label, some with a note.
+func values[L ~string](all []L, notes map[L]string) string {
+	words := make([]string, len(all))
+	for i, l := range all {
+		if words[i] = string(l); notes[l] != "" {
+			words[i] += " (" + notes[l] + ")"
+		}
+	}
+	return strings.Join(words, ", ")
+}
+
 var (
 	// labelAccount is a label of all metrics but buildInfo, and the first.
 	labelAccount   = Label{"account", "the end of its api_key and its upstream, such as `cdef@api.nexmo.com`"}
 	labelOperation = Label{"operation", "request, check, search, control, psd2"}
 	labelCountry   = Label{"country", "those of `countries`, other"}
 	labelWorkflow  = Label{"workflow", "default, 1 to 7, other"}
-	labelBreaker   = Label{"breaker", "read (check, search), write (request, psd2, control)"}
-	labelState     = Label{"state", "closed, open, half_open"}
-	labelSource    = Label{"source", "upstream, cache (from memory), gateway (its own answer)"}
-	labelOutcome   = Label{"outcome", "answered, timeout, connect, tls, connection_lost, http_3xx, http_4xx, http_5xx, bad_body, rejected_open, cancelled"}
+	labelBreaker   = Label{"breaker", values(wire.Classes[:], map[wire.Class]string{wire.ReadClass: "check, search", wire.WriteClass: "request, psd2, control"})}
+	labelEnd       = Label{"outcome", values(wire.Outcomes[:], nil)}
+	labelState     = Label{"state", values(wire.CircuitStates[:], nil)}
+	labelSource    = Label{"source", values([]Source{FromUpstream, FromMemory, FromGateway}, map[Source]string{FromMemory: "from memory", FromGateway: "its own answer"})}
+	labelOutcome   = Label{"outcome", values(AttemptOutcomes[:], nil)}
 )
 
 // The metrics, in the order of docs/telemetry.md.
 var (
-	requestsTotal = Metric{"verify_requests_total", "counter", "Calls of clients, by what they were answered.", []Label{
-		labelOperation, {"status", "Verify's number, or a search's word; list for a list, other for what is not documented"}, labelSource}}
-	requestDuration   = Metric{"verify_request_duration_seconds", "histogram", "Time from a call's arrival to its answer.", []Label{labelOperation, labelSource}}
+	requestsTotal = Metric{"verify_requests_total", "counter", "Requests of clients, by the status that they were answered with.", []Label{
+		labelOperation, {"status", "Verify's number, or a search's word; list for a list, other for what is not documented"}, labelSource,
+	}}
+	requestDuration   = Metric{"verify_request_duration_seconds", "histogram", "Request latency, from a call's arrival to its answer.", []Label{labelOperation, labelSource}}
 	parametersIgnored = Metric{"verify_parameters_ignored_total", "counter", "Parameters left out of calls, since the API does not have them.", []Label{labelOperation}}
 
-	upstreamTotal    = Metric{"verify_upstream_requests_total", "counter", "Tries to make a call, by how they ended.", []Label{labelOperation, labelOutcome}}
-	upstreamDuration = Metric{"verify_upstream_request_duration_seconds", "histogram", "Time of a call to the upstream; exemplars carry traceID.", []Label{labelOperation, labelOutcome}}
-	upstreamRetries  = Metric{"verify_upstream_retries_total", "counter", "Second tries.", []Label{labelOperation}}
+	upstreamTotal    = Metric{"verify_upstream_requests_total", "counter", "Upstream requests, by how they ended.", []Label{labelOperation, labelOutcome}}
+	upstreamDuration = Metric{"verify_upstream_request_duration_seconds", "histogram", "Upstream latency; exemplars carry traceID.", []Label{labelOperation, labelOutcome}}
+	upstreamRetries  = Metric{"verify_upstream_retries_total", "counter", "Retries of upstream requests.", []Label{labelOperation}}
 	relabelledTotal  = Metric{"verify_answers_relabelled_total", "counter", "Answers that came without a Content-Type or with a foreign one, and were passed on with their own.", []Label{labelOperation}}
-	throttledTotal   = Metric{"verify_throttled_total", "counter", "Calls refused for coming too fast, by whose limit it was.", []Label{{"where", "local, upstream (its own refusals, and the gateway's while these keep its rate down)"}}}
-	deliveriesTotal  = Metric{"verify_deliveries_total", "counter", "Calls other than searches of which something may have been sent, by where their answer came from.", []Label{{"source", "sent, shared (with an identical one under way), replayed (kept from an earlier one)"}}}
+	throttledTotal   = Metric{"verify_throttled_total", "counter", "Requests refused by a rate limit, by whose limit it was.", []Label{{"where", "local, upstream (its own refusals, and the gateway's while these keep its rate down)"}}}
+	deliveriesTotal  = Metric{"verify_deliveries_total", "counter", "Calls other than searches of which something may have been sent, by where their answer came from.", []Label{{"source", values(wire.DeliverySources[:], map[wire.DeliverySource]string{wire.Shared: "with an identical one under way", wire.Replayed: "kept from an earlier one"})}}}
 
-	breakerState       = Metric{"verify_breaker_state", "gauge", "1 for the present state of a circuit.", []Label{labelBreaker, labelState}}
-	breakerTransitions = Metric{"verify_breaker_transitions_total", "counter", "Changes of a circuit's state.", []Label{labelBreaker, {"from", labelState.Values}, {"to", labelState.Values}}}
+	breakerState       = Metric{"verify_breaker_state", "gauge", "1 for the present state of a circuit breaker.", []Label{labelBreaker, labelState}}
+	breakerTransitions = Metric{"verify_breaker_transitions_total", "counter", "Transitions of a circuit breaker.", []Label{labelBreaker, {"from", labelState.Values}, {"to", labelState.Values}}}
 	accountTrouble     = Metric{"verify_account_trouble", "gauge", "1 while the upstream refuses the account with a status.", []Label{{"status", "4 (credentials), 8 (barred), 9 (no credit)"}}}
-	limitRate          = Metric{"verify_limit_rate", "gauge", "Calls a second that may be made at present; 0 for no limit.", nil}
-	limitWaiting       = Metric{"verify_limit_waiting", "gauge", "Calls that wait for their turn.", nil}
+	limitRate          = Metric{"verify_limit_rate", "gauge", "Upstream requests a second that may be made at present; 0 for no limit.", nil}
+	limitWaiting       = Metric{"verify_limit_waiting", "gauge", "Upstream requests that wait for their turn.", nil}
 
-	cacheRequests  = Metric{"verify_cache_requests_total", "counter", "Searches, by what memory had.", []Label{{"result", "hit, miss, partial, coalesced (with a call under way), stale, bypass (cache off)"}}}
-	cacheEntries   = Metric{"verify_cache_entries", "gauge", "States that are kept.", nil}
-	cacheBytes     = Metric{"verify_cache_bytes", "gauge", "Memory that they take.", nil}
-	cacheEvictions = Metric{"verify_cache_evictions_total", "counter", "States removed.", []Label{{"reason", "size, expired"}}}
+	cacheRequests  = Metric{"verify_cache_requests_total", "counter", "Searches, by cache result.", []Label{{"result", values(wire.CacheResults[:], map[wire.CacheResult]string{wire.CacheCoalesced: "with a call under way", wire.CacheBypass: "cache off"})}}}
+	cacheEntries   = Metric{"verify_cache_entries", "gauge", "Cache entries.", nil}
+	cacheBytes     = Metric{"verify_cache_bytes", "gauge", "Memory that the cache entries take, in bytes.", nil}
+	cacheEvictions = Metric{"verify_cache_evictions_total", "counter", "Cache entries removed.", []Label{{"reason", "size, expired"}}}
 
 	startedTotal  = Metric{"verify_verifications_started_total", "counter", "Verifications started: requests and psd2 with status 0, each once.", []Label{labelCountry, labelWorkflow}}
 	finishedTotal = Metric{"verify_verifications_finished_total", "counter", "Verifications that ended, each once. unknown: given up, the provider never told.", []Label{
-		{"outcome", "success, failed, expired, cancelled, unknown"}, labelCountry, labelWorkflow}}
-	untrackedTotal = Metric{"verify_verifications_untracked_total", "counter", "Ends of verifications whose start this gateway did not see.", []Label{{"outcome", "success, failed, expired, cancelled"}}}
+		labelEnd, labelCountry, labelWorkflow,
+	}}
+	untrackedTotal = Metric{"verify_verifications_untracked_total", "counter", "Ends of verifications whose start this gateway did not see.", []Label{{"outcome", values(wire.Outcomes[:len(wire.Outcomes)-1], nil)}}}
 	underWay       = Metric{"verify_verifications_under_way", "gauge", "Verifications that can still be completed.", nil}
 	unsettled      = Metric{"verify_verifications_unsettled", "gauge", "Verifications whose time is over and whose outcome is not known.", nil}
-	timeToSuccess  = Metric{"verify_time_to_success_seconds", "histogram", "Time from the request to the right code.", []Label{labelWorkflow}}
-	attempts       = Metric{"verify_attempts_per_verification", "histogram", "Codes tried before the end.", []Label{{"outcome", "success, failed, expired, cancelled, unknown"}}}
+	timeToSuccess  = Metric{"verify_time_to_success_seconds", "histogram", "Time to success, from the request to the right code.", []Label{labelWorkflow}}
+	attempts       = Metric{"verify_attempts_per_verification", "histogram", "Attempts per verification: codes tried before its end.", []Label{labelEnd}}
 	costTotal      = Metric{"verify_cost_total", "counter", "Money spent, as told by checks and searches, in units of the currency.", []Label{
-		{"currency", "the first four seen, other"}, {"kind", "fee (price), messages (estimated_price_messages_sent)"}, labelCountry}}
+		{"currency", "the first four seen, other"}, {"kind", values(wire.CostKinds[:], map[wire.CostKind]string{wire.Fee: "price", wire.Messages: "estimated_price_messages_sent"})}, labelCountry,
+	}}
 
 	settlerBacklog = Metric{"verify_settler_backlog", "gauge", "Verifications that the settler has yet to ask about; the same as unsettled, 0 without settle.", nil}
 	settlerLookups = Metric{"verify_settler_lookups_total", "counter", "The settler's searches.", []Label{{"result", "answered, failed"}}}
