@@ -83,6 +83,7 @@ func NewAccount(host, apiKey string, metrics *observe.Metrics, s *Settings) *Acc
 		stop:        make(chan struct{}),
 		stopped:     make(chan struct{}),
 	}
+	a.cache.OnStale = func() { a.broken(wire.FreshState, true) }
 	a.end = sync.OnceFunc(func() {
 		close(a.stop)
 		<-a.stopped

@@ -41,6 +41,8 @@ type (
 		Operation wire.Operation
 		Cause     wire.Cause
 	}
+	// InvariantBroken tells of a fault of the gateway itself.
+	InvariantBroken struct{ Invariant wire.Invariant }
 	// CallRetried tells that a call is made a second time.
 	CallRetried struct{ Operation wire.Operation }
 	// VerificationStarted tells that a verification has begun.
@@ -58,6 +60,7 @@ func (AccountSuspended) detail()     {}
 func (LimitChanged) detail()         {}
 func (MethodChanged) detail()        {}
 func (CallRefused) detail()          {}
+func (InvariantBroken) detail()      {}
 func (CallRetried) detail()          {}
 func (VerificationStarted) detail()  {}
 func (VerificationFinished) detail() {}
@@ -106,6 +109,8 @@ func (a *Account) count(e Event) {
 		a.metrics.Transition(d.Class, d.From, d.To)
 	case CallRefused:
 		a.metrics.Refused(d.Operation, d.Cause)
+	case InvariantBroken:
+		a.metrics.Broken(d.Invariant)
 	case CallRetried:
 		a.metrics.Retry(d.Operation)
 	case VerificationStarted:
@@ -122,6 +127,7 @@ func (a *Account) count(e Event) {
 // log is the log's subscription: what an operator should know of an account.
 func (a *Account) log(e Event) {
 	var (
+		level   = slog.LevelWarn
 		message string
 		attrs   []slog.Attr
 	)
@@ -135,6 +141,8 @@ func (a *Account) log(e Event) {
 		if d.Why != "" {
 			message, attrs = "limit lowered", append(attrs, slog.String("why", d.Why))
 		}
+	case InvariantBroken:
+		level, message, attrs = slog.LevelError, "invariant broken", []slog.Attr{slog.String("invariant", string(d.Invariant))}
 	case MethodChanged:
 		message, attrs = "method changed", []slog.Attr{
 			slog.String("operation", d.Operation.String()), slog.String("method", d.Method), slog.Int("upstream_code", d.Code),
@@ -147,7 +155,7 @@ func (a *Account) log(e Event) {
 	a.mu.Unlock()
 	if by != nil {
 		attrs = append(attrs, slog.String("upstream", a.host))
-		(*by).Logger.LogAttrs(context.Background(), slog.LevelWarn, message, attrs...)
+		(*by).Logger.LogAttrs(context.Background(), level, message, attrs...)
 	}
 }
 

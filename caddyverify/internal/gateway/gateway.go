@@ -119,6 +119,7 @@ func (g *Gateway) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	if x.answer.Fault != nil {
 		x.answer = wire.Say(x.answer.Fault, x.operation, x.format, g.HTTPErrors)
 	}
+	g.keepSecret(&x)
 	g.report(r, &x)
 	// Whether the client has left is known before its answer is written, and from the
 	// writing. After that a client may close in good order.
@@ -173,7 +174,7 @@ func (g *Gateway) deliver(ctx context.Context, x *exchange) {
 	g.Account.forget(x.call)
 	defer g.Account.forget(x.call)
 	call := delivery.Call{Call: x.call, Caller: x.caller, IdempotencyKey: x.idempotencyKey}
-	lasting := context.WithoutCancel(ctx) // it may cost money by then
+	lasting := withOnceOnly(context.WithoutCancel(ctx)) // it may cost money by then
 	var source wire.DeliverySource
 	x.answer, source, x.ack = g.Account.deduper.Deliver(ctx, call, delivery.Upstream{
 		Send:  func() wire.Answer { return g.send(lasting, x.call) },

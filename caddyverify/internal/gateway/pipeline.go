@@ -29,6 +29,7 @@ func (g *Gateway) pipelines(base *url.URL) {
 		a.limiter.Step,
 		observed,
 		recorded,
+		a.oneDelivery,
 	)
 	// A search of the settler can wait: it comes again later.
 	g.sendSettle = wire.Chain(g.client.RoundTrip,

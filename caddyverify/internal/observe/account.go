@@ -90,6 +90,7 @@ func newAccountMetrics(all *vectors, label string) *AccountMetrics {
 		tries:            spread(all.tries),
 		cost:             count(all.cost),
 		lookups:          count(all.lookups),
+		broken:           count(all.broken),
 	}}
 	m.calls.find = func(l callLabels) prometheus.Counter {
 		return m.requests.WithLabelValues(l.operation.String(), l.status, string(l.source))
@@ -153,6 +154,9 @@ func (m *AccountMetrics) Prepare(countries []string) {
 		for _, value := range values {
 			vec.WithLabelValues(value)
 		}
+	}
+	for _, invariant := range wire.Invariants {
+		m.broken.WithLabelValues(string(invariant))
 	}
 	for _, class := range wire.Classes {
 		for _, change := range [][2]wire.CircuitState{
@@ -261,6 +265,9 @@ func (m *AccountMetrics) Untracked(outcome wire.Outcome) {
 func (m *AccountMetrics) Cost(currency string, kind wire.CostKind, country string, amount float64) {
 	m.cost.WithLabelValues(currency, string(kind), country).Add(amount)
 }
+
+// Broken counts a fault of the gateway itself.
+func (m *AccountMetrics) Broken(i wire.Invariant) { m.broken.WithLabelValues(string(i)).Inc() }
 
 // Lookup counts a search of the settler.
 func (m *AccountMetrics) Lookup(answered bool) {

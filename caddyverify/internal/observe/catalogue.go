@@ -87,6 +87,8 @@ var (
 	settlerBacklog = Metric{"verify_settler_backlog", "gauge", "Verifications that the settler has yet to ask about; the same as unsettled, 0 without settle.", nil}
 	settlerLookups = Metric{"verify_settler_lookups_total", "counter", "The settler's searches.", []Label{{"result", "answered, failed"}}}
 
+	invariantBroken = Metric{"verify_invariant_broken_total", "counter", "Faults of the gateway itself, noticed in time: what would have broken a promise was held back.", []Label{{"invariant", values(wire.Invariants[:], map[wire.Invariant]string{wire.OneDelivery: "a second send", wire.FreshState: "a state from before a check", wire.SecretKept: "the secret in an answer"})}}}
+
 	buildInfo = Metric{"verify_build_info", "gauge", "1.", []Label{{"version", "of the module"}, {"goversion", "of Go"}}}
 )
 
@@ -98,7 +100,7 @@ var Catalogue = []Metric{
 	cacheRequests, cacheEntries, cacheBytes, cacheEvictions,
 	startedTotal, finishedTotal, untrackedTotal, underWay, unsettled, timeToSuccess, attempts, costTotal,
 	settlerBacklog, settlerLookups,
-	buildInfo,
+	invariantBroken, buildInfo,
 }
 
 // OfAccount tells the metrics that each account has for itself, by the label account.

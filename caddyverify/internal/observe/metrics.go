@@ -25,6 +25,7 @@ type vectors struct {
 	ignored                                            *prometheus.CounterVec
 	transitions, cache, relabelled                     *prometheus.CounterVec
 	started, finished, untracked, cost, lookups        *prometheus.CounterVec
+	broken                                             *prometheus.CounterVec
 	duration, upstreamDuration, timeToSuccess, tries   *prometheus.HistogramVec
 }
 
@@ -37,7 +38,7 @@ type vector interface {
 func (v *vectors) all() []vector {
 	return []vector{
 		v.requests, v.duration, v.ignored, v.upstream, v.upstreamDuration, v.retries, v.relabelled, v.throttled, v.deliveries,
-		v.transitions, v.cache, v.started, v.finished, v.untracked, v.timeToSuccess, v.tries, v.cost, v.lookups,
+		v.transitions, v.cache, v.started, v.finished, v.untracked, v.timeToSuccess, v.tries, v.cost, v.lookups, v.broken,
 	}
 }
 
@@ -63,6 +64,7 @@ func NewMetrics() *Metrics {
 		tries:            histogram(attempts, []float64{0, 1, 2, 3, 4, 6, 9}),
 		cost:             counter(costTotal),
 		lookups:          counter(settlerLookups),
+		broken:           counter(invariantBroken),
 	}}
 	m.build = prometheus.NewGaugeVec(prometheus.GaugeOpts{Name: buildInfo.Name, Help: buildInfo.Help}, buildInfo.labelNames())
 	m.build.WithLabelValues(version(), runtime.Version()).Set(1)

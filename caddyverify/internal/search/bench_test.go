@@ -107,7 +107,7 @@ func BenchmarkSweepPause(b *testing.B) {
 		for i := range c.inForce.Load().shards {
 			for {
 				begun := time.Now()
-				removed := c.inForce.Load().shards[i].sweep(2*time.Hour, sweepAtOnce)
+				removed := c.inForce.Load().shards[i].sweep(2*time.Hour, time.Minute, sweepAtOnce)
 				holds = append(holds, time.Since(begun))
 				if removed < sweepAtOnce {
 					break

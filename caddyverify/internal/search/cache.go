@@ -23,9 +23,12 @@ const (
 
 // Cache answers searches for one account. Make it with New.
 type Cache struct {
-	inForce  atomic.Pointer[configured] // replaced, never changed
-	begun    time.Time
-	seed     maphash.Seed
+	inForce atomic.Pointer[configured] // replaced, never changed
+	begun   time.Time
+	seed    maphash.Seed
+	// OnStale is told of a state from before a drop that would have been kept after it,
+	// which must not be. It is set before the first search.
+	OnStale  func()
 	counters counters
 	buffers  sync.Pool
 
@@ -45,10 +48,11 @@ type configured struct {
 // New makes a Cache, and with it a goroutine that Close ends.
 func New(s Settings) *Cache {
 	c := &Cache{
-		begun: time.Now(),
-		seed:  maphash.MakeSeed(),
-		stop:  make(chan struct{}),
-		swept: make(chan struct{}),
+		begun:   time.Now(),
+		OnStale: func() {},
+		seed:    maphash.MakeSeed(),
+		stop:    make(chan struct{}),
+		swept:   make(chan struct{}),
 	}
 	c.buffers.New = func() any { return &buffer{from: &c.buffers} }
 	c.Configure(s)
@@ -80,6 +84,7 @@ func newShards(s Settings, held *held, counters *counters) []shard {
 	for i := range shards {
 		shards[i].store = newStore(s.MaxEntries/n, s.MaxBytes/int64(n), held, counters)
 		shards[i].flights = make(map[string][]*flight)
+		shards[i].dropped = make(map[string]dropped)
 	}
 	return shards
 }
@@ -95,7 +100,7 @@ func (c *Cache) Close() {
 // not stored and not given to any search that begins after Drop. It belongs
 // before and after every check and control, whatever comes of them.
 func (c *Cache) Drop(requestID string) {
-	c.shard(requestID).drop(requestID)
+	c.shard(requestID).drop(requestID, c.now())
 }
 
 // Stats tells what the Cache holds and has done. It takes no lock.
@@ -119,9 +124,9 @@ func (c *Cache) sweep() {
 			return
 		case <-ticker.C:
 		}
-		shards := c.inForce.Load().shards
+		shards, longest := c.inForce.Load().shards, c.inForce.Load().settings.Timeout+2*grace
 		for i := range shards {
-			for shards[i].sweep(c.now(), sweepAtOnce) == sweepAtOnce {
+			for shards[i].sweep(c.now(), longest, sweepAtOnce) == sweepAtOnce {
 			}
 		}
 	}

@@ -23,6 +23,8 @@ type flight struct {
 	// ids and list are what is asked. ids is complete before the call begins.
 	ids  []string
 	list bool
+	// since is, for each of them, how much its shard had dropped when it was asked for.
+	since []uint64
 	// done is closed once answer is there and what can be kept is stored.
 	done chan struct{}
 	// stored tells that something was; valid after done.
@@ -115,8 +117,10 @@ func (c *Cache) complete(f *flight, a wire.Answer) {
 		return
 	}
 	for _, id := range f.ids {
-		if c.shard(id).insert(c, f, id) {
-			f.stored = true
+		stored, stale := c.shard(id).insert(c, f, id)
+		f.stored = f.stored || stored
+		if stale {
+			c.OnStale()
 		}
 	}
 	close(f.done)

@@ -83,10 +83,18 @@ func TestOneFlight(t *testing.T) {
 		said  string
 		shown []string
 	}{
-		{"the same", []*wire.Call{one(j, "a"), one(j, "a"), one(j, "a")}, "a", "a SUCCESS|a SUCCESS|a SUCCESS",
-			[]string{"fwd=miss; stored", "fwd=miss; collapsed", "fwd=miss; collapsed"}},
-		{"overlapping", []*wire.Call{many(j, "a", "b"), many(j, "b", "c")}, "a,b c", "a SUCCESS, b SUCCESS|b SUCCESS, c SUCCESS",
-			[]string{"fwd=miss; stored", "fwd=miss; stored; collapsed"}},
+		{
+			"the same",
+			[]*wire.Call{one(j, "a"), one(j, "a"), one(j, "a")},
+			"a", "a SUCCESS|a SUCCESS|a SUCCESS",
+			[]string{"fwd=miss; stored", "fwd=miss; collapsed", "fwd=miss; collapsed"},
+		},
+		{
+			"overlapping",
+			[]*wire.Call{many(j, "a", "b"), many(j, "b", "c")},
+			"a,b c", "a SUCCESS, b SUCCESS|b SUCCESS, c SUCCESS",
+			[]string{"fwd=miss; stored", "fwd=miss; stored; collapsed"},
+		},
 		{"crosswise", []*wire.Call{many(j, "a", "b"), many(j, "c", "b"), many(j, "c", "a")}, "a,b c", "a SUCCESS, b SUCCESS|c SUCCESS, b SUCCESS|c SUCCESS, a SUCCESS", nil},
 		{"one of a list", []*wire.Call{many(j, "a", "b"), one(j, "b")}, "a,b", "a SUCCESS, b SUCCESS|b SUCCESS", nil},
 		{"one within a list", []*wire.Call{one(j, "b"), many(j, "a", "b")}, "b a", "b SUCCESS|a SUCCESS, b SUCCESS", nil},

@@ -15,6 +15,17 @@ type shard struct {
 	mu      sync.RWMutex
 	store   store
 	flights map[string][]*flight // by request_id
+	// drops counts what was dropped, and dropped says when that was for what was being
+	// asked about then, as long as an answer may still come.
+	drops   uint64
+	dropped map[string]dropped
+}
+
+// dropped is when a verification was dropped: the how manieth drop it was, and at what
+// time.
+type dropped struct {
+	drop uint64
+	at   time.Duration
 }
 
 // find returns the entry where it is fresh, or else nil.
@@ -57,6 +68,7 @@ func (s *shard) findOrJoin(id string, own *flight, alone bool, now time.Duration
 	}
 	own.join()
 	own.ids = append(own.ids, id)
+	own.since = append(own.since, s.drops)
 	s.flights[id] = append(s.flights[id], own)
 	return nil, own
 }
@@ -85,8 +97,9 @@ func (s *shard) detachLocked(id string, f *flight) bool {
 }
 
 // insert stores what a flight brought about a verification, unless the flight has
-// been detached since: then the state may have changed after the provider sent it.
-func (s *shard) insert(c *Cache, f *flight, id string) (stored bool) {
+// been detached since: then the state may have changed after the provider sent it. stale
+// tells that it would have stored such a state all the same.
+func (s *shard) insert(c *Cache, f *flight, id string) (stored, stale bool) {
 	state, v := f.verdictOn(&f.answer, id)
 	var e *entry
 	switch {
@@ -101,7 +114,10 @@ func (s *shard) insert(c *Cache, f *flight, id string) (stored bool) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if !s.detachLocked(id, f) || v == rejected {
-		return false
+		return false, false
+	}
+	if s.dropped[id].drop > f.since[slices.Index(f.ids, id)] {
+		return false, true
 	}
 	before := s.store.get(id, f.caller, f.format)
 	if e != nil {
@@ -112,26 +128,35 @@ func (s *shard) insert(c *Cache, f *flight, id string) (stored bool) {
 			e.class = class
 			e.expires = now + lifetimes.fresh[class]
 			e.until = now + lifetimes.kept[class]
-			return s.store.put(e, before, id)
+			return s.store.put(e, before, id), false
 		}
 	}
 	if before != nil {
 		s.store.remove(before) // it is no longer what the provider says
 	}
-	return false
+	return false, false
 }
 
 // drop forgets a verification, and what is being brought about it.
-func (s *shard) drop(id string) {
+func (s *shard) drop(id string, now time.Duration) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.store.drop(id)
+	if s.drops++; len(s.flights[id]) > 0 {
+		s.dropped[id] = dropped{s.drops, now}
+	}
 	delete(s.flights, id)
 }
 
-// sweep removes expired entries, at most so many, and tells how many.
-func (s *shard) sweep(now time.Duration, most int) int {
+// sweep removes expired entries, at most so many, and tells how many. What was dropped
+// longer ago than a call may take is of no interest any more.
+func (s *shard) sweep(now, longest time.Duration, most int) int {
 	s.mu.Lock()
 	defer s.mu.Unlock()
+	for id, d := range s.dropped {
+		if now-d.at > longest {
+			delete(s.dropped, id)
+		}
+	}
 	return s.store.expire(now, most)
 }

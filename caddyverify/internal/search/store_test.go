@@ -85,8 +85,14 @@ func (c *Cache) check(t *testing.T) {
 
 func TestBounds(t *testing.T) {
 	for _, s := range []Settings{
-		{MaxEntries: 1}, {MaxEntries: 7}, {MaxEntries: 5000}, {MaxBytes: 1}, {MaxBytes: 3000},
-		{MaxBytes: 200_000}, {MaxBytes: 10 << 20}, {MaxEntries: 3000, MaxBytes: 1 << 20},
+		{MaxEntries: 1},
+		{MaxEntries: 7},
+		{MaxEntries: 5000},
+		{MaxBytes: 1},
+		{MaxBytes: 3000},
+		{MaxBytes: 200_000},
+		{MaxBytes: 10 << 20},
+		{MaxEntries: 3000, MaxBytes: 1 << 20},
 	} {
 		t.Run(fmt.Sprintf("%d entries, %d bytes", s.MaxEntries, s.MaxBytes), func(t *testing.T) {
 			c := New(s)
@@ -107,7 +113,7 @@ func TestBounds(t *testing.T) {
 				t.Error("nothing is kept")
 			}
 			for i := range c.inForce.Load().shards {
-				for c.inForce.Load().shards[i].sweep(1000*time.Hour, 100) > 0 {
+				for c.inForce.Load().shards[i].sweep(1000*time.Hour, time.Minute, 100) > 0 {
 				}
 			}
 			c.check(t)
@@ -201,7 +207,7 @@ func TestSweepAtOnce(t *testing.T) {
 	for i := range 900 {
 		c.fill(realID(i), "app", class(i%int(classes)), 0)
 	}
-	expect(t, "removed", c.inForce.Load().shards[0].sweep(1000*time.Hour, 256), 256)
+	expect(t, "removed", c.inForce.Load().shards[0].sweep(1000*time.Hour, time.Minute, 256), 256)
 	expect(t, "left", c.Stats().Entries, 900-256)
 }
 

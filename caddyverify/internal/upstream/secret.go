@@ -1,6 +1,7 @@
 package upstream
 
 import (
+	"bytes"
 	"crypto/sha256"
 	"encoding/base64"
 	"encoding/hex"
@@ -19,12 +20,13 @@ type Secret struct {
 
 type secret struct {
 	value string
+	plain []byte   // value
 	forms [][]byte // how it may look in an answer that echoes it, folded
 }
 
 // NewSecret wraps a secret.
 func NewSecret(value string) Secret {
-	s := &secret{value: value}
+	s := &secret{value: value, plain: []byte(value)}
 	add := func(form []byte) {
 		if form = fold(form); len(form) > 0 {
 			s.forms = append(s.forms, form)
@@ -45,6 +47,9 @@ func NewSecret(value string) Secret {
 	add([]byte(hex.EncodeToString([]byte(value))))
 	return Secret{s}
 }
+
+// Shown tells whether b holds the secret as it is. It is quick; In looks further.
+func (s Secret) Shown(b []byte) bool { return bytes.Contains(b, s.plain) }
 
 // Sum tells two secrets apart without showing them.
 func (s Secret) Sum() [sha256.Size]byte { return sha256.Sum256([]byte(s.value)) }

@@ -60,6 +60,9 @@ const (
 	IdempotencyKeyReused  Cause = "idempotency_key_reused"
 )
 
+// InvariantBroken is a fault of the gateway itself that it has noticed in time.
+const InvariantBroken Cause = "invariant_broken"
+
 // Fault is what the gateway has to say instead of the provider. It is an error
 // whose text is fixed but for the name of a parameter.
 type Fault struct {
@@ -182,6 +185,7 @@ var wordings = map[Cause]wording{
 	AccountBadCredentials: {BadCredentials, http.StatusBadGateway, false, "http_request_denied", "The Verify API refuses the gateway's credentials"},
 	AccountIsBarred:       {AccountBarred, http.StatusBadGateway, false, "http_request_denied", "The Verify API has barred the account"},
 	AccountNoCredit:       {NoCredit, http.StatusBadGateway, false, "http_request_denied", "The account has no credit left"},
+	InvariantBroken:       {InternalError, http.StatusInternalServerError, false, "proxy_internal_error", "The gateway has noticed a fault of its own and held this back"},
 	IdempotencyKeyReused:  {Invalid, http.StatusUnprocessableEntity, false, "http_request_error", "The Idempotency-Key was used for another call"},
 }
 

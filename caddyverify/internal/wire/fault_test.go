@@ -62,6 +62,8 @@ var said = []struct {
 	{AccountIsBarred, "8", 200, 502, "http_request_denied", "barred"},
 	{AccountNoCredit, "9", 200, 502, "http_request_denied", "no credit"},
 	{IdempotencyKeyReused, "3", 200, 422, "http_request_error", "another call"},
+
+	{InvariantBroken, "5", 200, 500, "proxy_internal_error", "a fault of its own"},
 }
 
 func TestFaultSays(t *testing.T) {
@@ -265,6 +267,7 @@ func TestFaultTrouble(t *testing.T) {
 		UpstreamThrottled: true, UpstreamUnauthorized: true, AnswerTooLarge: true, AnswerUnreadable: true, AnswerWithSecret: true,
 		BreakerOpen: true, LimitReached: true, AccountThrottled: true, TooManyUnderWay: true,
 		AccountBadCredentials: true, AccountIsBarred: true, AccountNoCredit: true,
+		InvariantBroken: true,
 	}
 	for _, test := range said {
 		if got := (&Fault{Cause: test.cause}).Trouble(); got != trouble[test.cause] {

@@ -84,6 +84,20 @@ const (
 // Outcomes lists them.
 var Outcomes = [...]Outcome{OutcomeSuccess, OutcomeFailed, OutcomeExpired, OutcomeCancelled, OutcomeUnknown}
 
+// Invariant is what must hold at any time, whatever goes wrong: that it does is looked at
+// once more where breaking it would do harm.
+type Invariant string
+
+// The invariants.
+const (
+	OneDelivery Invariant = "one_delivery" // a request, check or control is not sent twice
+	FreshState  Invariant = "fresh_state"  // no state from before a check or control is kept after it
+	SecretKept  Invariant = "secret_kept"  // no answer to a client holds the secret
+)
+
+// Invariants lists them.
+var Invariants = [...]Invariant{OneDelivery, FreshState, SecretKept}
+
 // CostKind is what money was spent on.
 type CostKind string
 
