@@ -123,8 +123,7 @@ func atLine(err error, lines map[string]caddyfile.Dispenser, d *caddyfile.Dispen
 	if err == nil {
 		return nil
 	}
-	var in *settingError
-	if errors.As(err, &in) {
+	if in, ok := errors.AsType[*settingError](err); ok {
 		if line, ok := lines[in.setting]; ok {
 			return line.WrapErr(err)
 		}

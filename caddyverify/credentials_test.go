@@ -80,7 +80,7 @@ func TestImprobableCredentials(t *testing.T) {
 					if err == nil {
 						t.Fatalf("from %s it was accepted", where)
 					}
-					if !strings.Contains(err.Error(), test.want) && !(where == "the configuration" && strings.Contains(err.Error(), "braces")) {
+					if !strings.Contains(err.Error(), test.want) && (where != "the configuration" || !strings.Contains(err.Error(), "braces")) {
 						t.Errorf("from %s: %v", where, err)
 					}
 					if !strings.Contains(err.Error(), "credentials: "+which) || where != "the configuration" && !strings.Contains(err.Error(), written) {

@@ -43,7 +43,7 @@ func closing(t *testing.T, name, address, path, form string) reply {
 	defer closer.close(conn.(*net.TCPConn))
 	fmt.Fprintf(conn, "POST %s %s\r\nHost: gateway\r\n%sContent-Type: application/x-www-form-urlencoded\r\nContent-Length: %d\r\n\r\n%s",
 		path, closer.version, closer.header, len(form), form)
-	response, err := http.ReadResponse(bufio.NewReader(conn), nil)
+	response, err := http.ReadResponse(bufio.NewReader(conn), nil) //nolint:bodyclose // the connection is
 	if err != nil {
 		t.Error(err)
 		return reply{}

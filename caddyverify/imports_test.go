@@ -41,7 +41,7 @@ func TestImports(t *testing.T) {
 		if !listed {
 			allowed = []string{"wire"}
 		}
-		for _, imported := range strings.Fields(rest) {
+		for imported := range strings.FieldsSeq(rest) {
 			other, ours := strings.CutPrefix(imported, module)
 			other = strings.TrimPrefix(other, "caddyverify/internal/")
 			if ours && !slices.Contains(allowed, other) {

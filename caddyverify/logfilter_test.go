@@ -46,10 +46,12 @@ func TestLogFilter(t *testing.T) {
 			"Location": {"/?code=48291537"}, "Set-Cookie": {"48291537"}, "Content-Type": {"text/html; charset=utf-8"},
 			"Cache-Status": {"caddy-verify; hit; ttl=2"}, "Proxy-Status": {"other; details=48291537"},
 		}}), `{"Cache-Status":["caddy-verify; hit; ttl=2"],"Content-Type":["text/html; charset=utf-8"],"Proxy-Status":["REDACTED"]}`},
-		{"a request", zap.Object("request", caddyhttp.LoggableHTTPRequest{Request: request, ShouldLogCredentials: true}),
+		{
+			"a request", zap.Object("request", caddyhttp.LoggableHTTPRequest{Request: request, ShouldLogCredentials: true}),
 			`{"headers":{"Accept":["application/json, text/xml","REDACTED"],"Cache-Status":["REDACTED"],"Content-Type":["application/json; charset=utf-8","REDACTED"]},` +
 				`"host":"REDACTED","method":"REDACTED","proto":"HTTP/1.1","remote_ip":"10.0.0.1","remote_port":"4711",` +
-				`"tls":{"cipher_suite":0,"ech":false,"proto":"","resumed":false,"server_name":"REDACTED","version":0},"uri":"/verify/check/json?code=REDACTED"}`},
+				`"tls":{"cipher_suite":0,"ech":false,"proto":"","resumed":false,"server_name":"REDACTED","version":0},"uri":"/verify/check/json?code=REDACTED"}`,
+		},
 	}
 	for _, test := range tests {
 		t.Run(test.name, func(t *testing.T) {

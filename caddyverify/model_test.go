@@ -2,6 +2,7 @@ package caddyverify
 
 import (
 	"fmt"
+	"maps"
 	"net/http"
 	"net/http/httptest"
 	"strings"
@@ -212,9 +213,7 @@ func (m *model) search(s modelStep) {
 	}
 	m.mu.Lock()
 	changed := map[string]int{}
-	for key, n := range m.changed {
-		changed[key] = n
-	}
+	maps.Copy(changed, m.changed)
 	m.mu.Unlock()
 	m.running.Go(func() {
 		answer := m.call(wire.Search, format, form)

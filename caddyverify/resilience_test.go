@@ -278,14 +278,14 @@ func TestSlowsDown(t *testing.T) {
 		config.Limit = 10
 		d := newDirect(t, &Handler{Cache: &Cache{Off: true}}, config)
 		defer d.close(t)
-		throttled, asked := 0, 0
+		throttled := 0
 		for range 100 * 60 {
 			if w := d.call(wire.Search, forms[wire.Search]); status(w) == "1" && !strings.Contains(w.Body.String(), "caddy-verify") {
 				throttled++
 			}
 			time.Sleep(10 * time.Millisecond)
 		}
-		asked = d.sent()
+		asked := d.sent()
 		if throttled*10 > asked {
 			t.Errorf("%d of %d calls were throttled", throttled, asked)
 		}

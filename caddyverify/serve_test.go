@@ -224,7 +224,7 @@ func TestOneDelivery(t *testing.T) {
 
 // TestOutcomes is what becomes of a call, whatever the upstream does: what the
 // client reads, whether the call is tried again, and what the breaker counts.
-func TestOutcomes(t *testing.T) {
+func TestOutcomes(t *testing.T) { //nolint:tparallel // others set the environment
 	tests := []struct {
 		fault       string
 		status      string

@@ -87,45 +87,81 @@ func TestSpans(t *testing.T) {
 		linked      bool
 		method      string
 	}{
-		{name: "request", o: wire.Request, form: "brand=Acme&number=" + fresh, client: []codes.Code{codes.Unset},
+		{
+			name: "request", o: wire.Request, form: "brand=Acme&number=" + fresh, client: []codes.Code{codes.Unset},
 			serverAttrs: map[string]string{"verify.status": "0", "verify.country": "GB", "verify.delivery": "sent", "verify.breaker": "closed"},
-			clientAttrs: map[string]string{"verify.status": "0", "verify.country": "GB", "http.response.status_code": "200"}},
-		{name: "psd2", o: wire.PSD2, form: "payee=Acme&amount=48.00&number=" + fresh, client: []codes.Code{codes.Unset},
+			clientAttrs: map[string]string{"verify.status": "0", "verify.country": "GB", "http.response.status_code": "200"},
+		},
+		{
+			name: "psd2", o: wire.PSD2, form: "payee=Acme&amount=48.00&number=" + fresh, client: []codes.Code{codes.Unset},
 			serverAttrs: map[string]string{"verify.status": "0", "verify.country": "GB", "verify.delivery": "sent", "verify.breaker": "closed"},
-			clientAttrs: map[string]string{"verify.status": "0", "verify.country": "GB", "http.response.status_code": "200"}},
-		{name: "right code", o: wire.Check, form: "request_id=ID&code=1234", client: []codes.Code{codes.Unset}, linked: true,
+			clientAttrs: map[string]string{"verify.status": "0", "verify.country": "GB", "http.response.status_code": "200"},
+		},
+		{
+			name: "right code", o: wire.Check, form: "request_id=ID&code=1234", client: []codes.Code{codes.Unset}, linked: true,
 			serverAttrs: map[string]string{"verify.status": "0", "verify.request_id": "ID", "verify.country": "GB"},
-			clientAttrs: map[string]string{"verify.status": "0", "verify.request_id": "ID", "verify.country": "GB"}},
-		{name: "wrong code", o: wire.Check, form: "request_id=ID&code=9999", client: []codes.Code{codes.Unset}, linked: true,
-			serverAttrs: map[string]string{"verify.status": "16", "error.type": ""}, clientAttrs: map[string]string{"verify.status": "16", "error.type": ""}},
-		{name: "check of an unknown one", o: wire.Check, form: "request_id=unknown&code=1234", client: []codes.Code{codes.Unset},
-			serverAttrs: map[string]string{"verify.status": "6"}, clientAttrs: map[string]string{"verify.status": "6", "error.type": ""}},
-		{name: "search", o: wire.Search, form: "request_id=ID", client: []codes.Code{codes.Unset}, linked: true,
-			serverAttrs: map[string]string{"verify.status": "IN PROGRESS", "verify.cache": "miss"}, clientAttrs: map[string]string{"verify.status": "IN PROGRESS"}},
-		{name: "search of a list", o: wire.Search, form: "request_ids=ID&request_ids=b", client: []codes.Code{codes.Unset}, linked: true,
-			serverAttrs: map[string]string{"verify.status": "", "verify.request_ids": `["ID","REDACTED"]`}, clientAttrs: map[string]string{"verify.status": ""}},
-		{name: "search of nothing", o: wire.Search, form: "request_id=unknown", client: []codes.Code{codes.Unset},
-			serverAttrs: map[string]string{"verify.status": "101"}, clientAttrs: map[string]string{"verify.status": "101", "error.type": ""}},
-		{name: "early cancel", o: wire.Control, form: "request_id=ID&cmd=cancel", client: []codes.Code{codes.Unset}, linked: true,
-			serverAttrs: map[string]string{"verify.status": "19"}, clientAttrs: map[string]string{"verify.status": "19"}},
-		{name: "unsupported network", o: wire.Request, form: "brand=Acme&number=447700900115", client: []codes.Code{codes.Error},
-			serverAttrs: map[string]string{"verify.status": "15", "error.type": ""}, clientAttrs: map[string]string{"verify.status": "15", "error.type": "verify_15"}},
-		{name: "upstream's error", fault: "* status 5", o: wire.Check, form: "request_id=ID&code=1234", server: codes.Error, client: []codes.Code{codes.Error}, linked: true,
-			serverAttrs: map[string]string{"verify.status": "5", "error.type": "verify_5"}, clientAttrs: map[string]string{"error.type": "verify_5"}},
-		{name: "throttled", fault: "* status 1", o: wire.Control, form: "request_id=ID&cmd=cancel", server: codes.Error, client: []codes.Code{codes.Error}, linked: true,
-			serverAttrs: map[string]string{"verify.status": "1", "error.type": "verify_1"}, clientAttrs: map[string]string{"error.type": "verify_1"}},
-		{name: "garbage, twice", fault: "* garbage", o: wire.Search, form: "request_id=ID", server: codes.Error, client: []codes.Code{codes.Error, codes.Error}, linked: true,
+			clientAttrs: map[string]string{"verify.status": "0", "verify.request_id": "ID", "verify.country": "GB"},
+		},
+		{
+			name: "wrong code", o: wire.Check, form: "request_id=ID&code=9999", client: []codes.Code{codes.Unset}, linked: true,
+			serverAttrs: map[string]string{"verify.status": "16", "error.type": ""}, clientAttrs: map[string]string{"verify.status": "16", "error.type": ""},
+		},
+		{
+			name: "check of an unknown one", o: wire.Check, form: "request_id=unknown&code=1234", client: []codes.Code{codes.Unset},
+			serverAttrs: map[string]string{"verify.status": "6"}, clientAttrs: map[string]string{"verify.status": "6", "error.type": ""},
+		},
+		{
+			name: "search", o: wire.Search, form: "request_id=ID", client: []codes.Code{codes.Unset}, linked: true,
+			serverAttrs: map[string]string{"verify.status": "IN PROGRESS", "verify.cache": "miss"}, clientAttrs: map[string]string{"verify.status": "IN PROGRESS"},
+		},
+		{
+			name: "search of a list", o: wire.Search, form: "request_ids=ID&request_ids=b", client: []codes.Code{codes.Unset}, linked: true,
+			serverAttrs: map[string]string{"verify.status": "", "verify.request_ids": `["ID","REDACTED"]`}, clientAttrs: map[string]string{"verify.status": ""},
+		},
+		{
+			name: "search of nothing", o: wire.Search, form: "request_id=unknown", client: []codes.Code{codes.Unset},
+			serverAttrs: map[string]string{"verify.status": "101"}, clientAttrs: map[string]string{"verify.status": "101", "error.type": ""},
+		},
+		{
+			name: "early cancel", o: wire.Control, form: "request_id=ID&cmd=cancel", client: []codes.Code{codes.Unset}, linked: true,
+			serverAttrs: map[string]string{"verify.status": "19"}, clientAttrs: map[string]string{"verify.status": "19"},
+		},
+		{
+			name: "unsupported network", o: wire.Request, form: "brand=Acme&number=447700900115", client: []codes.Code{codes.Error},
+			serverAttrs: map[string]string{"verify.status": "15", "error.type": ""}, clientAttrs: map[string]string{"verify.status": "15", "error.type": "verify_15"},
+		},
+		{
+			name: "upstream's error", fault: "* status 5", o: wire.Check, form: "request_id=ID&code=1234", server: codes.Error, client: []codes.Code{codes.Error}, linked: true,
+			serverAttrs: map[string]string{"verify.status": "5", "error.type": "verify_5"}, clientAttrs: map[string]string{"error.type": "verify_5"},
+		},
+		{
+			name: "throttled", fault: "* status 1", o: wire.Control, form: "request_id=ID&cmd=cancel", server: codes.Error, client: []codes.Code{codes.Error}, linked: true,
+			serverAttrs: map[string]string{"verify.status": "1", "error.type": "verify_1"}, clientAttrs: map[string]string{"error.type": "verify_1"},
+		},
+		{
+			name: "garbage, twice", fault: "* garbage", o: wire.Search, form: "request_id=ID", server: codes.Error, client: []codes.Code{codes.Error, codes.Error}, linked: true,
 			serverAttrs: map[string]string{"verify.status": "5", "verify.cause": "answer_unreadable", "verify.reason": "malformed", "error.type": "answer_unreadable"},
-			clientAttrs: map[string]string{"error.type": "answer_unreadable", "http.request.resend_count": "1", "http.response.status_code": "200",
-				"verify.reason": "malformed", "verify.upstream.content_type": "application/json", "http.response.body.size": "36"}},
-		{name: "HTTP 502", fault: "* http 502", o: wire.Request, form: "brand=Acme&number=" + fresh, server: codes.Error, client: []codes.Code{codes.Error},
-			serverAttrs: map[string]string{"error.type": "upstream_error", "verify.reason": "web_page"}, clientAttrs: map[string]string{"error.type": "upstream_error", "http.response.status_code": "502", "verify.reason": "web_page"}},
-		{name: "request by GET", method: "get", o: wire.Request, form: "brand=Acme&number=" + fresh, client: []codes.Code{codes.Unset},
-			serverAttrs: map[string]string{"verify.status": "0"}, clientAttrs: map[string]string{"verify.status": "0"}},
-		{name: "check by GET, HTTP 502", method: "get", fault: "* http 502", o: wire.Check, form: "request_id=ID&code=1234", server: codes.Error, client: []codes.Code{codes.Error}, linked: true,
-			serverAttrs: map[string]string{"error.type": "upstream_error", "verify.reason": "web_page"}, clientAttrs: map[string]string{"error.type": "upstream_error", "verify.reason": "web_page", "http.response.status_code": "502"}},
-		{name: "a parameter is missing", o: wire.Request, form: "number=1",
-			serverAttrs: map[string]string{"verify.status": "2", "verify.cause": "missing_parameter", "error.type": ""}},
+			clientAttrs: map[string]string{
+				"error.type": "answer_unreadable", "http.request.resend_count": "1", "http.response.status_code": "200",
+				"verify.reason": "malformed", "verify.upstream.content_type": "application/json", "http.response.body.size": "36",
+			},
+		},
+		{
+			name: "HTTP 502", fault: "* http 502", o: wire.Request, form: "brand=Acme&number=" + fresh, server: codes.Error, client: []codes.Code{codes.Error},
+			serverAttrs: map[string]string{"error.type": "upstream_error", "verify.reason": "web_page"}, clientAttrs: map[string]string{"error.type": "upstream_error", "http.response.status_code": "502", "verify.reason": "web_page"},
+		},
+		{
+			name: "request by GET", method: "get", o: wire.Request, form: "brand=Acme&number=" + fresh, client: []codes.Code{codes.Unset},
+			serverAttrs: map[string]string{"verify.status": "0"}, clientAttrs: map[string]string{"verify.status": "0"},
+		},
+		{
+			name: "check by GET, HTTP 502", method: "get", fault: "* http 502", o: wire.Check, form: "request_id=ID&code=1234", server: codes.Error, client: []codes.Code{codes.Error}, linked: true,
+			serverAttrs: map[string]string{"error.type": "upstream_error", "verify.reason": "web_page"}, clientAttrs: map[string]string{"error.type": "upstream_error", "verify.reason": "web_page", "http.response.status_code": "502"},
+		},
+		{
+			name: "a parameter is missing", o: wire.Request, form: "number=1",
+			serverAttrs: map[string]string{"verify.status": "2", "verify.cause": "missing_parameter", "error.type": ""},
+		},
 	}
 	for _, test := range tests {
 		t.Run(test.name, func(t *testing.T) {

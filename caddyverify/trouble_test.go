@@ -60,22 +60,38 @@ func TestTroubleIsLogged(t *testing.T) {
 		form      string
 		want      line
 	}{
-		{name: "refused", h: Handler{Upstream: "https://" + closed.Addr().String()}, o: wire.Check, form: forms[wire.Check],
-			want: line{"level": "WARN", "cause": "connect_failed", "reason": "refused", "request_id": id, "upstream": closed.Addr().String(), "delivery": nil, "upstream_code": nil}},
-		{name: "no such name", h: Handler{Upstream: "https://gone.invalid"}, transport: `{"protocol":"http","resolver":{"addresses":["` + closed.Addr().String() + `"]}}`, o: wire.Search, form: "request_ids=" + id + "&request_ids=447911654321",
-			want: line{"level": "WARN", "cause": "connect_failed", "reason": "dns", "request_ids": []any{id, "REDACTED"}, "upstream": "gone.invalid"}},
-		{name: "a proxy that refuses", h: Handler{Upstream: "https://api.nexmo.com"}, transport: `{"protocol":"http","network_proxy":{"from":"url","url":"` + refusing.URL + `"}}`, o: wire.Request, form: forms[wire.Request],
-			want: line{"level": "WARN", "cause": "connect_failed", "reason": "proxy_refused", "proxy_code": 403.0, "delivery": nil, "request_id": nil}},
-		{name: "untrusted", h: Handler{Upstream: untrusted.URL}, o: wire.Control, form: forms[wire.Control],
-			want: line{"level": "WARN", "cause": "tls_failed", "reason": "unknown_authority", "delivery": nil}},
-		{name: "a web page", fault: "* html", o: wire.Check, form: forms[wire.Check],
-			want: line{"level": "WARN", "cause": "answer_unreadable", "reason": "web_page", "upstream_code": 200.0, "upstream_content_type": "text/html", "upstream_length": 88.0, "delivery": "sent"}},
-		{name: "an error", fault: "* http 503", o: wire.Check, form: forms[wire.Check],
-			want: line{"level": "WARN", "cause": "upstream_error", "reason": "web_page", "upstream_code": 503.0}},
-		{name: "throttled", fault: "* http 429", o: wire.Check, form: forms[wire.Check],
-			want: line{"level": "INFO", "cause": "upstream_throttled", "reason": nil, "upstream_code": 429.0, "upstream_content_type": "text/plain"}},
-		{name: "the provider's own error", fault: "* status 5", o: wire.Check, form: forms[wire.Check],
-			want: line{"level": "WARN", "cause": nil, "status": "5", "request_id": id}},
+		{
+			name: "refused", h: Handler{Upstream: "https://" + closed.Addr().String()}, o: wire.Check, form: forms[wire.Check],
+			want: line{"level": "WARN", "cause": "connect_failed", "reason": "refused", "request_id": id, "upstream": closed.Addr().String(), "delivery": nil, "upstream_code": nil},
+		},
+		{
+			name: "no such name", h: Handler{Upstream: "https://gone.invalid"}, transport: `{"protocol":"http","resolver":{"addresses":["` + closed.Addr().String() + `"]}}`, o: wire.Search, form: "request_ids=" + id + "&request_ids=447911654321",
+			want: line{"level": "WARN", "cause": "connect_failed", "reason": "dns", "request_ids": []any{id, "REDACTED"}, "upstream": "gone.invalid"},
+		},
+		{
+			name: "a proxy that refuses", h: Handler{Upstream: "https://api.nexmo.com"}, transport: `{"protocol":"http","network_proxy":{"from":"url","url":"` + refusing.URL + `"}}`, o: wire.Request, form: forms[wire.Request],
+			want: line{"level": "WARN", "cause": "connect_failed", "reason": "proxy_refused", "proxy_code": 403.0, "delivery": nil, "request_id": nil},
+		},
+		{
+			name: "untrusted", h: Handler{Upstream: untrusted.URL}, o: wire.Control, form: forms[wire.Control],
+			want: line{"level": "WARN", "cause": "tls_failed", "reason": "unknown_authority", "delivery": nil},
+		},
+		{
+			name: "a web page", fault: "* html", o: wire.Check, form: forms[wire.Check],
+			want: line{"level": "WARN", "cause": "answer_unreadable", "reason": "web_page", "upstream_code": 200.0, "upstream_content_type": "text/html", "upstream_length": 88.0, "delivery": "sent"},
+		},
+		{
+			name: "an error", fault: "* http 503", o: wire.Check, form: forms[wire.Check],
+			want: line{"level": "WARN", "cause": "upstream_error", "reason": "web_page", "upstream_code": 503.0},
+		},
+		{
+			name: "throttled", fault: "* http 429", o: wire.Check, form: forms[wire.Check],
+			want: line{"level": "INFO", "cause": "upstream_throttled", "reason": nil, "upstream_code": 429.0, "upstream_content_type": "text/plain"},
+		},
+		{
+			name: "the provider's own error", fault: "* status 5", o: wire.Check, form: forms[wire.Check],
+			want: line{"level": "WARN", "cause": nil, "status": "5", "request_id": id},
+		},
 		{name: "throttled by status", fault: "* status 1", o: wire.Check, form: forms[wire.Check], want: line{"level": "INFO", "status": "1"}},
 		{name: "the client's", o: wire.Check, form: "code=1", want: line{"level": "DEBUG", "cause": "missing_parameter", "reason": nil, "upstream": nil, "request_id": nil, "delivery": nil}},
 	}

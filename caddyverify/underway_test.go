@@ -119,8 +119,8 @@ http://{site} {
 			if !test.cutOff {
 				for !waitedFor() {
 					select {
-					case <-stopped:
-						t.Fatal("Caddy has stopped while a call was under way")
+					case err := <-stopped:
+						t.Fatalf("Caddy has stopped while a call was under way: %v", err)
 					default:
 						runtime.Gosched()
 					}

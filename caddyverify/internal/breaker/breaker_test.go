@@ -149,7 +149,7 @@ func TestDone(t *testing.T) {
 		b := New(wire.WriteClass, Settings{})
 		for range 20 {
 			func() {
-				defer func() { recover() }()
+				defer func() { _ = recover() }()
 				call, _, _ := b.Allow()
 				answer := fails(wire.ClientLeft)
 				defer func() { call.Done(answer) }()

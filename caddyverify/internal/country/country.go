@@ -7,7 +7,6 @@ import (
 	"strings"
 
 	"github.com/nyaruka/phonenumbers"
-	"google.golang.org/protobuf/proto"
 )
 
 // Of returns the country that a request's number belongs to, as its
@@ -60,7 +59,7 @@ func byPrefix(digits string) string {
 			return "" // perhaps a number as it is dialled within the country
 		}
 		found := phonenumbers.GetRegionCodeForNumber(&phonenumbers.PhoneNumber{
-			CountryCode: proto.Int32(int32(code)), NationalNumber: proto.Uint64(number),
+			CountryCode: new(int32(code)), NationalNumber: new(number), //nolint:gosec // of three digits
 		})
 		return alpha2(cmp.Or(found, regions[0]))
 	}

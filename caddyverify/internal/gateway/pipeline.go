@@ -80,6 +80,7 @@ func (a *Account) origins(call *wire.Call) []observe.Origin {
 		return []observe.Origin{{Country: a.country(call)}}
 	case wire.Check, wire.Control:
 		ids = []string{call.RequestID()}
+	case wire.Search: // all that it asks for
 	}
 	var origins []observe.Origin
 	for _, id := range ids {

@@ -108,7 +108,7 @@ func (l *Ledger) search(o *Observation, now time.Duration, events *Events) {
 		if n < 0 || n >= len(told) || v.Status == wire.NoResponse {
 			continue // not asked for, or left out in other words
 		}
-		told[n] = true
+		told[n] = true //nolint:gosec // looked at above
 		if outcome, final := outcomeOf(v.Status); final {
 			l.end(ids[n], outcome, now, events)
 		}

@@ -18,7 +18,7 @@ func workflowOf(call *wire.Call) uint8 {
 	}
 	last := len(Workflows) - 1
 	if i := slices.Index(Workflows[1:last], id); i >= 0 {
-		return uint8(1 + i)
+		return uint8(1 + i) //nolint:gosec // of a list of seven
 	}
 	return uint8(last)
 }

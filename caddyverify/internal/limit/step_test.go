@@ -39,17 +39,25 @@ func TestStep(t *testing.T) {
 		{name: "its turn comes", before: 900 * time.Millisecond, waits: 100 * time.Millisecond},
 		{name: "too early", want: wire.LimitReached, retryAfter: time.Second},
 		{name: "too early, throttled", slow: true, want: wire.AccountThrottled, retryAfter: 1500 * time.Millisecond},
-		{name: "its time is over", before: 900 * time.Millisecond, patient: 50 * time.Millisecond,
-			want: wire.UpstreamTimeout, reason: wire.ReasonQueue, waits: 50 * time.Millisecond},
-		{name: "its client leaves", before: 900 * time.Millisecond, leaves: 50 * time.Millisecond,
-			want: wire.ClientLeft, waits: 50 * time.Millisecond},
+		{
+			name: "its time is over", before: 900 * time.Millisecond, patient: 50 * time.Millisecond,
+			want: wire.UpstreamTimeout, reason: wire.ReasonQueue, waits: 50 * time.Millisecond,
+		},
+		{
+			name: "its client leaves", before: 900 * time.Millisecond, leaves: 50 * time.Millisecond,
+			want: wire.ClientLeft, waits: 50 * time.Millisecond,
+		},
 
 		{name: "the gateway's own", first: true, waits: time.Second},
 		{name: "the gateway's own, throttled", first: true, slow: true, waits: 1500 * time.Millisecond},
-		{name: "the gateway's own, its time is over", first: true, patient: 300 * time.Millisecond,
-			want: wire.UpstreamTimeout, reason: wire.ReasonQueue, waits: 300 * time.Millisecond},
-		{name: "the gateway's own, its client leaves", first: true, leaves: 300 * time.Millisecond,
-			want: wire.ClientLeft, waits: 300 * time.Millisecond},
+		{
+			name: "the gateway's own, its time is over", first: true, patient: 300 * time.Millisecond,
+			want: wire.UpstreamTimeout, reason: wire.ReasonQueue, waits: 300 * time.Millisecond,
+		},
+		{
+			name: "the gateway's own, its client leaves", first: true, leaves: 300 * time.Millisecond,
+			want: wire.ClientLeft, waits: 300 * time.Millisecond,
+		},
 	}
 	for _, tt := range tests {
 		bubble(t, tt.name, func(t *testing.T) {

@@ -123,8 +123,8 @@ func (l *Limiter) watch(now time.Time) {
 	if l.lowest == 0 {
 		return
 	}
-	steps := time.Duration(l.settings.Rate - l.slots.n)
-	l.full = time.AfterFunc(l.grown.Add(steps*growEvery).Sub(now), func() {
+	steps := l.settings.Rate - l.slots.n
+	l.full = time.AfterFunc(l.grown.Add(time.Duration(steps)*growEvery).Sub(now), func() {
 		l.mu.Lock()
 		l.recover(time.Now())
 		l.mu.Unlock()

@@ -208,8 +208,8 @@ func (l *Limiter) expected(c class) time.Time {
 		checks = min(checks, checksInRow*(others+1)-row)
 	}
 	ahead := len(l.queue[own]) + checks + others
-	rounds := time.Duration(ahead / l.slots.n) // each slot once, about a second
-	return l.freeAt(c, ahead%l.slots.n).Add(rounds * time.Second)
+	rounds := ahead / l.slots.n // each slot once, about a second
+	return l.freeAt(c, ahead%l.slots.n).Add(time.Duration(rounds) * time.Second)
 }
 
 // serve lets all go whose turn has come, and sets the timer for the next. The

@@ -48,8 +48,8 @@ type Budget struct {
 // NewBudget returns a Budget that allows one retry at once.
 func NewBudget() *Budget {
 	var seed [32]byte
-	_, _ = crand.Read(seed[:]) // never fails
-	return &Budget{tokens: atOnce, random: rand.New(rand.NewChaCha8(seed))}
+	_, _ = crand.Read(seed[:])                                              // never fails
+	return &Budget{tokens: atOnce, random: rand.New(rand.NewChaCha8(seed))} //nolint:gosec // a pause is no secret
 }
 
 // Step makes a call a second time if that is worth it and the budget allows it, after a

@@ -52,6 +52,7 @@ func (r *reply) addFetched(q *query, p *part, now time.Duration) {
 		r.states, r.status, r.media = append(r.states, state.Raw), state.Status, a.ContentType
 	case unknown:
 		r.none = a
+	case leftOut: // nothing is said of it
 	case rejected:
 		if inTrouble(a) {
 			p.entry = q.cache.shard(p.id).findStale(p.id, q.caller, q.format, now, q.cache.inForce.Load().lifetimes.stale)

@@ -58,7 +58,7 @@ func newEntry(caller string, f wire.Format, v *wire.Verification, whole []byte, 
 		e.part, whole, from = true, v.Raw, 0
 	}
 	e.body = append([]byte(nil), whole...)
-	e.from, e.to = uint32(from), uint32(from+len(v.Raw)) // at most wire.MaxAnswer
+	e.from, e.to = uint32(from), uint32(from+len(v.Raw)) //nolint:gosec // at most wire.MaxAnswer
 	return e
 }
 

@@ -48,7 +48,7 @@ func (q *queues) push(e *entry) {
 		q.entries[e.self-1] = e
 	} else {
 		q.entries = append(q.entries, e)
-		e.self = ref(len(q.entries))
+		e.self = ref(len(q.entries)) //nolint:gosec // as many as MaxEntries
 	}
 	of := &q.of[e.class]
 	e.prev, e.next = of.newest, 0

@@ -111,9 +111,9 @@ func refused(cause wire.Cause) string { return "caddy-verify; detail=" + string(
 
 // appendTTL rounds down, so that what is past its lifetime is negative.
 func appendTTL(b []byte, ttl time.Duration) []byte {
-	seconds := ttl / time.Second
-	if ttl < seconds*time.Second {
+	seconds := int64(ttl / time.Second)
+	if ttl%time.Second < 0 {
 		seconds--
 	}
-	return strconv.AppendInt(append(b, "; ttl="...), int64(seconds), 10)
+	return strconv.AppendInt(append(b, "; ttl="...), seconds, 10)
 }

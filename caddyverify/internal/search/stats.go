@@ -37,6 +37,7 @@ func (c *counters) add(r *Result) {
 		c.coalesced.Add(1)
 	case wire.CacheStale:
 		c.stale.Add(1)
+	case wire.CacheBypass: // not of a Cache
 	}
 }
 

@@ -111,7 +111,7 @@ func TestStepTrials(t *testing.T) {
 		send := s.Step(u.send)
 		made := func() bool {
 			before := u.calls
-			defer func() { recover() }()
+			defer func() { _ = recover() }()
 			send(t.Context(), &wire.Call{Operation: wire.Request})
 			return u.calls > before
 		}

@@ -168,7 +168,7 @@ func TestOneDeliveryOverHTTP2(t *testing.T) {
 	} {
 		for way, configure := range map[string]func(*http.Transport) error{
 			"net/http":   func(transport *http.Transport) error { transport.ForceAttemptHTTP2 = true; return nil },
-			"as Caddy's": http2.ConfigureTransport, //lint:ignore SA1019 Caddy uses it
+			"as Caddy's": http2.ConfigureTransport, //nolint:staticcheck // Caddy uses it
 		} {
 			t.Run(name+", "+way, func(t *testing.T) {
 				eachCall(t, func(t *testing.T, call *wire.Call, method string) {

@@ -68,8 +68,7 @@ func (p *progress) waitedFor() wire.Reason {
 
 // unconnected tells why no connection was made.
 func (p *progress) unconnected(err error) *wire.Fault {
-	var refused proxyRefusal
-	if errors.As(err, &refused) {
+	if refused, ok := errors.AsType[proxyRefusal](err); ok {
 		return &wire.Fault{Cause: wire.ConnectFailed, Reason: wire.ReasonProxyRefused, ProxyCode: int(refused)}
 	}
 	if op := opError(err, "socks connect"); op != nil {
@@ -197,7 +196,7 @@ func tlsReason(err error) wire.Reason {
 // version of TLS (RFC 8446, section 6).
 var (
 	certificateAlerts = []tls.AlertError{42, 43, 44, 45, 46, 48, 116}
-	versionAlert      = tls.AlertError(70)
+	versionAlert      = tls.AlertError(70) //nolint:errname // named as what it is
 )
 
 // alertReason tells alerts apart by their texts, since crypto/tls has no exported type
@@ -245,7 +244,7 @@ func isAny(err error, targets ...error) bool {
 }
 
 // proxyRefusal is the HTTP status code by which a proxy refused to connect.
-type proxyRefusal int
+type proxyRefusal int //nolint:errname // named as what it is
 
 func (proxyRefusal) Error() string { return "the proxy refused to connect" }
 

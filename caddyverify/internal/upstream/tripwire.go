@@ -194,7 +194,7 @@ func replaceEscapes(text []byte, mark byte, decode func(text []byte) (r rune, n 
 		case n == 0:
 			out, text = append(out, mark), text[1:]
 		case r < 0x100 && mark == '%':
-			out, text = append(out, byte(r)), text[n:] // of UTF-8, maybe a part
+			out, text = append(out, byte(r)), text[n:] //nolint:gosec // of UTF-8, maybe a part
 		default:
 			out, text = append(out, string(r)...), text[n:]
 		}
@@ -254,7 +254,7 @@ func hexDigits(text []byte, from, count int) (rune, bool) {
 		return 0, false
 	}
 	n, err := strconv.ParseUint(string(text[from:from+count]), 16, 32)
-	return rune(n), err == nil
+	return rune(n), err == nil //nolint:gosec // any other is no character of a secret
 }
 
 // sextets are the values of Base64's characters, of either alphabet; -1 for others.
@@ -288,7 +288,7 @@ func decodeBase64(run []byte, skip int) []byte {
 		}
 		if bits, have = bits<<6|uint32(value), have+6; have >= 8 {
 			have -= 8
-			out = append(out, byte(bits>>have))
+			out = append(out, byte(bits>>have)) //nolint:gosec // the bits wanted
 		}
 	}
 	return out
@@ -318,7 +318,7 @@ func decodeHex(run []byte, skip int) []byte {
 		case high < 0:
 			high = value
 		default:
-			out, high = append(out, byte(high<<4|value)), -1
+			out, high = append(out, byte(high<<4|value)), -1 //nolint:gosec // below 256
 		}
 	}
 	return out

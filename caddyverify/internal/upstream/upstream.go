@@ -204,8 +204,7 @@ func carriesAnswer(code int) bool {
 }
 
 func reasonOf(err error) wire.Reason {
-	var fault *wire.Fault
-	if errors.As(err, &fault) {
+	if fault, ok := errors.AsType[*wire.Fault](err); ok {
 		return fault.Reason
 	}
 	return wire.ReasonOther

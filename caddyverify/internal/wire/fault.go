@@ -65,7 +65,7 @@ const InvariantBroken Cause = "invariant_broken"
 
 // Fault is what the gateway has to say instead of the provider. It is an error
 // whose text is fixed but for the name of a parameter.
-type Fault struct {
+type Fault struct { //nolint:errname // the word that docs and logs have
 	Cause Cause
 	// Reason says more of it; "" where the cause says all.
 	Reason Reason

@@ -2,6 +2,7 @@ package wire
 
 import (
 	"net/http"
+	"slices"
 	"strings"
 )
 
@@ -131,10 +132,8 @@ func (c *collector) addID(id string, ok bool) {
 	if len(c.ids) == MaxIDs || !ok {
 		return
 	}
-	for _, known := range c.ids {
-		if known == id {
-			return
-		}
+	if slices.Contains(c.ids, id) {
+		return
 	}
 	if c.ids == nil {
 		c.ids = make([]string, 0, MaxIDs)
