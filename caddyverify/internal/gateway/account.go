@@ -52,9 +52,13 @@ type Account struct {
 	stop, stopped chan struct{}
 	end           func()
 
-	mu         sync.Mutex
-	configured []*Settings
-	loggers    lease.Newest[*Gateway] // in force
+	// configuring guards configured. What is told of while it is held may ask about the
+	// account, which takes mu.
+	configuring sync.Mutex
+	configured  []*Settings
+
+	mu      sync.Mutex
+	loggers lease.Newest[*Gateway] // in force
 	// suspensions are those of each secret: a new one begins without the trouble of the
 	// last.
 	suspensions map[[32]byte]*suspension
@@ -120,8 +124,8 @@ func (a *Account) tick() {
 
 // Prepare puts settings in force where no configuration is yet.
 func (a *Account) Prepare(s *Settings) {
-	a.mu.Lock()
-	defer a.mu.Unlock()
+	a.configuring.Lock()
+	defer a.configuring.Unlock()
 	if len(a.configured) == 0 {
 		a.apply(s)
 	}
@@ -132,13 +136,13 @@ func (a *Account) Prepare(s *Settings) {
 // before the last one goes.
 func (a *Account) Configure(s *Settings) (takeBack func()) {
 	a.metrics.Prepare(s.Countries.Labels())
-	a.mu.Lock()
-	defer a.mu.Unlock()
+	a.configuring.Lock()
+	defer a.configuring.Unlock()
 	a.configured = append(a.configured, s)
 	a.apply(s)
 	return func() {
-		a.mu.Lock()
-		defer a.mu.Unlock()
+		a.configuring.Lock()
+		defer a.configuring.Unlock()
 		a.configured = slices.DeleteFunc(a.configured, func(other *Settings) bool { return other == s })
 		if n := len(a.configured); n > 0 {
 			a.apply(a.configured[n-1])
@@ -146,7 +150,8 @@ func (a *Account) Configure(s *Settings) (takeBack func()) {
 	}
 }
 
-// apply changes the settings. The caller holds a.mu, or has made the account.
+// apply changes the settings. The caller holds a.configuring, or has made the
+// account.
 func (a *Account) apply(s *Settings) {
 	if a.inForce.Swap(s) == s {
 		return

@@ -270,3 +270,22 @@ func TestUnknownMethodIsNoFailure(t *testing.T) {
 		}
 	}
 }
+
+// TestConfigureTellsOfChanges: whoever is told of what a configuration brings about may
+// look at the account.
+func TestConfigureTellsOfChanges(t *testing.T) {
+	a := newAccount(t)
+	countries := a.inForce.Load().Countries
+	defer a.Configure(&Settings{Countries: countries, Limit: limit.Settings{Rate: 20}})()
+	a.limiter.Observe(wire.Answer{Reading: wire.Reading{Verification: wire.Verification{Status: wire.Throttled}}})
+	var rates []int
+	a.Subscribe(func(e Event) {
+		if _, ok := e.Detail.(LimitChanged); ok {
+			rates = append(rates, a.Snapshot().Limit.Rate)
+		}
+	})
+	defer a.Configure(&Settings{Countries: countries, Limit: limit.Settings{Rate: 5}})()
+	if len(rates) != 1 || rates[0] != 5 {
+		t.Errorf("the rates told of are %v, want 5", rates)
+	}
+}

@@ -69,9 +69,15 @@ func IsOurs(path string) bool {
 	if strings.HasPrefix(path, Prefix) {
 		return true
 	}
-	folded := fold(path)
+	// A backslash is a slash to Caddy on Windows, and elsewhere a part of a name.
+	return underVerify(fold(path)) || underVerify(clean(path))
+}
+
+func underVerify(folded string) bool {
 	return folded == "/verify" || strings.HasPrefix(folded, Prefix)
 }
+
+func clean(spelling string) string { return path.Clean("/" + strings.ToLower(spelling)) }
 
 // NoSuchCall is what to say of a path that is ours and no call's, in the shape of
 // the call that it comes near to.

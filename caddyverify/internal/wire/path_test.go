@@ -81,6 +81,7 @@ func TestNoSuchCall(t *testing.T) {
 		{"/verify/447700900000", ""},
 		{"/verify/v2/xml", ""},
 		{"/verify/../account/get-balance", ""},
+		{`/Verify/..\`, ""}, // a name to Caddy, but on Windows
 	} {
 		t.Run(test.path, func(t *testing.T) {
 			if !IsOurs(test.path) {
