@@ -1,0 +1,214 @@
+package sim
+
+import (
+	"context"
+	"encoding/json"
+	"encoding/xml"
+	"errors"
+	"fmt"
+	"math/rand/v2"
+	"net/http"
+	"net/http/httptest"
+	"net/url"
+	"strings"
+	"sync"
+	"time"
+)
+
+// callers are the applications. Each has several users.
+var callers = []string{"", "checkout", "support"}
+
+// user is one logical verification: somebody who wants to log in, and the application
+// that does what it takes.
+type user struct {
+	*world
+	name   string
+	random *rand.Rand
+	caller string
+	number string
+	format string
+	key    string
+	start  *start
+}
+
+func (w *world) newUser(n int) *user {
+	r := rand.New(rand.NewPCG(w.seed, uint64(100+n)))
+	u := &user{
+		world: w, name: fmt.Sprint("user", n), random: r,
+		caller: callers[r.IntN(len(callers))],
+		number: fmt.Sprintf("447712%06d", 100_000+n*37),
+		format: []string{"json", "json", "xml"}[r.IntN(3)],
+	}
+	if r.IntN(2) == 0 {
+		u.key = fmt.Sprint("key-of-", n)
+	}
+	u.start = w.book.begin(u)
+	return u
+}
+
+// pause lets time pass: no two users go on in the same moment.
+func (u *user) pause(least, most time.Duration) {
+	time.Sleep(least + time.Duration(u.random.Int64N(int64(most-least))))
+}
+
+// live is what a user does.
+func (u *user) live() {
+	u.pause(0, 150*time.Second)
+	id := u.request(8)
+	if id == "" {
+		return
+	}
+	ended := false
+	for range 3 + u.random.IntN(8) {
+		u.pause(200*time.Millisecond, 8*time.Second)
+		switch draw := u.random.IntN(100); {
+		case draw < 55:
+			u.search(id)
+		case draw < 65:
+			u.search(u.book.idsOf(u.caller, id, 2+u.random.IntN(9))...)
+		case ended:
+			u.search(id)
+		case draw < 75:
+			u.check(id, wrongCode)
+		case draw < 95:
+			ended = u.check(id, rightCode) == "0"
+		default:
+			ended = u.control(id) == "0"
+		}
+	}
+}
+
+// request starts a verification. It asks again until it is told one, as an application
+// does whose user is waiting.
+func (u *user) request(most int) (id string) {
+	for range most {
+		answer := u.call("/verify/"+u.format, url.Values{"number": {u.number}, "brand": {"Acme"}}, u.key)
+		u.book.attempted(u, answer)
+		if answer.received && (answer.Status == "0" || answer.Status == "10") {
+			return answer.RequestID
+		}
+		u.pause(time.Second, 25*time.Second)
+	}
+	return ""
+}
+
+func (u *user) check(id, code string) (status string) {
+	for range 3 {
+		answer := u.call("/verify/check/"+u.format, url.Values{"request_id": {id}, "code": {code}}, "")
+		if answer.received {
+			u.book.checked(u, id, code, answer)
+			return answer.Status
+		}
+		u.pause(100*time.Millisecond, 3*time.Second)
+	}
+	return ""
+}
+
+func (u *user) control(id string) (status string) {
+	answer := u.call("/verify/control/"+u.format, url.Values{"request_id": {id}, "cmd": {"cancel"}}, "")
+	if answer.received && answer.Status == "0" {
+		u.book.ended(id, "CANCELLED")
+	}
+	return answer.Status
+}
+
+func (u *user) search(ids ...string) reply {
+	form := url.Values{"request_id": ids}
+	if len(ids) > 1 {
+		form = url.Values{"request_ids": ids}
+	}
+	before := u.book.endings(ids)
+	answer := u.call("/verify/search/"+u.format, form, "")
+	if answer.received {
+		u.book.found(u, ids, before, answer)
+	}
+	return answer
+}
+
+// reply is what a client got of an answer.
+type reply struct {
+	received  bool // whole, and while it was there
+	code      int
+	body      string
+	Status    string  `json:"status" xml:"status"`
+	RequestID string  `json:"request_id" xml:"request_id"`
+	Text      string  `json:"error_text" xml:"error_text"`
+	List      []reply `json:"verification_requests" xml:"verification_request"`
+}
+
+// client takes an answer, or goes away at some byte of it.
+type client struct {
+	header http.Header
+	code   int
+	body   strings.Builder
+	breaks bool
+}
+
+func (c *client) Header() http.Header { return c.header }
+func (c *client) WriteHeader(code int) {
+	c.code = code
+}
+
+func (c *client) Write(p []byte) (int, error) {
+	c.body.Write(p) // for the books
+	if c.breaks {
+		return len(p) / 2, errors.New("the client is gone")
+	}
+	return len(p), nil
+}
+
+// call makes one call. The client may leave before there is an answer.
+func (u *user) call(path string, form url.Values, key string) reply {
+	ctx, leave := context.WithCancel(context.Background())
+	defer leave()
+	r := httptest.NewRequestWithContext(ctx, http.MethodPost, path, strings.NewReader(form.Encode()))
+	r.Header.Set("Content-Type", "application/x-www-form-urlencoded")
+	r.Header.Set("X-Caller", u.caller)
+	if key != "" {
+		r.Header.Set("Idempotency-Key", key)
+	}
+	c := &client{header: http.Header{}, breaks: u.random.IntN(20) == 0}
+	patience := time.Hour
+	if u.random.IntN(4) == 0 {
+		patience = time.Duration(1 + u.random.Int64N(int64(3*time.Second)))
+	}
+	u.note("%s %s %s key %q, patience %v", u.name, path, form.Encode(), key, patience)
+	var once sync.Once
+	over := make(chan reply, 1)
+	u.book.calls.Go(func() {
+		u.serving().ServeHTTP(c, r)
+		answer := read(c, path)
+		u.book.answered(u, path, answer)
+		once.Do(func() {
+			answer.received = !c.breaks && ctx.Err() == nil
+			over <- answer
+		})
+	})
+	select {
+	case answer := <-over:
+		u.note("%s is told %q %q", u.name, answer.Status, answer.RequestID)
+		return answer
+	case <-time.After(patience):
+		leave()
+		once.Do(func() { over <- reply{} })
+		answer := <-over
+		answer.received = false
+		u.note("%s has left", u.name)
+		return answer
+	}
+}
+
+// read takes an answer apart as a client does.
+func read(c *client, path string) reply {
+	answer := reply{code: c.code, body: c.body.String()}
+	var err error
+	if strings.HasSuffix(path, "/xml") {
+		err = xml.Unmarshal([]byte(answer.body), &answer)
+	} else {
+		err = json.Unmarshal([]byte(answer.body), &answer)
+	}
+	if err != nil {
+		answer.Status = "unreadable"
+	}
+	return answer
+}
