@@ -63,6 +63,11 @@ func (b *book) acted(w *world, operation, form, body string) {
 	case "request":
 		s := b.byNumber[values.Get("number")]
 		s.sent++
+		for _, id := range s.accepted {
+			if b.whole[id] && w.network.wellSoFar() {
+				go w.violated(2, "%s is sent again, though %s came back and nobody was told", s.number, id)
+			}
+		}
 		if answer.Status == "0" {
 			s.accepted = append(s.accepted, answer.RequestID)
 			b.byID[answer.RequestID] = s

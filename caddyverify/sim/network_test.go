@@ -21,19 +21,20 @@ import (
 type network struct {
 	world *world
 
-	mu     sync.Mutex
-	random *rand.Rand
-	phase  phase
-	sends  []time.Time
-	counts map[string]int // sends by operation
+	mu       sync.Mutex
+	random   *rand.Rand
+	phase    phase
+	sends    []time.Time
+	troubled bool           // something has gone wrong before
+	underWay map[string]int // requests, by what they say
 }
 
 // phase says how likely, of 1000 calls each, something goes wrong for a while.
 type phase struct {
-	name                                      string
-	refused, cutBefore, cutAfter, status, web int
-	slow, drip                                int
-	word                                      string // the status that the provider answers with in place of acting
+	name                                            string
+	refused, cutBefore, cutAfter, status, web, echo int
+	slow, drip                                      int
+	word                                            string // the status that the provider answers with in place of acting
 }
 
 var phases = []phase{
@@ -47,6 +48,7 @@ var phases = []phase{
 	{name: "out of credit", status: 700, word: "9"},
 	{name: "credentials", status: 1000, word: "4"},
 	{name: "barred", status: 900, word: "8"},
+	{name: "echoes", echo: 200},
 	{name: "a web page", web: 300, cutAfter: 50},
 	{name: "all of it", refused: 60, cutBefore: 60, cutAfter: 100, status: 60, slow: 100, drip: 60, web: 40, word: "5"},
 }
@@ -55,28 +57,24 @@ var errReset = &net.OpError{Op: "read", Net: "tcp", Err: errors.New("connection 
 
 // fate is what becomes of one call.
 type fate struct {
-	refused, cutBefore, cutAfter, status, web, drip bool
-	delay                                           time.Duration
-	word                                            string
-	cut                                             int
+	refused, cutBefore, cutAfter, status, web, drip, echo bool
+	delay                                                 time.Duration
+	word                                                  string
+	cut                                                   int
 }
 
-func (n *network) draw(operation string) fate {
+func (n *network) draw() fate {
 	n.mu.Lock()
 	defer n.mu.Unlock()
 	now := time.Now()
 	n.sends = append(n.sends, now)
-	if n.counts == nil {
-		n.counts = map[string]int{}
-	}
-	n.counts[operation]++
 	p := n.phase
 	chance := func(of int) bool { return n.random.IntN(1000) < of }
-	f := fate{word: p.word, delay: time.Duration(5+n.random.IntN(60)) * time.Millisecond, cut: n.random.IntN(400)}
+	f := fate{word: p.word, delay: time.Duration(5_000_000 + n.random.IntN(60_000_000)), cut: n.random.IntN(400)}
 	f.refused, f.cutBefore, f.cutAfter = chance(p.refused), chance(p.cutBefore), chance(p.cutAfter)
-	f.status, f.web, f.drip = chance(p.status), chance(p.web), chance(p.drip)
+	f.status, f.web, f.drip, f.echo = chance(p.status), chance(p.web), chance(p.drip), chance(p.echo)
 	if chance(p.slow) {
-		f.delay = time.Duration(n.random.IntN(6000)) * time.Millisecond
+		f.delay = time.Duration(n.random.Int64N(int64(6 * time.Second)))
 	}
 	return f
 }
@@ -85,6 +83,7 @@ func (n *network) set(p phase) {
 	n.mu.Lock()
 	defer n.mu.Unlock()
 	n.phase = p
+	n.troubled = n.troubled || p.name != "calm"
 	n.world.note("the network: %s", p.name)
 }
 
@@ -100,16 +99,28 @@ func (n *network) RoundTrip(r *http.Request) (*http.Response, error) {
 		text = r.URL.RawQuery
 	}
 	operation := operationOf(r.URL.Path)
-	f := n.draw(operation)
+	f := n.draw()
 	w.note("upstream %s %s %s: %+v", r.Method, r.URL.Path, text, f)
 	if f.refused {
 		return nil, &net.OpError{Op: "dial", Net: "tcp", Err: errors.New("connection refused")}
+	}
+	if operation == "request" {
+		n.begin(text)
+		defer n.end(text)
+	}
+	// Only a search is of no use to anybody when its client has left.
+	wait := func(d time.Duration) bool {
+		here := sleep(r.Context(), d)
+		if !here && operation != "search" && errors.Is(r.Context().Err(), context.Canceled) {
+			w.violated(2, "a call that may cost money was cancelled: %s", text)
+		}
+		return here
 	}
 	if trace := httptrace.ContextClientTrace(r.Context()); trace != nil {
 		trace.GotConn(httptrace.GotConnInfo{})
 		trace.WroteHeaderField("Host", nil)
 	}
-	if !sleep(r.Context(), f.delay/2) {
+	if !wait(f.delay / 2) {
 		return nil, r.Context().Err()
 	}
 	if f.cutBefore {
@@ -120,10 +131,9 @@ func (n *network) RoundTrip(r *http.Request) (*http.Response, error) {
 	case f.web:
 		code, body = http.StatusBadGateway, "<html>a firewall</html>"
 	case f.status:
-		body = fmt.Sprintf(`{"status":"%s","error_text":"the provider says so"}`, f.word)
-		if strings.HasSuffix(r.URL.Path, "/xml") {
-			body = fmt.Sprintf(`<?xml version="1.0"?><verify_response><status>%s</status><error_text>the provider says so</error_text></verify_response>`, f.word)
-		}
+		body = says(r, f.word, "the provider says so")
+	case f.echo:
+		body = says(r, "3", "Invalid value for "+apiSecret)
 	default:
 		recorder := httptest.NewRecorder()
 		inner := httptest.NewRequest(r.Method, r.URL.String(), bytes.NewReader(form))
@@ -132,7 +142,7 @@ func (n *network) RoundTrip(r *http.Request) (*http.Response, error) {
 		code, body = recorder.Code, recorder.Body.String()
 		w.book.acted(w, operation, text, body)
 	}
-	if !sleep(r.Context(), f.delay/2) {
+	if !wait(f.delay / 2) {
 		return nil, r.Context().Err()
 	}
 	response := &http.Response{
@@ -147,10 +157,43 @@ func (n *network) RoundTrip(r *http.Request) (*http.Response, error) {
 	response.Body = io.NopCloser(&pipe{ctx: r.Context(), text: body, drip: f.drip})
 	if f.cutAfter && f.cut < len(body) {
 		response.Body = io.NopCloser(&pipe{ctx: r.Context(), text: body[:f.cut], drip: f.drip, cut: true})
-	} else if operation == "request" && !f.status && !f.web {
+	} else if operation == "request" && !f.status && !f.web && !f.echo {
 		response.Body = io.NopCloser(&pipe{ctx: r.Context(), text: body, drip: f.drip, whole: func() { w.book.arrived(body) }})
 	}
 	return response, nil
+}
+
+// begin and end have a request be under way. An identical one shares it.
+func (n *network) begin(text string) {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	if n.underWay == nil {
+		n.underWay = map[string]int{}
+	}
+	if n.underWay[text]++; n.underWay[text] > 1 {
+		n.world.violated(1, "two identical requests are under way: %s", text)
+	}
+}
+
+func (n *network) end(text string) {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	n.underWay[text]--
+}
+
+// wellSoFar tells that nothing has gone wrong yet.
+func (n *network) wellSoFar() bool {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	return !n.troubled
+}
+
+// says is an answer of the provider, which has done nothing.
+func says(r *http.Request, status, text string) string {
+	if strings.HasSuffix(r.URL.Path, "/xml") {
+		return fmt.Sprintf(`<?xml version="1.0"?><verify_response><status>%s</status><error_text>%s</error_text></verify_response>`, status, text)
+	}
+	return fmt.Sprintf(`{"status":"%s","error_text":"%s"}`, status, text)
 }
 
 // pipe is the body of an answer, as it comes in.

@@ -80,6 +80,9 @@ func play(t *testing.T, seed uint64) (sum uint64) {
 		w.network.set(phases[director.IntN(len(phases))])
 		time.Sleep(time.Duration(5+director.IntN(40))*time.Second + 7)
 		if director.IntN(3) == 0 {
+			w.flood(director)
+		}
+		if director.IntN(3) == 0 {
 			if err := w.reload(); err != nil {
 				t.Fatal(err)
 			}
@@ -107,6 +110,19 @@ func play(t *testing.T, seed uint64) (sum uint64) {
 		t.Log("\n" + strings.Join(w.trace, "\n"))
 	}
 	return h.Sum64()
+}
+
+// flood is many searches at once, for verifications that nobody has started.
+func (w *world) flood(director *rand.Rand) {
+	w.note("a flood")
+	for n := range 80 {
+		u := &user{world: w, name: fmt.Sprint("flood", n), format: "json", random: rand.New(rand.NewPCG(director.Uint64(), 0))}
+		id := fmt.Sprintf("%032x", director.Uint64())
+		w.book.calls.Go(func() {
+			time.Sleep(time.Duration(n) * 3_010_007) // no two at the same time
+			u.search(id)
+		})
+	}
 }
 
 // calmAfter is when everything is served again: the breaker stays open for a minute at

@@ -1,0 +1,110 @@
+package main
+
+// Mutant is a bug: Old stands in File exactly once, and New takes its place.
+type Mutant struct{ About, File, Old, New string }
+
+const internal = "caddyverify/internal/"
+
+// Mutants are the bugs that are planted.
+var Mutants = []Mutant{
+	{
+		"identical requests under way do not share a call", internal + "delivery/delivery.go",
+		"if known, ok := d.flights[f.key]; ok {", "if known, ok := d.flights[f.key]; ok && call.Operation == wire.Check {",
+	},
+	{
+		"an Idempotency-Key is forgotten at once", internal + "delivery/delivery.go",
+		"known != nil {\n\t\t\tif known.fingerprint", "known != nil && false {\n\t\t\tif known.fingerprint",
+	},
+	{
+		"a call that may have been sent gives its key back", internal + "delivery/flight.go",
+		"return !f.answer.Fault.MayHaveSent", "return true",
+	},
+	{
+		"an answer that nobody got is not given to the repetition", internal + "delivery/unread.go",
+		"if d.unread.len() == 0 {", "if d.unread.len() >= 0 {",
+	},
+	{
+		"an answer that nobody got is not kept", internal + "delivery/flight.go",
+		"if !f.acked {", "if !f.acked && false {",
+	},
+	{
+		"a client that has left counts as told", internal + "gateway/gateway.go",
+		"here := r.Context().Err() == nil", "here := true",
+	},
+	{
+		"a client that leaves cancels its request", internal + "gateway/gateway.go",
+		"withOnceOnly(context.WithoutCancel(ctx))", "withOnceOnly(ctx)",
+	},
+	{
+		"what memory has is dropped before a check, and not after it", internal + "gateway/gateway.go",
+		"\tdefer g.Account.forget(x.call)\n", "",
+	},
+	{
+		"a check drops nothing", internal + "search/shard.go",
+		"\ts.store.drop(id)\n", "",
+	},
+	{
+		"a check does not detach the searches under way", internal + "search/shard.go",
+		"s.dropped[id] = dropped{s.drops, now}\n\t}\n\tdelete(s.flights, id)", "s.dropped[id] = dropped{s.drops, now}\n\t}",
+	},
+	{
+		"what a detached search brings is stored", internal + "search/shard.go",
+		"if !s.detachLocked(id, f) || v == rejected {", "if s.detachLocked(id, f); v == rejected {",
+	},
+	{
+		"a refused call goes all the same", internal + "limit/step.go",
+		"return refuse(wire.LimitReached, refusal)", "return next(ctx, call)",
+	},
+	{
+		"a slot comes back after half a second", internal + "limit/slots.go",
+		"later(now.Add(time.Second), s.last.Add(pace))", "later(now.Add(time.Second/2), s.last.Add(pace/2))",
+	},
+	{
+		"a lost request is made a second time", internal + "retry/retry.go",
+		"case wire.ConnectionLost, wire.AnswerUnreadable:\n\t\treturn o.Repeatable()", "case wire.ConnectionLost, wire.AnswerUnreadable:\n\t\treturn true",
+	},
+	{
+		"an open circuit is never probed", internal + "gateway/gateway.go",
+		"\t\ta.breakers.ProbeWith(g.probeForBreaker))", "\t\tfunc() {})",
+	},
+	{
+		"a suspension never ends", internal + "suspend/suspend.go",
+		`case was != "" && ends(was, o, status, accepted):`, `case was != "" && ends(was, o, status, accepted) && false:`,
+	},
+	{
+		"a verification ends as often as it is told", internal + "ledger/ledger.go",
+		"\tif r.finished {\n\t\treturn nil\n\t}\n\tl.records.leave(r)", "\tl.records.leave(r)",
+	},
+	{
+		"status 10 starts a verification, too", internal + "ledger/observe.go",
+		`if o.Answer.Status != wire.Success || id == "" || len(id) > maxID {`, `if id == "" || len(id) > maxID {`,
+	},
+	{
+		"attempts that failed are not counted", internal + "observe/step.go",
+		"if answer.Fault == nil || !answer.Fault.MethodUnknown {", "if answer.Fault == nil {",
+	},
+	{
+		"answers from memory are not counted", internal + "gateway/report.go",
+		"\tm.Call(x.operation, observe.StatusLabel(&x.answer), x.source(), took)\n", "\tif x.source() != observe.FromMemory {\n\t\tm.Call(x.operation, observe.StatusLabel(&x.answer), x.source(), took)\n\t}\n",
+	},
+	{
+		"the log has what a client sent", internal + "gateway/report.go",
+		`slog.String("source", string(x.source())),`, `slog.String("source", string(x.source())), slog.Any("call", x.call),`,
+	},
+	{
+		"an answer with the secret is passed on", internal + "upstream/upstream.go",
+		"if c.Secret.In(body) || ", "if false || ",
+	},
+	{
+		"the settler does not stop", internal + "gateway/settle.go",
+		"\t\tcancel()\n\t\t<-ended", "\t\t_ = cancel\n\t\t<-ended",
+	},
+	{
+		"the ledger's clock stands still", internal + "gateway/account.go",
+		"a.publishEvents(a.ledger.Advance())", "_ = a.ledger",
+	},
+	{
+		"a search's caller reads IN PROGRESS for longer than it is true", internal + "search/shard.go",
+		"e.expires = now + lifetimes.fresh[class]", "e.expires = now + 100*lifetimes.fresh[class]",
+	},
+}
