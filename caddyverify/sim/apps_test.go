@@ -76,6 +76,15 @@ func (u *user) live() {
 			ended = u.control(id) == "0"
 		}
 	}
+	// Some look on until it is over by itself.
+	if ended || u.random.IntN(3) > 0 {
+		return
+	}
+	u.pause(9*time.Minute, 10*time.Minute)
+	for n := 0; n < 12 && !ended; n++ {
+		u.pause(5*time.Second, 15*time.Second)
+		ended = u.search(id).Status == "EXPIRED"
+	}
 }
 
 // request starts a verification. It asks again until it is told one, as an application
@@ -87,21 +96,43 @@ func (u *user) request(most int) (id string) {
 		if answer.received && (answer.Status == "0" || answer.Status == "10") {
 			return answer.RequestID
 		}
-		u.pause(time.Second, 25*time.Second)
+		if u.random.IntN(3) == 0 {
+			u.pause(20*time.Millisecond, time.Second) // an impatient one
+		} else {
+			u.pause(time.Second, 25*time.Second)
+		}
 	}
 	return ""
 }
 
 func (u *user) check(id, code string) (status string) {
 	for range 3 {
+		if u.random.IntN(2) == 0 {
+			u.poll(id)
+		}
 		answer := u.call("/verify/check/"+u.format, url.Values{"request_id": {id}, "code": {code}}, "")
 		if answer.received {
 			u.book.checked(u, id, code, answer)
+			if u.random.IntN(2) == 0 {
+				u.pause(time.Millisecond, 500*time.Millisecond)
+				u.search(id)
+			}
 			return answer.Status
 		}
 		u.pause(100*time.Millisecond, 3*time.Second)
 	}
 	return ""
+}
+
+// poll has another part of the application search for the same verification, about now.
+func (u *user) poll(id string) {
+	other := *u
+	other.name += "'s poller"
+	other.random = rand.New(rand.NewPCG(u.random.Uint64(), 0))
+	u.book.calls.Go(func() {
+		other.pause(0, 80*time.Millisecond)
+		other.search(id)
+	})
 }
 
 func (u *user) control(id string) (status string) {
@@ -117,10 +148,10 @@ func (u *user) search(ids ...string) reply {
 	if len(ids) > 1 {
 		form = url.Values{"request_ids": ids}
 	}
-	before := u.book.endings(ids)
+	before, asked := u.book.endings(ids), time.Now()
 	answer := u.call("/verify/search/"+u.format, form, "")
 	if answer.received {
-		u.book.found(u, ids, before, answer)
+		u.book.found(u, ids, before, asked, answer)
 	}
 	return answer
 }
@@ -128,6 +159,7 @@ func (u *user) search(ids ...string) reply {
 // reply is what a client got of an answer.
 type reply struct {
 	received  bool // whole, and while it was there
+	stale     bool // past its lifetime, and marked so
 	code      int
 	body      string
 	Status    string  `json:"status" xml:"status"`
@@ -170,7 +202,8 @@ func (u *user) call(path string, form url.Values, key string) reply {
 	c := &client{header: http.Header{}, breaks: u.random.IntN(20) == 0}
 	patience := time.Hour
 	if u.random.IntN(4) == 0 {
-		patience = time.Duration(1 + u.random.Int64N(int64(3*time.Second)))
+		longest := []time.Duration{80 * time.Millisecond, 3 * time.Second}[u.random.IntN(2)]
+		patience = time.Duration(1 + u.random.Int64N(int64(longest)))
 	}
 	u.note("%s %s %s key %q, patience %v", u.name, path, form.Encode(), key, patience)
 	var once sync.Once
@@ -201,6 +234,7 @@ func (u *user) call(path string, form url.Values, key string) reply {
 // read takes an answer apart as a client does.
 func read(c *client, path string) reply {
 	answer := reply{code: c.code, body: c.body.String()}
+	answer.stale = strings.Contains(c.header.Get("Cache-Status"), "stale")
 	var err error
 	if strings.HasSuffix(path, "/xml") {
 		err = xml.Unmarshal([]byte(answer.body), &answer)

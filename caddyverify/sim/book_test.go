@@ -166,9 +166,12 @@ func (b *book) endings(ids []string) map[string]string {
 	return known
 }
 
+// longestInProgress is for how long IN PROGRESS may be answered from memory, and some.
+const longestInProgress = 4 * time.Second
+
 // found takes in what a client was told of a search, for which it asked when it knew of
 // some ends.
-func (b *book) found(u *user, ids []string, before map[string]string, answer reply) {
+func (b *book) found(u *user, ids []string, before map[string]string, when time.Time, answer reply) {
 	states := answer.List
 	if len(ids) == 1 {
 		states = []reply{answer}
@@ -183,6 +186,10 @@ func (b *book) found(u *user, ids []string, before map[string]string, answer rep
 		}
 		if !asked {
 			u.violated(8, "%s asks for %v and is told of %s", u.name, ids, state.RequestID)
+		}
+		v, ok := u.api.Verification(state.RequestID)
+		if ok && state.Status == "IN PROGRESS" && !answer.stale && !v.Finalized.IsZero() && when.Sub(v.Finalized) > longestInProgress {
+			u.violated(3, "%s reads IN PROGRESS of %s, which had been %s for %v", u.name, state.RequestID, v.Status, when.Sub(v.Finalized))
 		}
 		if want := before[state.RequestID]; want != "" && state.Status != want {
 			u.violated(3, "%s reads %q of %s, which had ended with %s before it asked", u.name, state.Status, state.RequestID, want)

@@ -5,17 +5,20 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	"github.com/caddyverify/caddy-verify/caddyverify/internal/gateway"
+	"github.com/caddyverify/caddy-verify/caddyverify/internal/wire"
 )
 
 // check looks at all that has happened, when all is over.
-func (w *world) check(t *testing.T) {
+func (w *world) check(t *testing.T, final *gateway.Snapshot) {
 	t.Helper()
 	series := w.scrape(t)
 	w.checkDeliveries()
 	w.checkRate()
 	w.checkBooks(series)
 	w.checkSecrets(series)
-	w.checkBounds()
+	w.checkBounds(final)
 }
 
 // checkDeliveries: the provider acted at most once for a logical start, and no accepted
@@ -104,7 +107,7 @@ func (w *world) checkBooks(series map[string]float64) {
 		for _, n := range b.finished {
 			ended += n
 		}
-		if b.started != ended+int(under) {
+		if b.started != ended || under != 0 {
 			w.violated(5, "%d verifications have started, %d have ended and %v are left", b.started, ended, under)
 		}
 	}
@@ -130,10 +133,17 @@ func (w *world) checkSecrets(series map[string]float64) {
 }
 
 // checkBounds: nothing is left waiting, and no more is kept than there was.
-func (w *world) checkBounds() {
-	s := w.account.Snapshot()
+func (w *world) checkBounds(s *gateway.Snapshot) {
 	if s.Limit.Waiting != 0 || w.running.Count() != 0 {
 		w.violated(7, "%d calls wait and %d are under way for ever", s.Limit.Waiting, w.running.Count())
+	}
+	for _, circuit := range s.Circuits {
+		if circuit.State != wire.CircuitClosed {
+			w.violated(9, "the circuit %s is still %s", circuit.Class, circuit.State)
+		}
+	}
+	if len(s.Suspended) > 0 {
+		w.violated(9, "the account is still suspended for %v", s.Suspended)
 	}
 	if s.Cache.Entries > 3*2*users || s.Cache.Entries < 0 || s.Cache.Bytes < 0 {
 		w.violated(7, "the cache holds %d entries, %d bytes", s.Cache.Entries, s.Cache.Bytes)

@@ -96,10 +96,6 @@ var Mutants = []Mutant{
 		"if c.Secret.In(body) || ", "if false || ",
 	},
 	{
-		"the settler does not stop", internal + "gateway/settle.go",
-		"\t\tcancel()\n\t\t<-ended", "\t\t_ = cancel\n\t\t<-ended",
-	},
-	{
 		"the ledger's clock stands still", internal + "gateway/account.go",
 		"a.publishEvents(a.ledger.Advance())", "_ = a.ledger",
 	},
