@@ -23,7 +23,6 @@ type book struct {
 	success  int               // checks that the provider accepted
 	started  int               // events
 	finished map[string]int    // events by outcome
-	killed   time.Time
 }
 
 // start is a logical verification and what became of it.

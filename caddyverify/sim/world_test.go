@@ -50,7 +50,6 @@ type world struct {
 	countries country.List
 	trace     []string
 	broken    []string // what the checkers have found
-	noted     int
 }
 
 func newWorld(t *testing.T, seed uint64) *world {
@@ -134,7 +133,6 @@ func (w *world) serving() *gateway.Gateway {
 func (w *world) note(format string, args ...any) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	w.noted++
 	w.trace = append(w.trace, fmt.Sprintf("%12v ", time.Since(w.begun))+fmt.Sprintf(format, args...))
 	if len(w.trace) > 4000 {
 		w.trace = w.trace[2000:]

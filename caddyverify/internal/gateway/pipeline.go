@@ -27,9 +27,9 @@ func (g *Gateway) pipelines(base *url.URL) {
 		a.breakers.Step,
 		method,
 		a.limiter.Step,
+		a.oneDelivery,
 		observed,
 		recorded,
-		a.oneDelivery,
 	)
 	// A search of the settler can wait: it comes again later.
 	g.sendSettle = wire.Chain(g.client.RoundTrip,
