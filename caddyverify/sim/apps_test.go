@@ -22,19 +22,22 @@ var callers = []string{"", "checkout", "support"}
 // that does what it takes.
 type user struct {
 	*world
-	name   string
-	random *rand.Rand
-	caller string
-	number string
-	format string
-	key    string
-	start  *start
+	name      string
+	slot      int // where it calls
+	random    *rand.Rand
+	caller    string
+	number    string
+	format    string
+	key       string
+	start     *start
+	patient   bool // never leaves
+	startedBy *process
 }
 
 func (w *world) newUser(n int) *user {
 	r := rand.New(rand.NewPCG(w.seed, uint64(100+n)))
 	u := &user{
-		world: w, name: fmt.Sprint("user", n), random: r,
+		world: w, name: fmt.Sprint("user", n), random: r, slot: n,
 		caller: callers[r.IntN(len(callers))],
 		number: fmt.Sprintf("447712%06d", 100_000+n*37),
 		format: []string{"json", "json", "xml"}[r.IntN(3)],
@@ -58,14 +61,19 @@ func (u *user) live() {
 	if id == "" {
 		return
 	}
+	if u.key != "" && u.random.IntN(4) == 0 {
+		u.misuse()
+	}
 	ended := false
 	for range 3 + u.random.IntN(8) {
 		u.pause(200*time.Millisecond, 8*time.Second)
 		switch draw := u.random.IntN(100); {
 		case draw < 55:
 			u.search(id)
-		case draw < 65:
+		case draw < 62:
 			u.search(u.book.idsOf(u.caller, id, 2+u.random.IntN(9))...)
+		case draw < 65:
+			u.look()
 		case ended:
 			u.search(id)
 		case draw < 75:
@@ -87,13 +95,33 @@ func (u *user) live() {
 	}
 }
 
+// look has several applications search for one verification, whoever has started it, at
+// one of the gateways and about now.
+func (u *user) look() {
+	id := u.book.anyID(u.random)
+	slot := u.random.IntN(mostGateways)
+	for range 2 + u.random.IntN(3) {
+		u.another("onlooker", callers[u.random.IntN(len(callers))], slot, id)
+	}
+}
+
+// misuse sends the key of one verification with another's request.
+func (u *user) misuse() {
+	other := *u
+	other.number = fmt.Sprintf("4477129%05d", u.random.IntN(100_000))
+	other.start = u.book.begin(&other)
+	if answer := other.ask(); answer.received && answer.by == u.startedBy && answer.RequestID != "" {
+		u.violated(1, "%s is told %s of another's request with the same Idempotency-Key", u.name, answer.RequestID)
+	}
+}
+
 // request starts a verification. It asks again until it is told one, as an application
 // does whose user is waiting.
 func (u *user) request(most int) (id string) {
 	for range most {
-		answer := u.call("/verify/"+u.format, url.Values{"number": {u.number}, "brand": {"Acme"}}, u.key)
-		u.book.attempted(u, answer)
+		answer := u.ask()
 		if answer.received && (answer.Status == "0" || answer.Status == "10") {
+			u.startedBy = answer.by
 			return answer.RequestID
 		}
 		if u.random.IntN(3) == 0 {
@@ -105,14 +133,28 @@ func (u *user) request(most int) (id string) {
 	return ""
 }
 
+// ask makes one attempt at it.
+func (u *user) ask() reply {
+	answer := u.call("/verify/"+u.format, url.Values{"number": {u.number}, "brand": {"Acme"}}, u.key)
+	u.book.attempted(u, answer)
+	return answer
+}
+
+// checkOnce makes one attempt at a check.
+func (u *user) checkOnce(id, code string) reply {
+	answer := u.call("/verify/check/"+u.format, url.Values{"request_id": {id}, "code": {code}}, "")
+	if answer.received {
+		u.book.checked(u, id, code, answer)
+	}
+	return answer
+}
+
 func (u *user) check(id, code string) (status string) {
 	for range 3 {
 		if u.random.IntN(2) == 0 {
-			u.poll(id)
+			u.another("poller", u.caller, u.slot, id)
 		}
-		answer := u.call("/verify/check/"+u.format, url.Values{"request_id": {id}, "code": {code}}, "")
-		if answer.received {
-			u.book.checked(u, id, code, answer)
+		if answer := u.checkOnce(id, code); answer.received {
 			if u.random.IntN(2) == 0 {
 				u.pause(time.Millisecond, 500*time.Millisecond)
 				u.search(id)
@@ -124,10 +166,10 @@ func (u *user) check(id, code string) (status string) {
 	return ""
 }
 
-// poll has another part of the application search for the same verification, about now.
-func (u *user) poll(id string) {
+// another has some other part of an application search for a verification, about now.
+func (u *user) another(name, caller string, slot int, id string) {
 	other := *u
-	other.name += "'s poller"
+	other.name, other.caller, other.slot = u.name+"'s "+name, caller, slot
 	other.random = rand.New(rand.NewPCG(u.random.Uint64(), 0))
 	u.book.calls.Go(func() {
 		other.pause(0, 80*time.Millisecond)
@@ -138,7 +180,7 @@ func (u *user) poll(id string) {
 func (u *user) control(id string) (status string) {
 	answer := u.call("/verify/control/"+u.format, url.Values{"request_id": {id}, "cmd": {"cancel"}}, "")
 	if answer.received && answer.Status == "0" {
-		u.book.ended(id, "CANCELLED")
+		u.book.ended(id, "CANCELLED", answer.by)
 	}
 	return answer.Status
 }
@@ -159,13 +201,18 @@ func (u *user) search(ids ...string) reply {
 // reply is what a client got of an answer.
 type reply struct {
 	received  bool // whole, and while it was there
+	by        *process
 	stale     bool // past its lifetime, and marked so
+	left      bool // the gateway says that the client has left
+	took      time.Duration
 	code      int
 	body      string
 	Status    string  `json:"status" xml:"status"`
 	RequestID string  `json:"request_id" xml:"request_id"`
 	Text      string  `json:"error_text" xml:"error_text"`
-	List      []reply `json:"verification_requests" xml:"verification_request"`
+	Price     string  `json:"price" xml:"price"`
+	Estimated string  `json:"estimated_price_messages_sent" xml:"estimated_price_messages_sent"`
+	List      []reply `json:"verification_requests" xml:"verify_request"`
 }
 
 // client takes an answer, or goes away at some byte of it.
@@ -191,6 +238,10 @@ func (c *client) Write(p []byte) (int, error) {
 
 // call makes one call. The client may leave before there is an answer.
 func (u *user) call(path string, form url.Values, key string) reply {
+	p := u.serving(u.slot)
+	if p == nil {
+		return reply{} // the connection is refused
+	}
 	ctx, leave := context.WithCancel(context.Background())
 	defer leave()
 	r := httptest.NewRequestWithContext(ctx, http.MethodPost, path, strings.NewReader(form.Encode()))
@@ -201,17 +252,26 @@ func (u *user) call(path string, form url.Values, key string) reply {
 	}
 	c := &client{header: http.Header{}, breaks: u.random.IntN(20) == 0}
 	patience := time.Hour
-	if u.random.IntN(4) == 0 {
+	if !u.patient && u.random.IntN(4) == 0 {
 		longest := []time.Duration{80 * time.Millisecond, 3 * time.Second}[u.random.IntN(2)]
 		patience = time.Duration(1 + u.random.Int64N(int64(longest)))
 	}
-	u.note("%s %s %s key %q, patience %v", u.name, path, form.Encode(), key, patience)
+	u.note("%s at %d: %s %s key %q, patience %v", u.name, p.number, path, form.Encode(), key, patience)
 	var once sync.Once
 	over := make(chan reply, 1)
 	u.book.calls.Go(func() {
-		u.serving().ServeHTTP(c, r)
+		defer p.calls.Done()
+		begun := time.Now()
+		p.ServeHTTP(c, r)
+		if p.dead() {
+			return
+		}
 		answer := read(c, path)
-		u.book.answered(u, path, answer)
+		answer.by, answer.took = p, time.Since(begun)
+		if answer.left && ctx.Err() == nil {
+			u.violated(8, "%s is told that it has left", u.name)
+		}
+		u.book.answered(p, u, path, answer)
 		once.Do(func() {
 			answer.received = !c.breaks && ctx.Err() == nil
 			over <- answer
@@ -222,18 +282,21 @@ func (u *user) call(path string, form url.Values, key string) reply {
 		u.note("%s is told %q %q", u.name, answer.Status, answer.RequestID)
 		return answer
 	case <-time.After(patience):
-		leave()
-		once.Do(func() { over <- reply{} })
-		answer := <-over
-		answer.received = false
 		u.note("%s has left", u.name)
-		return answer
+	case <-p.killed:
+		u.note("%s has lost its gateway", u.name)
 	}
+	leave()
+	once.Do(func() { over <- reply{} })
+	answer := <-over
+	answer.received, answer.by = false, p
+	return answer
 }
 
 // read takes an answer apart as a client does.
 func read(c *client, path string) reply {
 	answer := reply{code: c.code, body: c.body.String()}
+	answer.left = strings.Contains(c.header.Get("Proxy-Status"), "client_left")
 	answer.stale = strings.Contains(c.header.Get("Cache-Status"), "stale")
 	var err error
 	if strings.HasSuffix(path, "/xml") {

@@ -1,8 +1,11 @@
 package sim
 
 import (
+	"cmp"
 	"fmt"
+	"math/rand/v2"
 	"net/url"
+	"strconv"
 	"strings"
 	"sync"
 	"time"
@@ -17,12 +20,16 @@ type book struct {
 	mu       sync.Mutex
 	byNumber map[string]*start
 	byID     map[string]*start
-	ends     map[string]string // the state that an application was told a verification ended in
-	byStatus map[string]int    // answers by operation and status
-	whole    map[string]bool   // request_ids of accepted requests whose answers came back whole
-	success  int               // checks that the provider accepted
-	started  int               // events
-	finished map[string]int    // events by outcome
+	known    []string            // request_ids that somebody was told
+	ends     map[string]ending   // that an application was told of
+	whole    map[string]*process // where the answers to accepted requests came back whole
+}
+
+// ending is the state that a verification ended in, and by whom an application was told.
+type ending struct {
+	state string
+	by    *process
+	at    time.Time
 }
 
 // start is a logical verification and what became of it.
@@ -33,26 +40,61 @@ type start struct {
 	sent                int // requests that came to the provider
 	accepted            []string
 	told                []string
+	by                  map[*process]bool // that were asked
+}
+
+// tally is what happened at one process.
+type tally struct {
+	mu       sync.Mutex
+	byStatus map[string]int    // answers by operation and status
+	whole    int               // accepted requests whose answers came back whole
+	success  int               // checks that the provider accepted
+	started  int               // events
+	finished map[string]int    // events by outcome
+	cost     float64           // events
+	prices   map[string]prices // by request_id, as the provider has told them
+}
+
+// prices are the highest of each kind.
+type prices [2]float64
+
+func (b *tally) init() {
+	b.byStatus, b.finished, b.prices = map[string]int{}, map[string]int{}, map[string]prices{}
+}
+
+// priced notes what an answer of the provider says of prices.
+func (b *tally) priced(id string, answer *reply) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	for _, v := range append(answer.List, *answer) {
+		id := cmp.Or(v.RequestID, id)
+		known := b.prices[id]
+		for i, text := range [...]string{v.Price, v.Estimated} {
+			price, _ := strconv.ParseFloat(text, 64) // none is 0
+			known[i] = max(known[i], price)
+		}
+		b.prices[id] = known
+	}
 }
 
 func (b *book) init() {
-	b.byNumber, b.byID, b.ends = map[string]*start{}, map[string]*start{}, map[string]string{}
-	b.byStatus, b.whole, b.finished = map[string]int{}, map[string]bool{}, map[string]int{}
+	b.byNumber, b.byID, b.ends = map[string]*start{}, map[string]*start{}, map[string]ending{}
+	b.whole = map[string]*process{}
 }
 
 func (b *book) begin(u *user) *start {
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	s := &start{number: u.number, caller: u.caller, key: u.key}
+	s := &start{number: u.number, caller: u.caller, key: u.key, by: map[*process]bool{}}
 	b.byNumber[u.number] = s
 	return s
 }
 
 // acted notes what the provider has done.
-func (b *book) acted(w *world, operation, form, body string) {
+func (b *book) acted(p *process, operation, form, body string) {
 	values, err := url.ParseQuery(form)
 	if err != nil {
-		w.violated(5, "the provider got %q", form)
+		p.violated(5, "the provider got %q", form)
 		return
 	}
 	answer := readText(body)
@@ -63,28 +105,34 @@ func (b *book) acted(w *world, operation, form, body string) {
 		s := b.byNumber[values.Get("number")]
 		s.sent++
 		for _, id := range s.accepted {
-			if b.whole[id] && w.network.wellSoFar() {
-				go w.violated(2, "%s is sent again, though %s came back and nobody was told", s.number, id)
+			if b.whole[id] == p && p.network.wellSoFar() {
+				go p.violated(2, "%s is sent again, though %s came back and nobody was told", s.number, id)
 			}
 		}
 		if answer.Status == "0" {
 			s.accepted = append(s.accepted, answer.RequestID)
 			b.byID[answer.RequestID] = s
 		}
+	case "search":
+		p.tally.priced(values.Get("request_id"), &answer)
 	case "check":
+		p.tally.priced(values.Get("request_id"), &answer)
 		if answer.Status == "0" {
-			b.success++
+			p.tally.mu.Lock()
+			p.tally.success++
+			p.tally.mu.Unlock()
 		}
 	}
 }
 
 // arrived notes that an answer to a request came back whole.
-func (b *book) arrived(body string) {
+func (b *book) arrived(p *process, id string) {
 	b.mu.Lock()
-	defer b.mu.Unlock()
-	if answer := readText(body); answer.Status == "0" {
-		b.whole[answer.RequestID] = true
-	}
+	b.whole[id] = p
+	b.mu.Unlock()
+	p.tally.mu.Lock()
+	p.tally.whole++
+	p.tally.mu.Unlock()
 }
 
 func readText(body string) reply {
@@ -98,7 +146,7 @@ func readText(body string) reply {
 }
 
 // answered counts an answer of the gateway, whether or not the client got it.
-func (b *book) answered(u *user, path string, answer reply) {
+func (b *book) answered(p *process, u *user, path string, answer reply) {
 	operation := operationOf(path)
 	status := answer.Status
 	if operation == "search" && status == "" {
@@ -107,16 +155,24 @@ func (b *book) answered(u *user, path string, answer reply) {
 	if strings.Contains(answer.body, apiSecret) {
 		u.violated(6, "%s reads the secret in %s", u.name, answer.body)
 	}
+	if answer.took > longestCall {
+		u.violated(7, "%s waited for %v", u.name, answer.took)
+	}
 	if answer.Status == "unreadable" {
 		u.violated(5, "%s reads %d %q", u.name, answer.code, answer.body)
 	}
+	p.tally.mu.Lock()
+	p.tally.byStatus[operation+" "+status]++
+	p.tally.mu.Unlock()
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	b.byStatus[operation+" "+status]++
 	if operation == "request" && (strings.Contains(answer.Text, "nothing was sent") || answer.Status == "1") {
 		u.start.unsent++
 	}
 }
+
+// longestCall is longer than the timeouts of all that is done for a call.
+const longestCall = 5 * callTimeout
 
 // attempted takes in what a client was told of a request.
 func (b *book) attempted(u *user, answer reply) {
@@ -124,8 +180,16 @@ func (b *book) attempted(u *user, answer reply) {
 	defer b.mu.Unlock()
 	s := u.start
 	s.attempts++
+	if answer.by != nil {
+		s.by[answer.by] = true
+	}
 	if answer.received && answer.RequestID != "" {
+		b.known = append(b.known, answer.RequestID)
 		s.told = append(s.told, answer.RequestID)
+		// A key stands for its answer, whatever has become of that since.
+		if v, ok := u.api.Verification(answer.RequestID); ok && s.key == "" && !v.Finalized.IsZero() && time.Since(v.Finalized) > answer.took {
+			go u.violated(2, "%s is told %s, which is over", u.name, answer.RequestID)
+		}
 		if owner := b.byID[answer.RequestID]; owner != s {
 			go u.violated(8, "%s is told %s, which is another's", u.name, answer.RequestID)
 		}
@@ -137,29 +201,32 @@ func (b *book) checked(u *user, id, code string, answer reply) {
 	if answer.RequestID != "" && answer.RequestID != id {
 		u.violated(8, "%s checks %s and is told of %s", u.name, id, answer.RequestID)
 	}
+	if answer.Status == "16" && code == rightCode {
+		u.violated(8, "%s entered the right code and is told that it was wrong", u.name)
+	}
 	if answer.Status == "0" && code != rightCode {
 		u.violated(8, "%s entered a wrong code and is told that it was right", u.name)
 	}
 	if answer.Status == "0" {
-		b.ended(id, "SUCCESS")
+		b.ended(id, "SUCCESS", answer.by)
 	}
 }
 
 // ended notes that an application was told how a verification ended.
-func (b *book) ended(id, state string) {
+func (b *book) ended(id, state string, by *process) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	b.ends[id] = state
+	b.ends[id] = ending{state, by, time.Now()}
 }
 
 // endings are the ends that applications know of, of some verifications.
-func (b *book) endings(ids []string) map[string]string {
+func (b *book) endings(ids []string) map[string]ending {
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	known := map[string]string{}
+	known := map[string]ending{}
 	for _, id := range ids {
-		if state := b.ends[id]; state != "" {
-			known[id] = state
+		if end, ok := b.ends[id]; ok {
+			known[id] = end
 		}
 	}
 	return known
@@ -170,7 +237,7 @@ const longestInProgress = 4 * time.Second
 
 // found takes in what a client was told of a search, for which it asked when it knew of
 // some ends.
-func (b *book) found(u *user, ids []string, before map[string]string, when time.Time, answer reply) {
+func (b *book) found(u *user, ids []string, before map[string]ending, when time.Time, answer reply) {
 	states := answer.List
 	if len(ids) == 1 {
 		states = []reply{answer}
@@ -190,8 +257,11 @@ func (b *book) found(u *user, ids []string, before map[string]string, when time.
 		if ok && state.Status == "IN PROGRESS" && !answer.stale && !v.Finalized.IsZero() && when.Sub(v.Finalized) > longestInProgress {
 			u.violated(3, "%s reads IN PROGRESS of %s, which had been %s for %v", u.name, state.RequestID, v.Status, when.Sub(v.Finalized))
 		}
-		if want := before[state.RequestID]; want != "" && state.Status != want {
-			u.violated(3, "%s reads %q of %s, which had ended with %s before it asked", u.name, state.Status, state.RequestID, want)
+		// Another process may have it in memory, for as long as is checked above.
+		end, ended := before[state.RequestID]
+		knows := ended && (end.by == answer.by || answer.by.born.After(end.at))
+		if ended && state.Status != end.state && (knows || state.Status != "IN PROGRESS") {
+			u.violated(3, "%s reads %q of %s, which had ended with %s before it asked", u.name, state.Status, state.RequestID, end.state)
 		}
 	}
 }
@@ -210,8 +280,18 @@ func (b *book) idsOf(caller, one string, most int) []string {
 	return ids
 }
 
-// event takes in what the account tells.
-func (b *book) event(w *world, detail gateway.Detail) {
+// anyID is one of the verifications that somebody was told; "" where there is none.
+func (b *book) anyID(r *rand.Rand) string {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	if len(b.known) == 0 {
+		return ""
+	}
+	return b.known[r.IntN(len(b.known))]
+}
+
+// event takes in what an account tells.
+func (b *tally) event(w *world, detail gateway.Detail) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	switch d := detail.(type) {
@@ -219,6 +299,8 @@ func (b *book) event(w *world, detail gateway.Detail) {
 		b.started++
 	case gateway.VerificationFinished:
 		b.finished[string(d.Outcome)]++
+	case gateway.CostLearned:
+		b.cost += d.Amount
 	case gateway.InvariantBroken:
 		go w.violated(1, "the gateway itself says that %s is broken", d.Invariant)
 	}

@@ -1,24 +1,42 @@
 package sim
 
 import (
+	"fmt"
 	"slices"
 	"strings"
-	"testing"
 	"time"
 
 	"github.com/caddyverify/caddy-verify/caddyverify/internal/gateway"
 	"github.com/caddyverify/caddy-verify/caddyverify/internal/wire"
 )
 
-// check looks at all that has happened, when all is over.
-func (w *world) check(t *testing.T, final *gateway.Snapshot) {
-	t.Helper()
-	series := w.scrape(t)
-	w.checkDeliveries()
-	w.checkRate()
-	w.checkBooks(series)
-	w.checkSecrets(series)
-	w.checkBounds(final)
+// check looks at all that has happened at a process, when all is over there.
+func (p *process) check() (s gateway.Snapshot) {
+	s = p.account.Snapshot()
+	series := p.scrape()
+	p.checkRate()
+	p.checkBooks(series)
+	p.checkSecrets(series)
+	p.checkBounds(&s)
+	return s
+}
+
+// checkEnd looks at a process that has had time to recover, and for its ledger to give
+// up what nobody asked about.
+func (p *process) checkEnd() {
+	s := p.check()
+	for _, circuit := range s.Circuits {
+		if circuit.State != wire.CircuitClosed {
+			p.violated(9, "the circuit %s is still %s", circuit.Class, circuit.State)
+		}
+	}
+	if len(s.Suspended) > 0 {
+		p.violated(9, "the account is still suspended for %v", s.Suspended)
+	}
+	series := p.scrape()
+	if left := series["verify_verifications_under_way"] + series["verify_verifications_unsettled"]; left != 0 {
+		p.violated(5, "%v verifications are left", left)
+	}
 }
 
 // checkDeliveries: the provider acted at most once for a logical start, and no accepted
@@ -35,7 +53,7 @@ func (w *world) checkDeliveries() {
 		if s.sent > s.attempts+1 { // the last one may be under way still when the user gives up
 			w.violated(1, "%s was sent %d times for %d attempts", number, s.sent, s.attempts)
 		}
-		if s.key != "" && s.sent > 1+s.unsent {
+		if s.key != "" && s.sent > 1+s.unsent && len(s.by) == 1 {
 			w.violated(1, "%s has an Idempotency-Key and was sent %d times, of which %d may be", number, s.sent, 1+s.unsent)
 		}
 		for _, id := range s.told {
@@ -51,20 +69,37 @@ func (w *world) checkDeliveries() {
 }
 
 // checkRate: no more than 30 calls a second leave for the provider.
-func (w *world) checkRate() {
+func (p *process) checkRate() {
 	const most = 30
-	sends := w.network.sends
+	p.uplink.mu.Lock()
+	defer p.uplink.mu.Unlock()
+	sends := p.uplink.sends
 	for i := most; i < len(sends); i++ {
 		if d := sends[i].Sub(sends[i-most]); d < time.Second {
-			w.violated(4, "%d calls within %v, at %v", most+1, d, sends[i].Sub(w.begun))
+			p.violated(4, "%d calls within %v, at %v", most+1, d, sends[i].Sub(p.begun))
+			return
+		}
+	}
+	// As soon as the provider finds them too many, it gets half of them.
+	const fewer = most/2 + 1
+	for _, at := range p.uplink.throttled {
+		reloaded := func(t time.Time) bool { return t.Sub(at).Abs() <= time.Second } // to another rate, perhaps
+		n := 0
+		for _, t := range sends {
+			if t.After(at) && t.Sub(at) <= time.Second {
+				n++
+			}
+		}
+		if n > fewer && !slices.ContainsFunc(p.reloads, reloaded) {
+			p.violated(4, "%d calls in the second after the provider found them too many, at %v", n, at.Sub(p.begun))
 			return
 		}
 	}
 }
 
 // checkBooks: what the gateway counts is what happened, to the last one.
-func (w *world) checkBooks(series map[string]float64) {
-	b := &w.book
+func (p *process) checkBooks(series map[string]float64) {
+	b := &p.tally
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	counted := map[string]int{}
@@ -89,62 +124,70 @@ func (w *world) checkBooks(series map[string]float64) {
 	for _, all := range []map[string]int{counted, b.byStatus} {
 		for what := range all {
 			if counted[what] != b.byStatus[what] {
-				w.violated(5, "%d answers %q are counted, %d were given", counted[what], what, b.byStatus[what])
+				p.violated(5, "%d answers %q are counted, %d were given", counted[what], what, b.byStatus[what])
 			}
 		}
 	}
-	if attempts != len(w.network.sends) {
-		w.violated(5, "%d upstream requests are counted, %d were made", attempts, len(w.network.sends))
+	if sends := len(p.uplink.sends); attempts != sends {
+		p.violated(5, "%d upstream requests are counted, %d were made", attempts, sends)
 	}
-	if b.started != len(b.whole) {
-		w.violated(5, "%d verifications have started by the ledger, %d by the answers that came back", b.started, len(b.whole))
+	if b.started != b.whole {
+		p.violated(5, "%d verifications have started by the ledger, %d by the answers that came back", b.started, b.whole)
+	}
+	told := 0.0
+	for _, known := range b.prices {
+		told += known[0] + known[1]
+	}
+	if b.cost > told+1e-6 {
+		p.violated(5, "%v has been spent by the ledger, %v by the provider", b.cost, told)
 	}
 	if b.finished["success"] > b.success {
-		w.violated(5, "%d verifications have succeeded by the ledger, %d by the provider", b.finished["success"], b.success)
+		p.violated(5, "%d verifications have succeeded by the ledger, %d by the provider", b.finished["success"], b.success)
 	}
 	ended := 0
 	for _, n := range b.finished {
 		ended += n
 	}
 	under := series["verify_verifications_under_way"] + series["verify_verifications_unsettled"]
-	if b.started != ended || under != 0 {
-		w.violated(5, "%d verifications have started, %d have ended and %v are left", b.started, ended, under)
+	if b.started != ended+int(under) {
+		p.violated(5, "%d verifications have started, %d have ended and %v are under way", b.started, ended, under)
 	}
 }
 
 // checkSecrets: no secret, number or code is anywhere but in answers.
-func (w *world) checkSecrets(series map[string]float64) {
+func (p *process) checkSecrets(series map[string]float64) {
 	var names strings.Builder
 	for name := range series {
 		names.WriteString(name + "\n")
 	}
 	canaries := []string{apiSecret, rightCode, wrongCode}
-	for number := range w.book.byNumber {
+	p.book.mu.Lock()
+	defer p.book.mu.Unlock()
+	for number := range p.book.byNumber {
 		canaries = append(canaries, number)
 	}
-	for where, text := range map[string]string{"the log": w.log.text.String(), "the metrics": names.String()} {
+	var spans strings.Builder
+	for _, span := range p.spans.GetSpans() {
+		fmt.Fprintln(&spans, span.Name, span.Attributes, span.Events, span.Links, span.Status)
+	}
+	for where, text := range map[string]string{
+		"a span":  spans.String(),
+		"the log": p.log.text.String(), "the metrics": names.String(),
+	} {
 		for _, canary := range canaries {
 			if at := strings.Index(text, canary); at >= 0 {
-				w.violated(6, "%s has %q: …%s…", where, canary, text[max(0, at-200):min(len(text), at+50)])
+				p.violated(6, "%s has %q: …%s…", where, canary, text[max(0, at-200):min(len(text), at+50)])
 			}
 		}
 	}
 }
 
 // checkBounds: nothing is left waiting, and no more is kept than there was.
-func (w *world) checkBounds(s *gateway.Snapshot) {
-	if s.Limit.Waiting != 0 || w.running.Count() != 0 {
-		w.violated(7, "%d calls wait and %d are under way for ever", s.Limit.Waiting, w.running.Count())
+func (p *process) checkBounds(s *gateway.Snapshot) {
+	if s.Limit.Waiting != 0 || p.running.Count() != 0 {
+		p.violated(7, "%d calls wait and %d are under way for ever", s.Limit.Waiting, p.running.Count())
 	}
-	for _, circuit := range s.Circuits {
-		if circuit.State != wire.CircuitClosed {
-			w.violated(9, "the circuit %s is still %s", circuit.Class, circuit.State)
-		}
-	}
-	if len(s.Suspended) > 0 {
-		w.violated(9, "the account is still suspended for %v", s.Suspended)
-	}
-	if s.Cache.Entries > 3*2*users || s.Cache.Entries < 0 || s.Cache.Bytes < 0 {
-		w.violated(7, "the cache holds %d entries, %d bytes", s.Cache.Entries, s.Cache.Bytes)
+	if s.Cache.Entries > 3*2*(users+80) || s.Cache.Entries < 0 || s.Cache.Bytes < 0 {
+		p.violated(7, "the cache holds %d entries, %d bytes", s.Cache.Entries, s.Cache.Bytes)
 	}
 }

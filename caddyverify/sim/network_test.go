@@ -2,37 +2,41 @@ package sim
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
 	"io"
+	"log"
 	"math/rand/v2"
 	"net"
 	"net/http"
 	"net/http/httptest"
-	"net/http/httptrace"
 	"strings"
 	"sync"
 	"time"
 )
 
-// network is all that lies between the gateway and the provider, and what goes wrong
-// there. It is the gateway's http.RoundTripper: what it is given has left the gateway.
+// network is all that lies between gateways and the provider, the provider's server
+// included, and what goes wrong there.
 type network struct {
-	world *world
+	world   *world
+	ctx     context.Context // until the run ends
+	end     context.CancelFunc
+	server  *http.Server
+	accepts chan net.Conn
 
 	mu       sync.Mutex
-	random   *rand.Rand
 	phase    phase
-	sends    []time.Time
-	troubled bool           // something has gone wrong before
-	underWay map[string]int // requests, by what they say
+	troubled bool // something has gone wrong before
 }
 
 // phase says how likely, of 1000 calls each, something goes wrong for a while.
 type phase struct {
 	name                                            string
 	refused, cutBefore, cutAfter, status, web, echo int
+	mixedUp                                         int
+	longest                                         time.Duration // that a slow call takes; 6 s if 0
 	slow, drip                                      int
 	word                                            string // the status that the provider answers with in place of acting
 }
@@ -42,39 +46,79 @@ var phases = []phase{
 	{name: "lossy", refused: 100, cutBefore: 80, cutAfter: 80},
 	{name: "slow", slow: 400, drip: 200},
 	{name: "away", refused: 1000},
-	{name: "hangs", slow: 900},
+	{name: "hangs", slow: 900, longest: time.Minute},
 	{name: "throttled", status: 300, word: "1"},
 	{name: "broken", status: 600, word: "5"},
 	{name: "out of credit", status: 700, word: "9"},
 	{name: "credentials", status: 1000, word: "4"},
 	{name: "barred", status: 900, word: "8"},
 	{name: "echoes", echo: 200},
+	{name: "mixed up", mixedUp: 300},
 	{name: "a web page", web: 300, cutAfter: 50},
 	{name: "all of it", refused: 60, cutBefore: 60, cutAfter: 100, status: 60, slow: 100, drip: 60, web: 40, word: "5"},
 }
 
-var errReset = &net.OpError{Op: "read", Net: "tcp", Err: errors.New("connection reset by peer")}
-
 // fate is what becomes of one call.
 type fate struct {
 	refused, cutBefore, cutAfter, status, web, drip, echo bool
+	mixedUp                                               bool // another verification's answer
+	quiet                                                 bool // a cut looks like an orderly end
 	delay                                                 time.Duration
 	word                                                  string
 	cut                                                   int
 }
 
-func (n *network) draw() fate {
+func newNetwork(w *world) *network {
+	n := &network{world: w, accepts: make(chan net.Conn)}
+	n.ctx, n.end = context.WithCancel(context.Background())
+	n.server = &http.Server{
+		Handler:     n,
+		IdleTimeout: time.Duration(1+w.random.IntN(40)) * time.Second, // connections that are kept end at any time
+		ErrorLog:    log.New(io.Discard, "", 0),
+		ConnContext: func(ctx context.Context, c net.Conn) context.Context {
+			return context.WithValue(ctx, linkKey{}, c.(*farEnd).link)
+		},
+	}
+	w.ends.Go(func() { _ = n.server.Serve(n) })
+	return n
+}
+
+type (
+	linkKey struct{}
+	farEnd  struct {
+		net.Conn
+		link *link
+	}
+)
+
+// Accept, Close and Addr make the network the net.Listener of the provider.
+func (n *network) Accept() (net.Conn, error) {
+	select {
+	case c := <-n.accepts:
+		return c, nil
+	case <-n.ctx.Done():
+		return nil, net.ErrClosed
+	}
+}
+
+func (n *network) Close() error {
+	n.end()
+	return nil
+}
+
+func (n *network) Addr() net.Addr { return &net.TCPAddr{} }
+
+func (n *network) draw(r *rand.Rand) fate {
 	n.mu.Lock()
-	defer n.mu.Unlock()
-	now := time.Now()
-	n.sends = append(n.sends, now)
 	p := n.phase
-	chance := func(of int) bool { return n.random.IntN(1000) < of }
-	f := fate{word: p.word, delay: time.Duration(5_000_000 + n.random.IntN(60_000_000)), cut: n.random.IntN(400)}
+	n.mu.Unlock()
+	chance := func(of int) bool { return r.IntN(1000) < of }
+	f := fate{word: p.word, delay: time.Duration(5_000_000 + r.IntN(60_000_000)), cut: r.IntN(600)}
 	f.refused, f.cutBefore, f.cutAfter = chance(p.refused), chance(p.cutBefore), chance(p.cutAfter)
 	f.status, f.web, f.drip, f.echo = chance(p.status), chance(p.web), chance(p.drip), chance(p.echo)
+	f.quiet, f.mixedUp = chance(500), chance(p.mixedUp)
 	if chance(p.slow) {
-		f.delay = time.Duration(n.random.Int64N(int64(6 * time.Second)))
+		f.delay = time.Duration(r.Int64N(int64(cmp.Or(p.longest, 6*time.Second))))
 	}
 	return f
 }
@@ -87,49 +131,33 @@ func (n *network) set(p phase) {
 	n.world.note("the network: %s", p.name)
 }
 
-// RoundTrip carries a call to the provider and its answer back.
-func (n *network) RoundTrip(r *http.Request) (*http.Response, error) {
-	w := n.world
+// wellSoFar tells that nothing has gone wrong yet.
+func (n *network) wellSoFar() bool {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	return !n.troubled
+}
+
+// ServeHTTP is the provider. What has come to it whole is acted upon, whether or not
+// anybody waits still.
+func (n *network) ServeHTTP(rw http.ResponseWriter, r *http.Request) {
+	l := r.Context().Value(linkKey{}).(*link)
 	form, err := io.ReadAll(r.Body)
 	if err != nil {
-		return nil, err
+		panic(http.ErrAbortHandler) // the rest never came
 	}
-	text := string(form)
-	if r.Method == http.MethodGet {
-		text = r.URL.RawQuery
+	f := l.ofCall()
+	before := min(f.delay/2, 3*time.Second) // acted upon later, it could be a second verification
+	time.Sleep(before)
+	contentType := "application/json"
+	if strings.HasSuffix(r.URL.Path, "/xml") {
+		contentType = "text/xml"
 	}
-	operation := operationOf(r.URL.Path)
-	f := n.draw()
-	w.note("upstream %s %s %s: %+v", r.Method, r.URL.Path, text, f)
-	if f.refused {
-		return nil, &net.OpError{Op: "dial", Net: "tcp", Err: errors.New("connection refused")}
-	}
-	if operation == "request" {
-		n.begin(text)
-		defer n.end(text)
-	}
-	// Only a search is of no use to anybody when its client has left.
-	wait := func(d time.Duration) bool {
-		here := sleep(r.Context(), d)
-		if !here && operation != "search" && errors.Is(r.Context().Err(), context.Canceled) {
-			w.violated(2, "a call that may cost money was cancelled: %s", text)
-		}
-		return here
-	}
-	if trace := httptrace.ContextClientTrace(r.Context()); trace != nil {
-		trace.GotConn(httptrace.GotConnInfo{})
-		trace.WroteHeaderField("Host", nil)
-	}
-	if !wait(f.delay / 2) {
-		return nil, r.Context().Err()
-	}
-	if f.cutBefore {
-		return nil, errReset
-	}
-	code, body := http.StatusOK, ""
+	var body string
+	code := http.StatusOK
 	switch {
 	case f.web:
-		code, body = http.StatusBadGateway, "<html>a firewall</html>"
+		code, body, contentType = http.StatusBadGateway, "<html>a firewall</html>", "text/html"
 	case f.status:
 		body = says(r, f.word, "the provider says so")
 	case f.echo:
@@ -138,54 +166,21 @@ func (n *network) RoundTrip(r *http.Request) (*http.Response, error) {
 		recorder := httptest.NewRecorder()
 		inner := httptest.NewRequest(r.Method, r.URL.String(), bytes.NewReader(form))
 		inner.Header = r.Header
-		w.api.ServeHTTP(recorder, inner)
+		n.world.api.ServeHTTP(recorder, inner)
 		code, body = recorder.Code, recorder.Body.String()
-		w.book.acted(w, operation, text, body)
+		text := string(form)
+		if r.Method == http.MethodGet {
+			text = r.URL.RawQuery
+		}
+		n.world.book.acted(l.process, operationOf(r.URL.Path), text, body)
 	}
-	if !wait(f.delay / 2) {
-		return nil, r.Context().Err()
+	if id := readText(body).RequestID; f.mixedUp && id != "" && operationOf(r.URL.Path) != "request" {
+		body = strings.ReplaceAll(body, id, "0123456789abcdef0123456789abcdef")
 	}
-	response := &http.Response{
-		StatusCode: code, Header: http.Header{"Content-Type": {"application/json"}}, ContentLength: int64(len(body)), Request: r,
-	}
-	switch {
-	case f.web:
-		response.Header.Set("Content-Type", "text/html")
-	case strings.HasSuffix(r.URL.Path, "/xml"):
-		response.Header.Set("Content-Type", "text/xml")
-	}
-	response.Body = io.NopCloser(&pipe{ctx: r.Context(), text: body, drip: f.drip})
-	if f.cutAfter && f.cut < len(body) {
-		response.Body = io.NopCloser(&pipe{ctx: r.Context(), text: body[:f.cut], drip: f.drip, cut: true})
-	} else if operation == "request" && !f.status && !f.web && !f.echo {
-		response.Body = io.NopCloser(&pipe{ctx: r.Context(), text: body, drip: f.drip, whole: func() { w.book.arrived(body) }})
-	}
-	return response, nil
-}
-
-// begin and end have a request be under way. An identical one shares it.
-func (n *network) begin(text string) {
-	n.mu.Lock()
-	defer n.mu.Unlock()
-	if n.underWay == nil {
-		n.underWay = map[string]int{}
-	}
-	if n.underWay[text]++; n.underWay[text] > 1 {
-		n.world.violated(1, "two identical requests are under way: %s", text)
-	}
-}
-
-func (n *network) end(text string) {
-	n.mu.Lock()
-	defer n.mu.Unlock()
-	n.underWay[text]--
-}
-
-// wellSoFar tells that nothing has gone wrong yet.
-func (n *network) wellSoFar() bool {
-	n.mu.Lock()
-	defer n.mu.Unlock()
-	return !n.troubled
+	time.Sleep(f.delay - before)
+	rw.Header().Set("Content-Type", contentType)
+	rw.WriteHeader(code)
+	_, _ = io.WriteString(rw, body)
 }
 
 // says is an answer of the provider, which has done nothing.
@@ -196,51 +191,111 @@ func says(r *http.Request, status, text string) string {
 	return fmt.Sprintf(`{"status":"%s","error_text":"%s"}`, status, text)
 }
 
-// pipe is the body of an answer, as it comes in.
-type pipe struct {
-	ctx       context.Context
-	text      string
-	drip, cut bool
-	whole     func() // called once all of it was read; may be nil
+// link is a connection as a gateway sees it. One call is on it at a time.
+type link struct {
+	net.Conn
+	far     net.Conn
+	process *process
+	closed  chan struct{}
+	close   func()
+
+	mu      sync.Mutex
+	fate    fate
+	cut     bool // while it was written to
+	written int
+	read    int
 }
 
-func (p *pipe) Read(b []byte) (int, error) {
-	if p.ctx.Err() != nil {
-		return 0, p.ctx.Err()
-	}
-	if p.text == "" {
-		if p.cut {
-			return 0, errReset
-		}
-		return 0, io.EOF
-	}
-	if p.drip {
-		b = b[:1]
-		if !sleep(p.ctx, 10*time.Millisecond) {
-			return 0, p.ctx.Err()
-		}
-	}
-	n := copy(b, p.text)
-	if p.text = p.text[n:]; p.text == "" && p.whole != nil {
-		p.whole()
-	}
-	return n, nil
-}
+var errCut = errors.New("connection reset by peer")
 
-func sleep(ctx context.Context, d time.Duration) bool {
+func (n *network) connect(p *process) *link {
+	near, far := net.Pipe()
+	l := &link{Conn: near, far: far, process: p, closed: make(chan struct{})}
+	l.close = sync.OnceFunc(func() {
+		close(l.closed)
+		_ = near.Close()
+	})
 	select {
-	case <-time.After(d):
-		return true
-	case <-ctx.Done():
-		return false
+	case n.accepts <- &farEnd{far, l}:
+	case <-n.ctx.Done():
 	}
+	return l
 }
 
-func operationOf(path string) string {
-	for _, word := range []string{"check", "search", "control"} {
-		if strings.Contains(path, "/"+word+"/") {
-			return word
+// begin has the next call have its fate.
+func (l *link) begin(f fate) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.fate, l.written, l.read = f, 0, 0
+}
+
+func (l *link) ofCall() fate {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.fate
+}
+
+// Write gets as far as the fate has it.
+func (l *link) Write(b []byte) (int, error) {
+	f := l.ofCall()
+	if !f.refused && !f.cutBefore {
+		return l.Conn.Write(b)
+	}
+	l.mu.Lock()
+	l.cut = true
+	l.mu.Unlock()
+	n := 0
+	if f.cutBefore {
+		n, _ = l.Conn.Write(b[:f.cut%len(b)])
+	}
+	_ = l.far.Close()
+	return n, &net.OpError{Op: "write", Net: "tcp", Err: errCut}
+}
+
+// Read gets as far as the fate has it. What ends while it is written to is told to who
+// writes, and to nobody else before that: or two would tell it in no order.
+func (l *link) Read(b []byte) (int, error) {
+	l.mu.Lock()
+	f, left := l.fate, l.fate.cut-l.read
+	l.mu.Unlock()
+	if f.drip {
+		b = b[:min(len(b), 8)]
+	}
+	if f.cutAfter && left <= 0 {
+		l.close()
+		return 0, l.lost(f)
+	}
+	n, err := l.Conn.Read(b)
+	if n > 0 && f.drip {
+		time.Sleep(10 * time.Millisecond)
+	}
+	l.mu.Lock()
+	f, left = l.fate, l.fate.cut-l.read // it may have been idle
+	l.read += n
+	cut := l.cut
+	l.mu.Unlock()
+	if cut && n == 0 {
+		<-l.closed
+	}
+	if f.cutAfter && n > left {
+		n = max(left, 0)
+		if n == 0 {
+			l.close()
+			return 0, l.lost(f)
 		}
 	}
-	return "request"
+	return n, err
+}
+
+func (l *link) lost(f fate) error {
+	if f.quiet {
+		return io.EOF
+	}
+	return &net.OpError{Op: "read", Net: "tcp", Err: errCut}
+}
+
+func (l *link) Close() error {
+	l.close()
+	l.process.uplink.forget(l)
+	return nil
 }

@@ -1,23 +1,14 @@
 package sim
 
 import (
-	"bytes"
 	"fmt"
-	"log/slog"
 	"math/rand/v2"
-	"net/http"
+	"strings"
 	"sync"
 	"testing"
 	"time"
 
-	"github.com/prometheus/client_golang/prometheus"
-
 	"github.com/caddyverify/caddy-verify/caddyverify/internal/country"
-	"github.com/caddyverify/caddy-verify/caddyverify/internal/gateway"
-	"github.com/caddyverify/caddy-verify/caddyverify/internal/limit"
-	"github.com/caddyverify/caddy-verify/caddyverify/internal/observe"
-	"github.com/caddyverify/caddy-verify/caddyverify/internal/search"
-	"github.com/caddyverify/caddy-verify/caddyverify/internal/upstream"
 	"github.com/caddyverify/caddy-verify/caddyverify/sandbox"
 )
 
@@ -29,32 +20,31 @@ const (
 	provider  = "provider.example"
 	// callTimeout is the longest timeout of a configuration.
 	callTimeout = 4 * time.Second
+	// mostGateways is how many processes there are at a time.
+	mostGateways = 3
 )
 
 // world is one run.
 type world struct {
-	seed    uint64
-	random  *rand.Rand // of the schedule; each actor has its own
-	begun   time.Time
-	api     *sandbox.Sandbox
-	network *network
-	account *gateway.Account
-	metrics *observe.Metrics
-	running gateway.Running
-	log     lockedBuffer
-	book    book
+	seed      uint64
+	random    *rand.Rand // of the schedule; each actor has its own
+	begun     time.Time
+	api       *sandbox.Sandbox
+	network   *network
+	countries country.List
+	book      book
+	ends      sync.WaitGroup // of processes
 
 	mu        sync.Mutex
-	gateway   *gateway.Gateway
-	takeBack  func()
-	countries country.List
+	slots     []*process // nil while there is none
+	processes []*process // all that there were
 	trace     []string
 	broken    []string // what the checkers have found
 }
 
 func newWorld(t *testing.T, seed uint64) *world {
 	t.Helper()
-	w := &world{seed: seed, random: rand.New(rand.NewPCG(seed, 0)), begun: time.Now(), metrics: observe.NewMetrics()}
+	w := &world{seed: seed, random: rand.New(rand.NewPCG(seed, 0)), begun: time.Now()}
 	var err error
 	if w.api, err = sandbox.New(sandbox.Config{APIKey: apiKey, APISecret: apiSecret, Code: rightCode, Limit: -1, Record: -1}); err != nil {
 		t.Fatal(err)
@@ -62,81 +52,31 @@ func newWorld(t *testing.T, seed uint64) *world {
 	if w.countries, err = country.NewList([]string{"GB"}); err != nil {
 		t.Fatal(err)
 	}
-	w.network = &network{world: w, random: rand.New(rand.NewPCG(seed, 1))}
-	w.account = gateway.NewAccount(provider, apiKey, w.metrics, w.settings())
-	w.account.Subscribe(func(e gateway.Event) {
-		if c, ok := e.Detail.(gateway.CircuitChanged); ok {
-			c.Fault = nil // a pointer is another in each run
-			e.Detail = c
-		}
-		w.note("event %T %+v", e.Detail, e.Detail)
-		w.book.event(w, e.Detail)
-	})
+	w.network = newNetwork(w)
 	w.book.init()
-	if err := w.reload(); err != nil {
-		t.Fatal(err)
+	w.slots = make([]*process, []int{1, 1, 2, mostGateways}[w.random.IntN(4)])
+	for slot := range w.slots {
+		w.begin(t, slot)
 	}
 	return w
 }
 
-// settings draws those of a configuration.
-func (w *world) settings() *gateway.Settings {
-	s := &gateway.Settings{Countries: w.countries, Limit: limit.Settings{Rate: 20 + w.random.IntN(9)}}
-	s.Cache = search.Settings{InProgress: time.Duration(1+w.random.IntN(3)) * time.Second, Timeout: callTimeout}
-	s.CacheOff = w.random.IntN(10) == 0
-	s.Breaker.Timeout = callTimeout
-	s.Breaker.Off = w.random.IntN(10) == 0
-	return s
-}
-
-// reload puts another configuration in force, as Caddy does: the next one comes before
-// the last one goes.
-func (w *world) reload() error {
-	settings := w.settings()
-	next, err := gateway.New(gateway.Config{
-		Account: w.account,
-		Upstream: upstream.Config{
-			URL: "https://" + provider, Key: apiKey, Secret: upstream.NewSecret(apiSecret),
-			Auth: upstream.Basic, Method: upstream.Auto, Transport: w.network,
-		},
-		Timeout:    time.Duration(2+w.random.IntN(3)) * time.Second,
-		HTTPErrors: w.random.IntN(4) == 0,
-		Caller:     func(r *http.Request) string { return r.Header.Get("X-Caller") },
-		Logger:     slog.New(slog.NewJSONHandler(&w.log, &slog.HandlerOptions{Level: slog.LevelDebug})),
-		Running:    &w.running,
-	})
-	if err != nil {
-		return err
-	}
-	takeBack := w.account.Configure(settings)
-	next.Start(w.random.IntN(2) == 0)
-	w.mu.Lock()
-	last, lastTakeBack := w.gateway, w.takeBack
-	w.gateway, w.takeBack = next, takeBack
-	w.mu.Unlock()
-	w.note("a configuration: limit %d, cache off %t, breaker off %t, timeout %v", settings.Limit.Rate, settings.CacheOff, settings.Breaker.Off, next.Timeout)
-	if last != nil {
-		last.Close()
-		lastTakeBack()
-	}
-	return nil
-}
-
-// serving is the gateway that new calls reach.
-func (w *world) serving() *gateway.Gateway {
+// serving is the process that new calls reach; nil while there is none.
+func (w *world) serving(slot int) *process {
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	return w.gateway
+	p := w.slots[slot%len(w.slots)]
+	if p != nil {
+		p.calls.Add(1)
+	}
+	return p
 }
 
 // note writes down what happens, for who looks into a run.
 func (w *world) note(format string, args ...any) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	w.trace = append(w.trace, fmt.Sprintf("%12v ", time.Since(w.begun))+fmt.Sprintf(format, args...))
-	if len(w.trace) > 4000 {
-		w.trace = w.trace[2000:]
-	}
+	w.trace = append(w.trace, fmt.Sprintf("%20.9f ", time.Since(w.begun).Seconds())+fmt.Sprintf(format, args...))
 }
 
 // violated notes that something which must hold does not.
@@ -148,59 +88,94 @@ func (w *world) violated(checker int, format string, args ...any) {
 	w.broken = append(w.broken, text)
 }
 
-// end stops the gateway when all calls are over.
-func (w *world) end(t *testing.T) {
+// direct has things happen to the network and the processes.
+func (w *world) direct(t *testing.T) {
 	t.Helper()
-	if err := w.running.Wait(t.Context()); err != nil {
-		t.Fatal(err)
-	}
-	w.gateway.Close()
-	w.takeBack()
-}
-
-// scrape returns all series with their values.
-func (w *world) scrape(t *testing.T) map[string]float64 {
-	t.Helper()
-	registry := prometheus.NewPedanticRegistry()
-	if err := w.metrics.Register(registry); err != nil {
-		t.Fatal(err)
-	}
-	collector := gateway.Collector{Accounts: func(yield func(*gateway.Account) bool) { yield(w.account) }}
-	if err := registry.Register(collector); err != nil {
-		t.Fatal(err)
-	}
-	families, err := registry.Gather()
-	if err != nil {
-		t.Fatal(err)
-	}
-	series := map[string]float64{}
-	for _, family := range families {
-		for _, metric := range family.GetMetric() {
-			name := family.GetName()
-			for _, label := range metric.GetLabel() {
-				if label.GetName() != "account" {
-					name += " " + label.GetName() + "=" + label.GetValue()
-				}
-			}
-			switch {
-			case metric.GetCounter() != nil:
-				series[name] = metric.GetCounter().GetValue()
-			case metric.GetGauge() != nil:
-				series[name] = metric.GetGauge().GetValue()
-			}
+	director := rand.New(rand.NewPCG(w.seed, 2))
+	for range 3 + director.IntN(4) {
+		w.network.set(phases[director.IntN(len(phases))])
+		time.Sleep(time.Duration(5+director.IntN(40))*time.Second + 7)
+		if director.IntN(3) == 0 {
+			w.flood(director)
+			time.Sleep(time.Duration(director.IntN(1200)) * time.Millisecond)
+		}
+		slot := director.IntN(len(w.slots))
+		switch director.IntN(9) {
+		case 0, 1, 2:
+			w.slots[slot].reload(t)
+		case 3:
+			w.slots[slot].kill()
+			time.Sleep(time.Duration(director.IntN(2000))*time.Millisecond + 3)
+			w.begin(t, slot)
+		case 4:
+			w.slots[slot].stop()
+			time.Sleep(time.Duration(director.IntN(3000))*time.Millisecond + 5)
+			w.begin(t, slot)
 		}
 	}
-	return series
+	w.network.set(phases[0])
 }
 
-// lockedBuffer is a buffer that several goroutines write to.
-type lockedBuffer struct {
-	mu   sync.Mutex
-	text bytes.Buffer
+// flood is many searches at once, for verifications that nobody has started.
+func (w *world) flood(director *rand.Rand) {
+	w.note("a flood")
+	slot := director.IntN(len(w.slots))
+	for n := range 80 {
+		u := &user{world: w, slot: slot, name: fmt.Sprint("flood", n), format: "json", random: rand.New(rand.NewPCG(director.Uint64(), 0))}
+		id := fmt.Sprintf("%032x", director.Uint64())
+		w.book.calls.Go(func() {
+			time.Sleep(time.Duration(n) * 3_010_007) // no two at the same time
+			u.search(id)
+		})
+	}
 }
 
-func (b *lockedBuffer) Write(p []byte) (int, error) {
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	return b.text.Write(p)
+// calmAfter is when everything is served again once faults end.
+const calmAfter = time.Minute
+
+// recover: once faults end, everything is served again soon.
+func (w *world) recover(slot int) {
+	u := w.newUser(users + slot)
+	u.slot, u.patient = slot, true
+	u.random = rand.New(rand.NewPCG(0, uint64(slot)))
+	calm := time.Now()
+	missing := "nobody has waited for an answer"
+	started := true
+	for time.Since(calm) < calmAfter {
+		time.Sleep(2500*time.Millisecond + time.Duration(11+slot))
+		if started {
+			u.number = fmt.Sprintf("447712%06d", 900_000+1000*slot+int(time.Since(calm)/time.Second))
+			u.key = "key-of-" + u.number
+			u.start = w.book.begin(u)
+		}
+		answer := u.ask()
+		if started = answer.Status == "0" || answer.Status == "10"; !started {
+			missing = "a request is answered with " + answer.Status + " " + answer.Text
+			continue
+		}
+		checked := u.checkOnce(answer.RequestID, rightCode)
+		if checked.Status != "0" {
+			missing = "a check is answered with " + checked.Status + " " + checked.Text
+			continue
+		}
+		found := u.search(answer.RequestID)
+		if found.Status == "SUCCESS" {
+			return
+		}
+		missing = "a search is answered with " + found.Status + " " + found.Text
+	}
+	w.violated(9, "gateway %d: a minute after all faults %s", slot, missing)
+}
+
+// report fails the test for what the checkers have found.
+func (w *world) report(t *testing.T) {
+	t.Helper()
+	if len(w.broken) > 0 {
+		from := max(0, len(w.trace)-60)
+		t.Errorf("seed %d:\n%s\nthe last of what happened:\n%s\nagain: go test ./caddyverify/sim -run 'TestSim$' -seed %d -v",
+			w.seed, strings.Join(w.broken, "\n"), strings.Join(w.trace[from:], "\n"), w.seed)
+	}
+	if testing.Verbose() && *seedFlag != 0 {
+		t.Log("\n" + strings.Join(w.trace, "\n"))
+	}
 }

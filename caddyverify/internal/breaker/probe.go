@@ -56,7 +56,7 @@ func (b *Breaker) probed(run *probe.Run, answer wire.Answer) {
 	case classified.Closes:
 		b.close(answer)
 	case classified.Verdict == Failure:
-		b.open(wire.CircuitHalfOpen, min(2*b.openFor, maxOpenFor), answer)
+		b.open(wire.CircuitHalfOpen, min(2*b.openFor, max(maxBackoff, b.settings.OpenFor)), answer)
 	default:
 		b.again = min(max(2*b.again, firstAgain), b.settings.OpenFor)
 		b.prober.Schedule(time.Now().Add(b.again), b.probe)

@@ -16,7 +16,7 @@ type Settings struct {
 	// window timeouts are forgotten about as fast as they come. Default: 30s.
 	Window time.Duration
 	// OpenFor is how long the circuit stays open before the first probe. The time
-	// doubles with each failed probe, up to a minute. Default: 5s.
+	// doubles with each failed probe, up to 40 seconds. Default: 5s.
 	OpenFor time.Duration
 	// Timeout is the longest that a call to the upstream may take; a probe gets as
 	// long. Default: 10s.
@@ -31,8 +31,11 @@ const (
 	failureShare = 0.5
 	// dialFailures is how many failed connections in a row open the circuit.
 	dialFailures = 5
-	// maxOpenFor is where the doubling of the open time ends.
+	// maxOpenFor is the longest open time that may be asked for.
 	maxOpenFor = time.Minute
+	// maxBackoff is where the doubling of the open time ends: with the default timeout
+	// of a probe, the last that fails and the one that does not are within a minute.
+	maxBackoff = 40 * time.Second
 )
 
 // buckets is how many parts the window has. Outcomes leave it part by part, one

@@ -103,4 +103,84 @@ var Mutants = []Mutant{
 		"a search's caller reads IN PROGRESS for longer than it is true", internal + "search/shard.go",
 		"e.expires = now + lifetimes.fresh[class]", "e.expires = now + 100*lifetimes.fresh[class]",
 	},
+	{
+		"what the provider finds too many lowers nothing", internal + "limit/throttle.go",
+		"answer.Status == wire.Throttled, \"status \"", "false, \"status \"",
+	},
+	{
+		"a reload has all slots free", internal + "limit/configure.go",
+		"l.slots.resize(min(l.slots.n+max(raised, 0), s.Rate), s.Rate, now)", "l.slots = newSlots(s.Rate, now)",
+	},
+	{
+		"an Idempotency-Key stands for any call", internal + "delivery/delivery.go",
+		"if known.fingerprint != f.fingerprint {", "if false {",
+	},
+	{
+		"a refusal is kept by its Idempotency-Key", internal + "delivery/flight.go",
+		"case f.unsent():", "case false:",
+	},
+	{
+		"an answer that could not be written counts as read", internal + "gateway/gateway.go",
+		"received = write(w, &x) == nil && here", "_ = write(w, &x)\n\treceived = here",
+	},
+	{
+		"a verification that is over counts as running", internal + "gateway/gateway.go",
+		"case status.Final():\n\t\treturn delivery.Over", "case status.Final():\n\t\treturn delivery.Running",
+	},
+	{
+		"SIGTERM waits for all calls but one", internal + "gateway/running.go",
+		"if r.n == 0 {\n\t\tr.mu.Unlock()", "if r.n <= 1 {\n\t\tr.mu.Unlock()",
+	},
+	{
+		"a search joins one in the other format", internal + "search/shard.go",
+		"f.caller == own.caller && f.format == own.format", "f.caller == own.caller",
+	},
+	{
+		"a client that leaves ends the search of others", internal + "search/flight.go",
+		"if f.waiters > 0 || f.over {", "if f.over {",
+	},
+	{
+		"what a list says of the first is kept for all", internal + "search/shard.go",
+		"newEntry(f.caller, f.format, state, nil, f.answer.ContentType)", "newEntry(f.caller, f.format, f.answer.Found[0], nil, f.answer.ContentType)",
+	},
+	{
+		"an answer about another verification is passed on", internal + "upstream/upstream.go",
+		"case reading.AboutAnother(call):", "case false:",
+	},
+	{
+		"a lost GET is made again", internal + "upstream/sending.go",
+		"return !s.wrote.Load() ||", "return true ||",
+	},
+	{
+		"Go may send a GET again", internal + "upstream/sending.go",
+		"\t\tr.URL = &target\n", "\t\tr.URL = &target\n\t\tr.Body = nil\n",
+	},
+	{
+		"a call has no timeout", internal + "gateway/pipeline.go",
+		"context.WithTimeout(ctx, g.Timeout)", "context.WithTimeout(ctx, 100*g.Timeout)",
+	},
+	{
+		"a circuit closes with a customer's call alone", internal + "breaker/probe.go",
+		"case classified.Closes:", "case false:",
+	},
+	{
+		"an open circuit is probed after up to two minutes", internal + "breaker/settings.go",
+		"maxBackoff = 40 * time.Second", "maxBackoff = 120 * time.Second",
+	},
+	{
+		"a price is counted each time that it is told", internal + "ledger/price.go",
+		"amount <= r.paid[i]", "false",
+	},
+	{
+		"calls that share an answer are not counted", internal + "gateway/report.go",
+		"\tm.Call(x.operation,", "\tif x.delivered == wire.Shared {\n\t\treturn\n\t}\n\tm.Call(x.operation,",
+	},
+	{
+		"a span has the form", internal + "observe/spans.go",
+		"target.Path += wire.Path(call.Operation, call.Format)", "target.Path += wire.Path(call.Operation, call.Format)\n\ttarget.RawQuery = string(call.AppendForm(nil))",
+	},
+	{
+		"what a reload changes is told under the account's lock", internal + "gateway/account.go",
+		"\ta.configuring.Lock()\n\tdefer a.configuring.Unlock()\n\ta.configured = append", "\ta.mu.Lock()\n\tdefer a.mu.Unlock()\n\ta.configured = append",
+	},
 }

@@ -1,0 +1,226 @@
+package sim
+
+import (
+	"bytes"
+	"log/slog"
+	"math/rand/v2"
+	"net/http"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+	sdktrace "go.opentelemetry.io/otel/sdk/trace"
+	"go.opentelemetry.io/otel/sdk/trace/tracetest"
+	"go.opentelemetry.io/otel/trace"
+
+	"github.com/caddyverify/caddy-verify/caddyverify/internal/gateway"
+	"github.com/caddyverify/caddy-verify/caddyverify/internal/limit"
+	"github.com/caddyverify/caddy-verify/caddyverify/internal/observe"
+	"github.com/caddyverify/caddy-verify/caddyverify/internal/search"
+	"github.com/caddyverify/caddy-verify/caddyverify/internal/upstream"
+)
+
+// process is one run of a gateway. What it knows ends with it.
+type process struct {
+	*world
+	slot, number int
+	born         time.Time
+	metrics      *observe.Metrics
+	account      *gateway.Account
+	running      gateway.Running
+	log          lockedBuffer
+	uplink       *uplink
+	calls        sync.WaitGroup // of clients
+	killed       chan struct{}
+	tally        tally
+	reloads      []time.Time
+	spans        *tracetest.InMemoryExporter
+	tracer       trace.Tracer
+
+	mu       sync.Mutex
+	gateway  *gateway.Gateway
+	takeBack func()
+}
+
+// begin starts a process.
+func (w *world) begin(t *testing.T, slot int) {
+	t.Helper()
+	p := &process{world: w, slot: slot, number: len(w.processes), born: time.Now(), metrics: observe.NewMetrics(), killed: make(chan struct{})}
+	p.tally.init()
+	p.spans = tracetest.NewInMemoryExporter()
+	p.tracer = sdktrace.NewTracerProvider(sdktrace.WithSyncer(p.spans)).Tracer("a server")
+	p.uplink = newUplink(p, rand.New(rand.NewPCG(w.seed, uint64(1000+p.number))))
+	p.account = gateway.NewAccount(provider, apiKey, p.metrics, p.settings())
+	p.account.Subscribe(func(e gateway.Event) {
+		if p.dead() {
+			return
+		}
+		if c, ok := e.Detail.(gateway.CircuitChanged); ok {
+			c.Fault = nil // a pointer is another in each run
+			e.Detail = c
+		}
+		w.note("event at %d: %T %+v", p.number, e.Detail, e.Detail)
+		p.tally.event(w, e.Detail)
+	})
+	time.Sleep(13 * time.Nanosecond) // what a configuration begins and what the account has begun are never at the same time
+	p.reload(t)
+	w.mu.Lock()
+	w.slots[slot] = p
+	w.processes = append(w.processes, p)
+	w.mu.Unlock()
+}
+
+// settings draws those of a configuration.
+func (p *process) settings() *gateway.Settings {
+	r := p.random
+	s := &gateway.Settings{Countries: p.countries, Limit: limit.Settings{Rate: 20 + r.IntN(9)}}
+	s.Cache = search.Settings{InProgress: time.Duration(1+r.IntN(3)) * time.Second, Timeout: callTimeout}
+	s.CacheOff = r.IntN(10) == 0
+	s.Breaker.Timeout = callTimeout
+	s.Breaker.Off = r.IntN(10) == 0
+	return s
+}
+
+// reload puts another configuration in force, as Caddy does: the next one comes before
+// the last one goes.
+func (p *process) reload(t *testing.T) {
+	t.Helper()
+	settings, r := p.settings(), p.random
+	next, err := gateway.New(gateway.Config{
+		Account: p.account,
+		Upstream: upstream.Config{
+			URL: "https://" + provider, Key: apiKey, Secret: upstream.NewSecret(apiSecret),
+			Auth: upstream.Basic, Method: []upstream.Method{upstream.Auto, upstream.Post, upstream.Get}[r.IntN(3)], Transport: p.uplink,
+		},
+		Timeout:    time.Duration(2+r.IntN(3)) * time.Second,
+		HTTPErrors: r.IntN(4) == 0,
+		Caller:     func(r *http.Request) string { return r.Header.Get("X-Caller") },
+		Logger:     slog.New(slog.NewJSONHandler(&p.log, &slog.HandlerOptions{Level: slog.LevelDebug})),
+		Running:    &p.running,
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	takeBack := p.account.Configure(settings)
+	next.Start(r.IntN(2) == 0)
+	p.mu.Lock()
+	last, lastTakeBack := p.gateway, p.takeBack
+	p.gateway, p.takeBack = next, takeBack
+	p.mu.Unlock()
+	p.reloads = append(p.reloads, time.Now())
+	p.note("a configuration of %d: limit %d, cache off %t, breaker off %t, timeout %v, %s", p.number,
+		settings.Limit.Rate, settings.CacheOff, settings.Breaker.Off, next.Timeout, next.Upstream.Method)
+	if last != nil {
+		last.Close()
+		lastTakeBack()
+	}
+}
+
+// ServeHTTP answers by the configuration that is in force.
+func (p *process) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	p.mu.Lock()
+	g := p.gateway
+	p.mu.Unlock()
+	ctx, span := p.tracer.Start(r.Context(), r.Method)
+	defer span.End()
+	g.ServeHTTP(w, r.WithContext(ctx))
+}
+
+// dead tells that nothing which the process does is of any consequence.
+func (p *process) dead() bool {
+	select {
+	case <-p.killed:
+		return true
+	default:
+		return false
+	}
+}
+
+// kill ends a process in the midst of all that it does.
+func (p *process) kill() {
+	p.note("gateway %d is killed", p.number)
+	p.leave()
+	close(p.killed)
+	p.uplink.sever()
+	p.ends.Go(func() { p.close(func() {}) })
+}
+
+// stop ends a process as SIGTERM does: it sees all that is under way to its end. Another
+// one may have begun by then.
+func (p *process) stop() {
+	p.note("gateway %d is told to stop", p.number)
+	p.leave()
+	p.ends.Go(func() {
+		_ = p.running.Wait(p.network.ctx)
+		if n := p.uplink.starting(); n > 0 {
+			p.violated(2, "gateway %d has stopped with %d requests under way", p.number, n)
+		}
+		p.close(func() { p.check() })
+		p.note("gateway %d has stopped", p.number)
+	})
+}
+
+// leave takes the process out of service.
+func (p *process) leave() {
+	p.world.mu.Lock()
+	defer p.world.mu.Unlock()
+	p.slots[p.slot] = nil
+}
+
+// close ends what goes on by itself once nothing is under way. last is called when
+// nothing more happens.
+func (p *process) close(last func()) {
+	_ = p.running.Wait(p.network.ctx)
+	p.calls.Wait()
+	p.gateway.Close()
+	p.takeBack()
+	last()
+	p.account.Close()
+	p.uplink.transport.CloseIdleConnections()
+}
+
+// scrape returns all series with their values.
+func (p *process) scrape() map[string]float64 {
+	registry := prometheus.NewPedanticRegistry()
+	collector := gateway.Collector{Accounts: func(yield func(*gateway.Account) bool) { yield(p.account) }}
+	for _, err := range []error{p.metrics.Register(registry), registry.Register(collector)} {
+		if err != nil {
+			p.violated(5, "%v", err)
+		}
+	}
+	families, err := registry.Gather()
+	if err != nil {
+		p.violated(5, "%v", err)
+	}
+	series := map[string]float64{}
+	for _, family := range families {
+		for _, metric := range family.GetMetric() {
+			name := family.GetName()
+			for _, label := range metric.GetLabel() {
+				if label.GetName() != "account" {
+					name += " " + label.GetName() + "=" + label.GetValue()
+				}
+			}
+			switch {
+			case metric.GetCounter() != nil:
+				series[name] = metric.GetCounter().GetValue()
+			case metric.GetGauge() != nil:
+				series[name] = metric.GetGauge().GetValue()
+			}
+		}
+	}
+	return series
+}
+
+// lockedBuffer is a buffer that several goroutines write to.
+type lockedBuffer struct {
+	mu   sync.Mutex
+	text bytes.Buffer
+}
+
+func (b *lockedBuffer) Write(p []byte) (int, error) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return b.text.Write(p)
+}

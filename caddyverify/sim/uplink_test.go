@@ -1,0 +1,193 @@
+package sim
+
+import (
+	"context"
+	"errors"
+	"io"
+	"math/rand/v2"
+	"net"
+	"net/http"
+	"net/http/httptrace"
+	"slices"
+	"strings"
+	"sync"
+	"time"
+)
+
+// uplink is a process's way to the provider. What it is given has left the gateway.
+type uplink struct {
+	process   *process
+	transport *http.Transport
+
+	mu        sync.Mutex
+	random    *rand.Rand
+	sends     []time.Time
+	underWay  map[string]int // requests, by what they say
+	links     map[*link]bool
+	throttled []time.Time // when the provider said that there were too many
+}
+
+type fateKey struct{}
+
+var errRefused = &net.OpError{Op: "dial", Net: "tcp", Err: errors.New("connection refused")}
+
+func newUplink(p *process, r *rand.Rand) *uplink {
+	u := &uplink{process: p, random: r, underWay: map[string]int{}, links: map[*link]bool{}}
+	u.transport = &http.Transport{
+		DialTLSContext: func(ctx context.Context, _, _ string) (net.Conn, error) {
+			if f, _ := ctx.Value(fateKey{}).(fate); f.refused || p.dead() {
+				return nil, errRefused
+			}
+			l := p.network.connect(p)
+			u.mu.Lock()
+			defer u.mu.Unlock()
+			u.links[l] = true
+			return l, nil
+		},
+		IdleConnTimeout:     30*time.Second + 1, // as Caddy's, with this project's defaults
+		MaxIdleConnsPerHost: 32,
+		DisableCompression:  true,
+	}
+	return u
+}
+
+func (u *uplink) forget(l *link) {
+	u.mu.Lock()
+	defer u.mu.Unlock()
+	delete(u.links, l)
+}
+
+// sever ends all connections.
+func (u *uplink) sever() {
+	u.mu.Lock()
+	defer u.mu.Unlock()
+	for l := range u.links {
+		l.close()
+	}
+}
+
+// RoundTrip implements http.RoundTripper.
+func (u *uplink) RoundTrip(r *http.Request) (*http.Response, error) {
+	p := u.process
+	if p.dead() {
+		return nil, errRefused
+	}
+	text := r.URL.RawQuery
+	if r.Method == http.MethodPost {
+		copied, err := r.GetBody()
+		if err != nil {
+			return nil, err
+		}
+		form, err := io.ReadAll(copied)
+		if err != nil {
+			return nil, err
+		}
+		text = string(form)
+	}
+	operation := operationOf(r.URL.Path)
+	begun := time.Now()
+	f := u.begin(operation, text)
+	defer u.end(operation, text)
+	p.note("upstream of %d: %s %s %s: %+v", p.number, r.Method, r.URL.Path, text, f)
+	reused := false
+	trace := &httptrace.ClientTrace{GotConn: func(info httptrace.GotConnInfo) {
+		info.Conn.(*link).begin(f)
+		reused = info.Reused
+	}}
+	ctx := httptrace.WithClientTrace(context.WithValue(r.Context(), fateKey{}, f), trace)
+	response, err := u.transport.RoundTrip(r.WithContext(ctx))
+	cancelled := func() {
+		// Only a search is of no use to anybody when its client has left.
+		if operation != "search" && errors.Is(r.Context().Err(), context.Canceled) && !p.dead() {
+			p.violated(2, "a call that may cost money was cancelled: %s", text)
+		}
+	}
+	if err != nil {
+		cancelled()
+		var op *net.OpError
+		if reused && r.Method == http.MethodGet && errors.As(err, &op) && op.Op == "write" && r.Context().Err() == nil {
+			u.unsend(begun) // nobody can have read it to its end: it is made again in its own place
+		}
+		return nil, err
+	}
+	response.Body = &incoming{ReadCloser: response.Body, done: func(body string, whole bool) {
+		if !whole {
+			cancelled()
+			return
+		}
+		answer := readText(body)
+		if answer.Status == "1" {
+			u.mu.Lock()
+			u.throttled = append(u.throttled, time.Now())
+			u.mu.Unlock()
+		}
+		if operation == "request" && answer.Status == "0" {
+			p.book.arrived(p, answer.RequestID)
+		}
+	}}
+	return response, nil
+}
+
+// begin and end have a call be under way. Identical requests share one.
+func (u *uplink) begin(operation, text string) fate {
+	u.mu.Lock()
+	defer u.mu.Unlock()
+	u.sends = append(u.sends, time.Now())
+	if operation == "request" {
+		if u.underWay[text]++; u.underWay[text] > 1 {
+			u.process.violated(1, "two identical requests are under way: %s", text)
+		}
+	}
+	return u.process.network.draw(u.random)
+}
+
+func (u *uplink) end(operation, text string) {
+	u.mu.Lock()
+	defer u.mu.Unlock()
+	if operation != "request" {
+		return
+	}
+	if u.underWay[text]--; u.underWay[text] == 0 {
+		delete(u.underWay, text)
+	}
+}
+
+// unsend takes back that a call was sent.
+func (u *uplink) unsend(when time.Time) {
+	u.mu.Lock()
+	defer u.mu.Unlock()
+	at := slices.Index(u.sends, when)
+	u.sends = slices.Delete(u.sends, at, at+1)
+}
+
+// starting is how many requests are under way.
+func (u *uplink) starting() int {
+	u.mu.Lock()
+	defer u.mu.Unlock()
+	return len(u.underWay)
+}
+
+// incoming is the body of an answer as it comes in.
+type incoming struct {
+	io.ReadCloser
+	text strings.Builder
+	done func(body string, whole bool)
+}
+
+func (i *incoming) Read(b []byte) (int, error) {
+	n, err := i.ReadCloser.Read(b)
+	i.text.Write(b[:n])
+	if err != nil {
+		i.done(i.text.String(), errors.Is(err, io.EOF))
+	}
+	return n, err
+}
+
+func operationOf(path string) string {
+	for _, word := range []string{"check", "search", "control"} {
+		if strings.Contains(path, "/"+word+"/") {
+			return word
+		}
+	}
+	return "request"
+}
