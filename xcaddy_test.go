@@ -44,8 +44,9 @@ type description struct {
 
 // goMod is what `go mod edit -json` tells of go.mod.
 type goMod struct {
-	Module  struct{ Path string }
-	Require []struct{ Path, Version string }
+	Module    struct{ Path string }
+	Toolchain string
+	Require   []struct{ Path, Version string }
 }
 
 func TestXcaddy(t *testing.T) {
@@ -60,6 +61,18 @@ func TestXcaddy(t *testing.T) {
 		}
 		if about.CaddyVersion != required || required == "" {
 			t.Errorf("caddy_version is %q, go.mod requires %q", about.CaddyVersion, required)
+		}
+	})
+
+	t.Run("README.md names the versions", func(t *testing.T) {
+		readme, err := os.ReadFile("README.md")
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, text := range []string{"With Go " + strings.TrimPrefix(mod.Toolchain, "go") + " or newer", "xcaddy build " + about.CaddyVersion + " --with " + about.Plugins[0].ModulePath} {
+			if !strings.Contains(string(readme), text) {
+				t.Errorf("it does not say %q", text)
+			}
 		}
 	})
 

@@ -4,6 +4,8 @@ import (
 	"bytes"
 	"encoding/json"
 	"flag"
+	"net/http"
+	"net/http/httptest"
 	"os"
 	"path/filepath"
 	"strings"
@@ -11,6 +13,7 @@ import (
 
 	"github.com/caddyserver/caddy/v2/caddyconfig"
 	"github.com/caddyserver/caddy/v2/caddyconfig/caddyfile"
+	"github.com/caddyserver/caddy/v2/modules/caddyhttp"
 
 	_ "github.com/caddyserver/caddy/v2/modules/standard"
 )
@@ -72,6 +75,48 @@ func adapt(t *testing.T, input string) string {
 func adaptCaddyfile(input string) ([]byte, error) {
 	config, _, err := caddyconfig.GetAdapter("caddyfile").Adapt([]byte(input), map[string]any{"filename": "Caddyfile"})
 	return config, err
+}
+
+// TestExampleLetsIn has calls come to Caddyfile.example from near and far, and by names of its own and others.
+func TestExampleLetsIn(t *testing.T) {
+	u := newUpstream(t)
+	t.Setenv("VERIFY_TEST_SECRET", testSecret)
+	var config struct {
+		Apps struct {
+			HTTP struct {
+				Servers map[string]struct{ Routes caddyhttp.RouteList }
+			}
+		}
+	}
+	if err := json.Unmarshal(shippedConfig(t, map[string]string{
+		"{file./run/secrets/vonage_api_key}": testKey, "{file./run/secrets/vonage_api_secret}": "{env.VERIFY_TEST_SECRET}", "https://api.nexmo.com": u.URL,
+	}), &config); err != nil {
+		t.Fatal(err)
+	}
+	server := serveRoutes(t, config.Apps.HTTP.Servers["srv0"].Routes)[0].Config.Handler
+	const search = "/verify/search/json?request_id=a"
+	for _, test := range []struct {
+		from, host, path string
+		code             int
+		text             string
+	}{
+		{"10.1.2.3", "verify.internal:8080", search, 200, `"status"`},
+		{"192.168.1.2", "localhost", search, 200, `"status"`},
+		{"127.0.0.1", "127.0.0.1:8080", search, 200, `"status"`},
+		{"203.0.113.7", "verify.internal:8080", search, 403, ""},
+		{"203.0.113.7", "verify.internal:8080", "/metrics", 403, ""},
+		{"10.1.2.3", "evil.example", search, 421, ""},
+		{"10.1.2.3", "evil.example", "/verify", 421, ""},
+		{"10.1.2.3", "verify.internal:8080", "/v2/verify", 404, "Only version 1 of the Verify API"},
+	} {
+		r := httptest.NewRequest(http.MethodGet, "http://"+test.host+test.path, nil)
+		r.RemoteAddr = test.from + ":4711"
+		w := httptest.NewRecorder()
+		server.ServeHTTP(w, r)
+		if w.Code != test.code || !strings.Contains(w.Body.String(), test.text) {
+			t.Errorf("%s at %s from %s: %d %s, want %d", test.path, test.host, test.from, w.Code, w.Body, test.code)
+		}
+	}
 }
 
 // TestExampleExportsNothing keeps what pushes metrics and spans out of what

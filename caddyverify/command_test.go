@@ -17,7 +17,16 @@ import (
 )
 
 // serveSites serves what the commands would, each site on a server of its own.
-func serveSites(t *testing.T, sites ...site) (servers []*httptest.Server) {
+func serveSites(t *testing.T, sites ...site) []*httptest.Server {
+	t.Helper()
+	var all []caddyhttp.RouteList
+	for _, s := range sites {
+		all = append(all, s.routes())
+	}
+	return serveRoutes(t, all...)
+}
+
+func serveRoutes(t *testing.T, all ...caddyhttp.RouteList) (servers []*httptest.Server) {
 	t.Helper()
 	config, err := caddy.ProvisionContext(&caddy.Config{Admin: &caddy.AdminConfig{Disabled: true}})
 	if err != nil {
@@ -25,8 +34,7 @@ func serveSites(t *testing.T, sites ...site) (servers []*httptest.Server) {
 	}
 	ctx, cancel := caddy.NewContext(config)
 	t.Cleanup(cancel)
-	for _, s := range sites {
-		routes := s.routes()
+	for _, routes := range all {
 		if err := routes.Provision(ctx); err != nil {
 			t.Fatal(err)
 		}

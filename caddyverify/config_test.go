@@ -53,6 +53,11 @@ func TestConfigErrors(t *testing.T) {
 		{"a long time open", credentials + "breaker {\nopen_for 61s\n}", "open_for: it is 1m1s, and must be at most 1m0s"},
 		{"a long window", credentials + "breaker {\nwindow 61m\n}", "window: it is 1h1m0s"},
 		{"a long lifetime", credentials + "cache {\nfinal 31d\n}", "final: it is 744h0m0s"},
+		{"a long in_progress", credentials + "cache {\nin_progress 61m\n}", "in_progress: it is 1h1m0s, and must be at most 1h0m0s"},
+		{"a long settling", credentials + "cache {\nsettling 25h\n}", "settling: it is 25h0m0s, and must be at most 24h0m0s"},
+		{"a long not_found", credentials + "cache {\nnot_found 61m\n}", "not_found: it is 1h1m0s, and must be at most 1h0m0s"},
+		{"a long stale_if_error", credentials + "cache {\nstale_if_error 8d\n}", "stale_if_error: it is 192h0m0s, and must be at most 168h0m0s"},
+		{"a short time open", credentials + "breaker {\nopen_for 99ms\n}", "open_for: it is 99ms, and must be at least 100ms"},
 		{"a short lifetime", credentials + "cache {\nin_progress 1us\n}", "in_progress: it is 1µs"},
 		{"no URL", credentials + "upstream VALUE-x", "upstream"},
 		{"half a URL", credentials + "upstream http://%VALUE-x", "upstream"},
@@ -93,7 +98,7 @@ func TestConfigErrors(t *testing.T) {
 		{"the API's own path", credentials + "upstream https://api.nexmo.com/verify/", "/verify"},
 		{"h2c", credentials + "transport http {\nversions h2c\n}", "h2c"},
 		{"the PROXY protocol", credentials + "transport http {\nproxy_protocol v1\n}", "proxy_protocol"},
-		{"a small cache", credentials + "cache {\nmax_bytes 1\n}", "max_bytes"},
+		{"a small cache", credentials + "cache {\nmax_bytes 1048575\n}", "max_bytes"},
 		{"a block for one", credentials + "timeout 10s {\n}", "timeout takes no block"},
 		{"HTTP/3", credentials + "transport http {\nversions 3\n}", "versions: 3"},
 	}
@@ -113,6 +118,14 @@ func TestConfigErrors(t *testing.T) {
 	}
 	if err := load(":0 {\nverify {\n" + credentials + "}\n}\n"); err != nil {
 		t.Errorf("what all of them have in common is refused: %v", err)
+	}
+	for _, atBounds := range []string{
+		"timeout 5m\nbreaker {\nwindow 1h\nopen_for 1m\n}\ncache {\nin_progress 1h\nsettling 24h\nfinal 30d\nnot_found 1h\nstale_if_error 7d\nmax_bytes 1MiB\n}\n",
+		"timeout 100ms\nbreaker {\nopen_for 100ms\n}\n",
+	} {
+		if err := load(":0 {\nverify {\n" + credentials + atBounds + "}\n}\n"); err != nil {
+			t.Errorf("at the bounds: %v", err)
+		}
 	}
 	if err := load(":0 {\nverify VALUE-x {\n" + credentials + "}\n}\n"); err == nil || !strings.Contains(err.Error(), "matcher") {
 		t.Errorf("an argument that is no matcher: %v", err)

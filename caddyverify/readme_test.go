@@ -123,6 +123,56 @@ func TestReadmeOnCallers(t *testing.T) {
 	}
 }
 
+// TestReadmeOnBasicAuth has two callers that Caddy tells apart by their passwords. Neither gets what the other was
+// told.
+func TestReadmeOnBasicAuth(t *testing.T) {
+	const hash = "$2a$04$Zkzs1FLR6SSk0EMfrN6kFu9XHaD4jX3JBFqLKwUIvHs12IKw71Kii" // of "password", cheaply
+	u, site := newUpstream(t), freeAddress(t)
+	option, logged := logFile(t)
+	option = strings.Replace(option, "{\n", "{\nlevel DEBUG\n", 1)
+	config, err := adaptCaddyfile("{\nadmin off\npersist_config off\n" + option + "}\nhttp://" + site + " {\nbasic_auth {\nshop " + hash + "\nlogin " + hash + "\n}\n" +
+		"verify {\nupstream " + u.URL + "\ncredentials " + testKey + " " + testSecret + "\nlimit off\ncache {\nin_progress 1h\n}\n}\n}\n")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := caddy.Load(config, true); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = caddy.Stop() })
+	call := func(user, path string) reply {
+		t.Helper()
+		r := request(t, http.MethodGet, "http://"+site+path, "", "")
+		r.Header.Set("Idempotency-Key", "the-same")
+		if user != "" {
+			r.SetBasicAuth(user, "password")
+		}
+		return do(t, r)
+	}
+	begin := "/verify/json?brand=Acme&number=" + testNumber
+	if got := call("", begin); got.StatusCode != http.StatusUnauthorized || len(u.Calls()) != 0 {
+		t.Errorf("a stranger gets %d, and %d calls went upstream", got.StatusCode, len(u.Calls()))
+	}
+	id := call("shop", begin).field("request_id")
+	for user, status := range map[string]string{"shop": "0", "login": "10"} { // 10 is the provider's answer
+		if got := call(user, begin); got.field("status") != status {
+			t.Errorf("the repetition of %s gets %s", user, got.body)
+		}
+	}
+	search := "/verify/search/json?request_id=" + id
+	for _, step := range []struct{ user, want string }{
+		{"shop", "caddy-verify; fwd=miss; stored"}, {"shop", "caddy-verify; hit; ttl=3"}, {"login", "caddy-verify; fwd=miss; stored"},
+	} {
+		if got := call(step.user, search); !strings.HasPrefix(got.Header.Get("Cache-Status"), step.want) {
+			t.Errorf("the search of %s: %s", step.user, got.Header.Get("Cache-Status"))
+		}
+	}
+	for _, user := range []string{"shop", "login"} {
+		if !strings.Contains(logged(), `"caller":"`+user+`"`) {
+			t.Errorf("the log does not name %s", user)
+		}
+	}
+}
+
 // TestReadmeOnOtherProducts keeps other products of the provider on the provider.
 func TestReadmeOnOtherProducts(t *testing.T) {
 	provider := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {

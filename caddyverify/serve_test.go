@@ -35,6 +35,7 @@ var dummies = map[string]func(r *http.Request){
 	"no credentials":       func(*http.Request) {},
 	"credentials in query": func(r *http.Request) { r.URL.RawQuery += "&api_key=dummy&api_secret=dummy-secret" },
 	"a signed query":       func(r *http.Request) { r.URL.RawQuery += "&api_key=dummy&sig=dummy-secret&timestamp=1" },
+	"a JWT":                func(r *http.Request) { r.Header.Set("Authorization", "Bearer dummy-secret") },
 	"HTTP Basic":           func(r *http.Request) { r.SetBasicAuth("dummy", "dummy-secret") },
 }
 

@@ -7,9 +7,13 @@ import (
 	"net/http/httptest"
 	"os"
 	"os/exec"
+	"slices"
 	"strings"
 	"sync/atomic"
 	"testing"
+	"time"
+
+	"github.com/caddyserver/caddy/v2"
 
 	"github.com/caddyverify/caddy-verify/caddyverify/internal/wire"
 )
@@ -94,5 +98,23 @@ func TestHeaderSize(t *testing.T) {
 		if !strings.Contains(got.body, test.want) || calls.Load() != 1 {
 			t.Errorf("%d bytes, %s: the client reads %s, after %d calls", test.size, test.transport, got.body, calls.Load())
 		}
+	}
+}
+
+// What a handler that says nothing has, where no other test depends on it.
+func TestDefaults(t *testing.T) {
+	h := newGatewayWith(t, new(Handler))
+	if time.Duration(h.Timeout) != 10*time.Second {
+		t.Errorf("timeout is %v", time.Duration(h.Timeout))
+	}
+	ctx, cancel := caddy.NewContext(caddy.Context{Context: t.Context()})
+	defer cancel()
+	transport, err := new(Handler).transport(ctx)
+	if err != nil {
+		t.Fatal(err)
+	}
+	settings := transport.(caddyTransport)
+	if !slices.Equal(settings.Versions, []string{"1.1"}) || settings.Transport.IdleConnTimeout != 30*time.Second {
+		t.Errorf("the transport speaks %v and keeps idle connections for %v", settings.Versions, settings.Transport.IdleConnTimeout)
 	}
 }

@@ -90,6 +90,13 @@ func TestQuota(t *testing.T) {
 	}
 }
 
+// README.md and docs/failures.md tell the bounds to who has to live with them.
+func TestDocumentedBounds(t *testing.T) {
+	if maxKeys != 100_000 || maxUnread != 40_000 || maxUnderWay != 1024 || maxAnswer != 2<<10 || KeepFor != 10*time.Minute {
+		t.Error("a bound is not what the documents say")
+	}
+}
+
 func TestTooManyUnderWay(t *testing.T) {
 	if !tooMany().Refused {
 		t.Error("it is no refusal to a log, which would have a line of each")

@@ -18,6 +18,7 @@ func TestConfigure(t *testing.T) {
 		{"and no more", Settings{InProgress: time.Hour}, 2 * time.Second, []string{"a", "a"}},
 		{"a timeout changes nothing", Settings{Timeout: time.Minute}, time.Second, []string{"a"}},
 		{"other bounds begin empty", Settings{MaxEntries: 7}, 0, []string{"a", "a"}},
+		{"another size, too", Settings{MaxBytes: 1 << 20}, 0, []string{"a", "a"}},
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
@@ -50,4 +51,14 @@ func TestConfigureWhileUnderWay(t *testing.T) {
 		expect(t, "stored", before.result.Stored, false)
 		expect(t, "entries", c.Stats().Entries, int64(1))
 	})
+}
+
+func TestDefaults(t *testing.T) {
+	want := Settings{
+		InProgress: 2 * time.Second, Settling: time.Minute, Final: 24 * time.Hour, NotFound: time.Second, StaleIfError: 5 * time.Minute,
+		MaxEntries: 100_000, MaxBytes: 64 << 20, Timeout: 10 * time.Second,
+	}
+	c := New(Settings{})
+	defer c.Close()
+	expect(t, "settings", c.inForce.Load().settings, want)
 }

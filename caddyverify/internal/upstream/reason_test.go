@@ -370,3 +370,14 @@ func TestWhatIsToldOfAnAnswer(t *testing.T) {
 		t.Errorf("a length that is a number: %+v", fault)
 	}
 }
+
+func TestLargestAnswer(t *testing.T) {
+	const begin, end, most = `{"status":"0","x":"`, `"}`, 1 << 20
+	for length, cause := range map[int]wire.Cause{most: "", most + 1: wire.AnswerTooLarge} {
+		body := begin + strings.Repeat("x", length-len(begin)-len(end)) + end
+		answer := send(t, "http://"+raw(t, says(fmt.Sprintf("HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Length: %d\r\n\r\n%s", length, body))), &http.Transport{})
+		if cause == "" && (answer.Fault != nil || len(answer.Body) != length) || cause != "" && (answer.Fault == nil || answer.Fault.Cause != cause) {
+			t.Errorf("of %d bytes %d are passed on: %+v", length, len(answer.Body), answer.Fault)
+		}
+	}
+}
