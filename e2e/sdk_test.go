@@ -57,6 +57,23 @@ func TestDemo(t *testing.T) {
 	demo.interrupt(t)
 }
 
+// TestDemoLines has a shell run what the demo prints, from the request to the end of its verification.
+func TestDemoLines(t *testing.T) {
+	address := freeAddress(t)
+	demo := start(t, nil, "verify", "demo", "--listen", address)
+	demo.listening(t, address)
+	demo.says(t, regexp.MustCompile(`Ctrl-C ends it`))
+	lines := regexp.MustCompile(`(?m)^  .*curl -s .*$`).FindAllString(demo.output.String(), -1)
+	if len(lines) != 3 {
+		t.Fatalf("the demo prints %d lines with curl: %q", len(lines), lines)
+	}
+	out, err := exec.Command("bash", "-e", "-o", "pipefail", "-c", strings.Join(lines, "\n")).CombinedOutput()
+	if err != nil || !regexp.MustCompile(`(?s)"status": ?"0".*"status": ?"0".*"status": ?"SUCCESS"`).Match(out) {
+		t.Errorf("a shell makes of them %s (%v)", out, err)
+	}
+	demo.interrupt(t)
+}
+
 // TestGateway puts a gateway with real credentials between applications and the API, and looks at what leaves it.
 func TestGateway(t *testing.T) {
 	const code = "1234"

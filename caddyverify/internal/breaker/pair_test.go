@@ -12,7 +12,7 @@ import (
 // TestPair shows which operations share a circuit.
 func TestPair(t *testing.T) {
 	p := NewPair(Settings{})
-	want := map[wire.Operation]*Breaker{wire.Request: p.Write, wire.Control: p.Write, wire.Check: p.Read, wire.Search: p.Read}
+	want := map[wire.Operation]*Breaker{wire.Request: p.Write, wire.Control: p.Write, wire.PSD2: p.Write, wire.Check: p.Read, wire.Search: p.Read}
 	for o, breaker := range want {
 		if p.For(o) != breaker {
 			t.Errorf("%v is not for the %v breaker", o, breaker.class)
