@@ -78,11 +78,10 @@ func New() *Deduper {
 // client got it as far as can be told.
 type Ack func(ok bool)
 
-// Call is what Deliver needs to know of a call.
+// Call is what Deliver needs to know of a call. Its Caller separates clients from each
+// other.
 type Call struct {
 	*wire.Call
-	// Caller separates clients from each other.
-	Caller string
 	// IdempotencyKey is the client's own name for the call, or "".
 	IdempotencyKey string
 }

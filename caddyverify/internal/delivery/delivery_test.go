@@ -62,6 +62,8 @@ func requestFor(number string, more ...string) Call {
 }
 
 func (c Call) with(change func(*Call)) Call {
+	own := *c.Call
+	c.Call = &own
 	change(&c)
 	return c
 }

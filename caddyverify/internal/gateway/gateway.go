@@ -150,6 +150,7 @@ func (g *Gateway) parse(r *http.Request, x *exchange) (ok bool) {
 		x.answer = asAnswer(err)
 		return false
 	}
+	x.call.Caller = x.caller
 	return true
 }
 
@@ -161,7 +162,7 @@ func (g *Gateway) search(ctx context.Context, x *exchange) {
 		return
 	}
 	x.searched = true
-	x.answer, x.result = g.Account.cache.Search(ctx, x.caller, x.call, g.send)
+	x.answer, x.result = g.Account.cache.Search(ctx, x.call, g.send)
 	x.cacheStatus = x.result.CacheStatus()
 }
 
@@ -173,12 +174,12 @@ func (g *Gateway) deliver(ctx context.Context, x *exchange) {
 	// be what a search that is under way brings back.
 	g.Account.forget(x.call)
 	defer g.Account.forget(x.call)
-	call := delivery.Call{Call: x.call, Caller: x.caller, IdempotencyKey: x.idempotencyKey}
+	call := delivery.Call{Call: x.call, IdempotencyKey: x.idempotencyKey}
 	lasting := withOnceOnly(context.WithoutCancel(ctx)) // it may cost money by then
 	var source wire.DeliverySource
 	x.answer, source, x.ack = g.Account.deduper.Deliver(ctx, call, delivery.Upstream{
 		Send:  func() wire.Answer { return g.send(lasting, x.call) },
-		State: func(requestID string) delivery.State { return g.state(lasting, requestID) },
+		State: func(requestID string) delivery.State { return g.state(lasting, x.caller, requestID) },
 	})
 	if fault := x.answer.Fault; fault == nil || fault.MayHaveSent {
 		x.delivered = source
@@ -190,11 +191,13 @@ func (g *Gateway) deliver(ctx context.Context, x *exchange) {
 
 // state finds out whether a verification is still running. The ledger knows what ended
 // through this gateway; of what other gateways and the provider did, it knows nothing.
-func (g *Gateway) state(ctx context.Context, requestID string) delivery.State {
+func (g *Gateway) state(ctx context.Context, caller, requestID string) delivery.State {
 	if g.Account.ledger.Over(requestID) {
 		return delivery.Over
 	}
-	answer := g.send(ctx, wire.SearchFor(wire.JSON, []string{requestID}, false))
+	search := wire.SearchFor(wire.JSON, []string{requestID}, false)
+	search.Caller = caller
+	answer := g.send(ctx, search)
 	if answer.Fault != nil || len(answer.Found) != 1 || answer.Found[0].RequestID != requestID {
 		return delivery.Unknown
 	}

@@ -209,7 +209,7 @@ func (m *AccountMetrics) Refused(o wire.Operation, cause wire.Cause) {
 	switch cause {
 	case wire.BreakerOpen:
 		m.outcomes.of(outcomeLabels{o, OutcomeRejected}).Inc()
-	case wire.LimitReached, wire.TooManyUnderWay:
+	case wire.LimitReached, wire.CallerLimitReached, wire.TooManyUnderWay:
 		m.throttled.WithLabelValues("local").Inc()
 	case wire.AccountThrottled:
 		m.throttled.WithLabelValues("upstream").Inc()

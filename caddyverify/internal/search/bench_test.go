@@ -41,7 +41,7 @@ func BenchmarkHit(b *testing.B) {
 			b.ResetTimer()
 			b.RunParallel(func(p *testing.PB) {
 				for i := rand.IntN(len(calls)); p.Next(); i++ {
-					if _, r := c.Search(ctx, "app", calls[i%len(calls)], nobody); r.Kind != wire.CacheHit {
+					if _, r := c.Search(ctx, calls[i%len(calls)], nobody); r.Kind != wire.CacheHit {
 						b.Error(r.CacheStatus())
 					}
 				}
@@ -66,7 +66,7 @@ func BenchmarkHitTenIDs(b *testing.B) {
 				b.ReportAllocs()
 				b.ResetTimer()
 				for i := range b.N {
-					_, r := c.Search(b.Context(), "app", calls[i%len(calls)], nobody)
+					_, r := c.Search(b.Context(), calls[i%len(calls)], nobody)
 					if r.Kind != wire.CacheHit {
 						b.Error(r.CacheStatus())
 					}
@@ -85,7 +85,7 @@ func BenchmarkMiss(b *testing.B) {
 	call := one(wire.JSON, "a")
 	b.ReportAllocs()
 	for range b.N {
-		c.Search(b.Context(), "app", call, fetch)
+		c.Search(b.Context(), call, fetch)
 	}
 }
 

@@ -158,8 +158,14 @@ func bubble(t *testing.T, s Settings, f func(t *testing.T, c *Cache)) {
 	})
 }
 
+// by makes a call a caller's.
+func by(caller string, call *wire.Call) *wire.Call {
+	call.Caller = caller
+	return call
+}
+
 func (c *Cache) ask(u *upstream, call *wire.Call) (wire.Answer, Result) {
-	return c.Search(context.Background(), "app", call, u.fetch)
+	return c.Search(context.Background(), call, u.fetch)
 }
 
 func expect(t *testing.T, what string, got, want any) {

@@ -108,7 +108,9 @@ func (c *Cache) fetch(ctx context.Context, f *flight, send wire.Sender) {
 		c.complete(f, f.examine(answer))
 		f.cancel()
 	}()
-	answer = send(ctx, wire.SearchFor(f.format, f.ids, f.list))
+	call := wire.SearchFor(f.format, f.ids, f.list)
+	call.Caller = f.caller
+	answer = send(ctx, call)
 }
 
 // complete ends the flight and stores what may be.

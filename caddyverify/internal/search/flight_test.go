@@ -50,7 +50,7 @@ func (c *Cache) start(call *wire.Call, fetch wire.Sender) *asking {
 	go func() {
 		defer close(a.done)
 		begun := time.Now()
-		a.answer, a.result = c.Search(ctx, "app", call, fetch)
+		a.answer, a.result = c.Search(ctx, call, fetch)
 		a.took = time.Since(begun)
 	}()
 	synctest.Wait()
@@ -330,7 +330,7 @@ func TestDetachedContext(t *testing.T) {
 	bubble(t, Settings{}, func(t *testing.T, c *Cache) {
 		ctx, cancel := context.WithTimeout(context.WithValue(t.Context(), key{}, "span"), time.Minute)
 		defer cancel()
-		c.Search(ctx, "app", one(wire.JSON, "a"), func(ctx context.Context, call *wire.Call) wire.Answer {
+		c.Search(ctx, one(wire.JSON, "a"), func(ctx context.Context, call *wire.Call) wire.Answer {
 			expect(t, "value", ctx.Value(key{}), "span")
 			deadline, _ := ctx.Deadline()
 			expect(t, "time left", time.Until(deadline), 10*time.Second) // its own, not the caller's
@@ -378,7 +378,7 @@ func TestCrowd(t *testing.T) {
 					if k%10 == 9 {
 						c.Drop(ids[0])
 					}
-					c.Search(ctx, "app", wire.SearchFor(wire.Formats[i%2], ids[:1+k%2], k%2 == 1), fetch)
+					c.Search(ctx, wire.SearchFor(wire.Formats[i%2], ids[:1+k%2], k%2 == 1), fetch)
 					cancel()
 					time.Sleep(time.Millisecond)
 				}

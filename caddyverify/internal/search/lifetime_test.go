@@ -95,7 +95,7 @@ func TestSettling(t *testing.T) {
 	t.Run("another caller's does not count", func(t *testing.T) {
 		bubble(t, Settings{}, func(t *testing.T, c *Cache) {
 			u := newUpstream(map[string]string{"a": done})
-			c.Search(t.Context(), "other", one(wire.JSON, "a"), u.fetch)
+			c.Search(t.Context(), by("other", one(wire.JSON, "a")), u.fetch)
 			pass(time.Minute)
 			kind(c, u)
 			pass(time.Minute)

@@ -156,7 +156,7 @@ func (w *world) search(c *Cache, s step) {
 		defer cancel()
 	}
 	begun := time.Now()
-	a, r := c.Search(ctx, caller, wire.SearchFor(f, ids, s.list), w.fetch(caller))
+	a, r := c.Search(ctx, by(caller, wire.SearchFor(f, ids, s.list)), w.fetch(caller))
 	defer r.Release()
 	if took := time.Since(begun); took > 2*c.inForce.Load().settings.Timeout { // its own call, after another's
 		w.complain("took %s", took)

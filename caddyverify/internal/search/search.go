@@ -17,16 +17,16 @@ import (
 //
 // A caller sees only answers to the same caller. When ctx ends, Search returns
 // with the Fault ClientLeft, and the upstream call goes on for the others.
-func (c *Cache) Search(ctx context.Context, caller string, call *wire.Call, send wire.Sender) (wire.Answer, Result) {
-	answer, result := c.search(ctx, caller, call, send)
+func (c *Cache) Search(ctx context.Context, call *wire.Call, send wire.Sender) (wire.Answer, Result) {
+	answer, result := c.search(ctx, call, send)
 	c.counters.add(&result)
 	return answer, result
 }
 
-func (c *Cache) search(ctx context.Context, caller string, call *wire.Call, send wire.Sender) (wire.Answer, Result) {
+func (c *Cache) search(ctx context.Context, call *wire.Call, send wire.Sender) (wire.Answer, Result) {
 	if id := call.Get("request_id"); id != "" { // the common one, without any allocation
 		now := c.now()
-		if e := c.shard(id).find(id, caller, call.Format, now); e != nil {
+		if e := c.shard(id).find(id, call.Caller, call.Format, now); e != nil {
 			return e.answer(), Result{Kind: wire.CacheHit, Asked: 1, FromMemory: 1, TTL: e.expires - now, Age: now - e.fetched}
 		}
 	}
@@ -35,7 +35,7 @@ func (c *Cache) search(ctx context.Context, caller string, call *wire.Call, send
 		return send(ctx, call), missed(0)
 	}
 	var room [wire.MaxIDs]part
-	q := query{cache: c, caller: caller, format: call.Format, list: list, parts: room[:0]}
+	q := query{cache: c, caller: call.Caller, format: call.Format, list: list, parts: room[:0]}
 	for _, id := range ids {
 		q.parts = append(q.parts, part{id: id, open: true})
 	}

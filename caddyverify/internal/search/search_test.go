@@ -146,7 +146,11 @@ func TestWhoSeesWhat(t *testing.T) {
 		u := newUpstream(map[string]string{"a": done})
 		for _, caller := range []string{"app", "ap", "other"} {
 			for _, f := range wire.Formats {
-				if _, r := c.Search(t.Context(), caller, one(f, "a"), u.fetch); r.Kind != wire.CacheMiss {
+				fetch := func(ctx context.Context, call *wire.Call) wire.Answer {
+					expect(t, "the caller of the call", call.Caller, caller)
+					return u.fetch(ctx, call)
+				}
+				if _, r := c.Search(t.Context(), by(caller, one(f, "a")), fetch); r.Kind != wire.CacheMiss {
 					t.Errorf("%s, %s: %s", caller, f, r.CacheStatus())
 				}
 			}
@@ -275,11 +279,11 @@ func TestCallerGoneBefore(t *testing.T) {
 		c.ask(u, one(wire.JSON, "a"))
 		ctx, cancel := context.WithCancel(t.Context())
 		cancel()
-		a, _ := c.Search(ctx, "app", one(wire.JSON, "b"), u.fetch)
+		a, _ := c.Search(ctx, one(wire.JSON, "b"), u.fetch)
 		if a.Fault == nil || a.Fault.Cause != wire.ClientLeft || a.Fault.MayHaveSent || !errors.Is(a.Fault, context.Canceled) {
 			t.Errorf("answered %s", a.Body)
 		}
-		if a, _ := c.Search(ctx, "app", one(wire.JSON, "a"), u.fetch); a.Fault != nil {
+		if a, _ := c.Search(ctx, one(wire.JSON, "a"), u.fetch); a.Fault != nil {
 			t.Errorf("answered %s", a.Body)
 		}
 		expect(t, "calls", u.called(), []string{"a"})
@@ -303,7 +307,7 @@ func TestStats(t *testing.T) {
 
 func TestNoIDs(t *testing.T) {
 	bubble(t, Settings{}, func(t *testing.T, c *Cache) {
-		a, _ := c.Search(t.Context(), "app", &wire.Call{Operation: wire.Search}, func(context.Context, *wire.Call) wire.Answer {
+		a, _ := c.Search(t.Context(), &wire.Call{Operation: wire.Search}, func(context.Context, *wire.Call) wire.Answer {
 			return says(wire.JSON, number(wire.JSON, "2"))
 		})
 		expect(t, "status", a.Status, "2")

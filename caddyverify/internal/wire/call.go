@@ -14,6 +14,8 @@ type Call struct {
 	// Params holds the parameters that have a value, in the order of the API's
 	// documentation. Only request_ids may be there more than once.
 	Params []Param
+	// Caller is who makes the call, "" for all that nothing is known of. It is not sent.
+	Caller string
 }
 
 // Param is one parameter of a call.

@@ -52,6 +52,7 @@ const (
 const (
 	BreakerOpen           Cause = "breaker_open"
 	LimitReached          Cause = "limit_reached"
+	CallerLimitReached    Cause = "caller_limit_reached"
 	AccountThrottled      Cause = "account_throttled"
 	TooManyUnderWay       Cause = "too_many_under_way"
 	AccountBadCredentials Cause = "account_bad_credentials"
@@ -180,6 +181,7 @@ var wordings = map[Cause]wording{
 
 	BreakerOpen:           {InternalError, http.StatusServiceUnavailable, false, "destination_unavailable", "The Verify API is in trouble and is not called for now"},
 	LimitReached:          {Throttled, http.StatusTooManyRequests, false, "connection_limit_reached", "The account's limit of calls a second is reached"},
+	CallerLimitReached:    {Throttled, http.StatusTooManyRequests, false, "connection_limit_reached", "The caller's own limit of calls a second is reached"},
 	AccountThrottled:      {Throttled, http.StatusTooManyRequests, false, "connection_limit_reached", "The Verify API has throttled the account, and the gateway makes fewer calls for now"},
 	TooManyUnderWay:       {Throttled, http.StatusTooManyRequests, false, "connection_limit_reached", "Too many calls are under way"},
 	AccountBadCredentials: {BadCredentials, http.StatusBadGateway, false, "http_request_denied", "The Verify API refuses the gateway's credentials"},

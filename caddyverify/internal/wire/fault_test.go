@@ -56,6 +56,7 @@ var said = []struct {
 
 	{BreakerOpen, "5", 200, 503, "destination_unavailable", "in trouble"},
 	{LimitReached, "1", 200, 429, "connection_limit_reached", "limit of calls a second"},
+	{CallerLimitReached, "1", 200, 429, "connection_limit_reached", "caller's own limit"},
 	{AccountThrottled, "1", 200, 429, "connection_limit_reached", "has throttled the account"},
 	{TooManyUnderWay, "1", 200, 429, "connection_limit_reached", "under way"},
 	{AccountBadCredentials, "4", 200, 502, "http_request_denied", "refuses the gateway's credentials"},
@@ -265,7 +266,7 @@ func TestFaultTrouble(t *testing.T) {
 	trouble := map[Cause]bool{
 		ConnectFailed: true, TLSFailed: true, UpstreamTimeout: true, ConnectionLost: true, UpstreamError: true,
 		UpstreamThrottled: true, UpstreamUnauthorized: true, AnswerTooLarge: true, AnswerUnreadable: true, AnswerWithSecret: true,
-		BreakerOpen: true, LimitReached: true, AccountThrottled: true, TooManyUnderWay: true,
+		BreakerOpen: true, LimitReached: true, CallerLimitReached: true, AccountThrottled: true, TooManyUnderWay: true,
 		AccountBadCredentials: true, AccountIsBarred: true, AccountNoCredit: true,
 		InvariantBroken: true,
 	}
