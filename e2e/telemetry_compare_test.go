@@ -41,7 +41,7 @@ func (p *script) expectations() []series {
 	}))
 	for where, calls := range b.count(func(x *exchange) string {
 		switch x.cause {
-		case "limit_reached":
+		case "limit_reached", "caller_limit_reached":
 			return "local"
 		case "account_throttled":
 			return "upstream"

@@ -16,7 +16,7 @@ import (
 
 // sampledCauses are those of which the log has a line at info for the first call alone.
 var sampledCauses = map[string]bool{
-	"breaker_open": true, "limit_reached": true, "too_many_under_way": true,
+	"breaker_open": true, "limit_reached": true, "caller_limit_reached": true, "too_many_under_way": true,
 	"account_throttled": true, "account_bad_credentials": true, "account_barred": true, "account_no_credit": true,
 }
 

@@ -282,7 +282,7 @@ func isFault(operation, status string) bool {
 func (c *spanChecker) rejections() {
 	var stopped, again float64
 	for _, x := range c.books.exchanges {
-		if x.operation != "search" || x.cache == "hit" || x.cache == "coalesced" || x.cause == "limit_reached" || x.cause == "account_throttled" {
+		if x.operation != "search" || x.cache == "hit" || x.cache == "coalesced" || x.cause == "limit_reached" || x.cause == "caller_limit_reached" || x.cause == "account_throttled" {
 			continue
 		}
 		spans := c.traces.client[x.trace]

@@ -14,34 +14,50 @@ func (l *Limiter) Configure(s Settings) {
 
 // apply changes the settings. The caller holds l.mu.
 func (l *Limiter) apply(s Settings) {
-	if s = s.withDefaults(); s == l.settings {
+	if s = s.withDefaults(); s.equal(l.settings) {
 		return
 	}
 	now := time.Now()
-	wasOff := l.off.Load()
-	if !wasOff {
-		l.recover(now)
-	}
+	wasLimited := l.limited()
+	l.recover(now)
 	raised := s.Rate - l.settings.Rate
 	l.settings = s
-	l.off.Store(s.Rate < 0)
+	l.off.Store(s.off())
 	switch {
-	case s.Rate < 0:
-		// Whoever waits goes on when next its turn is looked for.
-		for c := range l.queue {
-			for _, w := range l.queue[c] {
-				w.admitted = true
-				close(w.turn)
-			}
-			l.queue[c] = nil
-		}
+	case !l.limited():
 		l.recovered()
-	case wasOff:
+	case !wasLimited:
 		l.slots = newSlots(s.Rate, now.Add(time.Second)) // what was made before is not known
 	default:
 		l.slots.resize(min(l.slots.n+max(raised, 0), s.Rate), s.Rate, now)
 		l.recover(now)
 	}
 	l.watch(now)
-	l.arm(now)
+	l.share(now)
+	l.serve(now) // whoever waits goes on where there is no limit any more
+}
+
+// share gives callers their shares. The caller holds l.mu.
+func (l *Limiter) share(now time.Time) {
+	for l.made.n > 0 {
+		l.forgetOldest()
+	}
+	l.made = recent{calls: make([]call, max(l.settings.Rate, fewest))}
+	for name := range l.settings.Callers {
+		l.known(l.get(name))
+	}
+	for name, c := range l.callers {
+		share, named := l.settings.Callers[name]
+		c.named, c.weight = named, int64(max(share.Weight, 1))
+		switch {
+		case share.Rate == 0:
+			c.slots = nil
+		case c.slots == nil:
+			slots := newSlots(share.Rate, now)
+			c.slots = &slots
+		default:
+			c.slots.resize(share.Rate, share.Rate, now)
+		}
+		l.release(c)
+	}
 }

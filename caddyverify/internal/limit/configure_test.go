@@ -13,12 +13,12 @@ func burst(t *testing.T, l *Limiter) (n int) {
 	t.Helper()
 	for n < 1000 {
 		l.mu.Lock()
-		free := l.off.Load() || !l.freeAt(check, 0).After(time.Now())
+		free := l.off.Load() || !l.freeAt(l.get(""), check).After(time.Now())
 		l.mu.Unlock()
 		if !free {
 			return n
 		}
-		if _, ok := l.Wait(t.Context(), wire.Check); !ok {
+		if _, ok := l.Wait(t.Context(), "", wire.Check); !ok {
 			return n
 		}
 		n++
@@ -118,7 +118,7 @@ func TestConfigureFreesWaiters(t *testing.T) {
 		went := make(chan bool)
 		time.Sleep(800 * time.Millisecond)
 		go func() {
-			_, ok := l.Wait(t.Context(), wire.Check)
+			_, ok := l.Wait(t.Context(), "", wire.Check)
 			went <- ok
 		}()
 		synctest.Wait()

@@ -21,7 +21,7 @@ func TestFirst(t *testing.T) {
 		for _, o := range []wire.Operation{wire.Check, wire.Request} {
 			flood.Go(func() {
 				for time.Now().Before(stop) {
-					flood.Go(func() { l.Wait(t.Context(), o) })
+					flood.Go(func() { l.Wait(t.Context(), "", o) })
 					time.Sleep(time.Millisecond)
 				}
 			})

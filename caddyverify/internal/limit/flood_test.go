@@ -60,7 +60,7 @@ func TestFloodOfChecks(t *testing.T) {
 func TestEstimate(t *testing.T) {
 	tests := []struct {
 		name    string
-		waiting string // in order of arrival: o for the gateway's own, c for a check, r for another
+		waiting string // in order of arrival: o for the gateway's own, c for a check, r for a request, s for a search
 		comes   wire.Operation
 		want    int // slots from now, the next one being 1
 	}{
@@ -72,6 +72,11 @@ func TestEstimate(t *testing.T) {
 		{"a request after two checks", "cc", wire.Request, 3},
 		{"a request after many checks", "cccccc", wire.Request, 4},
 		{"the second request after many checks", "rccccccc", wire.Request, 8},
+		{"a search after requests", "rr", wire.Search, 3},
+		{"a search after many requests", "rrrrr", wire.Search, 4},
+		{"a request after searches", "ss", wire.Request, 1},
+		{"a search after many of both", "rrrrrcccccc", wire.Search, 10},
+		{"a check after both", "srrrcccc", wire.Check, 6},
 		{"after the gateway's own", "oo", wire.Check, 3},
 		{"a request after the gateway's own", "oocccc", wire.Request, 6},
 	}
@@ -86,21 +91,23 @@ func TestEstimate(t *testing.T) {
 					case 'o':
 						l.WaitFirst(t.Context())
 					case 'c':
-						l.Wait(t.Context(), wire.Check)
+						l.Wait(t.Context(), "", wire.Check)
+					case 's':
+						l.Wait(t.Context(), "", wire.Search)
 					default:
-						l.Wait(t.Context(), wire.Search)
+						l.Wait(t.Context(), "", wire.Request)
 					}
 				}()
 				synctest.Wait()
 			}
 			due := time.Now().Add(100*time.Millisecond + time.Duration(tt.want-1)*10*time.Millisecond)
 			l.mu.Lock()
-			expected := l.expected(classOf(tt.comes))
+			expected, _ := l.expected(l.get(""), classOf(tt.comes))
 			l.mu.Unlock()
 			if !expected.Equal(due) {
 				t.Errorf("the estimate is off by %v", expected.Sub(due))
 			}
-			if _, ok := l.Wait(t.Context(), tt.comes); !ok || !time.Now().Equal(due) {
+			if _, ok := l.Wait(t.Context(), "", tt.comes); !ok || !time.Now().Equal(due) {
 				t.Errorf("it went (%t) at another time, off by %v", ok, time.Since(due))
 			}
 			time.Sleep(time.Second)

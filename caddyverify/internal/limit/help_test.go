@@ -18,13 +18,22 @@ var throttled = wire.Answer{Reading: wire.Reading{Verification: wire.Verificatio
 type arrival struct {
 	at        time.Duration
 	operation wire.Operation
+	caller    string
+}
+
+// by makes calls those of a caller.
+func by(caller string, arrivals []arrival) []arrival {
+	for i := range arrivals {
+		arrivals[i].caller = caller
+	}
+	return arrivals
 }
 
 // outcome is what became of it.
 type outcome struct {
 	arrival
 	waited, retryAfter time.Duration
-	ok                 bool
+	ok, own            bool // own: refused by the caller's own limit
 }
 
 // run lets all arrivals call Wait at their times and returns what became of them.
@@ -40,8 +49,8 @@ func run(l *Limiter, arrivals []arrival) []outcome {
 		time.Sleep(time.Until(start.Add(a.at)))
 		wg.Go(func() {
 			came := time.Now()
-			refusal, ok := l.Wait(context.Background(), a.operation)
-			outcomes[i] = outcome{a, time.Since(came), refusal.RetryAfter, ok}
+			refusal, ok := l.Wait(context.Background(), a.caller, a.operation)
+			outcomes[i] = outcome{a, time.Since(came), refusal.RetryAfter, ok, refusal.Own}
 		})
 		synctest.Wait() // calls of the same moment come in order
 	}
@@ -57,13 +66,13 @@ func poisson(random *rand.Rand, o wire.Operation, perSecond float64, d time.Dura
 		if at >= d {
 			return arrivals
 		}
-		arrivals = append(arrivals, arrival{at, o})
+		arrivals = append(arrivals, arrival{at: at, operation: o})
 	}
 }
 
 // atOnce makes n calls of an operation in the same moment.
 func atOnce(at time.Duration, o wire.Operation, n int) []arrival {
-	return slices.Repeat([]arrival{{at, o}}, n)
+	return slices.Repeat([]arrival{{at: at, operation: o}}, n)
 }
 
 // sent returns when calls were let through, each up to jitter later.

@@ -1,7 +1,7 @@
 // Package limit keeps an account's calls under the provider's limit: a short wait
-// in place of a refusal, checks first, and a lower rate for as long as the
-// provider finds the calls too many (AIMD). What is too much for a short wait is
-// refused at once (load shedding).
+// in place of a refusal, callers with work to do sharing alike, checks first, and a
+// lower rate for as long as the provider finds the calls too many (AIMD). What is too
+// much for a short wait is refused at once (load shedding).
 package limit
 
 import (
@@ -15,24 +15,31 @@ import (
 // Limiter gives each call of an account its time. Its methods may be used by any
 // number of goroutines; it has none of its own.
 type Limiter struct {
-	off atomic.Bool
+	off atomic.Bool // there is no limit at all
 
 	mu       sync.Mutex
 	settings Settings
-	slots    slots
-	queues
+	slots    slots // of the account, if it has a limit
+	// own are the gateway's calls that wait, see WaitFirst.
+	own []*waiter
+	fair
+	// timer ends the time until the next one's turn, which is due then.
+	timer *time.Timer
+	due   time.Time
 	throttling
 	changes event.Notifier[Change]
 }
 
 // New returns a Limiter. The settings are expected to be valid.
 func New(s Settings) *Limiter {
-	s = s.withDefaults()
-	l := &Limiter{settings: s}
-	l.off.Store(s.Rate < 0)
-	if s.Rate > 0 {
-		l.slots = newSlots(s.Rate, time.Now())
+	now := time.Now()
+	l := &Limiter{settings: s.withDefaults()}
+	l.off.Store(l.settings.off())
+	if l.limited() {
+		l.slots = newSlots(l.settings.Rate, now)
 	}
+	l.callers = map[string]*caller{}
+	l.share(now)
 	return l
 }
 
@@ -49,17 +56,76 @@ type Stats struct {
 func (l *Limiter) Stats() Stats {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	if l.off.Load() {
-		return Stats{}
+	s := Stats{Waiting: l.waiting()}
+	if l.limited() {
+		s.Rate = l.rate(time.Now())
 	}
-	return Stats{Rate: l.rate(time.Now()), Waiting: l.waiting()}
+	return s
 }
+
+// limited tells that the account has a limit.
+func (l *Limiter) limited() bool { return l.settings.Rate > 0 }
 
 // maxReserve is how many of the calls within a second other operations leave to
 // checks, but at most a quarter of them.
 const maxReserve = 6
 
+// soon is the time within which the reserve must be free for checks: as long as
+// the pace brings it back so soon, the others may use it.
+const soon = maxWait
+
 // reserve is the part of the reserve that fits the present rate.
 func (l *Limiter) reserve() int {
 	return min(maxReserve, l.settings.Rate/4) * l.slots.n / l.settings.Rate
+}
+
+// slotAt returns when the account has a slot for a call that has n before it.
+func (l *Limiter) slotAt(n int) time.Time {
+	if !l.limited() {
+		return time.Time{}
+	}
+	return l.slots.after(n)
+}
+
+// freeAt returns when a call may be made, if the slots that come back until then are
+// not taken by others. The caller holds l.mu.
+func (l *Limiter) freeAt(c *caller, k class) time.Time {
+	return later(l.sharedAt(c, k, 0), c.freeAt(0))
+}
+
+// sharedAt is freeAt for a call that has n before it, but for the caller's own limit.
+//
+// A check needs a slot, and all else one that leaves the reserve to checks. Who has had
+// more than its share of late leaves half of the slots to the others: a flood that begins
+// when all are free would leave them none for a second. Who has had less is what these
+// are left for. Slots that come back soon are good enough to leave: at an even pace all
+// 28 may be used.
+func (l *Limiter) sharedAt(c *caller, k class, n int) time.Time {
+	if !l.limited() {
+		return time.Time{}
+	}
+	at := l.slots.after(n)
+	had := l.balance(c)
+	if k != check && had >= 0 {
+		at = later(at, l.leaving(l.reserve(), n).Add(-soon))
+	}
+	if had > 0 {
+		at = later(at, l.leaving(l.slots.n/2, n).Add(-time.Second/2))
+	}
+	return at
+}
+
+// leaving returns when there are slots for a call that has n before it and for others
+// besides it.
+func (l *Limiter) leaving(others, n int) time.Time {
+	rounds := time.Duration(n/l.slots.n) * time.Second
+	return l.slots.at(min(n%l.slots.n+others, l.slots.n-1)).Add(rounds)
+}
+
+// expected tells when a call that comes now would have its turn, at best: by the
+// account's limit, with those that go before it as next has them go, and by the
+// caller's own. The caller holds l.mu.
+func (l *Limiter) expected(c *caller, k class) (shared, own time.Time) {
+	ahead := c.ahead(k)
+	return l.sharedAt(c, k, len(l.own)+ahead+l.before(c, ahead)), c.freeAt(ahead)
 }

@@ -40,6 +40,12 @@ func newSlots(size int, now time.Time) slots {
 // at returns when i+1 slots will be free, for 0 ≤ i < n.
 func (s *slots) at(i int) time.Time { return s.back[(s.head+i)%len(s.back)] }
 
+// after returns when there is a slot for a call that has i before it: each slot once in
+// about a second.
+func (s *slots) after(i int) time.Time {
+	return s.at(i % s.n).Add(time.Duration(i/s.n) * time.Second)
+}
+
 // pace is the time between two slots that come back.
 func (s *slots) pace() time.Duration { return time.Second / time.Duration(s.n) }
 

@@ -15,9 +15,10 @@ import (
 // inside is all that a Limiter knows, but for timers.
 type inside struct {
 	slots      slots
-	waiting    [classes]int
-	row        int
-	refused    bool
+	callers    map[string]caller
+	waiting    int
+	clock      int64
+	made       recent
 	cut, grown time.Time
 	lowest     int
 }
@@ -25,11 +26,19 @@ type inside struct {
 func insideOf(l *Limiter) inside {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	i := inside{slots: l.slots, row: l.row, refused: l.refused, cut: l.cut, grown: l.grown, lowest: l.lowest}
-	i.slots.back = slices.Clone(l.slots.back)
-	for c := range l.queue {
-		i.waiting[c] = len(l.queue[c])
+	i := inside{
+		slots: l.slots, callers: map[string]caller{}, waiting: l.waiting(), clock: l.clock, made: l.made,
+		cut: l.cut, grown: l.grown, lowest: l.lowest,
 	}
+	i.slots.back = slices.Clone(l.slots.back)
+	for name, c := range l.callers {
+		known := *c
+		for k, queue := range c.queue {
+			known.queue[k] = make([]*waiter, len(queue))
+		}
+		i.callers[name] = known
+	}
+	i.made.calls = slices.Clone(l.made.calls)
 	return i
 }
 

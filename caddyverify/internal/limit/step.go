@@ -12,12 +12,14 @@ import (
 func (l *Limiter) Step(next wire.Sender) wire.Sender {
 	next = l.observed(next)
 	return func(ctx context.Context, call *wire.Call) wire.Answer {
-		refusal, ok := l.Wait(ctx, call.Operation)
+		refusal, ok := l.Wait(ctx, call.Caller, call.Operation)
 		switch {
 		case ok:
 			return next(ctx, call)
 		case ctx.Err() != nil:
 			return ended(ctx)
+		case refusal.Own:
+			return refuse(wire.CallerLimitReached, refusal)
 		case refusal.Throttled:
 			return refuse(wire.AccountThrottled, refusal)
 		}

@@ -58,7 +58,7 @@ func (l *Limiter) Observe(answer wire.Answer) {
 func (l *Limiter) throttle(why string) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	if l.off.Load() {
+	if !l.limited() {
 		return
 	}
 	now := time.Now()
@@ -97,6 +97,9 @@ func (l *Limiter) rate(now time.Time) int {
 // recover gives back what Observe took, for the time that has passed. The caller
 // holds l.mu.
 func (l *Limiter) recover(now time.Time) {
+	if !l.limited() {
+		return
+	}
 	for l.lowered() && now.Sub(l.grown) >= growEvery {
 		l.grown = l.grown.Add(growEvery)
 		l.slots.add(l.grown)

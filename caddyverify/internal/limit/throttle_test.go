@@ -74,7 +74,7 @@ func TestRefusalSaysWhose(t *testing.T) {
 		expect := func(when string, throttled bool) {
 			t.Helper()
 			burst(t, l)
-			if refusal, ok := l.Wait(t.Context(), wire.Request); ok || refusal.Throttled != throttled || refusal.RetryAfter < time.Second {
+			if refusal, ok := l.Wait(t.Context(), "", wire.Request); ok || refusal.Throttled != throttled || refusal.RetryAfter < time.Second {
 				t.Errorf("%s: %+v, %t", when, refusal, ok)
 			}
 		}
@@ -159,7 +159,7 @@ func TestUpstreamDecides(t *testing.T) {
 		start := time.Now()
 		for time.Since(start) < 2*time.Minute {
 			time.Sleep(10 * time.Millisecond)
-			if _, ok := l.Wait(t.Context(), wire.Request); !ok {
+			if _, ok := l.Wait(t.Context(), "", wire.Request); !ok {
 				continue
 			}
 			at := time.Since(start)

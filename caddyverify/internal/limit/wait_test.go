@@ -66,7 +66,7 @@ func TestOrder(t *testing.T) {
 		}
 		for _, c := range []call{{"r1", wire.Request}, {"s2", wire.Search}, {"c1", wire.Check}, {"c2", wire.Check}, {"c3", wire.Check}, {"c4", wire.Check}, {"r3", wire.Request}} {
 			go func() {
-				if _, ok := l.Wait(t.Context(), c.operation); ok {
+				if _, ok := l.Wait(t.Context(), "", c.operation); ok {
 					mu.Lock()
 					defer mu.Unlock()
 					order = append(order, c.name)
@@ -79,8 +79,9 @@ func TestOrder(t *testing.T) {
 		}
 		time.Sleep(time.Second)
 		synctest.Wait()
-		// Checks first, but every fourth is another; each kind in order of arrival.
-		if got, want := strings.Join(order, " "), "c1 c2 c3 r1 c4 s2 r3"; got != want {
+		// Checks first, then requests, but every fourth is another; each kind in order
+		// of arrival.
+		if got, want := strings.Join(order, " "), "c1 c2 c3 r1 c4 r3 s2"; got != want {
 			t.Errorf("the order was %s, want %s", got, want)
 		}
 	})
@@ -90,7 +91,7 @@ func TestOrder(t *testing.T) {
 func TestLeaving(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		l := New(Settings{Rate: 1})
-		if _, ok := l.Wait(t.Context(), wire.Check); !ok {
+		if _, ok := l.Wait(t.Context(), "", wire.Check); !ok {
 			t.Fatal("the first was refused")
 		}
 		time.Sleep(800 * time.Millisecond)
@@ -102,12 +103,12 @@ func TestLeaving(t *testing.T) {
 		}
 		left, stayed := make(chan result, 1), make(chan result, 1)
 		wait := func(ctx context.Context, results chan<- result) {
-			refusal, ok := l.Wait(ctx, wire.Check)
+			refusal, ok := l.Wait(ctx, "", wire.Check)
 			results <- result{refusal.RetryAfter, ok}
 		}
 		go wait(ctx, left)
 		synctest.Wait()
-		if _, ok := l.Wait(t.Context(), wire.Check); ok {
+		if _, ok := l.Wait(t.Context(), "", wire.Check); ok {
 			t.Error("the third was let through though two seconds' calls are given away")
 		}
 		leave()
@@ -129,7 +130,7 @@ func TestLeaving(t *testing.T) {
 		if waiting := l.Stats().Waiting; waiting != 0 {
 			t.Errorf("%d wait still", waiting)
 		}
-		if refusal, ok := l.Wait(ctx, wire.Check); ok || refusal.RetryAfter != 0 {
+		if refusal, ok := l.Wait(ctx, "", wire.Check); ok || refusal.RetryAfter != 0 {
 			t.Error("a call whose client has left was let through, or told to come again")
 		}
 	})
@@ -140,7 +141,7 @@ func TestLastMoment(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		l := New(Settings{Rate: 1})
 		for range 50 {
-			if _, ok := l.Wait(t.Context(), wire.Check); !ok {
+			if _, ok := l.Wait(t.Context(), "", wire.Check); !ok {
 				t.Fatal("refused though its turn came in time")
 			}
 			time.Sleep(750 * time.Millisecond)
@@ -157,14 +158,14 @@ func TestNoJumping(t *testing.T) {
 		time.Sleep(900 * time.Millisecond)
 		waited := make(chan bool, 1)
 		go func() {
-			_, ok := l.Wait(t.Context(), wire.Check)
+			_, ok := l.Wait(t.Context(), "", wire.Check)
 			waited <- ok
 		}()
 		synctest.Wait()
 		l.timer.Stop()
 		time.Sleep(100 * time.Millisecond)
 		came := time.Now()
-		if _, ok := l.Wait(t.Context(), wire.Check); !ok || time.Since(came) != 125*time.Millisecond {
+		if _, ok := l.Wait(t.Context(), "", wire.Check); !ok || time.Since(came) != 125*time.Millisecond {
 			t.Errorf("the call that came last got %v after %v, want its turn after 125ms", ok, time.Since(came))
 		}
 		if !<-waited {
@@ -189,7 +190,7 @@ func BenchmarkWait(b *testing.B) {
 		l := New(Settings{})
 		b.ReportAllocs()
 		for b.Loop() {
-			if _, ok := l.Wait(b.Context(), wire.Check); !ok {
+			if _, ok := l.Wait(b.Context(), "", wire.Check); !ok {
 				b.Fatal("a check was refused")
 			}
 			// Make as if the slot came back long ago.
@@ -202,7 +203,7 @@ func BenchmarkWait(b *testing.B) {
 		l.slots.back[0] = time.Now().Add(time.Hour) // so that none waits
 		b.ReportAllocs()
 		for b.Loop() {
-			l.Wait(b.Context(), wire.Check)
+			l.Wait(b.Context(), "", wire.Check)
 		}
 	})
 }
