@@ -2,6 +2,9 @@ package caddyverify
 
 import (
 	"context"
+	"log/slog"
+	"maps"
+	"slices"
 
 	"github.com/caddyserver/caddy/v2"
 	"github.com/caddyserver/caddy/v2/modules/caddyevents"
@@ -52,15 +55,23 @@ func registerMetrics(registry prometheus.Registerer) error {
 	}})
 }
 
-// App holds what the handlers of one configuration share. It has no settings: a
-// configuration with a verify handler has it by itself.
+// App holds what the handlers of one configuration share. A configuration with a verify
+// handler has it by itself; the Caddyfile's global option `verify` gives it settings.
 //
 // A configuration may be rejected after any number of its handlers were provisioned,
 // and even after its apps were started. So what a configuration wants of the
 // accounts is gathered here, and put in force when Caddy says that all of it runs.
 type App struct {
-	accounts []*accountUse
-	undo     []func()
+	// Accounts are the accounts that handlers may name. Default: none.
+	Accounts map[string]*Account `json:"accounts,omitempty"`
+
+	// Callers are the applications that call. Default: whom Caddy's authentication finds.
+	Callers *Callers `json:"callers,omitempty"`
+
+	uses   []*accountUse
+	used   map[string]bool // accounts, by name
+	undo   []func()
+	logger *slog.Logger
 }
 
 // accountUse is what one configuration does with an account.
@@ -79,8 +90,12 @@ func (App) CaddyModule() caddy.ModuleInfo {
 	}
 }
 
-// Provision has Caddy tell when the configuration is in force.
+// Provision checks the settings and has Caddy tell when the configuration is in force.
 func (a *App) Provision(ctx caddy.Context) error {
+	a.logger, a.used = ctx.Slogger(), map[string]bool{}
+	if err := a.checkAccounts(); err != nil {
+		return err
+	}
 	events, err := ctx.App("events")
 	if err != nil {
 		return err
@@ -130,19 +145,24 @@ func (a *App) join(h *Handler, id accountID, host string, config gateway.Config)
 }
 
 func (a *App) use(id accountID) *accountUse {
-	for _, use := range a.accounts {
+	for _, use := range a.uses {
 		if use.id == id {
 			return use
 		}
 	}
-	use := &accountUse{id: id, settings: new(accountSettings)}
-	a.accounts = append(a.accounts, use)
+	use := &accountUse{id: id, settings: &accountSettings{callers: a.Callers}}
+	a.uses = append(a.uses, use)
 	return use
 }
 
 // takeOver puts in force what the configuration wants.
 func (a *App) takeOver() {
-	for _, use := range a.accounts {
+	for _, name := range slices.Sorted(maps.Keys(a.Accounts)) {
+		if !a.used[name] {
+			a.logger.Warn("no handler uses the account", slog.String("name", name))
+		}
+	}
+	for _, use := range a.uses {
 		a.undo = append(a.undo, use.account.Configure(use.settings.core))
 		for i, g := range use.gateways {
 			g.Start(use.settings.settle && i == 0)

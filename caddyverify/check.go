@@ -175,9 +175,9 @@ func oneOf(value string, allowed ...string) error {
 	return nil
 }
 
-// named says which handler an error is about, where there may be several: by its
+// withName says which handler an error is about, where there may be several: by its
 // upstream, which holds no password where it is valid.
-func (h *Handler) named(err error) error {
+func (h *Handler) withName(err error) error {
 	if err == nil {
 		return nil
 	}

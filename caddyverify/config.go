@@ -88,7 +88,7 @@ type Breaker struct {
 
 	// OpenFor is how long a circuit stays open before the upstream is asked for a
 	// sign of life: 100 ms to a minute. It doubles with each time there is none, up to
-	// a minute.
+	// 40 seconds.
 	// Default: `5s`.
 	OpenFor caddy.Duration `json:"open_for,omitempty"`
 }
@@ -111,6 +111,7 @@ type accountSettings struct {
 	countries country.List
 	settle    bool
 	timeout   caddy.Duration // the longest
+	callers   *Callers
 	core      *gateway.Settings
 }
 
@@ -159,8 +160,9 @@ func (s accountSettings) with(h *Handler) (*accountSettings, error) {
 		Cache:     s.cache.settings(time.Duration(s.timeout)),
 		CacheOff:  s.cache.Off,
 		Breaker:   s.breaker.settings(time.Duration(s.timeout)),
-		Limit:     limit.Settings{Rate: s.limit},
+		Limit:     limit.Settings{Rate: s.limit, Callers: s.callers.shares()},
 		Countries: s.countries,
+		Callers:   s.callers.names(),
 	}
 	return &s, s.validate()
 }

@@ -186,7 +186,11 @@ func request(t *testing.T, method, url, contentType, body string) *http.Request 
 
 func do(t *testing.T, r *http.Request) reply {
 	t.Helper()
-	client := http.Client{CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }}
+	return doBy(t, &http.Client{CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }}, r)
+}
+
+func doBy(t *testing.T, client *http.Client, r *http.Request) reply {
+	t.Helper()
 	response, err := client.Do(r)
 	if err != nil {
 		t.Fatal(err)

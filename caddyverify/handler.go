@@ -6,6 +6,7 @@ import (
 	"cmp"
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"log/slog"
 	"net/http"
@@ -14,6 +15,7 @@ import (
 	"github.com/caddyserver/caddy/v2"
 	"github.com/caddyserver/caddy/v2/modules/caddyhttp"
 
+	"github.com/caddyverify/caddy-verify/caddyverify/internal/caller"
 	"github.com/caddyverify/caddy-verify/caddyverify/internal/gateway"
 	"github.com/caddyverify/caddy-verify/caddyverify/internal/upstream"
 	"github.com/caddyverify/caddy-verify/caddyverify/internal/wire"
@@ -34,6 +36,13 @@ func init() {
 // is copied, no query passed on. The upstream's answer is passed on unchanged
 // once it is known to be one.
 type Handler struct {
+	// Account is the name of one of the app's accounts, which then has all settings but
+	// `errors`, `strict` and `browsers`. Default: the handler has an account of its own.
+	Account string `json:"account,omitempty"`
+
+	// AccountByCaller makes each call with the account of its caller. Default: `false`.
+	AccountByCaller bool `json:"account_by_caller,omitempty"`
+
 	// Upstream is the URL that the paths of the API are appended to. It must be
 	// https unless its host is a loopback address.
 	// Default: `https://api.nexmo.com`.
@@ -109,6 +118,12 @@ type Handler struct {
 	Settle bool `json:"settle,omitempty"`
 
 	gateway *gateway.Gateway
+	app     *App
+	// sites are the handlers that make calls for this one, by the accounts' names, where
+	// those are the app's.
+	sites map[string]*Handler
+	// named is, of such a handler, the account's name.
+	named string
 	// roundTripper takes the place of the transport in tests.
 	roundTripper http.RoundTripper
 	leave        func() error // gives the account back
@@ -155,12 +170,16 @@ func (h *Handler) Provision(ctx caddy.Context) error {
 	if err != nil {
 		return err
 	}
-	return h.named(h.provision(ctx, app.(*App)))
+	return h.withName(h.provision(ctx, app.(*App)))
 }
 
 func (h *Handler) provision(ctx caddy.Context, app *App) error {
 	h.logger = ctx.Slogger()
+	h.app = app
 	ownStandardLog()
+	if h.Account != "" || h.AccountByCaller {
+		return h.provisionNamed(ctx, app)
+	}
 	if err := h.check(); err != nil {
 		return err
 	}
@@ -208,7 +227,7 @@ func (h *Handler) provision(ctx caddy.Context, app *App) error {
 		HTTPErrors:    h.Errors == errorsHTTP,
 		Strict:        h.Strict,
 		AllowBrowsers: h.Browsers == browsersAllow,
-		Caller:        callerOf,
+		Caller:        h.callerOf,
 		Logger:        h.logger,
 		Running:       &running,
 	}); err != nil {
@@ -220,6 +239,13 @@ func (h *Handler) provision(ctx caddy.Context, app *App) error {
 
 // Cleanup gives back what the handler holds.
 func (h *Handler) Cleanup() error {
+	if h.sites != nil {
+		var err error
+		for _, site := range h.sites {
+			err = errors.Join(err, site.Cleanup())
+		}
+		return err
+	}
 	if h.gateway != nil {
 		h.gateway.Close()
 	}
@@ -236,19 +262,25 @@ func (h *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request, next caddyht
 	if !wire.IsOurs(r.URL.Path) {
 		return next.ServeHTTP(w, r)
 	}
-	h.gateway.ServeHTTP(w, r)
+	h.gatewayFor(r).ServeHTTP(w, r)
 	return nil
 }
 
-// callerOf tells whom answers are kept for: the user that one of Caddy's
-// authentication handlers found, or "" for all others together.
-func callerOf(r *http.Request) string {
-	if replacer, ok := r.Context().Value(caddy.ReplacerCtxKey).(*caddy.Replacer); ok {
-		if user, ok := replacer.GetString("http.auth.user.id"); ok {
-			return user
+// gatewayFor is the one of the caller's account.
+func (h *Handler) gatewayFor(r *http.Request) *gateway.Gateway {
+	if h.AccountByCaller {
+		if c, ok := h.app.Callers.find(r); ok {
+			return h.sites[c.Account].gateway
 		}
 	}
-	return ""
+	return h.gateway
+}
+
+// callerOf tells who makes a call. A caller with an account of its own is refused by
+// others.
+func (h *Handler) callerOf(r *http.Request) (*caller.Caller, bool) {
+	c, ok := h.app.Callers.find(r)
+	return c, ok && (c.Account == "" || c.Account == h.named)
 }
 
 // finishWith has the server that ctx belongs to wait for calls whose clients have

@@ -23,7 +23,8 @@ var mayImport = map[string][]string{
 	"limit":    {"wire", "event"},
 	"ledger":   {"wire"},
 	"delivery": {"wire"},
-	"gateway":  {"wire", "event", "lease", "country", "suspend", "breaker", "limit", "retry", "ledger", "delivery", "search", "observe", "upstream"},
+	"caller":   nil,
+	"gateway":  {"wire", "caller", "event", "lease", "country", "suspend", "breaker", "limit", "retry", "ledger", "delivery", "search", "observe", "upstream"},
 }
 
 // TestImports holds the house to its plan: arrows point from caddyverify to gateway, from

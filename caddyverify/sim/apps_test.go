@@ -15,8 +15,11 @@ import (
 	"time"
 )
 
-// callers are the applications. Each has several users.
+// callers are the applications. Each has several users. The first is known by no rule.
 var callers = []string{"", "checkout", "support"}
+
+// callerHeader is where an application says who it is.
+const callerHeader = "X-Caller"
 
 // user is one logical verification: somebody who wants to log in, and the application
 // that does what it takes.
@@ -63,6 +66,9 @@ func (u *user) live() {
 	}
 	if u.key != "" && u.random.IntN(4) == 0 {
 		u.misuse()
+	}
+	if u.random.IntN(4) == 0 {
+		u.rival()
 	}
 	ended := false
 	for range 3 + u.random.IntN(8) {
@@ -112,6 +118,19 @@ func (u *user) misuse() {
 	other.start = u.book.begin(&other)
 	if answer := other.ask(); answer.received && answer.by == u.startedBy && answer.RequestID != "" {
 		u.violated(1, "%s is told %s of another's request with the same Idempotency-Key", u.name, answer.RequestID)
+	}
+}
+
+// rival is another application that wants to verify the same number meanwhile.
+func (u *user) rival() {
+	other := *u
+	other.name, other.key, other.patient = u.name+"'s rival", "", true
+	for other.caller == u.caller {
+		other.caller = callers[u.random.IntN(len(callers))]
+	}
+	u.book.rivalled(u.start)
+	if answer := other.ask(); u.isolated && answer.RequestID != "" {
+		u.violated(8, "%s is told %s, which %s has started", other.name, answer.RequestID, u.name)
 	}
 }
 
@@ -204,6 +223,8 @@ type reply struct {
 	by        *process
 	stale     bool // past its lifetime, and marked so
 	left      bool // the gateway says that the client has left
+	recent    int  // calls of the application within a second, this one included
+	limited   bool // and that there are too many calls
 	took      time.Duration
 	code      int
 	body      string
@@ -246,7 +267,7 @@ func (u *user) call(path string, form url.Values, key string) reply {
 	defer leave()
 	r := httptest.NewRequestWithContext(ctx, http.MethodPost, path, strings.NewReader(form.Encode()))
 	r.Header.Set("Content-Type", "application/x-www-form-urlencoded")
-	r.Header.Set("X-Caller", u.caller)
+	r.Header.Set(callerHeader, u.caller)
 	if key != "" {
 		r.Header.Set("Idempotency-Key", key)
 	}
@@ -261,13 +282,13 @@ func (u *user) call(path string, form url.Values, key string) reply {
 	over := make(chan reply, 1)
 	u.book.calls.Go(func() {
 		defer p.calls.Done()
-		begun := time.Now()
+		begun, recent := time.Now(), p.tally.arrive(u.caller)
 		p.ServeHTTP(c, r)
 		if p.dead() {
 			return
 		}
 		answer := read(c, path)
-		answer.by, answer.took = p, time.Since(begun)
+		answer.by, answer.took, answer.recent = p, time.Since(begun), recent
 		if answer.left && ctx.Err() == nil {
 			u.violated(8, "%s is told that it has left", u.name)
 		}
@@ -297,6 +318,7 @@ func (u *user) call(path string, form url.Values, key string) reply {
 func read(c *client, path string) reply {
 	answer := reply{code: c.code, body: c.body.String()}
 	answer.left = strings.Contains(c.header.Get("Proxy-Status"), "client_left")
+	answer.limited = strings.Contains(c.header.Get("Proxy-Status"), `"limit_reached"`)
 	answer.stale = strings.Contains(c.header.Get("Cache-Status"), "stale")
 	var err error
 	if strings.HasSuffix(path, "/xml") {

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"math/rand/v2"
 	"net/url"
+	"slices"
 	"strconv"
 	"strings"
 	"sync"
@@ -37,22 +38,25 @@ type start struct {
 	number, caller, key string
 	attempts            int
 	unsent              int // attempts of which the gateway says that nothing was sent
+	rivals              int // attempts of another application
 	sent                int // requests that came to the provider
 	accepted            []string
 	told                []string
 	by                  map[*process]bool // that were asked
+	startedBy           *process          // the one that knows
 }
 
 // tally is what happened at one process.
 type tally struct {
 	mu       sync.Mutex
-	byStatus map[string]int    // answers by operation and status
-	whole    int               // accepted requests whose answers came back whole
-	success  int               // checks that the provider accepted
-	started  int               // events
-	finished map[string]int    // events by outcome
-	cost     float64           // events
-	prices   map[string]prices // by request_id, as the provider has told them
+	byStatus map[string]int         // answers by operation and status
+	whole    int                    // accepted requests whose answers came back whole
+	success  int                    // checks that the provider accepted
+	started  int                    // events
+	finished map[string]int         // events by outcome
+	cost     float64                // events
+	prices   map[string]prices      // by request_id, as the provider has told them
+	calls    map[string][]time.Time // within a second, by caller
 }
 
 // prices are the highest of each kind.
@@ -60,6 +64,7 @@ type prices [2]float64
 
 func (b *tally) init() {
 	b.byStatus, b.finished, b.prices = map[string]int{}, map[string]int{}, map[string]prices{}
+	b.calls = map[string][]time.Time{}
 }
 
 // priced notes what an answer of the provider says of prices.
@@ -105,7 +110,7 @@ func (b *book) acted(p *process, operation, form, body string) {
 		s := b.byNumber[values.Get("number")]
 		s.sent++
 		for _, id := range s.accepted {
-			if b.whole[id] == p && p.network.wellSoFar() {
+			if b.whole[id] == p && p.network.wellSoFar() && s.rivals == 0 {
 				go p.violated(2, "%s is sent again, though %s came back and nobody was told", s.number, id)
 			}
 		}
@@ -129,6 +134,7 @@ func (b *book) acted(p *process, operation, form, body string) {
 func (b *book) arrived(p *process, id string) {
 	b.mu.Lock()
 	b.whole[id] = p
+	b.byID[id].startedBy = p
 	b.mu.Unlock()
 	p.tally.mu.Lock()
 	p.tally.whole++
@@ -163,7 +169,11 @@ func (b *book) answered(p *process, u *user, path string, answer reply) {
 	}
 	p.tally.mu.Lock()
 	p.tally.byStatus[operation+" "+status]++
+	recent := max(answer.recent, len(p.tally.calls[u.caller])) // a call may have been made again since it came
 	p.tally.mu.Unlock()
+	if answer.limited && recent <= 3 {
+		u.violated(8, "%s is refused for the limit, though its application has made %d calls within a second", u.name, recent)
+	}
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	if operation == "request" && (strings.Contains(answer.Text, "nothing was sent") || answer.Status == "1") {
@@ -173,6 +183,13 @@ func (b *book) answered(p *process, u *user, path string, answer reply) {
 
 // longestCall is longer than the timeouts of all that is done for a call.
 const longestCall = 5 * callTimeout
+
+// rivalled notes that another application is about to want the same.
+func (b *book) rivalled(s *start) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	s.rivals++
+}
 
 // attempted takes in what a client was told of a request.
 func (b *book) attempted(u *user, answer reply) {
@@ -253,6 +270,9 @@ func (b *book) found(u *user, ids []string, before map[string]ending, when time.
 		if !asked {
 			u.violated(8, "%s asks for %v and is told of %s", u.name, ids, state.RequestID)
 		}
+		if s := u.book.startOf(state.RequestID); u.isolated && s != nil && s.caller != u.caller && s.startedBy == answer.by && state.Status != "101" {
+			u.violated(8, "%s reads %q of %s, which another caller has started", u.name, state.Status, state.RequestID)
+		}
 		v, ok := u.api.Verification(state.RequestID)
 		if ok && state.Status == "IN PROGRESS" && !answer.stale && !v.Finalized.IsZero() && when.Sub(v.Finalized) > longestInProgress {
 			u.violated(3, "%s reads IN PROGRESS of %s, which had been %s for %v", u.name, state.RequestID, v.Status, when.Sub(v.Finalized))
@@ -264,6 +284,12 @@ func (b *book) found(u *user, ids []string, before map[string]ending, when time.
 			u.violated(3, "%s reads %q of %s, which had ended with %s before it asked", u.name, state.Status, state.RequestID, end.state)
 		}
 	}
+}
+
+func (b *book) startOf(id string) *start {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return b.byID[id]
 }
 
 // idsOf are some verifications of a caller, one of which is known.
@@ -288,6 +314,15 @@ func (b *book) anyID(r *rand.Rand) string {
 		return ""
 	}
 	return b.known[r.IntN(len(b.known))]
+}
+
+// arrive notes a call, and tells how many the caller has made within a second.
+func (b *tally) arrive(caller string) int {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	recent := slices.DeleteFunc(b.calls[caller], func(t time.Time) bool { return time.Since(t) > time.Second })
+	b.calls[caller] = append(recent, time.Now())
+	return len(recent) + 1
 }
 
 // event takes in what an account tells.

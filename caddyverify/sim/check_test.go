@@ -53,8 +53,8 @@ func (w *world) checkDeliveries() {
 		if s.sent > s.attempts+1 { // the last one may be under way still when the user gives up
 			w.violated(1, "%s was sent %d times for %d attempts", number, s.sent, s.attempts)
 		}
-		if s.key != "" && s.sent > 1+s.unsent && len(s.by) == 1 {
-			w.violated(1, "%s has an Idempotency-Key and was sent %d times, of which %d may be", number, s.sent, 1+s.unsent)
+		if s.key != "" && s.sent > 1+s.unsent+s.rivals && len(s.by) == 1 {
+			w.violated(1, "%s has an Idempotency-Key and was sent %d times, of which %d may be", number, s.sent, 1+s.unsent+s.rivals)
 		}
 		for _, id := range s.told {
 			if owner := told[id]; owner != "" && owner != number {

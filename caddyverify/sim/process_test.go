@@ -14,6 +14,7 @@ import (
 	"go.opentelemetry.io/otel/sdk/trace/tracetest"
 	"go.opentelemetry.io/otel/trace"
 
+	"github.com/caddyverify/caddy-verify/caddyverify/internal/caller"
 	"github.com/caddyverify/caddy-verify/caddyverify/internal/gateway"
 	"github.com/caddyverify/caddy-verify/caddyverify/internal/limit"
 	"github.com/caddyverify/caddy-verify/caddyverify/internal/observe"
@@ -74,7 +75,7 @@ func (w *world) begin(t *testing.T, slot int) {
 // settings draws those of a configuration.
 func (p *process) settings() *gateway.Settings {
 	r := p.random
-	s := &gateway.Settings{Countries: p.countries, Limit: limit.Settings{Rate: 20 + r.IntN(9)}}
+	s := &gateway.Settings{Countries: p.countries, Limit: limit.Settings{Rate: 20 + r.IntN(9)}, Callers: callers[1:]}
 	s.Cache = search.Settings{InProgress: time.Duration(1+r.IntN(3)) * time.Second, Timeout: callTimeout}
 	s.CacheOff = r.IntN(10) == 0
 	s.Breaker.Timeout = callTimeout
@@ -95,7 +96,7 @@ func (p *process) reload(t *testing.T) {
 		},
 		Timeout:    time.Duration(2+r.IntN(3)) * time.Second,
 		HTTPErrors: r.IntN(4) == 0,
-		Caller:     func(r *http.Request) string { return r.Header.Get("X-Caller") },
+		Caller:     p.caller,
 		Logger:     slog.New(slog.NewJSONHandler(&p.log, &slog.HandlerOptions{Level: slog.LevelDebug})),
 		Running:    &p.running,
 	})
@@ -125,6 +126,11 @@ func (p *process) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	ctx, span := p.tracer.Start(r.Context(), r.Method)
 	defer span.End()
 	g.ServeHTTP(w, r.WithContext(ctx))
+}
+
+// caller is who makes a call.
+func (p *process) caller(r *http.Request) (*caller.Caller, bool) {
+	return p.callers.Find(func(from string) (string, bool) { return r.Header.Get(from), true })
 }
 
 // dead tells that nothing which the process does is of any consequence.

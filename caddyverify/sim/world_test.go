@@ -8,6 +8,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/caddyverify/caddy-verify/caddyverify/internal/caller"
 	"github.com/caddyverify/caddy-verify/caddyverify/internal/country"
 	"github.com/caddyverify/caddy-verify/caddyverify/sandbox"
 )
@@ -32,6 +33,8 @@ type world struct {
 	api       *sandbox.Sandbox
 	network   *network
 	countries country.List
+	isolated  bool // callers are
+	callers   *caller.Rules
 	book      book
 	ends      sync.WaitGroup // of processes
 
@@ -50,6 +53,14 @@ func newWorld(t *testing.T, seed uint64) *world {
 		t.Fatal(err)
 	}
 	if w.countries, err = country.NewList([]string{"GB"}); err != nil {
+		t.Fatal(err)
+	}
+	w.isolated = w.random.IntN(2) == 0
+	var rules []caller.Rule
+	for _, name := range callers[1:] {
+		rules = append(rules, caller.Rule{Caller: caller.Caller{Name: name, Isolated: w.isolated}, From: callerHeader, Is: []string{name}})
+	}
+	if w.callers, err = caller.NewRules(rules, &caller.Caller{Isolated: w.isolated}); err != nil {
 		t.Fatal(err)
 	}
 	w.network = newNetwork(w)

@@ -1,6 +1,7 @@
 package gateway
 
 import (
+	"crypto/rand"
 	"slices"
 	"sync"
 	"sync/atomic"
@@ -29,6 +30,9 @@ type Settings struct {
 	Breaker   breaker.Settings
 	Limit     limit.Settings
 	Countries country.List
+	// Callers are the names that the configuration has for callers; none where it has no
+	// such thing.
+	Callers []string
 }
 
 // Account is what the gateway knows and has under way of one API key at one upstream,
@@ -46,6 +50,7 @@ type Account struct {
 	ledger   *ledger.Ledger
 	methods  upstream.Methods
 	events   event.Notifier[Event]
+	salt     [32]byte     // see standInFor
 	settlers atomic.Int32 // two for the moment of a reload
 	inForce  atomic.Pointer[Settings]
 
@@ -87,6 +92,7 @@ func NewAccount(host, apiKey string, metrics *observe.Metrics, s *Settings) *Acc
 		stop:        make(chan struct{}),
 		stopped:     make(chan struct{}),
 	}
+	_, _ = rand.Read(a.salt[:]) // never fails
 	a.cache.OnStale = func() { a.broken(wire.FreshState, true) }
 	a.end = sync.OnceFunc(func() {
 		close(a.stop)
@@ -135,7 +141,7 @@ func (a *Account) Prepare(s *Settings) {
 // several, those that came last are in force: on a reload the next configuration comes
 // before the last one goes.
 func (a *Account) Configure(s *Settings) (takeBack func()) {
-	a.metrics.Prepare(s.Countries.Labels())
+	a.metrics.Prepare(s.Countries.Labels(), s.Callers)
 	a.configuring.Lock()
 	defer a.configuring.Unlock()
 	a.configured = append(a.configured, s)

@@ -40,6 +40,12 @@ type (
 	CallRefused struct {
 		Operation wire.Operation
 		Cause     wire.Cause
+		Caller    string
+	}
+	// CallIsolated tells that a caller's call was about another's verification.
+	CallIsolated struct {
+		Operation wire.Operation
+		Caller    string
 	}
 	// InvariantBroken tells of a fault of the gateway itself.
 	InvariantBroken struct{ Invariant wire.Invariant }
@@ -60,6 +66,7 @@ func (AccountSuspended) detail()     {}
 func (LimitChanged) detail()         {}
 func (MethodChanged) detail()        {}
 func (CallRefused) detail()          {}
+func (CallIsolated) detail()         {}
 func (InvariantBroken) detail()      {}
 func (CallRetried) detail()          {}
 func (VerificationStarted) detail()  {}
@@ -108,19 +115,21 @@ func (a *Account) count(e Event) {
 	case CircuitChanged:
 		a.metrics.Transition(d.Class, d.From, d.To)
 	case CallRefused:
-		a.metrics.Refused(d.Operation, d.Cause)
+		a.metrics.Refused(d.Caller, d.Operation, d.Cause)
+	case CallIsolated:
+		a.metrics.Isolated(d.Caller, d.Operation)
 	case InvariantBroken:
 		a.metrics.Broken(d.Invariant)
 	case CallRetried:
 		a.metrics.Retry(d.Operation)
 	case VerificationStarted:
-		a.metrics.Started(d.Country, d.Workflow)
+		a.metrics.Started(d.Caller, d.Country, d.Workflow)
 	case VerificationFinished:
-		a.metrics.Finished(d.Outcome, d.Country, d.Workflow, d.TimeToSuccess, d.Attempts)
+		a.metrics.Finished(d.Caller, d.Outcome, d.Country, d.Workflow, d.TimeToSuccess, d.Attempts)
 	case UntrackedFinished:
 		a.metrics.Untracked(d.Outcome)
 	case CostLearned:
-		a.metrics.Cost(d.Currency, d.Kind, d.Country, d.Amount)
+		a.metrics.Cost(d.Caller, d.Currency, d.Kind, d.Country, d.Amount)
 	}
 }
 

@@ -6,6 +6,7 @@ import (
 	"strconv"
 	"time"
 
+	"github.com/caddyverify/caddy-verify/caddyverify/internal/caller"
 	"github.com/caddyverify/caddy-verify/caddyverify/internal/delivery"
 	"github.com/caddyverify/caddy-verify/caddyverify/internal/observe"
 	"github.com/caddyverify/caddy-verify/caddyverify/internal/search"
@@ -19,7 +20,10 @@ type exchange struct {
 	format         wire.Format
 	found          bool       // the path is that of a call
 	call           *wire.Call // nil where it could not be read
-	caller         string
+	sent           *wire.Call // the same, or what takes its place for an isolated caller
+	caller         *caller.Caller
+	entered        bool // among the caller's calls under way
+	standIns       []standIn
 	ignored        []string // parameters left out, as they may be shown
 	idempotencyKey string
 	answer         wire.Answer
@@ -45,6 +49,17 @@ func (x *exchange) end(received bool) {
 	if x.running != nil {
 		x.running.end()
 	}
+	if x.entered {
+		x.caller.Leave()
+	}
+}
+
+// callerName is who calls, as far as is known.
+func (x *exchange) callerName() string {
+	if x.caller == nil {
+		return ""
+	}
+	return x.caller.Name
 }
 
 // source is who gave the answer.

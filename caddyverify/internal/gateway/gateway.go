@@ -11,6 +11,7 @@ import (
 	"slices"
 	"time"
 
+	"github.com/caddyverify/caddy-verify/caddyverify/internal/caller"
 	"github.com/caddyverify/caddy-verify/caddyverify/internal/delivery"
 	"github.com/caddyverify/caddy-verify/caddyverify/internal/search"
 	"github.com/caddyverify/caddy-verify/caddyverify/internal/suspend"
@@ -34,9 +35,9 @@ type Config struct {
 	Strict bool
 	// AllowBrowsers takes calls that pages in browsers make.
 	AllowBrowsers bool
-	// Caller tells who makes a call; answers are kept for him alone. "" stands for all
-	// clients that nothing is known of. Required.
-	Caller func(*http.Request) string
+	// Caller tells who makes a call; answers are kept for him alone. ok is false where
+	// the call is not to be taken. Required.
+	Caller func(*http.Request) (c *caller.Caller, ok bool)
 	// Logger is where calls and the account's changes are logged. Required.
 	Logger *slog.Logger
 	// Running counts the calls that are not to be cut off. Required.
@@ -105,16 +106,18 @@ func (g *Gateway) Suspended() (wire.Status, bool) { return g.suspension.Status()
 
 // ServeHTTP takes a client's call all the way. What fails on the way is an answer too.
 func (g *Gateway) ServeHTTP(w http.ResponseWriter, r *http.Request) {
-	x := exchange{begun: time.Now(), caller: g.Caller(r)}
+	x := exchange{begun: time.Now()}
 	received := false // the answer, by the client; what comes below may panic
 	defer func() { x.end(received) }()
 	if g.parse(r, &x) {
 		// Here is the place of the spend guard: who calls is known, and nothing is done yet.
+		g.isolate(&x)
 		if x.operation == wire.Search {
 			g.search(r.Context(), &x)
 		} else {
 			g.deliver(r.Context(), &x)
 		}
+		g.reveal(&x)
 	}
 	if x.answer.Fault != nil {
 		x.answer = wire.Say(x.answer.Fault, x.operation, x.format, g.HTTPErrors)
@@ -131,6 +134,8 @@ func (g *Gateway) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 func (g *Gateway) parse(r *http.Request, x *exchange) (ok bool) {
 	x.operation, x.format, x.found = wire.ParsePath(r.URL.Path)
 	x.found = x.found && r.URL.RawPath == ""
+	var known bool
+	x.caller, known = g.Caller(r)
 	var err error
 	switch {
 	case !x.found:
@@ -140,29 +145,38 @@ func (g *Gateway) parse(r *http.Request, x *exchange) (ok bool) {
 		return false
 	case !g.AllowBrowsers && fromBrowser(r.Header):
 		err = wire.Refuse(wire.BrowserRefused, "")
+	case !known:
+		err = wire.Refuse(wire.CallerUnknown, "")
 	default:
 		x.call, x.ignored, err = wire.Parse(x.operation, x.format, r, g.Strict)
 	}
 	if err == nil && x.operation != wire.Search {
 		x.idempotencyKey, err = wire.IdempotencyKey(r.Header)
 	}
+	if err == nil {
+		if x.entered = x.caller.Enter(); !x.entered {
+			err = &wire.Fault{Cause: wire.CallerBusy, Refused: true, RetryAfter: time.Second}
+			g.Account.publish(CallRefused{Operation: x.operation, Cause: wire.CallerBusy, Caller: x.caller.Name})
+		}
+	}
 	if err != nil {
 		x.answer = asAnswer(err)
 		return false
 	}
-	x.call.Caller = x.caller
+	x.call.Caller = x.caller.Name
+	x.sent = x.call
 	return true
 }
 
 // search answers from memory what memory has.
 func (g *Gateway) search(ctx context.Context, x *exchange) {
 	if g.Account.inForce.Load().CacheOff {
-		x.answer = g.send(ctx, x.call)
+		x.answer = g.send(ctx, x.sent)
 		x.cacheStatus = search.Bypassed(&x.answer)
 		return
 	}
 	x.searched = true
-	x.answer, x.result = g.Account.cache.Search(ctx, x.call, g.send)
+	x.answer, x.result = g.Account.cache.Search(ctx, x.sent, g.send)
 	x.cacheStatus = x.result.CacheStatus()
 }
 
@@ -172,20 +186,20 @@ func (g *Gateway) deliver(ctx context.Context, x *exchange) {
 	x.running = g.Running
 	// Whatever comes back, what memory knows of this verification may be over, and so may
 	// be what a search that is under way brings back.
-	g.Account.forget(x.call)
-	defer g.Account.forget(x.call)
-	call := delivery.Call{Call: x.call, IdempotencyKey: x.idempotencyKey}
+	g.Account.forget(x.sent)
+	defer g.Account.forget(x.sent)
+	call := delivery.Call{Call: x.sent, IdempotencyKey: x.idempotencyKey}
 	lasting := withOnceOnly(context.WithoutCancel(ctx)) // it may cost money by then
 	var source wire.DeliverySource
 	x.answer, source, x.ack = g.Account.deduper.Deliver(ctx, call, delivery.Upstream{
-		Send:  func() wire.Answer { return g.send(lasting, x.call) },
-		State: func(requestID string) delivery.State { return g.state(lasting, x.caller, requestID) },
+		Send:  func() wire.Answer { return g.send(lasting, x.sent) },
+		State: func(requestID string) delivery.State { return g.state(lasting, x.sent.Caller, requestID) },
 	})
 	if fault := x.answer.Fault; fault == nil || fault.MayHaveSent {
 		x.delivered = source
 	}
 	if fault := x.answer.Fault; fault != nil && fault.Cause == wire.TooManyUnderWay {
-		g.Account.publish(CallRefused{Operation: x.operation, Cause: fault.Cause})
+		g.Account.publish(CallRefused{Operation: x.operation, Cause: fault.Cause, Caller: x.sent.Caller})
 	}
 }
 

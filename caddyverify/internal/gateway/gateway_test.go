@@ -16,6 +16,7 @@ import (
 
 	"github.com/prometheus/client_golang/prometheus"
 
+	"github.com/caddyverify/caddy-verify/caddyverify/internal/caller"
 	"github.com/caddyverify/caddy-verify/caddyverify/internal/country"
 	"github.com/caddyverify/caddy-verify/caddyverify/internal/limit"
 	"github.com/caddyverify/caddy-verify/caddyverify/internal/observe"
@@ -54,7 +55,7 @@ func newGateway(t *testing.T, a *Account, transport http.RoundTripper, url strin
 			Auth: upstream.Basic, Method: upstream.Auto, Transport: transport,
 		},
 		Timeout: time.Second,
-		Caller:  func(*http.Request) string { return "" },
+		Caller:  func(*http.Request) (*caller.Caller, bool) { return new(caller.Caller), true },
 		Logger:  slog.New(slog.DiscardHandler),
 		Running: new(Running),
 	})

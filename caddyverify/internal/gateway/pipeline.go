@@ -65,7 +65,7 @@ func (a *Account) countRefused(next wire.Sender) wire.Sender {
 	return func(ctx context.Context, call *wire.Call) wire.Answer {
 		answer := next(ctx, call)
 		if fault := answer.Fault; fault != nil && fault.Refused {
-			a.publish(CallRefused{Operation: call.Operation, Cause: fault.Cause})
+			a.publish(CallRefused{Operation: call.Operation, Cause: fault.Cause, Caller: call.Caller})
 		}
 		return answer
 	}

@@ -24,7 +24,7 @@ func (g *Gateway) report(r *http.Request, x *exchange) {
 	}
 	observe.RedactHead(r)
 	level := observe.Level(&x.answer)
-	if level > slog.LevelDebug && g.refusals.count(x.answer.Fault, x.caller) {
+	if level > slog.LevelDebug && g.refusals.count(x.answer.Fault, x.callerName()) {
 		level = slog.LevelDebug
 	}
 	if g.Logger.Enabled(r.Context(), level) {
@@ -39,7 +39,7 @@ func (g *Gateway) report(r *http.Request, x *exchange) {
 
 func (g *Gateway) count(x *exchange, took time.Duration) {
 	m := g.Account.metrics
-	m.Call(x.operation, observe.StatusLabel(&x.answer), x.source(), took)
+	m.Call(x.callerName(), x.operation, observe.StatusLabel(&x.answer), x.source(), took)
 	if len(x.ignored) > 0 {
 		m.Ignored(x.operation, len(x.ignored))
 	}
@@ -61,8 +61,8 @@ func (g *Gateway) span(r *http.Request, x *exchange) {
 		Delivery:  x.delivered,
 		Breaker:   g.Account.circuit(x.operation),
 	}
-	if x.call != nil {
-		server.Origins = g.Account.origins(x.call)
+	if x.sent != nil {
+		server.Origins = g.Account.origins(x.sent)
 	}
 	server.Record(r.Context(), &x.answer)
 }
@@ -95,8 +95,8 @@ func (g *Gateway) attrs(x *exchange, took time.Duration) []slog.Attr {
 	if x.delivered != "" {
 		attrs = append(attrs, slog.String("delivery", string(x.delivered)))
 	}
-	if x.caller != "" {
-		attrs = append(attrs, slog.String("caller", x.caller))
+	if name := x.callerName(); name != "" {
+		attrs = append(attrs, slog.String("caller", name))
 	}
 	return attrs
 }

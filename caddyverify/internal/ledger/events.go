@@ -25,12 +25,15 @@ type Start struct {
 	Country string
 	// Workflow is one of Workflows.
 	Workflow string
+	// Caller started it.
+	Caller string
 }
 
 // Finish is a verification that ended.
 type Finish struct {
-	Outcome           wire.Outcome
-	Country, Workflow string // those of its Start
+	Outcome wire.Outcome
+	// Those of its Start.
+	Country, Workflow, Caller string
 	// TimeToSuccess is the time from the request's answer to the check's. It is
 	// above 0 only where a check said success: a search does not tell when.
 	TimeToSuccess time.Duration
@@ -44,7 +47,8 @@ type Cost struct {
 	// Currency is the provider's code, such as EUR, or "other": see MaxCurrencies.
 	Currency string
 	Kind     wire.CostKind
-	Country  string // that of the verification's Start
+	// Those of the verification's Start.
+	Country, Caller string
 	// Amount is above 0, in units of Currency.
 	Amount float64
 }

@@ -44,6 +44,16 @@ func (l *Ledger) Origin(requestID string) (country string, link Link, ok bool) {
 	return "", Link{}, false
 }
 
+// StartedBy returns the caller that started a verification, where this ledger knows.
+func (l *Ledger) StartedBy(requestID string) (caller string, ok bool) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if r := l.records.byID[requestID]; r != nil && !r.untracked {
+		return r.caller, true
+	}
+	return "", false
+}
+
 // Over tells that the verification is known to have ended. Where it is false, the
 // verification may have ended all the same: through another gateway, or unseen.
 func (l *Ledger) Over(requestID string) bool {
@@ -115,6 +125,7 @@ func (l *Ledger) finish(r *record, outcome wire.Outcome, now time.Duration, even
 		Outcome:  outcome,
 		Country:  r.country,
 		Workflow: Workflows[r.workflow],
+		Caller:   r.caller,
 		Attempts: r.attempts,
 	})
 	return &events.Finished[len(events.Finished)-1]

@@ -62,11 +62,11 @@ func (l *Ledger) request(o *Observation, now time.Duration, events *Events) {
 		l.records.drop(r)
 	}
 	r := l.insert(id, now, events)
-	r.country, r.workflow, r.link = o.Country, workflowOf(o.Call), o.Link
+	r.country, r.workflow, r.link, r.caller = o.Country, workflowOf(o.Call), o.Link, o.Call.Caller
 	r.expires = now + o.Call.Lifetime() + l.settings.Grace
 	l.records.wait(r, r.expires)
 	l.open++
-	events.Started = append(events.Started, Start{Country: r.country, Workflow: Workflows[r.workflow]})
+	events.Started = append(events.Started, Start{Country: r.country, Workflow: Workflows[r.workflow], Caller: r.caller})
 }
 
 func (l *Ledger) check(o *Observation, now time.Duration, events *Events) {

@@ -59,7 +59,7 @@ func TestOutcome(t *testing.T) {
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
 			l := New(Settings{})
-			if got := observe(l, request("a")).Started; !slices.Equal(got, []Start{{"GB", "default"}}) {
+			if got := observe(l, request("a")).Started; !slices.Equal(got, []Start{{Country: "GB", Workflow: "default"}}) {
 				t.Errorf("Started = %+v", got)
 			}
 			events := observe(l, tt.seen...)
@@ -115,8 +115,8 @@ func TestFinish(t *testing.T) {
 		time.Sleep(17 * time.Second)
 		got := observe(l, check("a", "16"), check("a", "0"), finds("b", wire.Succeeded)).Finished
 		want := []Finish{
-			{wire.OutcomeSuccess, "GB", "6", 17 * time.Second, 2},
-			{wire.OutcomeSuccess, "GB", "default", 0, 0}, // nobody knows when
+			{wire.OutcomeSuccess, "GB", "6", "", 17 * time.Second, 2},
+			{wire.OutcomeSuccess, "GB", "default", "", 0, 0}, // nobody knows when
 		}
 		if !slices.Equal(got, want) {
 			t.Errorf("Finished = %+v, want %+v", got, want)

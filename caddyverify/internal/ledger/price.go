@@ -68,6 +68,7 @@ func (l *Ledger) price(r *record, v *wire.Verification, events *Events) {
 			Currency: currency,
 			Kind:     wire.CostKinds[i],
 			Country:  r.country,
+			Caller:   r.caller,
 			Amount:   float64(amount-r.paid[i]) / unit,
 		})
 		r.paid[i] = amount

@@ -54,7 +54,7 @@ func TestParsePrice(t *testing.T) {
 }
 
 func TestCosts(t *testing.T) {
-	eur := func(kind wire.CostKind, amount float64) Cost { return Cost{"EUR", kind, "GB", amount} }
+	eur := func(kind wire.CostKind, amount float64) Cost { return Cost{"EUR", kind, "GB", "", amount} }
 	tests := []struct {
 		name string
 		seen []Observation

@@ -18,6 +18,7 @@ type record struct {
 	paid     [len(wire.CostKinds)]units
 	link     Link
 	country  string // label
+	caller   string // who started it
 	workflow uint8  // index in Workflows
 	// currency is the index in the ledger's currencies plus 1; 0 for none yet.
 	currency  uint8

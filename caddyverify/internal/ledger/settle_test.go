@@ -190,7 +190,7 @@ func TestGivenUpByItself(t *testing.T) {
 		}
 		wantStats(t, l, 0, 1, 1)
 		got := pass(l, time.Second).Finished
-		if want := []Finish{{wire.OutcomeUnknown, "GB", "default", 0, 1}}; !slices.Equal(got, want) {
+		if want := []Finish{{wire.OutcomeUnknown, "GB", "default", "", 0, 1}}; !slices.Equal(got, want) {
 			t.Errorf("Finished = %+v, want %+v", got, want)
 		}
 		wantStats(t, l, 0, 0, 1)

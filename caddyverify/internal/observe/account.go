@@ -22,6 +22,8 @@ type AccountMetrics struct {
 	outcomes      series[outcomeLabels, prometheus.Counter]
 	outcomesTook  series[outcomeLabels, prometheus.Observer]
 	deliveredFrom series[wire.DeliverySource, prometheus.Counter]
+
+	named atomic.Pointer[map[string]bool] // callers that have series of their own
 }
 
 type (
@@ -91,6 +93,16 @@ func newAccountMetrics(all *vectors, label string) *AccountMetrics {
 		cost:             count(all.cost),
 		lookups:          count(all.lookups),
 		broken:           count(all.broken),
+		caller: callerVectors{
+			requests:  count(all.caller.requests),
+			refused:   count(all.caller.refused),
+			isolated:  count(all.caller.isolated),
+			upstream:  count(all.caller.upstream),
+			started:   count(all.caller.started),
+			finished:  count(all.caller.finished),
+			unchecked: count(all.caller.unchecked),
+			cost:      count(all.caller.cost),
+		},
 	}}
 	m.calls.find = func(l callLabels) prometheus.Counter {
 		return m.requests.WithLabelValues(l.operation.String(), l.status, string(l.source))
@@ -111,7 +123,11 @@ func newAccountMetrics(all *vectors, label string) *AccountMetrics {
 
 // Prepare makes the series that are known ahead, so that rates see zero rather than
 // nothing. Of countries it makes those without a workflow_id, which are nearly all.
-func (m *AccountMetrics) Prepare(countries []string) {
+//
+// callers are the names that the configuration has for callers; none where it has no such
+// thing.
+func (m *AccountMetrics) Prepare(countries, callers []string) {
+	m.prepareCallers(callers)
 	var (
 		calls     []callLabels
 		durations = []sourceLabels{{wire.Search, FromMemory}}
@@ -184,7 +200,10 @@ func (m *AccountMetrics) Prepare(countries []string) {
 }
 
 // Call counts a call of a client.
-func (m *AccountMetrics) Call(o wire.Operation, status string, source Source, took time.Duration) {
+func (m *AccountMetrics) Call(caller string, o wire.Operation, status string, source Source, took time.Duration) {
+	if label := m.callerLabel(caller); label != "" {
+		m.caller.requests.WithLabelValues(label, o.String(), status).Inc()
+	}
 	m.calls.of(callLabels{o, status, source}).Inc()
 	m.durations.of(sourceLabels{o, source}).Observe(took.Seconds())
 }
@@ -205,11 +224,14 @@ func (m *AccountMetrics) Retry(o wire.Operation) { m.retries.WithLabelValues(o.S
 
 // Refused counts a call that was not made because the breaker is open, the limit
 // reached, the account throttled, or too many calls are under way.
-func (m *AccountMetrics) Refused(o wire.Operation, cause wire.Cause) {
+func (m *AccountMetrics) Refused(caller string, o wire.Operation, cause wire.Cause) {
+	if label := m.callerLabel(caller); label != "" {
+		m.caller.refused.WithLabelValues(label, string(cause)).Inc()
+	}
 	switch cause {
 	case wire.BreakerOpen:
 		m.outcomes.of(outcomeLabels{o, OutcomeRejected}).Inc()
-	case wire.LimitReached, wire.CallerLimitReached, wire.TooManyUnderWay:
+	case wire.LimitReached, wire.CallerLimitReached, wire.CallerBusy, wire.TooManyUnderWay:
 		m.throttled.WithLabelValues("local").Inc()
 	case wire.AccountThrottled:
 		m.throttled.WithLabelValues("upstream").Inc()
@@ -217,7 +239,10 @@ func (m *AccountMetrics) Refused(o wire.Operation, cause wire.Cause) {
 }
 
 // Upstream counts a call that was made. traceID is that of a recorded trace, or "".
-func (m *AccountMetrics) Upstream(o wire.Operation, answer *wire.Answer, took time.Duration, traceID string) {
+func (m *AccountMetrics) Upstream(caller string, o wire.Operation, answer *wire.Answer, took time.Duration, traceID string) {
+	if label := m.callerLabel(caller); label != "" {
+		m.caller.upstream.WithLabelValues(label, o.String()).Inc()
+	}
 	outcome := OutcomeOf(answer)
 	m.outcomes.of(outcomeLabels{o, outcome}).Inc()
 	observer := m.outcomesTook.of(outcomeLabels{o, outcome})
@@ -242,13 +267,22 @@ func (m *AccountMetrics) Transition(class wire.Class, from, to wire.CircuitState
 }
 
 // Started counts a verification that began.
-func (m *AccountMetrics) Started(country, workflow string) {
+func (m *AccountMetrics) Started(caller, country, workflow string) {
+	if label := m.callerLabel(caller); label != "" {
+		m.caller.started.WithLabelValues(label).Inc()
+	}
 	m.started.WithLabelValues(country, workflow).Inc()
 }
 
 // Finished counts a verification that ended. took is above 0 only where a check
 // said success.
-func (m *AccountMetrics) Finished(outcome wire.Outcome, country, workflow string, took time.Duration, tries int) {
+func (m *AccountMetrics) Finished(caller string, outcome wire.Outcome, country, workflow string, took time.Duration, tries int) {
+	if label := m.callerLabel(caller); label != "" {
+		m.caller.finished.WithLabelValues(label, string(outcome)).Inc()
+		if tries == 0 {
+			m.caller.unchecked.WithLabelValues(label).Inc()
+		}
+	}
 	m.finished.WithLabelValues(string(outcome), country, workflow).Inc()
 	m.tries.WithLabelValues(string(outcome)).Observe(float64(tries))
 	if took > 0 {
@@ -262,7 +296,10 @@ func (m *AccountMetrics) Untracked(outcome wire.Outcome) {
 }
 
 // Cost adds money spent.
-func (m *AccountMetrics) Cost(currency string, kind wire.CostKind, country string, amount float64) {
+func (m *AccountMetrics) Cost(caller, currency string, kind wire.CostKind, country string, amount float64) {
+	if label := m.callerLabel(caller); label != "" {
+		m.caller.cost.WithLabelValues(label, currency, string(kind)).Add(amount)
+	}
 	m.cost.WithLabelValues(currency, string(kind), country).Add(amount)
 }
 

@@ -42,6 +42,7 @@ var (
 	labelEnd       = Label{"outcome", values(wire.Outcomes[:], nil)}
 	labelState     = Label{"state", values(wire.CircuitStates[:], nil)}
 	labelSource    = Label{"source", values([]Source{FromUpstream, FromMemory, FromGateway}, map[Source]string{FromMemory: "from memory", FromGateway: "its own answer"})}
+	labelCaller    = Label{"caller", "those of `callers`, other"}
 	labelOutcome   = Label{"outcome", values(AttemptOutcomes[:], nil)}
 )
 
@@ -87,6 +88,15 @@ var (
 	settlerBacklog = Metric{"verify_settler_backlog", "gauge", "Verifications that the settler has yet to ask about; the same as unsettled, 0 without settle.", nil}
 	settlerLookups = Metric{"verify_settler_lookups_total", "counter", "The settler's searches.", []Label{{"result", "answered, failed"}}}
 
+	callerRequests  = Metric{"verify_caller_requests_total", "counter", "Requests of a caller, by the status that they were answered with.", []Label{labelCaller, labelOperation, {"status", "as in verify_requests_total"}}}
+	callerRefused   = Metric{"verify_caller_refused_total", "counter", "Requests of a caller that the gateway refused.", []Label{labelCaller, {"cause", "as in failures.md"}}}
+	callerIsolated  = Metric{"verify_caller_isolated_total", "counter", "Requests of a caller about a verification that another caller had started, answered as for one that nobody has.", []Label{labelCaller, labelOperation}}
+	callerUpstream  = Metric{"verify_caller_upstream_requests_total", "counter", "Upstream requests made for a caller: its share of the limit.", []Label{labelCaller, labelOperation}}
+	callerStarted   = Metric{"verify_caller_verifications_started_total", "counter", "Verifications that a caller started.", []Label{labelCaller}}
+	callerFinished  = Metric{"verify_caller_verifications_finished_total", "counter", "Verifications that a caller started and that ended.", []Label{labelCaller, labelEnd}}
+	callerUnchecked = Metric{"verify_caller_verifications_unchecked_total", "counter", "Verifications that a caller started and that ended without any code tried.", []Label{labelCaller}}
+	callerCost      = Metric{"verify_caller_cost_total", "counter", "Money spent on a caller's verifications, in units of the currency.", []Label{labelCaller, {"currency", "as in verify_cost_total"}, {"kind", "as in verify_cost_total"}}}
+
 	invariantBroken = Metric{"verify_invariant_broken_total", "counter", "Faults of the gateway itself, noticed in time: what would have broken a promise was held back.", []Label{{"invariant", values(wire.Invariants[:], map[wire.Invariant]string{wire.OneDelivery: "a second send", wire.FreshState: "a state from before a check", wire.SecretKept: "the secret in an answer"})}}}
 
 	buildInfo = Metric{"verify_build_info", "gauge", "1.", []Label{{"version", "of the module"}, {"goversion", "of Go"}}}
@@ -100,6 +110,7 @@ var Catalogue = []Metric{
 	cacheRequests, cacheEntries, cacheBytes, cacheEvictions,
 	startedTotal, finishedTotal, untrackedTotal, underWay, unsettled, timeToSuccess, attempts, costTotal,
 	settlerBacklog, settlerLookups,
+	callerRequests, callerRefused, callerIsolated, callerUpstream, callerStarted, callerFinished, callerUnchecked, callerCost,
 	invariantBroken, buildInfo,
 }
 

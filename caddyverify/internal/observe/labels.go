@@ -149,7 +149,7 @@ func Level(answer *wire.Answer) slog.Level {
 	}
 	switch answer.Fault.Cause {
 	case wire.BreakerOpen, wire.AccountBadCredentials, wire.AccountIsBarred, wire.AccountNoCredit, wire.AccountThrottled, // their beginning has a line of its own
-		wire.LimitReached, wire.CallerLimitReached, wire.TooManyUnderWay, wire.UpstreamThrottled: // the applications', and often
+		wire.LimitReached, wire.CallerLimitReached, wire.CallerBusy, wire.TooManyUnderWay, wire.UpstreamThrottled: // the applications', and often
 		return slog.LevelInfo
 	}
 	return slog.LevelWarn

@@ -26,6 +26,7 @@ type vectors struct {
 	transitions, cache, relabelled                     *prometheus.CounterVec
 	started, finished, untracked, cost, lookups        *prometheus.CounterVec
 	broken                                             *prometheus.CounterVec
+	caller                                             callerVectors
 	duration, upstreamDuration, timeToSuccess, tries   *prometheus.HistogramVec
 }
 
@@ -39,6 +40,8 @@ func (v *vectors) all() []vector {
 	return []vector{
 		v.requests, v.duration, v.ignored, v.upstream, v.upstreamDuration, v.retries, v.relabelled, v.throttled, v.deliveries,
 		v.transitions, v.cache, v.started, v.finished, v.untracked, v.timeToSuccess, v.tries, v.cost, v.lookups, v.broken,
+		v.caller.requests, v.caller.refused, v.caller.isolated, v.caller.upstream,
+		v.caller.started, v.caller.finished, v.caller.unchecked, v.caller.cost,
 	}
 }
 
@@ -65,6 +68,16 @@ func NewMetrics() *Metrics {
 		cost:             counter(costTotal),
 		lookups:          counter(settlerLookups),
 		broken:           counter(invariantBroken),
+		caller: callerVectors{
+			requests:  counter(callerRequests),
+			refused:   counter(callerRefused),
+			isolated:  counter(callerIsolated),
+			upstream:  counter(callerUpstream),
+			started:   counter(callerStarted),
+			finished:  counter(callerFinished),
+			unchecked: counter(callerUnchecked),
+			cost:      counter(callerCost),
+		},
 	}}
 	m.build = prometheus.NewGaugeVec(prometheus.GaugeOpts{Name: buildInfo.Name, Help: buildInfo.Help}, buildInfo.labelNames())
 	m.build.WithLabelValues(version(), runtime.Version()).Set(1)

@@ -2,6 +2,7 @@ package observe
 
 import (
 	"slices"
+	"strconv"
 	"strings"
 	"testing"
 	"time"
@@ -38,18 +39,20 @@ func gather(t *testing.T, m *Metrics) map[string]*dto.MetricFamily {
 }
 
 // Every metric of the catalogue is there from the start, as it is described, but
-// for the cost, whose currencies are not known ahead.
+// for those whose currencies, or what callers will do, are not known ahead.
 func TestCatalogue(t *testing.T) {
 	m := NewMetrics()
 	a := m.Account("cdef@example.com")
-	a.Prepare([]string{"GB", "other"})
+	a.Prepare([]string{"GB", "other"}, []string{"checkout"})
 	families := gather(t, m)
 	for _, metric := range Catalogue {
 		family := families[metric.Name]
 		delete(families, metric.Name)
 		if family == nil {
-			if metric.Name != costTotal.Name {
+			switch metric.Name {
+			default:
 				t.Errorf("%s has no series", metric.Name)
+			case costTotal.Name, callerCost.Name, callerRequests.Name, callerRefused.Name:
 			}
 			continue
 		}
@@ -76,7 +79,7 @@ func TestCatalogue(t *testing.T) {
 func TestSeriesFromTheStart(t *testing.T) {
 	m := NewMetrics()
 	a := m.Account("cdef@example.com")
-	a.Prepare([]string{"GB"})
+	a.Prepare([]string{"GB"}, nil)
 	before := gather(t, m)
 	for o, statuses := range map[wire.Operation][]string{
 		wire.Request: {"0", "3", "10", "15"},
@@ -86,27 +89,27 @@ func TestSeriesFromTheStart(t *testing.T) {
 		wire.PSD2:    {"0", "3", "10", "15"},
 	} {
 		for _, status := range statuses {
-			a.Call(o, status, FromUpstream, time.Second)
+			a.Call("", o, status, FromUpstream, time.Second)
 			if o == wire.Search {
-				a.Call(o, status, FromMemory, time.Second)
+				a.Call("", o, status, FromMemory, time.Second)
 			}
 		}
-		a.Upstream(o, &wire.Answer{}, time.Second, "")
-		a.Refused(o, wire.BreakerOpen)
-		a.Refused(o, wire.LimitReached)
-		a.Refused(o, wire.AccountThrottled)
+		a.Upstream("", o, &wire.Answer{}, time.Second, "")
+		a.Refused("", o, wire.BreakerOpen)
+		a.Refused("", o, wire.LimitReached)
+		a.Refused("", o, wire.AccountThrottled)
 		a.Retry(o)
 	}
-	a.Call(wire.Request, "0", FromMemory, time.Second)
-	a.Call(wire.PSD2, "0", FromMemory, time.Second)
+	a.Call("", wire.Request, "0", FromMemory, time.Second)
+	a.Call("", wire.PSD2, "0", FromMemory, time.Second)
 	for _, result := range wire.CacheResults {
 		a.Search(result)
 	}
 	for _, source := range wire.DeliverySources {
 		a.Delivery(source)
 	}
-	a.Started("GB", "default")
-	a.Finished("success", "GB", "default", time.Second, 1)
+	a.Started("", "GB", "default")
+	a.Finished("", "success", "GB", "default", time.Second, 1)
 	for name, family := range gather(t, m) {
 		want := 0
 		if name == requestDuration.Name {
@@ -123,8 +126,8 @@ func TestExemplars(t *testing.T) {
 	m := NewMetrics()
 	a := m.Account("cdef@example.com")
 	answer := wire.Answer{Reading: wire.Reading{Verification: wire.Verification{Status: wire.Success}}}
-	a.Upstream(wire.Check, &answer, 30*time.Millisecond, "0af7651916cd43dd8448eb211c80319c")
-	a.Upstream(wire.Search, &answer, 30*time.Millisecond, "")
+	a.Upstream("", wire.Check, &answer, 30*time.Millisecond, "0af7651916cd43dd8448eb211c80319c")
+	a.Upstream("", wire.Search, &answer, 30*time.Millisecond, "")
 	exemplars := 0
 	for _, metric := range gather(t, m)[upstreamDuration.Name].GetMetric() {
 		for _, bucket := range metric.GetHistogram().GetBucket() {
@@ -214,17 +217,47 @@ func TestDrop(t *testing.T) {
 	}
 	before := series()
 	a, again := m.Account("cdef@example.com"), m.Account("cdef@example.com")
-	a.Prepare([]string{"GB"})
+	a.Prepare([]string{"GB"}, []string{"checkout"})
 	if a != again || series() <= before {
 		t.Error("the account is not there")
 	}
 	m.Drop(a) // a reload
-	again.Call(wire.Check, "0", FromUpstream, time.Second)
+	again.Call("", wire.Check, "0", FromUpstream, time.Second)
 	if series() <= before {
 		t.Error("the account is gone while it is used")
 	}
 	m.Drop(again)
 	if n := series(); n != before {
 		t.Errorf("%d series are left", n-before)
+	}
+}
+
+// TestCallers has series for the callers that the configuration names, one for all others, and none where it names none.
+func TestCallers(t *testing.T) {
+	m := NewMetrics()
+	a := m.Account("cdef@example.com")
+	calls := func() string {
+		var all []string
+		for _, metric := range gather(t, m)[callerUpstream.Name].GetMetric() {
+			if n := metric.GetCounter().GetValue(); n > 0 {
+				all = append(all, metric.GetLabel()[1].GetValue()+" "+strconv.Itoa(int(n)))
+			}
+		}
+		return strings.Join(all, ", ")
+	}
+	call := func(caller string) {
+		a.Upstream(caller, wire.Check, &wire.Answer{}, time.Second, "")
+	}
+	a.Prepare(nil, nil)
+	call("user-1")
+	if got := calls(); got != "" {
+		t.Errorf("without names: %s", got)
+	}
+	a.Prepare(nil, []string{"checkout", "support"})
+	for _, caller := range []string{"checkout", "checkout", "user-1", "", "support"} {
+		call(caller)
+	}
+	if got := calls(); got != "checkout 2, other 2, support 1" {
+		t.Errorf("with names: %s", got)
 	}
 }

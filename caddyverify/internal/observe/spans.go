@@ -32,6 +32,7 @@ var Attributes = []Attribute{
 	{"verify.request_id", "server, client", "the verification; REDACTED if it is no id such as the API gives, but could be a phone number or code in the wrong place"},
 	{"verify.request_ids", "server, client", "the verifications of a search by request_ids"},
 	{"verify.country", "server, client", "where the verification goes to, as in metrics"},
+	{"verify.caller", "server, client", "who calls, as the configuration or Caddy's authentication names him"},
 	{"verify.cache", "server", "hit, miss, partial, stale or bypass"},
 	{"verify.cache.collapsed", "server", "the search shared a call that another one had begun"},
 	{"verify.delivery", "server", "sent, shared or replayed"},
@@ -45,6 +46,9 @@ var Attributes = []Attribute{
 func describe(o wire.Operation, call *wire.Call, origins []Origin) []attribute.KeyValue {
 	attributes := []attribute.KeyValue{attribute.String("verify.operation", o.String())}
 	if call != nil {
+		if call.Caller != "" {
+			attributes = append(attributes, attribute.String("verify.caller", call.Caller))
+		}
 		ids, list := IDs(call)
 		if list {
 			attributes = append(attributes, attribute.StringSlice("verify.request_ids", ids))

@@ -35,7 +35,7 @@ func (u *Upstream) Step(next wire.Sender) wire.Sender {
 		took := time.Since(begun)
 		span.End(&answer)
 		if answer.Fault == nil || !answer.Fault.MethodUnknown {
-			u.Metrics.Upstream(call.Operation, &answer, took, traceID(parent.SpanContext()))
+			u.Metrics.Upstream(call.Caller, call.Operation, &answer, took, traceID(parent.SpanContext()))
 		}
 		return answer
 	}

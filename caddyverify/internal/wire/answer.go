@@ -193,6 +193,17 @@ func Say(fault *Fault, o Operation, f Format, useHTTP bool) Answer {
 	}
 }
 
+// WithoutRequestID is the provider's word that a number is being verified already,
+// without the request_id that it names.
+func (a *Answer) WithoutRequestID(o Operation, f Format) Answer {
+	return Answer{
+		Code:        a.Code,
+		ContentType: a.ContentType,
+		Body:        errorBody(o, f, a.Status, "Concurrent verifications to the same number are not allowed"),
+		Reading:     Reading{Verification: Verification{Status: a.Status}},
+	}
+}
+
 const xmlProlog = `<?xml version="1.0" encoding="UTF-8"?>` + "\n"
 
 func errorBody(o Operation, f Format, status Status, text string) []byte {

@@ -19,6 +19,7 @@ const (
 	MisspelledPath    Cause = "misspelled_path"
 	NetworkUnblockOff Cause = "network_unblock_off"
 	BrowserRefused    Cause = "browser_refused"
+	CallerUnknown     Cause = "caller_unknown"
 	BodyTooLarge      Cause = "body_too_large"
 	QueryTooLong      Cause = "query_too_long"
 	TooManyParameters Cause = "too_many_parameters"
@@ -53,6 +54,7 @@ const (
 	BreakerOpen           Cause = "breaker_open"
 	LimitReached          Cause = "limit_reached"
 	CallerLimitReached    Cause = "caller_limit_reached"
+	CallerBusy            Cause = "caller_busy"
 	AccountThrottled      Cause = "account_throttled"
 	TooManyUnderWay       Cause = "too_many_under_way"
 	AccountBadCredentials Cause = "account_bad_credentials"
@@ -153,6 +155,7 @@ var wordings = map[Cause]wording{
 	MisspelledPath:    {Invalid, http.StatusNotFound, true, "http_request_denied", "No such call: its path is %s"},
 	NetworkUnblockOff: {Invalid, http.StatusNotFound, true, "http_request_denied", "network-unblock is not carried: it lifts the provider's guard against fraud for the whole account, which is for the account's owner to do, at the provider"},
 	BrowserRefused:    {Invalid, http.StatusForbidden, true, "http_request_denied", "Calls of browsers are not taken"},
+	CallerUnknown:     {Invalid, http.StatusForbidden, true, "http_request_denied", "The gateway does not know who calls, or takes no calls of his here"},
 	BodyTooLarge:      {Invalid, http.StatusRequestEntityTooLarge, true, "http_request_error", "The body is larger than 16 KiB"},
 	QueryTooLong:      {Invalid, http.StatusRequestURITooLong, true, "http_request_error", "The query is longer than 8 KiB"},
 	TooManyParameters: {Invalid, http.StatusRequestEntityTooLarge, true, "http_request_error", "More than 64 parameters"},
@@ -182,6 +185,7 @@ var wordings = map[Cause]wording{
 	BreakerOpen:           {InternalError, http.StatusServiceUnavailable, false, "destination_unavailable", "The Verify API is in trouble and is not called for now"},
 	LimitReached:          {Throttled, http.StatusTooManyRequests, false, "connection_limit_reached", "The account's limit of calls a second is reached"},
 	CallerLimitReached:    {Throttled, http.StatusTooManyRequests, false, "connection_limit_reached", "The caller's own limit of calls a second is reached"},
+	CallerBusy:            {Throttled, http.StatusTooManyRequests, false, "connection_limit_reached", "The caller has as many calls under way as it may have"},
 	AccountThrottled:      {Throttled, http.StatusTooManyRequests, false, "connection_limit_reached", "The Verify API has throttled the account, and the gateway makes fewer calls for now"},
 	TooManyUnderWay:       {Throttled, http.StatusTooManyRequests, false, "connection_limit_reached", "Too many calls are under way"},
 	AccountBadCredentials: {BadCredentials, http.StatusBadGateway, false, "http_request_denied", "The Verify API refuses the gateway's credentials"},

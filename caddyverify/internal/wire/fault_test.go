@@ -28,6 +28,7 @@ var said = []struct {
 	{MisspelledPath, "3", 404, 404, "http_request_denied", "No such call: its path is NAME"},
 	{NetworkUnblockOff, "3", 404, 404, "http_request_denied", "guard against fraud"},
 	{BrowserRefused, "3", 403, 403, "http_request_denied", "browsers"},
+	{CallerUnknown, "3", 403, 403, "http_request_denied", "who calls"},
 	{BodyTooLarge, "3", 413, 413, "http_request_error", "16 KiB"},
 	{QueryTooLong, "3", 414, 414, "http_request_error", "8 KiB"},
 	{TooManyParameters, "3", 413, 413, "http_request_error", "64 parameters"},
@@ -57,6 +58,7 @@ var said = []struct {
 	{BreakerOpen, "5", 200, 503, "destination_unavailable", "in trouble"},
 	{LimitReached, "1", 200, 429, "connection_limit_reached", "limit of calls a second"},
 	{CallerLimitReached, "1", 200, 429, "connection_limit_reached", "caller's own limit"},
+	{CallerBusy, "1", 200, 429, "connection_limit_reached", "as many calls under way"},
 	{AccountThrottled, "1", 200, 429, "connection_limit_reached", "has throttled the account"},
 	{TooManyUnderWay, "1", 200, 429, "connection_limit_reached", "under way"},
 	{AccountBadCredentials, "4", 200, 502, "http_request_denied", "refuses the gateway's credentials"},
@@ -266,7 +268,7 @@ func TestFaultTrouble(t *testing.T) {
 	trouble := map[Cause]bool{
 		ConnectFailed: true, TLSFailed: true, UpstreamTimeout: true, ConnectionLost: true, UpstreamError: true,
 		UpstreamThrottled: true, UpstreamUnauthorized: true, AnswerTooLarge: true, AnswerUnreadable: true, AnswerWithSecret: true,
-		BreakerOpen: true, LimitReached: true, CallerLimitReached: true, AccountThrottled: true, TooManyUnderWay: true,
+		BreakerOpen: true, LimitReached: true, CallerLimitReached: true, CallerBusy: true, AccountThrottled: true, TooManyUnderWay: true,
 		AccountBadCredentials: true, AccountIsBarred: true, AccountNoCredit: true,
 		InvariantBroken: true,
 	}

@@ -37,7 +37,7 @@ var Mutants = []Mutant{
 	},
 	{
 		"what memory has is dropped before a check, and not after it", internal + "gateway/gateway.go",
-		"\tdefer g.Account.forget(x.call)\n", "",
+		"\tdefer g.Account.forget(x.sent)\n", "",
 	},
 	{
 		"a check drops nothing", internal + "search/shard.go",
@@ -85,7 +85,7 @@ var Mutants = []Mutant{
 	},
 	{
 		"answers from memory are not counted", internal + "gateway/report.go",
-		"\tm.Call(x.operation, observe.StatusLabel(&x.answer), x.source(), took)\n", "\tif x.source() != observe.FromMemory {\n\t\tm.Call(x.operation, observe.StatusLabel(&x.answer), x.source(), took)\n\t}\n",
+		"\tm.Call(x.callerName(), x.operation, observe.StatusLabel(&x.answer), x.source(), took)\n", "\tif x.source() != observe.FromMemory {\n\t\tm.Call(x.callerName(), x.operation, observe.StatusLabel(&x.answer), x.source(), took)\n\t}\n",
 	},
 	{
 		"the log has what a client sent", internal + "gateway/report.go",
@@ -173,7 +173,7 @@ var Mutants = []Mutant{
 	},
 	{
 		"calls that share an answer are not counted", internal + "gateway/report.go",
-		"\tm.Call(x.operation,", "\tif x.delivered == wire.Shared {\n\t\treturn\n\t}\n\tm.Call(x.operation,",
+		"\tm.Call(x.callerName(),", "\tif x.delivered == wire.Shared {\n\t\treturn\n\t}\n\tm.Call(x.callerName(),",
 	},
 	{
 		"a span has the form", internal + "observe/spans.go",

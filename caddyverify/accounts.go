@@ -1,0 +1,160 @@
+package caddyverify
+
+import (
+	"encoding/json"
+	"errors"
+	"fmt"
+	"maps"
+	"regexp"
+	"slices"
+
+	"github.com/caddyserver/caddy/v2"
+)
+
+// Account is an account of the Verify API that handlers name. What its settings mean is
+// said at those of Handler.
+type Account struct {
+	// Upstream is the URL that the paths of the API are appended to.
+	// Default: `https://api.nexmo.com`.
+	Upstream string `json:"upstream,omitempty"`
+
+	// InsecureUpstream allows an upstream with http on any host. Default: `false`.
+	InsecureUpstream bool `json:"insecure_upstream,omitempty"`
+
+	// Credentials of the account. Required.
+	Credentials *Credentials `json:"credentials,omitempty"`
+
+	// Auth is where the credentials go. Default: `basic`.
+	Auth string `json:"auth,omitempty"`
+
+	// Method is how calls are made. Default: `get` with `auth query`, else `auto`.
+	Method string `json:"method,omitempty"`
+
+	// Timeout bounds one upstream call. Default: `10s`.
+	Timeout caddy.Duration `json:"timeout,omitempty"`
+
+	// Transport configures the connections to the upstream. Default: `http` with
+	// `versions 1.1` and `keepalive 30s`.
+	TransportRaw json.RawMessage `json:"transport,omitempty" caddy:"namespace=http.reverse_proxy.transport inline_key=protocol"`
+
+	// Cache keeps the answers to searches in memory. Default: on, with its defaults.
+	Cache *Cache `json:"cache,omitempty"`
+
+	// Breaker stops calls to an upstream in trouble. Default: on, with its defaults.
+	Breaker *Breaker `json:"breaker,omitempty"`
+
+	// Limit is how many calls a second the account may make. Default: `28`.
+	Limit int `json:"limit,omitempty"`
+
+	// Countries are the values of the metrics' label `country`. Default: fifty countries
+	// of much traffic.
+	Countries []string `json:"countries,omitempty"`
+
+	// Settle searches for verifications whose end no application has asked for. Default:
+	// `false`.
+	Settle bool `json:"settle,omitempty"`
+}
+
+// accountName matches the name of an account.
+var accountName = regexp.MustCompile(`^[A-Za-z0-9][A-Za-z0-9_.-]{0,63}$`)
+
+// site returns a handler with the settings of an account and, of h, those of a site.
+func (a *Account) site(h *Handler) *Handler {
+	return &Handler{
+		Upstream: a.Upstream, InsecureUpstream: a.InsecureUpstream, Credentials: a.Credentials, Auth: a.Auth, Method: a.Method,
+		Timeout: a.Timeout, TransportRaw: a.TransportRaw, Cache: a.Cache, Breaker: a.Breaker, Limit: a.Limit,
+		Countries: a.Countries, Settle: a.Settle,
+		Errors: h.Errors, Strict: h.Strict, Browsers: h.Browsers,
+		roundTripper: h.roundTripper,
+	}
+}
+
+// accountOf returns the account that has those of a handler's settings that an account
+// has.
+func accountOf(h *Handler) *Account {
+	return &Account{
+		Upstream: h.Upstream, InsecureUpstream: h.InsecureUpstream, Credentials: h.Credentials, Auth: h.Auth, Method: h.Method,
+		Timeout: h.Timeout, TransportRaw: h.TransportRaw, Cache: h.Cache, Breaker: h.Breaker, Limit: h.Limit,
+		Countries: h.Countries, Settle: h.Settle,
+	}
+}
+
+// checkNamed tells what is wrong with a handler that leaves its account to the app.
+func (h *Handler) checkNamed(a *App) error {
+	switch {
+	case h.Account != "" && h.AccountByCaller:
+		return errors.New("account: it is given twice, by name and by caller")
+	case h.AccountByCaller && a.Callers == nil:
+		return errors.New("account: there are no callers to choose it by; the global option verify has none")
+	case h.Account != "" && a.Accounts[h.Account] == nil:
+		return fmt.Errorf("account: there is none named %s; the global option verify has %v", h.Account, slices.Sorted(maps.Keys(a.Accounts)))
+	}
+	settings, err := json.Marshal(accountOf(h))
+	if err != nil {
+		return err
+	}
+	var given map[string]any
+	if err := json.Unmarshal(settings, &given); err != nil {
+		return err
+	}
+	if len(given) > 0 {
+		return fmt.Errorf("%s: it belongs to the account; write it there", slices.Min(slices.Collect(maps.Keys(given))))
+	}
+	return nil
+}
+
+// provisionNamed makes the gateways of a handler that leaves its account to the app.
+func (h *Handler) provisionNamed(ctx caddy.Context, app *App) error {
+	if err := h.checkNamed(app); err != nil {
+		return err
+	}
+	h.sites = map[string]*Handler{}
+	names := []string{h.Account}
+	if h.AccountByCaller {
+		names = nil
+		for _, c := range app.Callers.rules.All() {
+			if c.Account == "" {
+				return fmt.Errorf("account: caller %s has none to choose", c.Name)
+			}
+			names = append(names, c.Account)
+		}
+	}
+	for _, name := range names {
+		if h.sites[name] != nil {
+			continue
+		}
+		site := app.Accounts[name].site(h)
+		site.named = name
+		h.sites[name] = site
+		if err := site.provision(ctx, app); err != nil {
+			return fmt.Errorf("account %s: %w", name, err)
+		}
+		app.used[name] = true
+		h.gateway = site.gateway // any of them can refuse a call
+	}
+	return nil
+}
+
+// checkAccounts tells what is wrong with what sites share.
+func (a *App) checkAccounts() error {
+	for _, name := range slices.Sorted(maps.Keys(a.Accounts)) {
+		if !accountName.MatchString(name) || name == "by" {
+			return fmt.Errorf("account %q: a name has 1 to 64 letters, digits and _ . -, and is not \"by\"", name)
+		}
+		if err := a.Accounts[name].site(new(Handler)).check(); err != nil {
+			return fmt.Errorf("account %s: %w", name, err)
+		}
+	}
+	if a.Callers == nil {
+		return nil
+	}
+	if err := a.Callers.check(); err != nil {
+		return fmt.Errorf("callers: %w", err)
+	}
+	for _, c := range a.Callers.Known {
+		if c.Account != "" && a.Accounts[c.Account] == nil {
+			return fmt.Errorf("callers: caller %s: there is no account named %s", c.Name, c.Account)
+		}
+	}
+	return nil
+}

@@ -1,0 +1,137 @@
+package caddyverify
+
+import (
+	"github.com/caddyserver/caddy/v2/caddyconfig"
+	"github.com/caddyserver/caddy/v2/caddyconfig/caddyfile"
+	"github.com/caddyserver/caddy/v2/caddyconfig/httpcaddyfile"
+)
+
+func parseApp(d *caddyfile.Dispenser, earlier any) (any, error) {
+	if earlier != nil {
+		return nil, d.Err("the global option verify is given more than once")
+	}
+	app := new(App)
+	if err := app.UnmarshalCaddyfile(d); err != nil {
+		return nil, err
+	}
+	return httpcaddyfile.App{Name: appName, Value: caddyconfig.JSON(app, nil)}, nil
+}
+
+// UnmarshalCaddyfile sets up the app from the global option. Syntax:
+//
+//	verify {
+//	    account <name> {
+//	        # settings of the handler but for account, errors, strict and browsers
+//	    }
+//	    callers {
+//	        caller <name> <placeholder> <value...> {
+//	            account     <name>
+//	            weight      <number>
+//	            limit       <n>/s
+//	            concurrency <number>
+//	            reads       all
+//	        }
+//	        unknown refuse|shared
+//	        isolate on|off
+//	    }
+//	}
+func (a *App) UnmarshalCaddyfile(d *caddyfile.Dispenser) error {
+	end := *d
+	err := subdirectives(d, func(name string) (err error) {
+		switch name {
+		case "account":
+			return a.unmarshalAccount(d)
+		case "callers":
+			line := *d
+			if a.Callers, err = parseCallers(d); err != nil {
+				return err
+			}
+			if err := a.Callers.check(); err != nil {
+				return line.WrapErr(err)
+			}
+			return nil
+		}
+		return d.Errf("unrecognized subdirective %q", name)
+	}, "account")
+	if err != nil {
+		return err
+	}
+	if err := a.checkAccounts(); err != nil {
+		return end.WrapErr(err)
+	}
+	return nil
+}
+
+func (a *App) unmarshalAccount(d *caddyfile.Dispenser) error {
+	var name string
+	if d.CountRemainingArgs() != 1 || !d.Args(&name) {
+		return d.Err("account takes a name and a block: account shop { … }")
+	}
+	if a.Accounts[name] != nil {
+		return d.Errf("account %s is given more than once", name)
+	}
+	h, lines := new(Handler), map[string]caddyfile.Dispenser{}
+	if err := block(d, func(name string) error {
+		lines[name] = *d
+		return h.unmarshalSetting(d, name)
+	}); err != nil {
+		return err
+	}
+	if a.Accounts == nil {
+		a.Accounts = map[string]*Account{}
+	}
+	a.Accounts[name] = accountOf(h)
+	return atLine(h.check(), lines, d)
+}
+
+func parseCallers(d *caddyfile.Dispenser) (*Callers, error) {
+	if d.CountRemainingArgs() > 0 {
+		return nil, d.Err("callers takes a block in braces")
+	}
+	c := new(Callers)
+	return c, block(d, func(name string) (err error) {
+		switch name {
+		case "caller":
+			var one *Caller
+			one, err = parseCaller(d)
+			c.Known = append(c.Known, one)
+		case "unknown":
+			c.Unknown, err = oneArg(d, name, "refuse|shared")
+		case "isolate":
+			c.Isolate, err = oneArg(d, name, "on|off")
+		default:
+			return d.Errf("unrecognized subdirective of callers %q", name)
+		}
+		return err
+	}, "caller")
+}
+
+func parseCaller(d *caddyfile.Dispenser) (*Caller, error) {
+	words := d.RemainingArgs()
+	if len(words) < 3 {
+		return nil, d.Err("caller takes a name, a placeholder and the values that are the caller's: caller checkout {http.auth.user.id} checkout" + unset)
+	}
+	// Caddy spells out shorthands such as {tls_client_subject} in sites alone.
+	from := caddyfile.Segment{{Text: words[1]}}
+	httpcaddyfile.NewShorthandReplacer().ApplyToSegment(&from)
+	c := &Caller{Name: words[0], From: from[0].Text, Is: words[2:]}
+	return c, block(d, func(name string) (err error) {
+		switch name {
+		case "account":
+			c.Account, err = oneArg(d, name, "<name>")
+		case "weight":
+			c.Weight, err = countArg(d, name)
+		case "limit":
+			if c.Limit, err = limitArg(d); err == nil && c.Limit < 0 {
+				err = d.Err("limit: a caller without a limit of its own has none; leave it out")
+			}
+		case "concurrency":
+			c.Concurrency, err = countArg(d, name)
+		case "reads":
+			c.Reads, err = oneArg(d, name, "all")
+		default:
+			return d.Errf("unrecognized subdirective of caller %q", name)
+		}
+		return err
+	})
+}
