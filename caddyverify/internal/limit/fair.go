@@ -121,11 +121,12 @@ func (f *fair) went(c *caller, k class, now time.Time) {
 	f.made.push(call{c, now})
 }
 
-// forget is about calls before a time.
-func (f *fair) forget(before time.Time) {
-	for f.made.n > 0 && !f.made.oldest().at.After(before) {
+// forget is about calls before a time. It tells whether there were any.
+func (f *fair) forget(before time.Time) (any bool) {
+	for ; f.made.n > 0 && !f.made.oldest().at.After(before); any = true {
 		f.forgetOldest()
 	}
+	return any
 }
 
 func (f *fair) forgetOldest() {

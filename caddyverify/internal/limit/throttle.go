@@ -94,19 +94,21 @@ func (l *Limiter) rate(now time.Time) int {
 	return min(l.slots.n+int(now.Sub(l.grown)/growEvery), l.settings.Rate)
 }
 
-// recover gives back what Observe took, for the time that has passed. The caller
-// holds l.mu.
-func (l *Limiter) recover(now time.Time) {
+// recover gives back what Observe took, for the time that has passed. It tells whether
+// there was anything. The caller holds l.mu.
+func (l *Limiter) recover(now time.Time) (any bool) {
 	if !l.limited() {
-		return
+		return false
 	}
 	for l.lowered() && now.Sub(l.grown) >= growEvery {
 		l.grown = l.grown.Add(growEvery)
 		l.slots.add(l.grown)
+		any = true
 	}
 	if !l.lowered() {
 		l.recovered()
 	}
+	return any
 }
 
 // recovered ends the time of a lower rate, if there was one. The caller holds l.mu.
@@ -129,7 +131,7 @@ func (l *Limiter) watch(now time.Time) {
 	steps := l.settings.Rate - l.slots.n
 	l.full = time.AfterFunc(l.grown.Add(time.Duration(steps)*growEvery).Sub(now), func() {
 		l.mu.Lock()
-		l.recover(time.Now())
+		l.catchUp(time.Now())
 		l.mu.Unlock()
 		l.changes.Deliver()
 	})

@@ -41,11 +41,12 @@ func (l *Limiter) Wait(ctx context.Context, name string, o wire.Operation) (refu
 	if !l.freeAt(c, k).After(now) {
 		// None that waits may go, or catchUp would have let it.
 		l.take(c, k, now)
+		l.arm(now)
 		l.mu.Unlock()
 		return Refusal{}, true
 	}
-	if expected, own := l.expected(c, k); later(expected, own).Sub(now) > maxWait {
-		refusal = l.refuse(c, k, now)
+	if shared, own := l.expected(c, k); later(shared, own).Sub(now) > maxWait {
+		refusal = l.refuse(c, k, shared, own, now)
 		l.mu.Unlock()
 		return refusal, false
 	}
@@ -76,7 +77,8 @@ func (l *Limiter) Wait(ctx context.Context, name string, o wire.Operation) (refu
 	if ctx.Err() != nil {
 		return Refusal{}, false
 	}
-	return l.refuse(c, k, now), false
+	shared, own := l.expected(c, k)
+	return l.refuse(c, k, shared, own, now), false
 }
 
 // WaitFirst is Wait for a call by which the gateway finds out whether trouble is
@@ -91,6 +93,7 @@ func (l *Limiter) WaitFirst(ctx context.Context) (ok bool) {
 	l.catchUp(now)
 	if !l.slotAt(0).After(now) {
 		l.takeSlot(now)
+		l.arm(now)
 		l.mu.Unlock()
 		return true
 	}
@@ -128,11 +131,13 @@ func (l *Limiter) waiting() int {
 // catchUp does what is due: a turn may have come whose timer has not run yet. The
 // caller holds l.mu.
 func (l *Limiter) catchUp(now time.Time) {
-	l.recover(now)
+	changed := l.recover(now)
 	if l.limited() {
-		l.forget(now.Add(-max(time.Second, fewest*l.slots.pace())))
+		changed = l.forget(now.Add(-max(time.Second, fewest*l.slots.pace()))) || changed
 	}
-	l.serve(now)
+	if changed || !l.due.After(now) {
+		l.serve(now)
+	}
 }
 
 // serve lets all go whose turn has come, and sets the timer for the next. The
@@ -176,21 +181,21 @@ func (l *Limiter) takeSlot(now time.Time) {
 	}
 }
 
-// refuse says why a call is refused. The caller holds l.mu.
-func (l *Limiter) refuse(c *caller, k class, now time.Time) Refusal {
+// refuse says why a call is refused whose turn would be then, see expected. The caller
+// holds l.mu.
+func (l *Limiter) refuse(c *caller, k class, shared, own, now time.Time) Refusal {
 	c.wasRefused(k)
-	expected, own := l.expected(c, k)
 	return Refusal{
-		RetryAfter: max(later(expected, own).Sub(now), time.Second),
+		RetryAfter: max(later(shared, own).Sub(now), time.Second),
 		Throttled:  l.limited() && l.lowered(),
-		Own:        own.After(expected),
+		Own:        own.After(shared),
 	}
 }
 
 // arm sets the timer to the next turn, or stops it when no one waits. The caller
 // holds l.mu.
 func (l *Limiter) arm(now time.Time) {
-	var due time.Time
+	var due time.Time // the zero time when no one waits
 	if len(l.own) > 0 {
 		due = l.slotAt(0)
 	}

@@ -184,26 +184,3 @@ func TestRefusalIsQuick(t *testing.T) {
 		}
 	})
 }
-
-func BenchmarkWait(b *testing.B) {
-	b.Run("free", func(b *testing.B) {
-		l := New(Settings{})
-		b.ReportAllocs()
-		for b.Loop() {
-			if _, ok := l.Wait(b.Context(), "", wire.Check); !ok {
-				b.Fatal("a check was refused")
-			}
-			// Make as if the slot came back long ago.
-			l.slots.last = time.Time{}
-			l.slots.back[(l.slots.head+l.slots.n-1)%len(l.slots.back)] = time.Time{}
-		}
-	})
-	b.Run("refused", func(b *testing.B) {
-		l := New(Settings{Rate: 1})
-		l.slots.back[0] = time.Now().Add(time.Hour) // so that none waits
-		b.ReportAllocs()
-		for b.Loop() {
-			l.Wait(b.Context(), "", wire.Check)
-		}
-	})
-}
