@@ -1,6 +1,7 @@
 package limit
 
 import (
+	"context"
 	"fmt"
 	"math/rand/v2"
 	"slices"
@@ -203,6 +204,119 @@ func TestManyNames(t *testing.T) {
 		l.Wait(t.Context(), "named", wire.Check)
 		if len(l.callers) != 1 || len(l.busy) != 0 || l.made.n != 1 || l.active != 1 {
 			t.Errorf("%d callers are known, %d of them wait, %d calls of late", len(l.callers), len(l.busy), l.made.n)
+		}
+	})
+}
+
+// TestEstimateBetweenCallers compares the estimate with the order in which calls of
+// several callers do go.
+func TestEstimateBetweenCallers(t *testing.T) {
+	tests := []struct {
+		name     string
+		before   string // the callers of the calls that went, the last ones
+		waiting  string // the callers of checks that wait, in order of arrival
+		comes    string
+		want     int // slots from now, the next one being 1
+		requests bool
+	}{
+		{"behind a flood", "aaaa", "aaaaa", "b", 1, false},
+		{"its second call", "aaaa", "aaaaab", "b", 2, false},
+		{"once its credit is used up", "aaaa", "aaaaabbb", "b", 5, false},
+		{"a flood behind others", "aaaab", "b", "a", 2, false},
+		{"a flood's own calls", "aaaa", "aab", "a", 4, false},
+		{"twice the weight", "cccccc", "ccccccaaa", "a", 6, false},
+		{"twice the weight, of its own", "aaaaaa", "aaaaccc", "c", 4, false},
+		{"others' requests go before its check", "aaaa", "bbc", "a", 4, true},
+	}
+	for _, tt := range tests {
+		bubble(t, tt.name, func(t *testing.T) {
+			l := New(Settings{Rate: 100, Callers: map[string]Share{"c": {Weight: 2}}})
+			run(l, atOnce(0, wire.Check, 100-len(tt.before))) // comes back from now + 1 s, one each 10 ms
+			for _, c := range tt.before {
+				run(l, by(string(c), atOnce(0, wire.Check, 1)))
+			}
+			time.Sleep(900 * time.Millisecond)
+			for _, c := range tt.waiting {
+				o := wire.Check
+				if tt.requests {
+					o = wire.Request
+				}
+				go l.Wait(t.Context(), string(c), o)
+				synctest.Wait()
+			}
+			due := time.Now().Add(100*time.Millisecond + time.Duration(tt.want-1)*10*time.Millisecond)
+			l.mu.Lock()
+			expected, _ := l.expected(l.get(tt.comes), check)
+			l.mu.Unlock()
+			if !expected.Equal(due) {
+				t.Errorf("the estimate is off by %v", expected.Sub(due))
+			}
+			if _, ok := l.Wait(t.Context(), tt.comes, wire.Check); !ok || !time.Now().Equal(due) {
+				t.Errorf("it went (%t) at another time, off by %v", ok, time.Since(due))
+			}
+			time.Sleep(time.Second)
+		})
+	}
+}
+
+// TestCallerLeaves has the only call of a caller leave: nothing is left of it, and the
+// next one gets its turn.
+func TestCallerLeaves(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		l := New(Settings{Rate: 8})
+		burst(t, l)
+		time.Sleep(900 * time.Millisecond)
+		ctx, leave := context.WithCancel(t.Context())
+		go l.Wait(ctx, "a", wire.Check)
+		synctest.Wait()
+		went := make(chan time.Time, 1)
+		go func() {
+			l.Wait(t.Context(), "b", wire.Check)
+			went <- time.Now()
+		}()
+		synctest.Wait()
+		due := time.Now().Add(100 * time.Millisecond)
+		leave()
+		synctest.Wait()
+		if l.callers["a"] != nil || len(l.busy) != 1 {
+			t.Errorf("it is known still, or %d wait", len(l.busy))
+		}
+		if at := <-went; !at.Equal(due) {
+			t.Errorf("the next one went at another time, off by %v", at.Sub(due))
+		}
+	})
+}
+
+// TestConfigureShares changes shares while calls wait.
+func TestConfigureShares(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		with := func(s Share) Settings { return Settings{Rate: -1, Callers: map[string]Share{"a": s}} }
+		l := New(with(Share{Rate: 1}))
+		l.Wait(t.Context(), "a", wire.Check)
+		time.Sleep(800 * time.Millisecond)
+		begun := time.Now()
+		go l.Wait(t.Context(), "other", wire.Check)
+		for _, raised := range []Share{{Rate: 2}, {}} {
+			went := make(chan bool)
+			go func() {
+				_, ok := l.Wait(t.Context(), "a", wire.Check)
+				went <- ok
+			}()
+			synctest.Wait()
+			l.Configure(with(raised))
+			if !<-went || time.Since(begun) != 0 {
+				t.Errorf("with %+v it went %v later, or not at all", raised, time.Since(begun))
+			}
+			begun = time.Now()
+		}
+		l.Configure(Settings{Callers: map[string]Share{"b": {Weight: 3}}})
+		if l.callers["a"] != nil || l.callers["b"].weight != 3 || !l.callers["b"].named {
+			t.Errorf("known are %v", l.callers)
+		}
+		before := l.slots.back
+		l.Configure(Settings{Callers: map[string]Share{"b": {Weight: 3}}})
+		if &before[0] != &l.slots.back[0] {
+			t.Error("the same settings have changed something")
 		}
 	})
 }

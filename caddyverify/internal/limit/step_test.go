@@ -29,6 +29,7 @@ func TestStep(t *testing.T) {
 		leaves  time.Duration // when its client does, 0 for never
 		slow    bool          // the provider has throttled the account
 		first   bool          // it is the gateway's own
+		small   bool          // its caller has a limit of its own
 
 		want       wire.Cause // empty for a call that is made
 		reason     wire.Reason
@@ -38,6 +39,7 @@ func TestStep(t *testing.T) {
 		{name: "a second later", before: time.Second},
 		{name: "its turn comes", before: 900 * time.Millisecond, waits: 100 * time.Millisecond},
 		{name: "too early", want: wire.LimitReached, retryAfter: time.Second},
+		{name: "too early for its caller", before: 3 * time.Second, small: true, want: wire.CallerLimitReached, retryAfter: time.Second},
 		{name: "too early, throttled", slow: true, want: wire.AccountThrottled, retryAfter: 1500 * time.Millisecond},
 		{
 			name: "its time is over", before: 900 * time.Millisecond, patient: 50 * time.Millisecond,
@@ -61,7 +63,7 @@ func TestStep(t *testing.T) {
 	}
 	for _, tt := range tests {
 		bubble(t, tt.name, func(t *testing.T) {
-			l := New(Settings{Rate: 4})
+			l := New(Settings{Rate: 4, Callers: map[string]Share{"small": {Rate: 1}}})
 			u := &upstream{answer: wire.Answer{Code: 200}}
 			send := l.Step(u.send)
 			if tt.first {
@@ -82,8 +84,13 @@ func TestStep(t *testing.T) {
 			if tt.leaves > 0 {
 				time.AfterFunc(tt.leaves, leave)
 			}
+			call := &wire.Call{Operation: wire.Check}
+			if tt.small {
+				call.Caller = "small"
+				l.Wait(ctx, call.Caller, wire.Check)
+			}
 			begun := time.Now()
-			answer := send(ctx, &wire.Call{Operation: wire.Check})
+			answer := send(ctx, call)
 			if waited := time.Since(begun); waited != tt.waits {
 				t.Errorf("it waited for %v, want %v", waited, tt.waits)
 			}
