@@ -71,8 +71,9 @@ func TestReloadsUnderLoad(t *testing.T) {
 		}
 	}
 	ctx, stop := context.WithCancel(t.Context())
-	made := make(chan int)
+	made := make(chan int, 1)
 	go func() { made <- steady(ctx, perSecond, call) }()
+	defer stop()
 
 	tick := time.NewTicker(over / time.Duration(reloads))
 	defer tick.Stop()

@@ -100,17 +100,23 @@ func (u *witness) calls() int {
 	return len(u.came)
 }
 
-// steady makes so many calls a second until it is stopped, each at its time, whether or not those before it are answered.
+// steady makes so many calls a second until it is stopped, each at its time, whether or not those before it are answered: but
+// 256 at once, since a machine that stands still for a second would otherwise make more than a gateway takes of one caller.
 func steady(ctx context.Context, perSecond int, call func(n int)) (made int) {
 	var running sync.WaitGroup
 	defer running.Wait()
+	places := make(chan struct{}, 256)
 	tick := time.NewTicker(5 * time.Millisecond)
 	defer tick.Stop()
 	begun := time.Now()
 	for {
 		for due := int(time.Since(begun).Seconds() * float64(perSecond)); made < due; made++ {
 			n := made
-			running.Go(func() { call(n) })
+			places <- struct{}{}
+			running.Go(func() {
+				defer func() { <-places }()
+				call(n)
+			})
 		}
 		select {
 		case <-ctx.Done():
@@ -122,10 +128,15 @@ func steady(ctx context.Context, perSecond int, call func(n int)) (made int) {
 
 // postTo makes a call and returns the whole answer. An error says that the answer did not come, or not to its end.
 func postTo(ctx context.Context, client *http.Client, address, path string, form url.Values) (code int, body string, err error) {
+	return postWith(ctx, client, http.Header{}, address, path, form)
+}
+
+func postWith(ctx context.Context, client *http.Client, header http.Header, address, path string, form url.Values) (code int, body string, err error) {
 	r, err := http.NewRequestWithContext(ctx, http.MethodPost, "http://"+address+path, strings.NewReader(form.Encode()))
 	if err != nil {
 		return 0, "", err
 	}
+	r.Header = header
 	r.Header.Set("Content-Type", "application/x-www-form-urlencoded")
 	response, err := client.Do(r)
 	if err != nil {
