@@ -146,3 +146,13 @@ func postWith(ctx context.Context, client *http.Client, header http.Header, addr
 	content, err := io.ReadAll(response.Body)
 	return response.StatusCode, string(content), err
 }
+
+// all is how many calls came, repetitions included.
+func (u *witness) all() (n int) {
+	u.mu.Lock()
+	defer u.mu.Unlock()
+	for _, times := range u.came {
+		n += times
+	}
+	return n
+}
