@@ -97,9 +97,12 @@ func TestSoak(t *testing.T) {
 	ctx, stop := context.WithTimeout(t.Context(), over)
 	defer stop()
 	readings := make(chan []reading)
-	go func() { readings <- readMemory(ctx, t, admin, over) }()
+	var pause sync.RWMutex // shared by calls, and a reading's alone: what calls under way need is not what is kept
+	go func() { readings <- readMemory(ctx, t, &pause, admin, over) }()
 	// Half of them start verifications, so that the ledger is full before memory counts.
 	made := steady(ctx, 300, func(n int) {
+		pause.RLock()
+		defer pause.RUnlock()
 		path, form := steadyCall(9*(n/4) + []int{0, 6, 7, 8}[n%4])
 		header := http.Header{}
 		while := t.Context()
@@ -152,8 +155,8 @@ type reading struct {
 
 var heapAlloc = regexp.MustCompile(`(?m)^# HeapAlloc = (\d+)$`)
 
-// readMemory collects the garbage and reads what is left, a few hundred times.
-func readMemory(ctx context.Context, t *testing.T, admin string, over time.Duration) (all []reading) {
+// readMemory stops the traffic, collects the garbage and reads what is left, a few hundred times.
+func readMemory(ctx context.Context, t *testing.T, pause *sync.RWMutex, admin string, over time.Duration) (all []reading) {
 	tick := time.NewTicker(max(over/400, time.Second))
 	defer tick.Stop()
 	begun := time.Now()
@@ -163,13 +166,9 @@ func readMemory(ctx context.Context, t *testing.T, admin string, over time.Durat
 			return all
 		case <-tick.C:
 		}
-		response, err := http.Get("http://" + admin + "/debug/pprof/heap?gc=1&debug=1")
-		if err != nil {
-			t.Error(err)
-			return all
-		}
-		text, err := io.ReadAll(response.Body)
-		response.Body.Close()
+		pause.Lock()
+		text, err := heapOf(admin)
+		pause.Unlock()
 		found := heapAlloc.FindSubmatch(text)
 		if err != nil || found == nil {
 			t.Errorf("the heap's profile does not tell what is on it (%v)", err)
@@ -180,6 +179,22 @@ func readMemory(ctx context.Context, t *testing.T, admin string, over time.Durat
 			t.Logf("after %s: %.2f MB", all[len(all)-1].at.Round(time.Second), all[len(all)-1].mb)
 		}
 	}
+}
+
+// heapOf is the profile of the heap after the garbage is collected, twice: what a pool held is gone by the second time.
+func heapOf(admin string) (text []byte, err error) {
+	for range 2 {
+		response, err := http.Get("http://" + admin + "/debug/pprof/heap?gc=1&debug=1")
+		if err != nil {
+			return nil, err
+		}
+		text, err = io.ReadAll(response.Body)
+		response.Body.Close()
+		if err != nil {
+			return nil, err
+		}
+	}
+	return text, nil
 }
 
 // slopeOf is the least-squares slope of what was read after a time, in MB/h, and the last reading.
