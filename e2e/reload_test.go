@@ -49,11 +49,13 @@ func TestReloadsUnderLoad(t *testing.T) {
 
 	transport := &http.Transport{MaxIdleConnsPerHost: 100}
 	t.Cleanup(transport.CloseIdleConnections)
-	client := &http.Client{Transport: transport, Timeout: patience}
+	kept := &http.Client{Transport: transport, Timeout: patience}
+	fresh := &http.Client{Transport: &http.Transport{DisableKeepAlives: true}, Timeout: patience} // of those kept, the next may be closed as well
 	var answers, again atomic.Int64
 	call := func(n int) {
 		path, form := steadyCall(n)
 		want := witnessed(path, form)
+		client := kept
 		for tries := 1; ; tries++ {
 			code, body, err := postTo(t.Context(), client, address, path, form)
 			if err == nil {
@@ -64,6 +66,7 @@ func TestReloadsUnderLoad(t *testing.T) {
 				return
 			}
 			again.Add(1)
+			client = fresh
 			if came, _ := api.told(path, form); came > 0 || tries == 10 {
 				t.Errorf("call %d came to the provider %d times and got no answer: %v", n, came, err)
 				return
