@@ -109,7 +109,7 @@ var Mutants = []Mutant{
 	},
 	{
 		"a reload has all slots free", internal + "limit/configure.go",
-		"l.slots.resize(min(l.slots.n+max(raised, 0), s.Rate), s.Rate, now)", "l.slots = newSlots(s.Rate, now)",
+		"l.slots.resize(min(l.slots.n+max(raised, 0), s.Rate), s.Rate, now)", "_, l.slots = raised, newSlots(s.Rate, now)",
 	},
 	{
 		"an Idempotency-Key stands for any call", internal + "delivery/delivery.go",
@@ -182,5 +182,21 @@ var Mutants = []Mutant{
 	{
 		"what a reload changes is told under the account's lock", internal + "gateway/account.go",
 		"\ta.configuring.Lock()\n\tdefer a.configuring.Unlock()\n\ta.configured = append", "\ta.mu.Lock()\n\tdefer a.mu.Unlock()\n\ta.configured = append",
+	},
+	{
+		"another caller's verification is answered as one's own", internal + "gateway/isolate.go",
+		"|| !g.Account.isAnothers(p.Value, c.Name) {", "|| true {",
+	},
+	{
+		"the answer to a stand-in is passed on as it is", internal + "gateway/isolate.go",
+		"[]byte(s.used), []byte(s.asked))", "[]byte(s.used), []byte(s.used))",
+	},
+	{
+		"status 10 tells anybody the request_id", internal + "gateway/isolate.go",
+		"!known || by != x.caller.Name", "!known && by == x.caller.Name",
+	},
+	{
+		"callers wait in one queue", internal + "limit/step.go",
+		"l.Wait(ctx, call.Caller, call.Operation)", "l.Wait(ctx, \"\", call.Operation)",
 	},
 }
