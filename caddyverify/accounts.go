@@ -9,6 +9,8 @@ import (
 	"slices"
 
 	"github.com/caddyserver/caddy/v2"
+
+	"github.com/caddyverify/caddy-verify/caddyverify/internal/gateway"
 )
 
 // Account is an account of the Verify API that handlers name. What its settings mean is
@@ -49,6 +51,12 @@ type Account struct {
 	// Countries are the values of the metrics' label `country`. Default: fifty countries
 	// of much traffic.
 	Countries []string `json:"countries,omitempty"`
+
+	// Failover are the names of accounts with which new verifications start, in their
+	// order, while the provider refuses this one (4, 8, 9) or its circuit for requests is
+	// open. Checks, searches and controls go to the account that started the verification.
+	// Default: none.
+	Failover []string `json:"failover,omitempty"`
 
 	// Settle searches for verifications whose end no application has asked for. Default:
 	// `false`.
@@ -120,19 +128,37 @@ func (h *Handler) provisionNamed(ctx caddy.Context, app *App) error {
 		}
 	}
 	for _, name := range names {
-		if h.sites[name] != nil {
-			continue
+		site, err := h.siteOf(ctx, app, name)
+		if err != nil {
+			return err
 		}
-		site := app.Accounts[name].site(h)
-		site.named = name
-		h.sites[name] = site
-		if err := site.provision(ctx, app); err != nil {
-			return fmt.Errorf("account %s: %w", name, err)
+		var others []*gateway.Gateway
+		for _, other := range app.Accounts[name].Failover {
+			next, err := h.siteOf(ctx, app, other)
+			if err != nil {
+				return err
+			}
+			others = append(others, next.gateway)
 		}
-		app.used[name] = true
+		site.gateway.FailOver(others...)
 		h.gateway = site.gateway // any of them can refuse a call
 	}
 	return nil
+}
+
+// siteOf returns the handler of an account, and makes it first if need be.
+func (h *Handler) siteOf(ctx caddy.Context, app *App, name string) (*Handler, error) {
+	if site := h.sites[name]; site != nil {
+		return site, nil
+	}
+	site := app.Accounts[name].site(h)
+	site.named = name
+	h.sites[name] = site
+	app.used[name] = true
+	if err := site.provision(ctx, app); err != nil {
+		return nil, fmt.Errorf("account %s: %w", name, err)
+	}
+	return site, nil
 }
 
 // checkAccounts tells what is wrong with what sites share.
@@ -143,6 +169,14 @@ func (a *App) checkAccounts() error {
 		}
 		if err := a.Accounts[name].site(new(Handler)).check(); err != nil {
 			return fmt.Errorf("account %s: %w", name, err)
+		}
+		for i, other := range a.Accounts[name].Failover {
+			switch {
+			case a.Accounts[other] == nil:
+				return fmt.Errorf("account %s: failover: there is no account named %s", name, other)
+			case other == name || slices.Contains(a.Accounts[name].Failover[:i], other):
+				return fmt.Errorf("account %s: failover: %s is tried already by then", name, other)
+			}
 		}
 	}
 	if a.Callers == nil {

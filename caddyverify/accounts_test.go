@@ -34,6 +34,8 @@ func TestAppConfigErrors(t *testing.T) {
 		{"a setting of sites", "account shop {\ncredentials key VALUE-secret\nerrors http\n}\n", "account shop", `unrecognized subdirective "errors"`},
 		{"a name that is none", "account shop/1 {\ncredentials key VALUE-secret\n}\n", "account shop/1", `account "shop/1": a name has`},
 		{"a wrong setting of an account", "account shop {\ncredentials key VALUE-secret\ntimeout 1ms\n}\n", "account shop", "timeout: it is 1ms"},
+		{"no account to fail over to", "account shop {\ncredentials key VALUE-secret\nfailover login\n}\n", "account shop", "failover: there is no account named login"},
+		{"failing over to itself", "account shop {\ncredentials key VALUE-secret\nfailover shop\n}\n", "account shop", "failover: shop is tried already"},
 		{"no caller", account + callers("unknown refuse"), "account shop", "there is no caller"},
 		{"a caller without a value", account + callers("caller checkout {http.auth.user.id}"), "account shop", "caller takes a name"},
 		{"a placeholder of load time", account + callers("caller checkout {env.USER} checkout"), "account shop", "placeholder that has a value while a call is served"},

@@ -22,6 +22,7 @@ func parseApp(d *caddyfile.Dispenser, earlier any) (any, error) {
 //	verify {
 //	    account <name> {
 //	        # settings of the handler but for account, errors, strict and browsers
+//	        failover <name...>
 //	    }
 //	    callers {
 //	        caller <name> <placeholder> <value...> {
@@ -71,8 +72,15 @@ func (a *App) unmarshalAccount(d *caddyfile.Dispenser) error {
 		return d.Errf("account %s is given more than once", name)
 	}
 	h, lines := new(Handler), map[string]caddyfile.Dispenser{}
+	var failover []string
 	if err := block(d, func(name string) error {
 		lines[name] = *d
+		if name == "failover" {
+			if failover = d.RemainingArgs(); len(failover) == 0 {
+				return d.Err("failover takes names of accounts" + unset)
+			}
+			return nil
+		}
 		return h.unmarshalSetting(d, name)
 	}); err != nil {
 		return err
@@ -81,6 +89,7 @@ func (a *App) unmarshalAccount(d *caddyfile.Dispenser) error {
 		a.Accounts = map[string]*Account{}
 	}
 	a.Accounts[name] = accountOf(h)
+	a.Accounts[name].Failover = failover
 	return atLine(h.check(), lines, d)
 }
 

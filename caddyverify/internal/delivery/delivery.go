@@ -137,6 +137,20 @@ func (d *Deduper) Deliver(ctx context.Context, call Call, upstream Upstream) (wi
 	}
 }
 
+// Knows tells whether a call is one that Deliver would not have to make anew: by its
+// Idempotency-Key, since an identical one is under way, or since nobody got the answer to
+// one like it.
+func (d *Deduper) Knows(call Call) bool {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	d.keys.sweep()
+	d.unread.sweep()
+	if call.IdempotencyKey != "" && d.keys.get(d.idempotencyKey(&call)) != nil {
+		return true
+	}
+	return d.flights[d.fingerprint(&call)] != nil || d.unread.get(d.repetitionKey(&call)) != nil
+}
+
 // inTurn is enter's word for a check that has to wait until an identical one is
 // settled. A code is good for one of them: if that one's client gets the success,
 // this one is sent to be told that it is over.

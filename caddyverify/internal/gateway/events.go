@@ -47,6 +47,8 @@ type (
 		Operation wire.Operation
 		Caller    string
 	}
+	// FailedOver tells that a request is made with another account.
+	FailedOver struct{ To string }
 	// InvariantBroken tells of a fault of the gateway itself.
 	InvariantBroken struct{ Invariant wire.Invariant }
 	// CallRetried tells that a call is made a second time.
@@ -67,6 +69,7 @@ func (LimitChanged) detail()         {}
 func (MethodChanged) detail()        {}
 func (CallRefused) detail()          {}
 func (CallIsolated) detail()         {}
+func (FailedOver) detail()           {}
 func (InvariantBroken) detail()      {}
 func (CallRetried) detail()          {}
 func (VerificationStarted) detail()  {}
@@ -118,6 +121,8 @@ func (a *Account) count(e Event) {
 		a.metrics.Refused(d.Caller, d.Operation, d.Cause)
 	case CallIsolated:
 		a.metrics.Isolated(d.Caller, d.Operation)
+	case FailedOver:
+		a.metrics.FailedOver(d.To)
 	case InvariantBroken:
 		a.metrics.Broken(d.Invariant)
 	case CallRetried:

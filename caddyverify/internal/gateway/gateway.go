@@ -55,7 +55,8 @@ type Gateway struct {
 	sendProbe  wire.Sender
 	sendSettle wire.Sender
 
-	ends []func()
+	others []*Gateway // see FailOver
+	ends   []func()
 }
 
 // New returns a Gateway that has taken part in its account, until Close.
@@ -113,8 +114,9 @@ func (g *Gateway) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		// Here is the place of the spend guard: who calls is known, and nothing is done yet.
 		g.isolate(&x)
 		if x.operation == wire.Search {
-			g.search(r.Context(), &x)
+			g.searchAll(r.Context(), &x)
 		} else {
+			g = g.forCall(r.Context(), &x)
 			g.deliver(r.Context(), &x)
 		}
 		g.reveal(&x)

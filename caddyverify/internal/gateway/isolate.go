@@ -24,7 +24,7 @@ func (g *Gateway) isolate(x *exchange) {
 		return
 	}
 	for i, p := range x.call.Params {
-		if p.Name != "request_id" && p.Name != "request_ids" || !g.Account.isAnothers(p.Value, c.Name) {
+		if p.Name != "request_id" && p.Name != "request_ids" || !g.isAnothers(p.Value, c.Name) {
 			continue
 		}
 		if x.sent == x.call {
@@ -43,9 +43,19 @@ func (g *Gateway) isolate(x *exchange) {
 
 // isAnothers tells a verification that somebody else is known to have started. Those that
 // were started before callers had names are everybody's.
-func (a *Account) isAnothers(id, caller string) bool {
-	by, known := a.ledger.StartedBy(id)
+func (g *Gateway) isAnothers(id, caller string) bool {
+	by, known := g.startedBy(id)
 	return known && by != caller && by != ""
+}
+
+// startedBy is the caller that started a verification with any of the accounts.
+func (g *Gateway) startedBy(id string) (caller string, known bool) {
+	for _, one := range g.chain() {
+		if caller, known = one.Account.ledger.StartedBy(id); known {
+			break
+		}
+	}
+	return caller, known
 }
 
 // standInFor is a request_id as the provider gives them, the same for the same one.
@@ -64,7 +74,7 @@ func (g *Gateway) reveal(x *exchange) {
 	}
 	a := &x.answer
 	if x.caller.Isolated && x.operation.Starts() && a.Fault == nil && a.Status == wire.Concurrent && a.RequestID != "" {
-		if by, known := g.Account.ledger.StartedBy(a.RequestID); !known || by != x.caller.Name {
+		if by, known := g.startedBy(a.RequestID); !known || by != x.caller.Name {
 			*a = a.WithoutRequestID(x.operation, x.format)
 		}
 	}

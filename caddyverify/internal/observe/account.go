@@ -93,6 +93,7 @@ func newAccountMetrics(all *vectors, label string) *AccountMetrics {
 		cost:             count(all.cost),
 		lookups:          count(all.lookups),
 		broken:           count(all.broken),
+		failovers:        count(all.failovers),
 		caller: callerVectors{
 			requests:  count(all.caller.requests),
 			refused:   count(all.caller.refused),
@@ -305,6 +306,9 @@ func (m *AccountMetrics) Cost(caller, currency string, kind wire.CostKind, count
 
 // Broken counts a fault of the gateway itself.
 func (m *AccountMetrics) Broken(i wire.Invariant) { m.broken.WithLabelValues(string(i)).Inc() }
+
+// FailedOver counts a request that is made with another account.
+func (m *AccountMetrics) FailedOver(to string) { m.failovers.WithLabelValues(to).Inc() }
 
 // Lookup counts a search of the settler.
 func (m *AccountMetrics) Lookup(answered bool) {

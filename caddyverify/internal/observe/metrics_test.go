@@ -52,7 +52,7 @@ func TestCatalogue(t *testing.T) {
 			switch metric.Name {
 			default:
 				t.Errorf("%s has no series", metric.Name)
-			case costTotal.Name, callerCost.Name, callerRequests.Name, callerRefused.Name:
+			case costTotal.Name, callerCost.Name, callerRequests.Name, callerRefused.Name, failoversTotal.Name:
 			}
 			continue
 		}

@@ -87,6 +87,17 @@ func (s *Suspension) Allow(o wire.Operation) (trial Trial, status wire.Status, r
 	return Trial{s, s.trials}, "", 0, true
 }
 
+// Refuses tells whether Allow would refuse a call. It changes nothing.
+func (s *Suspension) Refuses(o wire.Operation) bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.status == "" || o == wire.Check || s.status == wire.NoCredit && !o.Starts() {
+		return false
+	}
+	now := time.Now()
+	return now.Before(s.until) || s.search.Pending() || s.trials.busy(now)
+}
+
 // Status returns the status of the present trouble, if there is one.
 func (s *Suspension) Status() (status wire.Status, inTrouble bool) {
 	s.mu.Lock()

@@ -21,13 +21,16 @@ type trials struct {
 
 // begin lets a call through, or returns when it would.
 func (t *trials) begin(now time.Time) (retryAfter time.Duration) {
-	if t.underWay > t.more && now.Before(t.next) {
+	if t.busy(now) {
 		return t.next.Sub(now)
 	}
 	t.underWay++
 	t.next = now.Add(oneTrial)
 	return 0
 }
+
+// busy tells that no call would be let through now.
+func (t *trials) busy(now time.Time) bool { return t.underWay > t.more && now.Before(t.next) }
 
 // Trial is a call that a Suspension let through. The zero Trial is of one without
 // trouble.

@@ -1,0 +1,139 @@
+package gateway
+
+import (
+	"bytes"
+	"context"
+	"net/http"
+	"slices"
+
+	"github.com/caddyverify/caddy-verify/caddyverify/internal/delivery"
+	"github.com/caddyverify/caddy-verify/caddyverify/internal/wire"
+)
+
+// FailOver has new verifications start with the accounts of others, in their order, while
+// this one's takes no requests. It is called before the first call.
+func (g *Gateway) FailOver(others ...*Gateway) { g.others = others }
+
+// chain are the gateways of all accounts that a call may be about.
+func (g *Gateway) chain() []*Gateway { return append([]*Gateway{g}, g.others...) }
+
+// takesRequests tells that an account can be expected to: the provider does not refuse
+// it, and its circuit for requests is closed.
+func (g *Gateway) takesRequests() bool {
+	circuit := g.Account.circuit(wire.Request)
+	return !g.suspension.Refuses(wire.Request) && (circuit == "" || circuit == wire.CircuitClosed)
+}
+
+// forCall is the gateway by which a request, check or control is made.
+//
+// A request goes to the first account that takes requests, but its repetition to where it
+// has been: it is never sent to two. A check or control goes to the account that started
+// the verification.
+func (g *Gateway) forCall(ctx context.Context, x *exchange) *Gateway {
+	if len(g.others) == 0 {
+		return g
+	}
+	chain := g.chain()
+	if !x.operation.Starts() {
+		return g.ofVerification(context.WithoutCancel(ctx), x.sent)
+	}
+	call := delivery.Call{Call: x.sent, IdempotencyKey: x.idempotencyKey}
+	for _, one := range chain {
+		if one.Account.deduper.Knows(call) {
+			return one
+		}
+	}
+	for _, one := range chain {
+		if one.takesRequests() {
+			if one != g {
+				g.Account.publish(FailedOver{To: one.Account.label})
+			}
+			return one
+		}
+	}
+	return g
+}
+
+// ofVerification is the gateway of the account that started a verification. Where none of
+// them has seen that, each is asked.
+func (g *Gateway) ofVerification(ctx context.Context, call *wire.Call) *Gateway {
+	id := call.RequestID()
+	for _, one := range g.chain() {
+		if _, known := one.Account.ledger.StartedBy(id); known {
+			return one
+		}
+	}
+	for _, one := range g.chain() {
+		if one.state(ctx, call.Caller, id) != delivery.Unknown {
+			return one
+		}
+	}
+	return g
+}
+
+// searchAll searches with each account for what it has started, and for what nobody knows
+// with one after the other until one does.
+func (g *Gateway) searchAll(ctx context.Context, x *exchange) {
+	if len(g.others) == 0 {
+		g.search(ctx, x)
+		return
+	}
+	sent := x.sent
+	defer func() { x.sent = sent }()
+	ids, list := sent.IDs()
+	parts, searches := map[string][]byte{}, 0
+	for _, one := range g.chain() {
+		ask := slices.DeleteFunc(slices.Clone(ids), func(id string) bool { return parts[id] != nil || !g.mayBeOf(one, id) })
+		if len(ask) == 0 {
+			continue
+		}
+		searches++
+		x.result.Release()
+		x.sent = wire.SearchFor(sent.Format, ask, list)
+		x.sent.Caller = sent.Caller
+		one.search(ctx, x)
+		switch found := x.answer.Status != wire.NoResponse; {
+		case x.answer.Fault != nil, found && x.answer.Status.Numeric():
+			return // never a list that is silently shorter
+		case found && !list:
+			return
+		case found:
+			takeParts(&x.answer, sent.Format, parts)
+		}
+	}
+	if list && searches > 1 && len(parts) > 0 {
+		x.answer = compose(sent.Format, ids, parts)
+	}
+}
+
+// mayBeOf tells whether an account may have started a verification: it has, or none has as
+// far as is known.
+func (g *Gateway) mayBeOf(one *Gateway, id string) bool {
+	_, started := one.Account.ledger.StartedBy(id)
+	_, known := g.startedBy(id)
+	return started || !known
+}
+
+// takeParts copies out of a list what it says of each verification.
+func takeParts(a *wire.Answer, f wire.Format, parts map[string][]byte) {
+	reading, err := wire.Read(wire.Search, f, a.Body)
+	if err != nil {
+		return // it has been read before
+	}
+	for _, v := range reading.Found {
+		parts[v.RequestID] = bytes.Clone(v.Raw)
+	}
+}
+
+// compose makes a list of what several accounts have said, in the order asked.
+func compose(f wire.Format, ids []string, parts map[string][]byte) wire.Answer {
+	var raw [][]byte
+	for _, id := range ids {
+		if part := parts[id]; part != nil {
+			raw = append(raw, part)
+		}
+	}
+	return wire.Answer{
+		Code: http.StatusOK, ContentType: f.ContentType(), Body: wire.AppendList(nil, f, raw), Reading: wire.Reading{List: true},
+	}
+}
