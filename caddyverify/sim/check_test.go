@@ -68,6 +68,16 @@ func (w *world) checkDeliveries() {
 	}
 }
 
+// checkShares: a flood of one application's costs others next to nothing.
+func (w *world) checkShares() {
+	b := &w.book
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	if b.refused > 2+b.modest/10 {
+		w.violated(8, "of %d calls of applications that make few, %d were refused for others' floods", b.modest, b.refused)
+	}
+}
+
 // checkRate: no more than 30 calls a second leave for the provider.
 func (p *process) checkRate() {
 	const most = 30

@@ -91,6 +91,7 @@ func play(t *testing.T, seed uint64) (trace []string) {
 		p.close(p.checkEnd)
 	}
 	w.checkDeliveries()
+	w.checkShares()
 	_ = w.network.server.Close()
 	w.ends.Wait()
 	synctest.Wait() // for those who tell of a violation by themselves

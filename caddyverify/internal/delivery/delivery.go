@@ -54,6 +54,9 @@ type Deduper struct {
 	keys     store              // by Idempotency-Key
 	unread   store              // by what repeats them: requests and checks that no client got the answer to
 	unreadBy map[string]digest  // where a verification's request is in unread
+
+	tracking bool
+	numbers  store // by a request's number, what may have started a verification of it
 }
 
 // New returns a Deduper.
@@ -64,6 +67,7 @@ func New() *Deduper {
 		keys:     newStore(maxKeys),
 		unread:   newStore(maxUnread),
 		unreadBy: map[string]digest{},
+		numbers:  newStore(maxUnread),
 	}
 	_, _ = rand.Read(d.salt[:]) // never fails
 	d.unread.items.OnEvicted(func(key string, item any) {
@@ -137,18 +141,31 @@ func (d *Deduper) Deliver(ctx context.Context, call Call, upstream Upstream) (wi
 	}
 }
 
-// Knows tells whether a call is one that Deliver would not have to make anew: by its
-// Idempotency-Key, since an identical one is under way, or since nobody got the answer to
-// one like it.
-func (d *Deduper) Knows(call Call) bool {
+// Track has Sent know of requests from now on.
+func (d *Deduper) Track() {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	d.tracking = true
+}
+
+// Sent tells whether a request was made already, or one of the same caller for the same
+// number that may have started a verification which can still be completed: by its
+// request_id if that is known. With a second account one must not be made anew.
+func (d *Deduper) Sent(call Call) (requestID string, ok bool) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	d.keys.sweep()
-	d.unread.sweep()
+	d.numbers.sweep()
 	if call.IdempotencyKey != "" && d.keys.get(d.idempotencyKey(&call)) != nil {
-		return true
+		return "", true
 	}
-	return d.flights[d.fingerprint(&call)] != nil || d.unread.get(d.repetitionKey(&call)) != nil
+	if d.flights[d.fingerprint(&call)] != nil {
+		return "", true
+	}
+	if f := d.numbers.get(d.number(&call)); f != nil {
+		return f.answer.RequestID, true
+	}
+	return "", false
 }
 
 // inTurn is enter's word for a check that has to wait until an identical one is

@@ -53,6 +53,11 @@ func (d *Deduper) repetitionKey(call *Call) digest {
 		call.Get("payee"), call.Get("amount"), digits(call.Get("number")))
 }
 
+// number is of what two verifications at a time must not have in common.
+func (d *Deduper) number(call *Call) digest {
+	return d.digest(call, "number", call.Get("country"), digits(call.Get("number")))
+}
+
 // digits is a number as it counts, however it is written.
 func digits(number string) string {
 	text := make([]byte, 0, len(number))

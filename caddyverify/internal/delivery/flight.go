@@ -69,6 +69,9 @@ func (d *Deduper) complete(call *Call, f *flight, answer wire.Answer, state Stat
 	f.until = time.Now().Add(KeepFor)
 	if call.Operation.Starts() {
 		f.until = time.Now().Add(min(KeepFor, call.Lifetime()))
+		if d.tracking && !f.unsent() && (answer.Fault != nil || answer.RequestID != "") {
+			d.numbers.put(d.number(call), call.Caller, f, f.until)
+		}
 	}
 	if last := f.last; last != nil {
 		switch {
@@ -102,12 +105,17 @@ func essence(a wire.Answer) wire.Answer {
 	return copied
 }
 
-// unsent tells a call of which nothing can have been sent.
+// unsent tells a call of which nothing can have been sent, or which the provider has
+// refused for the account, and so has not acted on.
 func (f *flight) unsent() bool {
 	if f.answer.Fault != nil {
 		return !f.answer.Fault.MayHaveSent
 	}
-	return f.answer.Status == wire.Throttled
+	switch f.answer.Status {
+	case wire.Throttled, wire.BadCredentials, wire.AccountBarred, wire.NoCredit:
+		return true
+	}
+	return false
 }
 
 // fits tells an answer that may be kept.

@@ -12,7 +12,15 @@ import (
 
 // FailOver has new verifications start with the accounts of others, in their order, while
 // this one's takes no requests. It is called before the first call.
-func (g *Gateway) FailOver(others ...*Gateway) { g.others = others }
+func (g *Gateway) FailOver(others ...*Gateway) {
+	g.others = others
+	if len(others) == 0 {
+		return
+	}
+	for _, one := range g.chain() {
+		one.Account.deduper.Track()
+	}
+}
 
 // chain are the gateways of all accounts that a call may be about.
 func (g *Gateway) chain() []*Gateway { return append([]*Gateway{g}, g.others...) }
@@ -39,7 +47,7 @@ func (g *Gateway) forCall(ctx context.Context, x *exchange) *Gateway {
 	}
 	call := delivery.Call{Call: x.sent, IdempotencyKey: x.idempotencyKey}
 	for _, one := range chain {
-		if one.Account.deduper.Knows(call) {
+		if id, sent := one.Account.deduper.Sent(call); sent && !one.Account.ledger.Over(id) {
 			return one
 		}
 	}

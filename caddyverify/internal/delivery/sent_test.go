@@ -1,0 +1,71 @@
+package delivery
+
+import (
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/caddyverify/caddy-verify/caddyverify/internal/wire"
+)
+
+// TestSent says which requests must not be made with another account, after one was made.
+func TestSent(t *testing.T) {
+	call := requestFor("447700900000")
+	fault := func(cause wire.Cause, sent bool) wire.Answer {
+		return (&wire.Fault{Cause: cause, MayHaveSent: sent}).Answer()
+	}
+	started := wire.Answer{Reading: wire.Reading{Verification: wire.Verification{Status: wire.Success, RequestID: "id"}}}
+	refused := func(s wire.Status) wire.Answer {
+		return wire.Answer{Reading: wire.Reading{Verification: wire.Verification{Status: s}}}
+	}
+	for _, test := range []struct {
+		name   string
+		first  Call
+		answer wire.Answer
+		later  time.Duration
+		again  Call
+		id     string
+		sent   bool
+	}{
+		{"started", call, started, 0, call, "id", true},
+		{"started, and another number", call, started, 0, requestFor("447700900001"), "", false},
+		{"started, and another brand", call, started, 0, requestFor("447700900000", "brand", "Other"), "id", true},
+		{"started, and another caller", call, started, 0, call.with(func(c *Call) { c.Caller = "app" }), "", false},
+		{"started, but over by now", call, started, KeepFor + 1, call, "", false},
+		{"may have been sent", call, fault(wire.UpstreamTimeout, true), 0, call, "", true},
+		{"nothing was sent", call, fault(wire.ConnectFailed, false), 0, call, "", false},
+		{"no credit", call, refused(wire.NoCredit), 0, call, "", false},
+		{"barred", call, refused(wire.AccountBarred), 0, call, "", false},
+		{"a wrong number", call, refused(wire.Invalid), 0, call, "", false},
+		{"a key", call.with(keyed("k")), refused(wire.Invalid), 0, call.with(keyed("k")), "", true},
+		{"a key of what was refused for the account", call.with(keyed("k")), refused(wire.NoCredit), 0, call.with(keyed("k")), "", false},
+	} {
+		t.Run(test.name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				d := New()
+				d.Track()
+				_, _, ack := d.Deliver(t.Context(), test.first, Upstream{Send: func() wire.Answer { return test.answer }})
+				ack(true)
+				time.Sleep(test.later)
+				if id, sent := d.Sent(test.again); id != test.id || sent != test.sent {
+					t.Errorf("Sent is %q, %t; want %q, %t", id, sent, test.id, test.sent)
+				}
+			})
+		})
+	}
+}
+
+// TestSentUnderWay: an identical request that is under way is one, too.
+func TestSentUnderWay(t *testing.T) {
+	d, call := New(), requestFor("447700900000")
+	_, _, ack := d.Deliver(t.Context(), call, Upstream{Send: func() wire.Answer {
+		if _, sent := d.Sent(call); !sent {
+			t.Error("it is under way, and not known")
+		}
+		return wire.Answer{}
+	}})
+	ack(true)
+	if _, sent := d.Sent(call); sent {
+		t.Error("numbers are kept though nobody asked for that")
+	}
+}
