@@ -67,7 +67,7 @@ func (u *user) live() {
 	if u.key != "" && u.random.IntN(4) == 0 {
 		u.misuse()
 	}
-	if u.random.IntN(4) == 0 {
+	if !u.failover && u.random.IntN(4) == 0 { // two applications may have an account each
 		u.rival()
 	}
 	ended := false

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"math/rand/v2"
 	"net/url"
+	"regexp"
 	"slices"
 	"strconv"
 	"strings"
@@ -40,6 +41,7 @@ type start struct {
 	number, caller, key string
 	attempts            int
 	unsent              int // attempts of which the gateway says that nothing was sent
+	account             int // that started the last one
 	rivals              int // attempts of another application
 	sent                int // requests that came to the provider
 	accepted            []string
@@ -98,7 +100,7 @@ func (b *book) begin(u *user) *start {
 }
 
 // acted notes what the provider has done.
-func (b *book) acted(p *process, operation, form, body string) {
+func (b *book) acted(p *process, account int, operation, form, body string) {
 	values, err := url.ParseQuery(form)
 	if err != nil {
 		p.violated(5, "the provider got %q", form)
@@ -107,6 +109,11 @@ func (b *book) acted(p *process, operation, form, body string) {
 	answer := readText(body)
 	b.mu.Lock()
 	defer b.mu.Unlock()
+	for _, id := range append(values["request_id"], values["request_ids"]...) {
+		if s := b.byID[id]; s != nil && s.startedBy == p && s.account != account {
+			go p.violated(1, "a %s of %s is made with another account", operation, id)
+		}
+	}
 	switch operation {
 	case "request":
 		s := b.byNumber[values.Get("number")]
@@ -119,6 +126,7 @@ func (b *book) acted(p *process, operation, form, body string) {
 		if answer.Status == "0" {
 			s.accepted = append(s.accepted, answer.RequestID)
 			b.byID[answer.RequestID] = s
+			s.account = account
 		}
 	case "search":
 		p.tally.priced(values.Get("request_id"), &answer)
@@ -184,10 +192,16 @@ func (b *book) answered(p *process, u *user, path string, answer reply) {
 			b.refused++
 		}
 	}
-	if operation == "request" && (strings.Contains(answer.Text, "nothing was sent") || answer.Status == "1") {
+	if operation == "request" && u.failover && u.start.attempts == 0 && refusedForAccount.MatchString(answer.Text) && p.standsBy() {
+		go u.violated(9, "%s is refused for one account while the other would take it: %s", u.name, answer.Text)
+	}
+	if operation == "request" && (strings.Contains(answer.Text, "nothing was sent") || strings.Contains(" 1 4 8 9 ", " "+answer.Status+" ")) {
 		u.start.unsent++
 	}
 }
+
+// refusedForAccount is the gateway's word that it makes no requests for now.
+var refusedForAccount = regexp.MustCompile(`caddy-verify: account_(bad_credentials|barred|no_credit)`)
 
 // longestCall is longer than the timeouts of all that is done for a call.
 const longestCall = 5 * callTimeout
@@ -212,7 +226,7 @@ func (b *book) attempted(u *user, answer reply) {
 		b.known = append(b.known, answer.RequestID)
 		s.told = append(s.told, answer.RequestID)
 		// A key stands for its answer, whatever has become of that since.
-		if v, ok := u.api.Verification(answer.RequestID); ok && s.key == "" && !v.Finalized.IsZero() && time.Since(v.Finalized) > answer.took {
+		if v, ok := u.verification(answer.RequestID); ok && s.key == "" && !v.Finalized.IsZero() && time.Since(v.Finalized) > answer.took {
 			go u.violated(2, "%s is told %s, which is over", u.name, answer.RequestID)
 		}
 		if owner := b.byID[answer.RequestID]; owner != s {
@@ -281,7 +295,7 @@ func (b *book) found(u *user, ids []string, before map[string]ending, when time.
 		if s := u.book.startOf(state.RequestID); u.isolated && s != nil && s.caller != u.caller && s.startedBy == answer.by && state.Status != "101" {
 			u.violated(8, "%s reads %q of %s, which another caller has started", u.name, state.Status, state.RequestID)
 		}
-		v, ok := u.api.Verification(state.RequestID)
+		v, ok := u.verification(state.RequestID)
 		if ok && state.Status == "IN PROGRESS" && !answer.stale && !v.Finalized.IsZero() && when.Sub(v.Finalized) > longestInProgress {
 			u.violated(3, "%s reads IN PROGRESS of %s, which had been %s for %v", u.name, state.RequestID, v.Status, when.Sub(v.Finalized))
 		}

@@ -11,27 +11,33 @@ import (
 )
 
 // check looks at all that has happened at a process, when all is over there.
-func (p *process) check() (s gateway.Snapshot) {
-	s = p.account.Snapshot()
+func (p *process) check() {
 	series := p.scrape()
-	p.checkRate()
 	p.checkBooks(series)
 	p.checkSecrets(series)
-	p.checkBounds(&s)
-	return s
+	for _, u := range p.uplinks {
+		u.checkRate()
+	}
+	for _, account := range p.accounts {
+		s := account.Snapshot()
+		p.checkBounds(&s)
+	}
 }
 
-// checkEnd looks at a process that has had time to recover, and for its ledger to give
+// checkEnd looks at a process that has had time to recover, and for its ledgers to give
 // up what nobody asked about.
 func (p *process) checkEnd() {
-	s := p.check()
-	for _, circuit := range s.Circuits {
-		if circuit.State != wire.CircuitClosed {
-			p.violated(9, "the circuit %s is still %s", circuit.Class, circuit.State)
+	p.check()
+	for _, account := range p.accounts {
+		s := account.Snapshot()
+		for _, circuit := range s.Circuits {
+			if circuit.State != wire.CircuitClosed {
+				p.violated(9, "the circuit %s is still %s", circuit.Class, circuit.State)
+			}
 		}
-	}
-	if len(s.Suspended) > 0 {
-		p.violated(9, "the account is still suspended for %v", s.Suspended)
+		if len(s.Suspended) > 0 {
+			p.violated(9, "the account is still suspended for %v", s.Suspended)
+		}
 	}
 	series := p.scrape()
 	if left := series["verify_verifications_under_way"] + series["verify_verifications_unsettled"]; left != 0 {
@@ -47,7 +53,7 @@ func (w *world) checkDeliveries() {
 	defer b.mu.Unlock()
 	told := map[string]string{}
 	for number, s := range b.byNumber {
-		if len(s.accepted) > 1 {
+		if len(s.accepted) > 1 && (!w.failover || len(s.by) == 1) {
 			w.violated(1, "the provider accepted %d verifications for %s", len(s.accepted), number)
 		}
 		if s.sent > s.attempts+1 { // the last one may be under way still when the user gives up
@@ -79,11 +85,12 @@ func (w *world) checkShares() {
 }
 
 // checkRate: no more than 30 calls a second leave for the provider.
-func (p *process) checkRate() {
+func (u *uplink) checkRate() {
 	const most = 30
-	p.uplink.mu.Lock()
-	defer p.uplink.mu.Unlock()
-	sends := p.uplink.sends
+	p := u.process
+	u.mu.Lock()
+	defer u.mu.Unlock()
+	sends := u.sends
 	for i := most; i < len(sends); i++ {
 		if d := sends[i].Sub(sends[i-most]); d < time.Second {
 			p.violated(4, "%d calls within %v, at %v", most+1, d, sends[i].Sub(p.begun))
@@ -92,7 +99,7 @@ func (p *process) checkRate() {
 	}
 	// As soon as the provider finds them too many, it gets half of them.
 	const fewer = most/2 + 1
-	for _, at := range p.uplink.throttled {
+	for _, at := range u.throttled {
 		reloaded := func(t time.Time) bool { return t.Sub(at).Abs() <= time.Second } // to another rate, perhaps
 		n := 0
 		for _, t := range sends {
@@ -138,7 +145,11 @@ func (p *process) checkBooks(series map[string]float64) {
 			}
 		}
 	}
-	if sends := len(p.uplink.sends); attempts != sends {
+	sends := 0
+	for _, u := range p.uplinks {
+		sends += len(u.sends)
+	}
+	if attempts != sends {
 		p.violated(5, "%d upstream requests are counted, %d were made", attempts, sends)
 	}
 	if b.started != b.whole {

@@ -12,6 +12,7 @@ import (
 	"net"
 	"net/http"
 	"net/http/httptest"
+	"slices"
 	"strings"
 	"sync"
 	"time"
@@ -108,13 +109,16 @@ func (n *network) Close() error {
 
 func (n *network) Addr() net.Addr { return &net.TCPAddr{} }
 
-func (n *network) draw(r *rand.Rand) fate {
+func (n *network) draw(r *rand.Rand, account int) fate {
 	n.mu.Lock()
 	p := n.phase
 	n.mu.Unlock()
 	chance := func(of int) bool { return r.IntN(1000) < of }
 	f := fate{word: p.word, delay: time.Duration(5_000_000 + r.IntN(60_000_000)), cut: r.IntN(600)}
 	f.refused, f.cutBefore, f.cutAfter = chance(p.refused), chance(p.cutBefore), chance(p.cutAfter)
+	if account > 0 && strings.Contains("4 8 9", p.word) { // the trouble of the first
+		p.status = 0
+	}
 	f.status, f.web, f.drip, f.echo = chance(p.status), chance(p.web), chance(p.drip), chance(p.echo)
 	f.quiet, f.mixedUp = chance(500), chance(p.mixedUp)
 	if chance(p.slow) {
@@ -166,13 +170,14 @@ func (n *network) ServeHTTP(rw http.ResponseWriter, r *http.Request) {
 		recorder := httptest.NewRecorder()
 		inner := httptest.NewRequest(r.Method, r.URL.String(), bytes.NewReader(form))
 		inner.Header = r.Header
-		n.world.api.ServeHTTP(recorder, inner)
+		account := slices.Index(hosts, r.Host)
+		n.world.apis[account].ServeHTTP(recorder, inner)
 		code, body = recorder.Code, recorder.Body.String()
 		text := string(form)
 		if r.Method == http.MethodGet {
 			text = r.URL.RawQuery
 		}
-		n.world.book.acted(l.process, operationOf(r.URL.Path), text, body)
+		n.world.book.acted(l.process, account, operationOf(r.URL.Path), text, body)
 	}
 	if id := readText(body).RequestID; f.mixedUp && id != "" && operationOf(r.URL.Path) != "request" {
 		body = strings.ReplaceAll(body, id, "0123456789abcdef0123456789abcdef")
@@ -196,6 +201,7 @@ type link struct {
 	net.Conn
 	far     net.Conn
 	process *process
+	uplink  *uplink
 	closed  chan struct{}
 	close   func()
 
@@ -208,9 +214,9 @@ type link struct {
 
 var errCut = errors.New("connection reset by peer")
 
-func (n *network) connect(p *process) *link {
+func (n *network) connect(u *uplink) *link {
 	near, far := net.Pipe()
-	l := &link{Conn: near, far: far, process: p, closed: make(chan struct{})}
+	l := &link{Conn: near, far: far, process: u.process, uplink: u, closed: make(chan struct{})}
 	l.close = sync.OnceFunc(func() {
 		close(l.closed)
 		_ = near.Close()
@@ -296,6 +302,6 @@ func (l *link) lost(f fate) error {
 
 func (l *link) Close() error {
 	l.close()
-	l.process.uplink.forget(l)
+	l.uplink.forget(l)
 	return nil
 }

@@ -5,6 +5,7 @@ import (
 	"log/slog"
 	"math/rand/v2"
 	"net/http"
+	"slices"
 	"sync"
 	"testing"
 	"time"
@@ -14,12 +15,14 @@ import (
 	"go.opentelemetry.io/otel/sdk/trace/tracetest"
 	"go.opentelemetry.io/otel/trace"
 
+	"github.com/caddyverify/caddy-verify/caddyverify/internal/breaker"
 	"github.com/caddyverify/caddy-verify/caddyverify/internal/caller"
 	"github.com/caddyverify/caddy-verify/caddyverify/internal/gateway"
 	"github.com/caddyverify/caddy-verify/caddyverify/internal/limit"
 	"github.com/caddyverify/caddy-verify/caddyverify/internal/observe"
 	"github.com/caddyverify/caddy-verify/caddyverify/internal/search"
 	"github.com/caddyverify/caddy-verify/caddyverify/internal/upstream"
+	"github.com/caddyverify/caddy-verify/caddyverify/internal/wire"
 )
 
 // process is one run of a gateway. What it knows ends with it.
@@ -28,10 +31,10 @@ type process struct {
 	slot, number int
 	born         time.Time
 	metrics      *observe.Metrics
-	account      *gateway.Account
+	accounts     []*gateway.Account
 	running      gateway.Running
 	log          lockedBuffer
-	uplink       *uplink
+	uplinks      []*uplink
 	calls        sync.WaitGroup // of clients
 	killed       chan struct{}
 	tally        tally
@@ -40,8 +43,8 @@ type process struct {
 	tracer       trace.Tracer
 
 	mu       sync.Mutex
-	gateway  *gateway.Gateway
-	takeBack func()
+	gateways []*gateway.Gateway // in force, that of each account
+	takeBack []func()
 }
 
 // begin starts a process.
@@ -51,19 +54,26 @@ func (w *world) begin(t *testing.T, slot int) {
 	p.tally.init()
 	p.spans = tracetest.NewInMemoryExporter()
 	p.tracer = sdktrace.NewTracerProvider(sdktrace.WithSyncer(p.spans)).Tracer("a server")
-	p.uplink = newUplink(p, rand.New(rand.NewPCG(w.seed, uint64(1000+p.number))))
-	p.account = gateway.NewAccount(provider, apiKey, p.metrics, p.settings())
-	p.account.Subscribe(func(e gateway.Event) {
-		if p.dead() {
-			return
+	for i, host := range hosts {
+		if i > 0 && !w.failover {
+			break
 		}
-		if c, ok := e.Detail.(gateway.CircuitChanged); ok {
-			c.Fault = nil // a pointer is another in each run
-			e.Detail = c
-		}
-		w.note("event at %d: %T %+v", p.number, e.Detail, e.Detail)
-		p.tally.event(w, e.Detail)
-	})
+		time.Sleep(7 * time.Nanosecond) // what one begins and what another does are never at the same time
+		account := gateway.NewAccount(host, apiKey, p.metrics, p.settings())
+		account.Subscribe(func(e gateway.Event) {
+			if p.dead() {
+				return
+			}
+			if c, ok := e.Detail.(gateway.CircuitChanged); ok {
+				c.Fault = nil // a pointer is another in each run
+				e.Detail = c
+			}
+			w.note("event of %d at %d: %T %+v", i, p.number, e.Detail, e.Detail)
+			p.tally.event(w, e.Detail)
+		})
+		p.accounts = append(p.accounts, account)
+		p.uplinks = append(p.uplinks, newUplink(p, i, rand.New(rand.NewPCG(w.seed, uint64(1000+10*p.number+i)))))
+	}
 	time.Sleep(13 * time.Nanosecond) // what a configuration begins and what the account has begun are never at the same time
 	p.reload(t)
 	w.mu.Lock()
@@ -87,41 +97,70 @@ func (p *process) settings() *gateway.Settings {
 // the last one goes.
 func (p *process) reload(t *testing.T) {
 	t.Helper()
-	settings, r := p.settings(), p.random
-	next, err := gateway.New(gateway.Config{
-		Account: p.account,
+	var (
+		next     []*gateway.Gateway
+		settings []*gateway.Settings
+		takeBack []func()
+	)
+	for i, account := range p.accounts {
+		g, err := gateway.New(p.config(i, account))
+		if err != nil {
+			t.Fatal(err)
+		}
+		next, settings = append(next, g), append(settings, p.settings())
+	}
+	next[0].FailOver(next[1:]...)
+	for i, g := range next {
+		takeBack = append(takeBack, p.accounts[i].Configure(settings[i]))
+		time.Sleep(3 * time.Nanosecond)
+		g.Start(p.random.IntN(2) == 0)
+	}
+	p.mu.Lock()
+	last, lastTakeBack := p.gateways, p.takeBack
+	p.gateways, p.takeBack = next, takeBack
+	p.mu.Unlock()
+	p.reloads = append(p.reloads, time.Now())
+	for i, s := range settings {
+		p.note("a configuration of %d at %d: limit %d, cache off %t, breaker off %t, timeout %v, %s", i, p.number,
+			s.Limit.Rate, s.CacheOff, s.Breaker.Off, next[i].Timeout, next[i].Upstream.Method)
+	}
+	end(last, lastTakeBack)
+}
+
+// end takes a configuration back.
+func end(gateways []*gateway.Gateway, takeBack []func()) {
+	for i, g := range gateways {
+		g.Close()
+		takeBack[i]()
+	}
+}
+
+func (p *process) config(i int, account *gateway.Account) gateway.Config {
+	r := p.random
+	return gateway.Config{
+		Account: account,
 		Upstream: upstream.Config{
-			URL: "https://" + provider, Key: apiKey, Secret: upstream.NewSecret(apiSecret),
-			Auth: upstream.Basic, Method: []upstream.Method{upstream.Auto, upstream.Post, upstream.Get}[r.IntN(3)], Transport: p.uplink,
+			URL: "https://" + hosts[i], Key: apiKey, Secret: upstream.NewSecret(apiSecret),
+			Auth: upstream.Basic, Method: []upstream.Method{upstream.Auto, upstream.Post, upstream.Get}[r.IntN(3)], Transport: p.uplinks[i],
 		},
 		Timeout:    time.Duration(2+r.IntN(3)) * time.Second,
 		HTTPErrors: r.IntN(4) == 0,
 		Caller:     p.caller,
 		Logger:     slog.New(slog.NewJSONHandler(&p.log, &slog.HandlerOptions{Level: slog.LevelDebug})),
 		Running:    &p.running,
-	})
-	if err != nil {
-		t.Fatal(err)
 	}
-	takeBack := p.account.Configure(settings)
-	next.Start(r.IntN(2) == 0)
-	p.mu.Lock()
-	last, lastTakeBack := p.gateway, p.takeBack
-	p.gateway, p.takeBack = next, takeBack
-	p.mu.Unlock()
-	p.reloads = append(p.reloads, time.Now())
-	p.note("a configuration of %d: limit %d, cache off %t, breaker off %t, timeout %v, %s", p.number,
-		settings.Limit.Rate, settings.CacheOff, settings.Breaker.Off, next.Timeout, next.Upstream.Method)
-	if last != nil {
-		last.Close()
-		lastTakeBack()
-	}
+}
+
+// standsBy tells that the second account would take requests.
+func (p *process) standsBy() bool {
+	s := p.accounts[1].Snapshot()
+	return len(s.Suspended) == 0 && !slices.ContainsFunc(s.Circuits, func(c breaker.Snapshot) bool { return c.State != wire.CircuitClosed })
 }
 
 // ServeHTTP answers by the configuration that is in force.
 func (p *process) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	p.mu.Lock()
-	g := p.gateway
+	g := p.gateways[0]
 	p.mu.Unlock()
 	ctx, span := p.tracer.Start(r.Context(), r.Method)
 	defer span.End()
@@ -148,7 +187,9 @@ func (p *process) kill() {
 	p.note("gateway %d is killed", p.number)
 	p.leave()
 	close(p.killed)
-	p.uplink.sever()
+	for _, u := range p.uplinks {
+		u.sever()
+	}
 	p.ends.Go(func() { p.close(func() {}) })
 }
 
@@ -159,8 +200,10 @@ func (p *process) stop() {
 	p.leave()
 	p.ends.Go(func() {
 		_ = p.running.Wait(p.network.ctx)
-		if n := p.uplink.starting(); n > 0 {
-			p.violated(2, "gateway %d has stopped with %d requests under way", p.number, n)
+		for _, u := range p.uplinks {
+			if n := u.starting(); n > 0 {
+				p.violated(2, "gateway %d has stopped with %d requests under way", p.number, n)
+			}
 		}
 		p.close(func() { p.check() })
 		p.note("gateway %d has stopped", p.number)
@@ -179,17 +222,24 @@ func (p *process) leave() {
 func (p *process) close(last func()) {
 	_ = p.running.Wait(p.network.ctx)
 	p.calls.Wait()
-	p.gateway.Close()
-	p.takeBack()
+	end(p.gateways, p.takeBack)
 	last()
-	p.account.Close()
-	p.uplink.transport.CloseIdleConnections()
+	for i, account := range p.accounts {
+		account.Close()
+		p.uplinks[i].transport.CloseIdleConnections()
+	}
 }
 
-// scrape returns all series with their values.
+// scrape returns all series with their values, those of both accounts together.
 func (p *process) scrape() map[string]float64 {
 	registry := prometheus.NewPedanticRegistry()
-	collector := gateway.Collector{Accounts: func(yield func(*gateway.Account) bool) { yield(p.account) }}
+	collector := gateway.Collector{Accounts: func(yield func(*gateway.Account) bool) {
+		for _, account := range p.accounts {
+			if !yield(account) {
+				return
+			}
+		}
+	}}
 	for _, err := range []error{p.metrics.Register(registry), registry.Register(collector)} {
 		if err != nil {
 			p.violated(5, "%v", err)
@@ -210,9 +260,9 @@ func (p *process) scrape() map[string]float64 {
 			}
 			switch {
 			case metric.GetCounter() != nil:
-				series[name] = metric.GetCounter().GetValue()
+				series[name] += metric.GetCounter().GetValue()
 			case metric.GetGauge() != nil:
-				series[name] = metric.GetGauge().GetValue()
+				series[name] += metric.GetGauge().GetValue()
 			}
 		}
 	}

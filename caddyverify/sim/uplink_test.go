@@ -17,6 +17,7 @@ import (
 // uplink is a process's way to the provider. What it is given has left the gateway.
 type uplink struct {
 	process   *process
+	account   int
 	transport *http.Transport
 
 	mu        sync.Mutex
@@ -31,14 +32,14 @@ type fateKey struct{}
 
 var errRefused = &net.OpError{Op: "dial", Net: "tcp", Err: errors.New("connection refused")}
 
-func newUplink(p *process, r *rand.Rand) *uplink {
-	u := &uplink{process: p, random: r, underWay: map[string]int{}, links: map[*link]bool{}}
+func newUplink(p *process, account int, r *rand.Rand) *uplink {
+	u := &uplink{process: p, account: account, random: r, underWay: map[string]int{}, links: map[*link]bool{}}
 	u.transport = &http.Transport{
 		DialTLSContext: func(ctx context.Context, _, _ string) (net.Conn, error) {
 			if f, _ := ctx.Value(fateKey{}).(fate); f.refused || p.dead() {
 				return nil, errRefused
 			}
-			l := p.network.connect(p)
+			l := p.network.connect(u)
 			u.mu.Lock()
 			defer u.mu.Unlock()
 			u.links[l] = true
@@ -88,7 +89,7 @@ func (u *uplink) RoundTrip(r *http.Request) (*http.Response, error) {
 	begun := time.Now()
 	f := u.begin(operation, text)
 	defer u.end(operation, text)
-	p.note("upstream of %d: %s %s %s: %+v", p.number, r.Method, r.URL.Path, text, f)
+	p.note("upstream %d of %d: %s %s %s: %+v", u.account, p.number, r.Method, r.URL.Path, text, f)
 	reused := false
 	trace := &httptrace.ClientTrace{GotConn: func(info httptrace.GotConnInfo) {
 		info.Conn.(*link).begin(f)
@@ -138,7 +139,7 @@ func (u *uplink) begin(operation, text string) fate {
 			u.process.violated(1, "two identical requests are under way: %s", text)
 		}
 	}
-	return u.process.network.draw(u.random)
+	return u.process.network.draw(u.random, u.account)
 }
 
 func (u *uplink) end(operation, text string) {

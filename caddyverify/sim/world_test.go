@@ -18,22 +18,25 @@ const (
 	apiSecret = "S3cret-of-the-simulated-gateway"
 	rightCode = "rightcode"
 	wrongCode = "wrongcode"
-	provider  = "provider.example"
 	// callTimeout is the longest timeout of a configuration.
 	callTimeout = 4 * time.Second
 	// mostGateways is how many processes there are at a time.
 	mostGateways = 3
 )
 
+// hosts are those of the accounts' upstreams. The second account is there in some runs.
+var hosts = []string{"provider.example", "backup.example"}
+
 // world is one run.
 type world struct {
 	seed      uint64
 	random    *rand.Rand // of the schedule; each actor has its own
 	begun     time.Time
-	api       *sandbox.Sandbox
+	apis      []*sandbox.Sandbox // of each account
 	network   *network
 	countries country.List
 	isolated  bool // callers are
+	failover  bool // to a second account
 	callers   *caller.Rules
 	book      book
 	ends      sync.WaitGroup // of processes
@@ -49,8 +52,13 @@ func newWorld(t *testing.T, seed uint64) *world {
 	t.Helper()
 	w := &world{seed: seed, random: rand.New(rand.NewPCG(seed, 0)), begun: time.Now()}
 	var err error
-	if w.api, err = sandbox.New(sandbox.Config{APIKey: apiKey, APISecret: apiSecret, Code: rightCode, Limit: -1, Record: -1}); err != nil {
-		t.Fatal(err)
+	w.failover = w.random.IntN(3) == 0
+	for range hosts {
+		api, err := sandbox.New(sandbox.Config{APIKey: apiKey, APISecret: apiSecret, Code: rightCode, Limit: -1, Record: -1})
+		if err != nil {
+			t.Fatal(err)
+		}
+		w.apis = append(w.apis, api)
 	}
 	if w.countries, err = country.NewList([]string{"GB"}); err != nil {
 		t.Fatal(err)
@@ -70,6 +78,16 @@ func newWorld(t *testing.T, seed uint64) *world {
 		w.begin(t, slot)
 	}
 	return w
+}
+
+// verification is what the provider knows of one.
+func (w *world) verification(id string) (v sandbox.Verification, ok bool) {
+	for _, api := range w.apis {
+		if v, ok = api.Verification(id); ok {
+			break
+		}
+	}
+	return v, ok
 }
 
 // serving is the process that new calls reach; nil while there is none.
@@ -127,12 +145,16 @@ func (w *world) direct(t *testing.T) {
 	w.network.set(phases[0])
 }
 
-// flood is many searches at once, for verifications that nobody has started.
+// flood is many searches at once, of one application or of all, for verifications that
+// nobody has started.
 func (w *world) flood(director *rand.Rand) {
 	w.note("a flood")
-	slot := director.IntN(len(w.slots))
+	slot, from, one := director.IntN(len(w.slots)), director.IntN(len(callers)), director.IntN(2) == 0
 	for n := range 80 {
-		u := &user{world: w, slot: slot, name: fmt.Sprint("flood", n), format: "json", random: rand.New(rand.NewPCG(director.Uint64(), 0))}
+		if !one {
+			from = n % len(callers)
+		}
+		u := &user{world: w, slot: slot, caller: callers[from], name: fmt.Sprint("flood", n), format: "json", random: rand.New(rand.NewPCG(director.Uint64(), 0))}
 		id := fmt.Sprintf("%032x", director.Uint64())
 		w.book.calls.Go(func() {
 			time.Sleep(time.Duration(n) * 3_010_007) // no two at the same time

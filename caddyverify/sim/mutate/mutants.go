@@ -185,7 +185,7 @@ var Mutants = []Mutant{
 	},
 	{
 		"another caller's verification is answered as one's own", internal + "gateway/isolate.go",
-		"|| !g.Account.isAnothers(p.Value, c.Name) {", "|| true {",
+		"|| !g.isAnothers(p.Value, c.Name) {", "|| true {",
 	},
 	{
 		"the answer to a stand-in is passed on as it is", internal + "gateway/isolate.go",
@@ -198,5 +198,17 @@ var Mutants = []Mutant{
 	{
 		"callers wait in one queue", internal + "limit/step.go",
 		"l.Wait(ctx, call.Caller, call.Operation)", "l.Wait(ctx, \"\", call.Operation)",
+	},
+	{
+		"a repetition goes to any account that takes requests", internal + "gateway/failover.go",
+		"sent && !one.Account.ledger.Over(id)", "sent && id == id+\" \"",
+	},
+	{
+		"a check goes to the first account", internal + "gateway/failover.go",
+		"ledger.StartedBy(id); known {\n\t\t\treturn one", "ledger.StartedBy(id); known {\n\t\t\treturn g",
+	},
+	{
+		"an account that is refused gets requests all the same", internal + "gateway/failover.go",
+		"!g.suspension.Refuses(wire.Request) && ", "",
 	},
 }
