@@ -7,5 +7,7 @@
 //	go test -tags e2e ./e2e
 //
 // With the tag, whatever is missing fails a test and says how to get it; nothing is skipped. The tests build cmd/caddy,
-// or take the Caddy that E2E_CADDY names, and an OpenTelemetry Collector, or take the one that E2E_COLLECTOR names.
+// or take the Caddy that E2E_CADDY names, h2spec, and an OpenTelemetry Collector, or take the one that E2E_COLLECTOR names.
+//
+// E2E_RELOADS=full and E2E_SOAK=30m have two of them run for longer; see docs/testing.md.
 package e2e
