@@ -50,6 +50,12 @@ func startLoaded(t *testing.T, provider, key, settings string) (address string) 
 		log default {
 			level ERROR
 		}
+		verify {
+			callers {
+				caller checkout {http.request.header.X-App} checkout
+				unknown shared
+			}
+		}
 	}
 	http://%s {
 		metrics /metrics
@@ -115,7 +121,13 @@ type told struct {
 // call makes a call again until it is answered without trouble.
 func (l *load) call(path string, params url.Values) (*told, error) {
 	for begun := time.Now(); ; time.Sleep(l.pause) {
-		response, err := l.client.PostForm("http://"+l.address+path, params)
+		r, err := http.NewRequest(http.MethodPost, "http://"+l.address+path, strings.NewReader(params.Encode()))
+		if err != nil {
+			return nil, err
+		}
+		r.Header.Set("Content-Type", "application/x-www-form-urlencoded")
+		r.Header.Set("X-App", "checkout")
+		response, err := l.client.Do(r)
 		if err != nil {
 			return nil, err
 		}

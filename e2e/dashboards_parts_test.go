@@ -64,7 +64,7 @@ func panelQueries(t *testing.T) []panelQuery {
 // chosen fills in what a dashboard's reader chooses: everything, and a range and window of time.
 func chosen(expr, span string) string {
 	return strings.NewReplacer("$__rate_interval", "4s", "$__range", span, "$window", span,
-		"$job", ".+", "$instance", ".+", "$country", ".+").Replace(expr)
+		"$job", ".+", "$instance", ".+", "$country", ".+", "$caller", ".+").Replace(expr)
 }
 
 var spanPattern = regexp.MustCompile(`(\[|offset |for: )(\d+)([smhd])\b`)

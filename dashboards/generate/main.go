@@ -52,5 +52,5 @@ func generate() (map[string][]byte, error) {
 
 // dashboards are all of them, in the order in which they are linked.
 func dashboards() []*Dashboard {
-	return []*Dashboard{overview(), funnel(), upstream(), cache(), cost()}
+	return []*Dashboard{overview(), funnel(), upstream(), cache(), cost(), callers()}
 }
