@@ -9,6 +9,7 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/caddyserver/caddy/v2"
 
@@ -98,7 +99,13 @@ func TestDocumentedConfiguration(t *testing.T) {
 	if answer := call("plain", "stranger", "/verify/search/json", url.Values{"request_id": {mine}}); answer.StatusCode != http.StatusUnauthorized {
 		t.Errorf("whom Caddy does not know reads %d %s", answer.StatusCode, answer.body)
 	}
-	metrics := get(t, base["plain"]+"/metrics").body
+	var metrics string
+	for range 100 { // what is told of isolation comes within a second
+		if metrics = get(t, base["plain"]+"/metrics").body; strings.Contains(metrics, `caller="newsletter",operation="search"} 1`) {
+			break
+		}
+		time.Sleep(50 * time.Millisecond)
+	}
 	for _, want := range []string{
 		`verify_caller_verifications_started_total{account="key1@` + strings.TrimPrefix(shop.URL, "http://") + `",caller="checkout"} 1`,
 		`verify_caller_isolated_total{account="key1@` + strings.TrimPrefix(shop.URL, "http://") + `",caller="newsletter",operation="search"} 1`,

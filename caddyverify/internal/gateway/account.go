@@ -63,6 +63,7 @@ type Account struct {
 	configured  []*Settings
 
 	mu      sync.Mutex
+	pending []Detail               // to be told of with the next tick
 	loggers lease.Newest[*Gateway] // in force
 	// suspensions are those of each secret: a new one begins without the trouble of the
 	// last.
@@ -121,9 +122,11 @@ func (a *Account) tick() {
 	for {
 		select {
 		case <-a.stop:
+			a.publishPending()
 			return
 		case <-ticker.C:
 			a.publishEvents(a.ledger.Advance())
+			a.publishPending()
 		}
 	}
 }

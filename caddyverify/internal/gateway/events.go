@@ -88,6 +88,21 @@ func (a *Account) publish(details ...Detail) {
 	a.events.Deliver()
 }
 
+// publishLater is publish, within a second and not by who calls it.
+func (a *Account) publishLater(d Detail) {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	a.pending = append(a.pending, d)
+}
+
+func (a *Account) publishPending() {
+	a.mu.Lock()
+	pending := a.pending
+	a.pending = nil
+	a.mu.Unlock()
+	a.publish(pending...)
+}
+
 // publishEvents tells of what the ledger has learnt.
 func (a *Account) publishEvents(events ledger.Events) {
 	var details []Detail

@@ -15,7 +15,8 @@ type standIn struct{ asked, used string }
 
 // isolate has an isolated caller's call about a verification that another caller has
 // started be made about one that nobody has. So it is answered as one that the provider
-// does not know: by the provider itself, and in the same time.
+// does not know: by the provider itself, and in the same time. For that the same is done
+// for those that nobody has.
 //
 // What this gateway has not seen start is nobody's, and the provider says what it is.
 func (g *Gateway) isolate(x *exchange) {
@@ -24,7 +25,11 @@ func (g *Gateway) isolate(x *exchange) {
 		return
 	}
 	for i, p := range x.call.Params {
-		if p.Name != "request_id" && p.Name != "request_ids" || !g.isAnothers(p.Value, c.Name) {
+		if p.Name != "request_id" && p.Name != "request_ids" {
+			continue
+		}
+		by, known := g.startedBy(p.Value)
+		if known && (by == c.Name || by == "") { // those from before callers had names are everybody's
 			continue
 		}
 		if x.sent == x.call {
@@ -33,19 +38,12 @@ func (g *Gateway) isolate(x *exchange) {
 			x.sent = &sent
 		}
 		used := g.Account.standInFor(p.Value)
-		x.sent.Params[i].Value = used
 		x.standIns = append(x.standIns, standIn{p.Value, used})
+		if known {
+			x.sent.Params[i].Value = used
+			g.Account.publishLater(CallIsolated{Operation: x.operation, Caller: c.Name}) // to tell takes time, too
+		}
 	}
-	if len(x.standIns) > 0 {
-		g.Account.publish(CallIsolated{Operation: x.operation, Caller: c.Name})
-	}
-}
-
-// isAnothers tells a verification that somebody else is known to have started. Those that
-// were started before callers had names are everybody's.
-func (g *Gateway) isAnothers(id, caller string) bool {
-	by, known := g.startedBy(id)
-	return known && by != caller && by != ""
 }
 
 // startedBy is the caller that started a verification with any of the accounts.
