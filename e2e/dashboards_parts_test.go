@@ -29,7 +29,7 @@ func (q panelQuery) String() string {
 func panelQueries(t *testing.T) []panelQuery {
 	t.Helper()
 	files, err := filepath.Glob("../dashboards/*.json")
-	if err != nil || len(files) != 5 {
+	if err != nil || len(files) != 6 {
 		t.Fatalf("there are %d dashboards (%v)", len(files), err)
 	}
 	var all []panelQuery
