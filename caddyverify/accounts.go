@@ -26,6 +26,9 @@ type Account struct {
 	// Credentials of the account. Required.
 	Credentials *Credentials `json:"credentials,omitempty"`
 
+	// NextCredentials are the same api_key with the account's second secret. Default: none.
+	NextCredentials *Credentials `json:"next_credentials,omitempty"`
+
 	// Auth is where the credentials go. Default: `basic`.
 	Auth string `json:"auth,omitempty"`
 
@@ -69,7 +72,7 @@ var accountName = regexp.MustCompile(`^[A-Za-z0-9][A-Za-z0-9_.-]{0,63}$`)
 // site returns a handler with the settings of an account and, of h, those of a site.
 func (a *Account) site(h *Handler) *Handler {
 	return &Handler{
-		Upstream: a.Upstream, InsecureUpstream: a.InsecureUpstream, Credentials: a.Credentials, Auth: a.Auth, Method: a.Method,
+		Upstream: a.Upstream, InsecureUpstream: a.InsecureUpstream, Credentials: a.Credentials, NextCredentials: a.NextCredentials, Auth: a.Auth, Method: a.Method,
 		Timeout: a.Timeout, TransportRaw: a.TransportRaw, Cache: a.Cache, Breaker: a.Breaker, Limit: a.Limit,
 		Countries: a.Countries, Settle: a.Settle,
 		Errors: h.Errors, Strict: h.Strict, Browsers: h.Browsers,
@@ -81,7 +84,7 @@ func (a *Account) site(h *Handler) *Handler {
 // has.
 func accountOf(h *Handler) *Account {
 	return &Account{
-		Upstream: h.Upstream, InsecureUpstream: h.InsecureUpstream, Credentials: h.Credentials, Auth: h.Auth, Method: h.Method,
+		Upstream: h.Upstream, InsecureUpstream: h.InsecureUpstream, Credentials: h.Credentials, NextCredentials: h.NextCredentials, Auth: h.Auth, Method: h.Method,
 		Timeout: h.Timeout, TransportRaw: h.TransportRaw, Cache: h.Cache, Breaker: h.Breaker, Limit: h.Limit,
 		Countries: h.Countries, Settle: h.Settle,
 	}

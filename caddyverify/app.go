@@ -68,10 +68,11 @@ type App struct {
 	// Callers are the applications that call. Default: whom Caddy's authentication finds.
 	Callers *Callers `json:"callers,omitempty"`
 
-	uses   []*accountUse
-	used   map[string]bool // accounts, by name
-	undo   []func()
-	logger *slog.Logger
+	uses     []*accountUse
+	used     map[string]bool // accounts, by name
+	handlers []*Handler
+	undo     []func()
+	logger   *slog.Logger
 }
 
 // accountUse is what one configuration does with an account.
@@ -141,6 +142,7 @@ func (a *App) join(h *Handler, id accountID, host string, config gateway.Config)
 		return err
 	}
 	use.gateways = append(use.gateways, h.gateway)
+	a.handlers = append(a.handlers, h)
 	return nil
 }
 
@@ -167,6 +169,9 @@ func (a *App) takeOver() {
 		for i, g := range use.gateways {
 			g.Start(use.settings.settle && i == 0)
 		}
+	}
+	for _, h := range a.handlers {
+		h.watchCredentials()
 	}
 }
 

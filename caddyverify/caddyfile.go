@@ -40,6 +40,7 @@ func init() {
 //	    upstream    <url>
 //	    insecure_upstream
 //	    credentials <api_key> <api_secret>
+//	    next_credentials <api_key> <api_secret>
 //	    auth        basic|query|body
 //	    method      auto|get|post
 //	    errors      verify|http
@@ -118,6 +119,8 @@ func (h *Handler) unmarshalSetting(d *caddyfile.Dispenser, name string) (err err
 		err = noArgs(d, name)
 	case "credentials":
 		h.Credentials, err = parseCredentials(d)
+	case "next_credentials":
+		h.NextCredentials, err = parseCredentials(d)
 	case "auth":
 		h.Auth, err = oneArg(d, name, "basic|query|body")
 	case "method":
@@ -245,14 +248,14 @@ func durationArg(d *caddyfile.Dispenser, name string) (caddy.Duration, error) {
 }
 
 func parseCredentials(d *caddyfile.Dispenser) (*Credentials, error) {
-	c := new(Credentials)
+	c, name := new(Credentials), d.Val()
 	count := d.CountRemainingArgs()
 	if count != 2 || !d.Args(&c.APIKey, &c.APISecret) {
 		hint := ""
 		if count < 2 {
 			hint = unset
 		}
-		return nil, d.Err("credentials takes two arguments: credentials <api_key> <api_secret>" + hint)
+		return nil, d.Errf("%s takes two arguments: %[1]s <api_key> <api_secret>%s", name, hint)
 	}
 	return c, nil
 }

@@ -27,6 +27,8 @@ import (
 // What must not get out, each unlike anything else.
 const (
 	canarySecret = "CanarySecretOfTheGateway7f3a"
+	canaryNext   = "CanaryNextOfTheGateway81b2"
+	canaryNewest = "CanaryNewestOfTheGateway5d0c"
 	canaryClient = "CanarySecretOfTheClient"
 	canaryNumber = "447911654321"
 	canaryCode   = "48291537"
@@ -41,7 +43,7 @@ func TestCanary(t *testing.T) {
 	for _, name := range []string{"XDG_DATA_HOME", "XDG_CONFIG_HOME"} {
 		t.Setenv(name, folder)
 	}
-	for name, content := range map[string]string{"vonage_api_key": testKey, "vonage_api_secret": canarySecret} {
+	for name, content := range map[string]string{"vonage_api_key": testKey, "vonage_api_secret": canarySecret, "vonage_next_secret": canaryNext} {
 		if err := os.WriteFile(filepath.Join(folder, name), []byte(content+"\n"), 0o600); err != nil {
 			t.Fatal(err)
 		}
@@ -57,12 +59,13 @@ func TestCanary(t *testing.T) {
 		"# tracing /verify/* {":                 "tracing /verify/* {\nspan verify\n}",
 		"{file./run/secrets/vonage_api_key}":    "{file." + folder + "/vonage_api_key}",
 		"{file./run/secrets/vonage_api_secret}": "{file." + folder + "/vonage_api_secret}",
-		"https://api.nexmo.com":                 u.URL,
-		"log default {":                         "admin " + admin + "\nlog default {\nlevel DEBUG\noutput file " + logs[0],
-		"\tlog {\n":                             "\tlog {\n\t\tlevel DEBUG\n\t\toutput file " + logs[1] + "\n",
-		"\tservers {":                           "\tservers {\n\t\ttrace",
-		"limit 28/s":                            "limit off",
-		"timeout 10s":                           "timeout 2s",
+		"# next_credentials {file./run/secrets/vonage_api_key} {file./run/secrets/vonage_next_secret}": "next_credentials " + testKey + " {file." + folder + "/vonage_next_secret}",
+		"https://api.nexmo.com": u.URL,
+		"log default {":         "admin " + admin + "\nlog default {\nlevel DEBUG\noutput file " + logs[0],
+		"\tlog {\n":             "\tlog {\n\t\tlevel DEBUG\n\t\toutput file " + logs[1] + "\n",
+		"\tservers {":           "\tservers {\n\t\ttrace",
+		"limit 28/s":            "limit off",
+		"timeout 10s":           "timeout 2s",
 	})
 	// An open breaker would spare the upstream most of what follows.
 	config = bytes.Replace(config, []byte(`"breaker":{"open_for":5000000000,"window":30000000000}`), []byte(`"breaker":{"off":true}`), 1)
@@ -210,6 +213,46 @@ func TestCanary(t *testing.T) {
 			everyWay()
 		}
 	}
+	first := u
+	read := func() string {
+		var text strings.Builder
+		for _, file := range logs {
+			content, err := os.ReadFile(file)
+			if err != nil {
+				t.Fatal(err)
+			}
+			text.Write(content)
+		}
+		return text.String()
+	}
+	made := calls
+	for _, other := range []string{canaryNext, canaryNewest} { // the second secret, and a new one in its file
+		u = newUpstreamFor(t, other)
+		if err := caddy.Load(bytes.ReplaceAll(config, []byte(first.URL), []byte(u.URL)), true); err != nil {
+			t.Fatal(err)
+		}
+		if other == canaryNewest {
+			for _, content := range []string{canaryNewest + "\n" + canaryNewest, canaryNewest} {
+				if err := os.WriteFile(filepath.Join(folder, "vonage_api_secret"), []byte(content), 0o600); err != nil {
+					t.Fatal(err)
+				}
+				for line := map[bool]string{true: `"secret replaced"`, false: "has white space in it"}[content == other]; !strings.Contains(read(), line); {
+					if t.Context().Err() != nil {
+						t.Fatalf("no line %s", line)
+					}
+				}
+			}
+		}
+		for _, fault := range []string{"* delay 1ms", "* echo", "* http 401", "* status 4"} {
+			u.fail(t, fault)
+			everyWay()
+		}
+		if len(u.Verifications()) == 0 {
+			t.Errorf("no call was made with %s", other)
+		}
+	}
+	newest := u
+	u, made = first, calls-made
 	for _, canary := range []string{canarySecret, canaryNumber, canaryCode} {
 		if !slices.ContainsFunc(u.Calls(), func(c sandbox.Call) bool { return c.Method == http.MethodGet && strings.Contains(c.URI, canary) }) {
 			t.Errorf("%s went upstream in no URL: the test does not see what becomes of those", canary)
@@ -221,32 +264,28 @@ func TestCanary(t *testing.T) {
 	if err := caddy.Stop(); err != nil {
 		t.Fatal(err)
 	}
-	var logged strings.Builder
-	for _, file := range logs {
-		content, err := os.ReadFile(file)
-		if err != nil {
-			t.Fatal(err)
-		}
-		logged.Write(content)
-	}
-	if n := len(u.Calls()); n < calls/2 {
+	logged := read()
+	if n := len(u.Calls()); n < (calls-made)/2 {
 		t.Errorf("only %d of %d calls went upstream", n, calls)
 	}
-	if n := strings.Count(logged.String(), `"handled request"`); n < calls {
+	if n := strings.Count(logged, `"handled request"`); n < calls {
 		t.Errorf("only %d of %d calls are in the access log: the test does not see what is logged", n, calls)
 	}
-	if !strings.Contains(logged.String(), "/boom?number=REDACTED") || !strings.Contains(logged.String(), "http.log.error") {
+	if !strings.Contains(logged, "/boom?number=REDACTED") || !strings.Contains(logged, "http.log.error") {
 		t.Error("the error that Caddy logged by itself is not in the logs")
 	}
 	for _, line := range []string{"rewrote request", "upstream roundtrip", "dropping header containing underscore", "rejecting request with long method"} {
-		if !strings.Contains(logged.String(), line) {
+		if !strings.Contains(logged, line) {
 			t.Errorf("%q is not in the logs: the test does not see what Caddy logs of headers", line)
 		}
 	}
-	if !strings.Contains(logged.String(), "a library printed a line") || !strings.Contains(logged.String(), "Unsolicited response received on idle HTTP channel") {
+	if !strings.Contains(logged, "a library printed a line") || !strings.Contains(logged, "Unsolicited response received on idle HTTP channel") {
 		t.Error("what libraries printed by themselves is not in the logs")
 	}
-	if !strings.Contains(logged.String(), `"calls refused"`) {
+	if !strings.Contains(logged, `"secret switched"`) {
+		t.Error("no change of the secret is in the logs")
+	}
+	if !strings.Contains(logged, `"calls refused"`) {
 		t.Error("no flood of refusals is in the logs")
 	}
 	if !strings.Contains(shown, "vonage_api_secret}") {
@@ -261,10 +300,10 @@ func TestCanary(t *testing.T) {
 		shown += string(content)
 	}
 
-	if !strings.Contains(logged.String(), `"account":"ef01@127.0.0.1:`) {
+	if !strings.Contains(logged, `"account":"ef01@127.0.0.1:`) {
 		t.Error("the logs do not tell whose account it is")
 	}
-	if !strings.Contains(scraped, `verify_requests_total{account="ef01@127.0.0.1:`+u.Listener.Addr().String()[10:]+`",operation="check",source="gateway",status="5"}`) {
+	if !strings.Contains(scraped, `verify_requests_total{account="ef01@127.0.0.1:`+newest.Listener.Addr().String()[10:]+`",operation="check",source="gateway",status="5"}`) {
 		t.Errorf("the scrape has no metrics of the gateway: %s", scraped)
 	}
 	spans, pushed := exported("/v1/traces"), exported("/v1/metrics")
@@ -274,11 +313,12 @@ func TestCanary(t *testing.T) {
 
 	basic := base64.StdEncoding.EncodeToString([]byte(testKey + ":" + canarySecret))
 	for where, text := range map[string]string{
-		"answers": answers.String(), "logs": logged.String(), "admin API": shown, "scrape": scraped, "spans": spans, "exported metrics": pushed,
+		"answers": answers.String(), "logs": logged, "admin API": shown, "scrape": scraped, "spans": spans, "exported metrics": pushed,
 		"headers": headers.String(), "standard error": stderr(),
 	} {
-		expectAbsent(t, where, text, canarySecret)
-		expectAbsent(t, where, text, basic)
+		for _, secret := range []string{canarySecret, canaryNext, canaryNewest, basic} {
+			expectAbsent(t, where, text, secret)
+		}
 		if where != "answers" {
 			for _, canary := range []string{canaryClient, canaryNumber, canaryCode, canaryPayee, canaryAmount} {
 				expectAbsent(t, where, text, canary)

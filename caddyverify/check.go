@@ -52,7 +52,16 @@ func (h *Handler) check() error {
 		{"limit", limit.Settings{Rate: h.Limit}.Validate()},
 		{"countries", checkCountries(h.Countries)},
 		{"credentials", h.Credentials.check()},
+		{"next_credentials", h.checkNext()},
 	})
+}
+
+// checkNext tells what is wrong with the second credentials, if there are any.
+func (h *Handler) checkNext() error {
+	if h.NextCredentials == nil {
+		return nil
+	}
+	return h.NextCredentials.check()
 }
 
 // first returns the first of them that is an error.

@@ -55,6 +55,13 @@ type Handler struct {
 	// Credentials of the account. Required.
 	Credentials *Credentials `json:"credentials,omitempty"`
 
+	// NextCredentials are a second secret of the same account, whose api_key is the same.
+	// It takes over where the provider refuses the secret in use, with status 4 or HTTP 401
+	// or 403, once a search of the gateway's own has shown that it is accepted; so does the
+	// first, in turn. The gateway stays with the one it has, also after a reload, until
+	// that is refused or a new secret comes. Default: none.
+	NextCredentials *Credentials `json:"next_credentials,omitempty"`
+
 	// Auth is where the credentials go: `basic` (the Authorization header, the
 	// provider's present form), or one of the older forms `query` and `body`.
 	// Default: `basic`.
@@ -123,7 +130,8 @@ type Handler struct {
 	// those are the app's.
 	sites map[string]*Handler
 	// named is, of such a handler, the account's name.
-	named string
+	named    string
+	rotation rotation
 	// roundTripper takes the place of the transport in tests.
 	roundTripper http.RoundTripper
 	leave        func() error // gives the account back
@@ -138,7 +146,9 @@ type Credentials struct {
 	APIKey string `json:"api_key,omitempty"`
 
 	// The API secret. Placeholders are allowed; they are read when the
-	// configuration is loaded.
+	// configuration is loaded, and those of files again whenever these change. A secret
+	// that passes the checks of load time is then in use at once; any other changes
+	// nothing, and neither does another api_key: the log warns of them.
 	APISecret string `json:"api_secret,omitempty"`
 }
 
@@ -193,13 +203,10 @@ func (h *Handler) provision(ctx caddy.Context, app *App) error {
 	h.Browsers = cmp.Or(h.Browsers, browsersRefuse)
 	h.Timeout = cmp.Or(h.Timeout, caddy.Duration(defaultTimeout))
 	h.warnOfWriteTimeout(ctx)
-	key, secret, err := h.Credentials.resolveFor(auth)
-	if err != nil {
-		return fmt.Errorf("credentials: %w", err)
+	if err := h.readCredentials(auth); err != nil {
+		return err
 	}
-	if h.Credentials.literal() {
-		h.logger.Warn("the api_secret stands in the configuration, where the admin API and the autosave file show it; write a placeholder in its place, for example " + exampleCredentials)
-	}
+	secret, next := h.rotation.secrets()
 	transport, err := h.transport(ctx)
 	if err != nil {
 		return fmt.Errorf("transport: %w", err)
@@ -214,11 +221,12 @@ func (h *Handler) provision(ctx caddy.Context, app *App) error {
 		return err
 	}
 	h.finishWith(ctx)
-	if err := app.join(h, accountID{base.String(), key}, base.Host, gateway.Config{
+	if err := app.join(h, accountID{base.String(), h.rotation.key}, base.Host, gateway.Config{
 		Upstream: upstream.Config{
 			URL:       base.String(),
-			Key:       key,
-			Secret:    upstream.NewSecret(secret),
+			Key:       h.rotation.key,
+			Secret:    secret,
+			Next:      next,
 			Auth:      auth,
 			Method:    method,
 			Transport: transport,
@@ -245,6 +253,10 @@ func (h *Handler) Cleanup() error {
 			err = errors.Join(err, site.Cleanup())
 		}
 		return err
+	}
+	if h.rotation.stop != nil {
+		h.rotation.stop()
+		h.rotation.stop = nil
 	}
 	if h.gateway != nil {
 		h.gateway.Close()

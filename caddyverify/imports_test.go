@@ -17,6 +17,7 @@ var mayImport = map[string][]string{
 	"country":  nil,
 	"event":    nil,
 	"lease":    nil,
+	"watch":    nil,
 	"probe":    {"wire", "lease"},
 	"suspend":  {"wire", "event", "probe"},
 	"breaker":  {"wire", "event", "probe"},

@@ -17,7 +17,6 @@ import (
 	"github.com/caddyverify/caddy-verify/caddyverify/internal/observe"
 	"github.com/caddyverify/caddy-verify/caddyverify/internal/retry"
 	"github.com/caddyverify/caddy-verify/caddyverify/internal/search"
-	"github.com/caddyverify/caddy-verify/caddyverify/internal/suspend"
 	"github.com/caddyverify/caddy-verify/caddyverify/internal/upstream"
 	"github.com/caddyverify/caddy-verify/caddyverify/internal/wire"
 )
@@ -49,6 +48,7 @@ type Account struct {
 	retries  *retry.Budget
 	ledger   *ledger.Ledger
 	methods  upstream.Methods
+	live     upstream.Live // the secrets
 	events   event.Notifier[Event]
 	salt     [32]byte     // see standInFor
 	settlers atomic.Int32 // two for the moment of a reload
@@ -65,14 +65,9 @@ type Account struct {
 	mu      sync.Mutex
 	pending []Detail               // to be told of with the next tick
 	loggers lease.Newest[*Gateway] // in force
-	// suspensions are those of each secret: a new one begins without the trouble of the
-	// last.
-	suspensions map[[32]byte]*suspension
-}
-
-type suspension struct {
-	suspend.Suspension
-	gateways int
+	// secrets are what is known of each secret, or pair of them: a new one begins without
+	// the trouble of the last.
+	secrets map[[32]byte]*secrets
 }
 
 // NewAccount returns the account of an API key at an upstream's host that nobody uses
@@ -80,18 +75,18 @@ type suspension struct {
 func NewAccount(host, apiKey string, metrics *observe.Metrics, s *Settings) *Account {
 	label := observe.AccountLabel(host, apiKey)
 	a := &Account{
-		label:       label,
-		host:        host,
-		metrics:     metrics.Account(label),
-		cache:       search.New(s.Cache),
-		breakers:    breaker.NewPair(s.Breaker),
-		limiter:     limit.New(s.Limit),
-		deduper:     delivery.New(),
-		retries:     retry.NewBudget(),
-		ledger:      ledger.New(ledger.Settings{}),
-		suspensions: map[[32]byte]*suspension{},
-		stop:        make(chan struct{}),
-		stopped:     make(chan struct{}),
+		label:    label,
+		host:     host,
+		metrics:  metrics.Account(label),
+		cache:    search.New(s.Cache),
+		breakers: breaker.NewPair(s.Breaker),
+		limiter:  limit.New(s.Limit),
+		deduper:  delivery.New(),
+		retries:  retry.NewBudget(),
+		ledger:   ledger.New(ledger.Settings{}),
+		secrets:  map[[32]byte]*secrets{},
+		stop:     make(chan struct{}),
+		stopped:  make(chan struct{}),
 	}
 	_, _ = rand.Read(a.salt[:]) // never fails
 	a.cache.OnStale = func() { a.broken(wire.FreshState, true) }
@@ -168,30 +163,6 @@ func (a *Account) apply(s *Settings) {
 	a.cache.Configure(s.Cache)
 	a.breakers.Configure(s.Breaker)
 	a.limiter.Configure(s.Limit)
-}
-
-// suspension returns that of the account with a secret, until leave.
-func (a *Account) suspension(secret [32]byte) *suspend.Suspension {
-	a.mu.Lock()
-	defer a.mu.Unlock()
-	s := a.suspensions[secret]
-	if s == nil {
-		s = new(suspension)
-		s.OnChange(func(c suspend.Change) { a.publish(AccountSuspended(c)) })
-		a.suspensions[secret] = s
-	}
-	s.gateways++
-	return &s.Suspension
-}
-
-func (a *Account) leave(secret [32]byte) {
-	a.mu.Lock()
-	defer a.mu.Unlock()
-	if s := a.suspensions[secret]; s != nil {
-		if s.gateways--; s.gateways == 0 {
-			delete(a.suspensions, secret)
-		}
-	}
 }
 
 // logBy has the account's changes logged by a gateway. Of several it is the newest, since

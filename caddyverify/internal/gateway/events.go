@@ -36,6 +36,13 @@ type (
 		Method    string
 		Code      int // that the upstream had for the method of before
 	}
+	// SecretSwitched tells that the account's calls are made with its other secret.
+	SecretSwitched struct {
+		From, To wire.SecretName
+		Why      wire.SwitchReason
+	}
+	// SecretReplaced tells that a new secret has come in the place of one in use.
+	SecretReplaced struct{}
 	// CallRefused tells that a call was not made.
 	CallRefused struct {
 		Operation wire.Operation
@@ -67,6 +74,8 @@ func (CircuitChanged) detail()       {}
 func (AccountSuspended) detail()     {}
 func (LimitChanged) detail()         {}
 func (MethodChanged) detail()        {}
+func (SecretSwitched) detail()       {}
+func (SecretReplaced) detail()       {}
 func (CallRefused) detail()          {}
 func (CallIsolated) detail()         {}
 func (FailedOver) detail()           {}
@@ -132,6 +141,10 @@ func (a *Account) count(e Event) {
 	switch d := e.Detail.(type) {
 	case CircuitChanged:
 		a.metrics.Transition(d.Class, d.From, d.To)
+	case SecretSwitched:
+		a.metrics.Switched(d.Why)
+	case SecretReplaced:
+		a.metrics.Switched(wire.SwitchFile)
 	case CallRefused:
 		a.metrics.Refused(d.Caller, d.Operation, d.Cause)
 	case CallIsolated:
@@ -170,6 +183,12 @@ func (a *Account) log(e Event) {
 		if d.Why != "" {
 			message, attrs = "limit lowered", append(attrs, slog.String("why", d.Why))
 		}
+	case SecretSwitched:
+		message, attrs = "secret switched", []slog.Attr{
+			slog.String("from", string(d.From)), slog.String("to", string(d.To)), slog.String("why", string(d.Why)),
+		}
+	case SecretReplaced:
+		level, message = slog.LevelInfo, "secret replaced"
 	case InvariantBroken:
 		level, message, attrs = slog.LevelError, "invariant broken", []slog.Attr{slog.String("invariant", string(d.Invariant))}
 	case MethodChanged:

@@ -29,7 +29,7 @@ func (g *Gateway) chain() []*Gateway { return append([]*Gateway{g}, g.others...)
 // it, and its circuit for requests is closed.
 func (g *Gateway) takesRequests() bool {
 	circuit := g.Account.circuit(wire.Request)
-	return !g.suspension.Refuses(wire.Request) && (circuit == "" || circuit == wire.CircuitClosed)
+	return !g.way.Load().secrets.Refuses(wire.Request) && (circuit == "" || circuit == wire.CircuitClosed)
 }
 
 // forCall is the gateway by which a request, check or control is made.

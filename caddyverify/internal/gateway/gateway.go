@@ -9,12 +9,13 @@ import (
 	"net/http"
 	"net/url"
 	"slices"
+	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/caddyverify/caddy-verify/caddyverify/internal/caller"
 	"github.com/caddyverify/caddy-verify/caddyverify/internal/delivery"
 	"github.com/caddyverify/caddy-verify/caddyverify/internal/search"
-	"github.com/caddyverify/caddy-verify/caddyverify/internal/suspend"
 	"github.com/caddyverify/caddy-verify/caddyverify/internal/upstream"
 	"github.com/caddyverify/caddy-verify/caddyverify/internal/wire"
 )
@@ -24,8 +25,8 @@ import (
 type Config struct {
 	// Account is what this Gateway and others of the same account share. Required.
 	Account *Account
-	// Upstream is where calls go and with which credentials. Its Methods are the
-	// account's. Required.
+	// Upstream is where calls go and with which credentials. Its Methods and Live are the
+	// account's, and Use changes its secrets. Required.
 	Upstream upstream.Config
 	// Timeout bounds one call to the upstream, its repetition included. Required.
 	Timeout time.Duration
@@ -47,13 +48,16 @@ type Config struct {
 // Gateway answers the calls of the Verify API. Make it with New; it is an http.Handler.
 type Gateway struct {
 	Config
-	client     *upstream.Client
-	suspension *suspend.Suspension
-	refusals   *refusals
+	base     *url.URL
+	refusals *refusals
 
-	send       wire.Sender // a client's call
-	sendProbe  wire.Sender
-	sendSettle wire.Sender
+	// send makes a client's call, all of it with the secrets of its beginning.
+	send wire.Sender
+	// way is the one that calls take which begin now; a call keeps to the one that it has
+	// begun with.
+	way   atomic.Pointer[way]
+	using sync.Mutex // held while the way changes
+	inUse bool       // between Start and Close
 
 	others []*Gateway // see FailOver
 	ends   []func()
@@ -62,21 +66,19 @@ type Gateway struct {
 // New returns a Gateway that has taken part in its account, until Close.
 func New(c Config) (*Gateway, error) {
 	g := &Gateway{Config: c}
-	c.Upstream.Methods = &c.Account.methods
-	client, err := upstream.New(c.Upstream)
-	if err != nil {
-		return nil, err
-	}
+	g.send = func(ctx context.Context, call *wire.Call) wire.Answer { return g.way.Load().send(ctx, call) }
+	g.Upstream.Methods, g.Upstream.Live = &c.Account.methods, &c.Account.live
 	base, err := url.Parse(c.Upstream.URL)
 	if err != nil {
 		return nil, err
 	}
-	g.client = client
+	g.base = base
 	g.Logger = c.Logger.With(slog.String("account", c.Account.label))
 	g.refusals = newRefusals(g.logRefused)
-	g.suspension = g.Account.suspension(c.Upstream.Secret.Sum())
-	g.ends = append(g.ends, g.refusals.stop, func() { g.Account.leave(c.Upstream.Secret.Sum()) })
-	g.pipelines(base)
+	if _, err := g.change(c.Upstream.Secret, c.Upstream.Next); err != nil {
+		return nil, err
+	}
+	g.ends = append(g.ends, g.refusals.stop, g.leave)
 	return g, nil
 }
 
@@ -86,7 +88,7 @@ func (g *Gateway) Start(settle bool) {
 	a := g.Account
 	g.ends = append(g.ends,
 		a.logBy(g),
-		g.suspension.ProbeWith(g.probe),
+		g.begin(),
 		a.breakers.ProbeWith(g.probeForBreaker))
 	if settle {
 		g.ends = append(g.ends, g.settle())
@@ -103,7 +105,7 @@ func (g *Gateway) Close() {
 
 // Suspended returns the status for which the upstream refuses the account with these
 // credentials, if it does.
-func (g *Gateway) Suspended() (wire.Status, bool) { return g.suspension.Status() }
+func (g *Gateway) Suspended() (wire.Status, bool) { return g.way.Load().secrets.Status() }
 
 // ServeHTTP takes a client's call all the way. What fails on the way is an answer too.
 func (g *Gateway) ServeHTTP(w http.ResponseWriter, r *http.Request) {

@@ -1,6 +1,7 @@
 package gateway
 
 import (
+	"cmp"
 	"context"
 	"sync/atomic"
 
@@ -10,8 +11,14 @@ import (
 // What is looked at here has been seen to already, and is looked at once more where it
 // would do harm. What would break a promise is held back: that one call gets an error.
 
-// onceOnly is one call that is to reach the provider once.
-type onceOnly struct{ sent atomic.Bool }
+// onceOnly is one call that is to reach the provider once. Its attempts are made one
+// after the other.
+type onceOnly struct {
+	sent atomic.Bool
+	// refused is the secret for which the provider has done nothing, answering 4: by the
+	// other one the call may be made once more. "" for none.
+	refused wire.SecretName
+}
 
 type onceOnlyKey struct{}
 
@@ -27,10 +34,15 @@ func (a *Account) oneDelivery(next wire.Sender) wire.Sender {
 		if once == nil || call.Operation.Repeatable() {
 			return next(ctx, call)
 		}
-		if once.sent.Swap(true) {
+		secret := cmp.Or(wire.AttemptOf(ctx).Secret, wire.FirstSecret)
+		if once.sent.Swap(true) && once.refused != secret.Other() {
 			return a.broken(wire.OneDelivery, true)
 		}
 		answer := next(ctx, call)
+		once.refused = ""
+		if answer.Fault == nil && answer.Status == wire.BadCredentials {
+			once.refused = secret
+		}
 		if f := answer.Fault; f != nil && (!f.MayHaveSent || f.MethodUnknown) {
 			once.sent.Store(false)
 		}
@@ -38,10 +50,9 @@ func (a *Account) oneDelivery(next wire.Sender) wire.Sender {
 	}
 }
 
-// keepSecret holds back an answer with the secret in it.
+// keepSecret holds back an answer with a secret of the account in it.
 func (g *Gateway) keepSecret(x *exchange) {
-	secret := g.Upstream.Secret
-	if secret.Shown(x.answer.Body) {
+	if g.Account.live.Shown(x.answer.Body) {
 		fault := g.Account.broken(wire.SecretKept, true).Fault
 		x.answer = wire.Say(fault, x.operation, x.format, g.HTTPErrors)
 	}

@@ -64,6 +64,42 @@ func TestSecondSendIsHeldBack(t *testing.T) {
 	}
 }
 
+// TestOtherSecretIsNoSecondSend: what the provider has refused for its secret may be sent
+// with the other one, and with that alone.
+func TestOtherSecretIsNoSecondSend(t *testing.T) {
+	refused := wire.Answer{Code: http.StatusOK, Reading: wire.Reading{Verification: wire.Verification{Status: wire.BadCredentials}}}
+	barred := wire.Answer{Code: http.StatusOK, Reading: wire.Reading{Verification: wire.Verification{Status: wire.AccountBarred}}}
+	for _, tt := range []struct {
+		name   string
+		first  wire.Answer
+		second wire.SecretName
+		sent   int
+	}{
+		{"refused, the other", refused, wire.NextSecret, 2},
+		{"refused, the same", refused, wire.FirstSecret, 1},
+		{"barred, the other", barred, wire.NextSecret, 1},
+		{"lost, the other", (&wire.Fault{Cause: wire.ConnectionLost, MayHaveSent: true}).Answer(), wire.NextSecret, 1},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			a := newAccount(t)
+			sent := 0
+			send := a.oneDelivery(func(context.Context, *wire.Call) wire.Answer {
+				if sent++; sent == 1 {
+					return tt.first
+				}
+				return wire.Answer{Code: http.StatusOK}
+			})
+			ctx := withOnceOnly(t.Context())
+			for _, secret := range []wire.SecretName{"", tt.second, tt.second} {
+				send(wire.WithAttempt(ctx, wire.Attempt{Secret: secret}), &wire.Call{Operation: wire.Request})
+			}
+			if sent != tt.sent {
+				t.Errorf("it was sent %d times, want %d", sent, tt.sent)
+			}
+		})
+	}
+}
+
 // TestSecretIsHeldBack has an answer with the secret come as far as the client.
 func TestSecretIsHeldBack(t *testing.T) {
 	a := newAccount(t)

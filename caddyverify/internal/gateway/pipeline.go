@@ -2,29 +2,45 @@ package gateway
 
 import (
 	"context"
-	"net/url"
+	"time"
 
 	"go.opentelemetry.io/otel/trace"
 
 	"github.com/caddyverify/caddy-verify/caddyverify/internal/ledger"
 	"github.com/caddyverify/caddy-verify/caddyverify/internal/observe"
+	"github.com/caddyverify/caddy-verify/caddyverify/internal/upstream"
 	"github.com/caddyverify/caddy-verify/caddyverify/internal/wire"
 )
 
+// way is how calls get to the provider with the same secrets. It never changes.
+type way struct {
+	*Account
+	secrets *secrets // what is known of them
+	sum     [32]byte
+	letGo   func(after time.Duration)
+	stop    func() // probing; nil until Start
+
+	send       wire.Sender // a client's call
+	sendProbe  wire.Sender
+	sendSettle wire.Sender
+	sendOther  wire.Sender // a probe with the other secret
+}
+
 // pipelines makes the ways of a call to the provider, each a list with the outermost
 // step first. What a step refuses goes no further in.
-func (g *Gateway) pipelines(base *url.URL) {
+func (g *Gateway) pipelines(w *way, client *upstream.Client) {
 	a := g.Account
-	observed := (&observe.Upstream{Base: base, Metrics: a.metrics, Circuit: a.circuit, Origins: a.origins}).Step
-	method := g.client.MethodStep(a.methodChanged)
+	observed := (&observe.Upstream{Base: g.base, Metrics: a.metrics, Circuit: a.circuit, Origins: a.origins}).Step
+	method := client.MethodStep(a.methodChanged)
 	recorded := a.ledger.Step(a.about, a.publishEvents)
 
-	g.send = wire.Chain(g.client.RoundTrip,
+	w.send = wire.Chain(client.RoundTrip,
 		a.countRefused,
 		g.withinTimeout,
 		a.retries.Step(a.retried),
-		g.suspension.Step,
+		w.secrets.Step,
 		a.breakers.Step,
+		w.eitherSecret,
 		method,
 		a.limiter.Step,
 		a.oneDelivery,
@@ -32,17 +48,27 @@ func (g *Gateway) pipelines(base *url.URL) {
 		recorded,
 	)
 	// A search of the settler can wait: it comes again later.
-	g.sendSettle = wire.Chain(g.client.RoundTrip,
+	w.sendSettle = wire.Chain(client.RoundTrip,
 		g.withinTimeout,
-		g.suspension.Step,
+		w.secrets.Step,
 		a.breakers.Step,
+		w.eitherSecret,
 		method,
 		a.limiter.Step,
 		observed,
 		recorded,
 	)
-	// A probe finds out about trouble, so nothing that is in trouble holds it up.
-	g.sendProbe = wire.Chain(g.client.RoundTrip,
+	// A probe finds out about trouble, so nothing that is in trouble holds it up. Its
+	// answer is about the account, by HTTP's codes, too.
+	w.sendProbe = wire.Chain(client.RoundTrip,
+		g.withinTimeout,
+		w.eitherSecretOfProbe,
+		method,
+		a.limiter.StepFirst,
+		observed,
+		recorded,
+	)
+	w.sendOther = wire.Chain(client.RoundTrip,
 		g.withinTimeout,
 		method,
 		a.limiter.StepFirst,

@@ -9,18 +9,21 @@ import (
 	"github.com/caddyverify/caddy-verify/caddyverify/internal/wire"
 )
 
-// probe asks for a sign of life: a search of an unused request_id, which costs nobody
-// anything. It waits behind no customer's call.
-func (g *Gateway) probe(ctx context.Context) wire.Answer {
+// probe is a search of an unused request_id, which costs nobody anything: it asks for a
+// sign of life. It waits behind no customer's call.
+func probe() *wire.Call {
 	id := make([]byte, 16)
 	_, _ = rand.Read(id) // never fails
-	return g.sendProbe(ctx, wire.SearchFor(wire.JSON, []string{hex.EncodeToString(id)}, false))
+	return wire.SearchFor(wire.JSON, []string{hex.EncodeToString(id)}, false)
 }
 
-// probeForBreaker is probe; the suspension learns from its answer, too.
+func (w *way) probe(ctx context.Context) wire.Answer { return w.sendProbe(ctx, probe()) }
+
+// probeForBreaker is a probe; the suspension learns from its answer, too.
 func (g *Gateway) probeForBreaker(ctx context.Context) wire.Answer {
-	answer := g.probe(ctx)
-	g.suspension.Searched(answer)
+	w := g.way.Load()
+	answer := w.probe(ctx)
+	w.secrets.Searched(answer)
 	return answer
 }
 
@@ -56,7 +59,8 @@ func (g *Gateway) settle() (stop func()) {
 // settleSome asks for up to ten, if nobody else wants to call.
 func (g *Gateway) settleSome(ctx context.Context) {
 	a := g.Account
-	_, suspended := g.suspension.Status()
+	w := g.way.Load()
+	_, suspended := w.secrets.Status()
 	circuit := a.circuit(wire.Search)
 	if suspended || a.limiter.Stats().Waiting > 0 || circuit != "" && circuit != wire.CircuitClosed {
 		return
@@ -65,6 +69,6 @@ func (g *Gateway) settleSome(ctx context.Context) {
 	if len(ids) == 0 {
 		return
 	}
-	answer := g.sendSettle(ctx, wire.SearchFor(wire.JSON, ids, len(ids) > 1))
+	answer := w.sendSettle(ctx, wire.SearchFor(wire.JSON, ids, len(ids) > 1))
 	a.metrics.Lookup(answer.Fault == nil && (answer.List || answer.Status == wire.NoResponse || !answer.Status.Numeric()))
 }

@@ -24,7 +24,10 @@ type Snapshot struct {
 	// Suspended are the statuses for which the upstream refuses the account, one for each
 	// secret that it refuses.
 	Suspended []wire.Status
-	Limit     limit.Stats
+	// Secrets are the ones in use: one for each secret, or pair of them, that its gateways
+	// have.
+	Secrets []wire.SecretName
+	Limit   limit.Stats
 	// Cache is what searches are answered from.
 	Cache search.Stats
 	// Verifications are those of the ledger, and Settling tells that the gateway asks for
@@ -48,12 +51,14 @@ func (a *Account) Snapshot() Snapshot {
 	}
 	a.mu.Lock()
 	defer a.mu.Unlock()
-	for _, suspension := range a.suspensions {
-		if status, suspended := suspension.Status(); suspended {
+	for _, secrets := range a.secrets {
+		if status, suspended := secrets.Status(); suspended {
 			s.Suspended = append(s.Suspended, status)
 		}
+		s.Secrets = append(s.Secrets, secrets.inUse())
 	}
 	slices.Sort(s.Suspended)
+	slices.Sort(s.Secrets)
 	return s
 }
 
@@ -84,6 +89,9 @@ func (s *Snapshot) addTo(state *observe.State) {
 	}
 	for _, status := range s.Suspended {
 		state.Suspended[status] = true
+	}
+	for _, secret := range s.Secrets {
+		state.Secrets[secret] = true
 	}
 	state.CacheEntries += s.Cache.Entries
 	state.CacheBytes += s.Cache.Bytes

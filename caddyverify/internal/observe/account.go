@@ -104,6 +104,7 @@ func newAccountMetrics(all *vectors, label string) *AccountMetrics {
 			unchecked: count(all.caller.unchecked),
 			cost:      count(all.caller.cost),
 		},
+		switches: count(all.switches),
 	}}
 	m.calls.find = func(l callLabels) prometheus.Counter {
 		return m.requests.WithLabelValues(l.operation.String(), l.status, string(l.source))
@@ -174,6 +175,9 @@ func (m *AccountMetrics) Prepare(countries, callers []string) {
 	}
 	for _, invariant := range wire.Invariants {
 		m.broken.WithLabelValues(string(invariant))
+	}
+	for _, reason := range wire.SwitchReasons {
+		m.switches.WithLabelValues(string(reason))
 	}
 	for _, class := range wire.Classes {
 		for _, change := range [][2]wire.CircuitState{
@@ -309,6 +313,11 @@ func (m *AccountMetrics) Broken(i wire.Invariant) { m.broken.WithLabelValues(str
 
 // FailedOver counts a request that is made with another account.
 func (m *AccountMetrics) FailedOver(to string) { m.failovers.WithLabelValues(to).Inc() }
+
+// Switched counts a change of the secret that calls are made with.
+func (m *AccountMetrics) Switched(why wire.SwitchReason) {
+	m.switches.WithLabelValues(string(why)).Inc()
+}
 
 // Lookup counts a search of the settler.
 func (m *AccountMetrics) Lookup(answered bool) {

@@ -41,6 +41,7 @@ var (
 	labelBreaker   = Label{"breaker", values(wire.Classes[:], map[wire.Class]string{wire.ReadClass: "check, search", wire.WriteClass: "request, psd2, control"})}
 	labelEnd       = Label{"outcome", values(wire.Outcomes[:], nil)}
 	labelState     = Label{"state", values(wire.CircuitStates[:], nil)}
+	labelSecret    = Label{"secret", values(wire.SecretNames[:], map[wire.SecretName]string{wire.FirstSecret: "credentials", wire.NextSecret: "next_credentials"})}
 	labelSource    = Label{"source", values([]Source{FromUpstream, FromMemory, FromGateway}, map[Source]string{FromMemory: "from memory", FromGateway: "its own answer"})}
 	labelCaller    = Label{"caller", "those of `callers`, other"}
 	labelOutcome   = Label{"outcome", values(AttemptOutcomes[:], nil)}
@@ -64,6 +65,8 @@ var (
 	breakerState       = Metric{"verify_breaker_state", "gauge", "1 for the present state of a circuit breaker.", []Label{labelBreaker, labelState}}
 	breakerTransitions = Metric{"verify_breaker_transitions_total", "counter", "Transitions of a circuit breaker.", []Label{labelBreaker, {"from", labelState.Values}, {"to", labelState.Values}}}
 	accountTrouble     = Metric{"verify_account_trouble", "gauge", "1 while the upstream refuses the account with a status.", []Label{{"status", "4 (credentials), 8 (barred), 9 (no credit)"}}}
+	secretInUse        = Metric{"verify_secret_in_use", "gauge", "1 for the secret that calls are made with; both where sites differ.", []Label{labelSecret}}
+	secretSwitches     = Metric{"verify_secret_switches_total", "counter", "Changes of the secret that calls are made with.", []Label{{"reason", values(wire.SwitchReasons[:], map[wire.SwitchReason]string{wire.SwitchStatus4: "to the other, since the upstream refuses the one in use", wire.SwitchUnauthorized: "the same by HTTP 401 or 403", wire.SwitchFile: "a new one in its file"})}}}
 	limitRate          = Metric{"verify_limit_rate", "gauge", "Upstream requests a second that may be made at present; 0 for no limit.", nil}
 	limitWaiting       = Metric{"verify_limit_waiting", "gauge", "Upstream requests that wait for their turn.", nil}
 
@@ -108,7 +111,7 @@ var (
 var Catalogue = []Metric{
 	requestsTotal, requestDuration, parametersIgnored,
 	upstreamTotal, upstreamDuration, upstreamRetries, relabelledTotal, throttledTotal, deliveriesTotal,
-	breakerState, breakerTransitions, accountTrouble, limitRate, limitWaiting,
+	breakerState, breakerTransitions, accountTrouble, secretInUse, secretSwitches, limitRate, limitWaiting,
 	cacheRequests, cacheEntries, cacheBytes, cacheEvictions,
 	startedTotal, finishedTotal, untrackedTotal, underWay, unsettled, timeToSuccess, attempts, costTotal,
 	settlerBacklog, settlerLookups,

@@ -25,7 +25,7 @@ type vectors struct {
 	ignored                                            *prometheus.CounterVec
 	transitions, cache, relabelled                     *prometheus.CounterVec
 	started, finished, untracked, cost, lookups        *prometheus.CounterVec
-	broken, failovers                                  *prometheus.CounterVec
+	broken, failovers, switches                        *prometheus.CounterVec
 	caller                                             callerVectors
 	duration, upstreamDuration, timeToSuccess, tries   *prometheus.HistogramVec
 }
@@ -39,7 +39,7 @@ type vector interface {
 func (v *vectors) all() []vector {
 	return []vector{
 		v.requests, v.duration, v.ignored, v.upstream, v.upstreamDuration, v.retries, v.relabelled, v.throttled, v.deliveries,
-		v.transitions, v.cache, v.started, v.finished, v.untracked, v.timeToSuccess, v.tries, v.cost, v.lookups, v.broken, v.failovers,
+		v.transitions, v.cache, v.started, v.finished, v.untracked, v.timeToSuccess, v.tries, v.cost, v.lookups, v.broken, v.failovers, v.switches,
 		v.caller.requests, v.caller.refused, v.caller.isolated, v.caller.upstream,
 		v.caller.started, v.caller.finished, v.caller.unchecked, v.caller.cost,
 	}
@@ -79,6 +79,7 @@ func NewMetrics() *Metrics {
 			unchecked: counter(callerUnchecked),
 			cost:      counter(callerCost),
 		},
+		switches: counter(secretSwitches),
 	}}
 	m.build = prometheus.NewGaugeVec(prometheus.GaugeOpts{Name: buildInfo.Name, Help: buildInfo.Help}, buildInfo.labelNames())
 	m.build.WithLabelValues(version(), runtime.Version()).Set(1)

@@ -17,6 +17,7 @@ type Circuit struct {
 type State struct {
 	Account                             string // its label
 	Suspended                           map[wire.Status]bool
+	Secrets                             map[wire.SecretName]bool // in use
 	Circuits                            map[Circuit]int
 	CacheEntries, CacheBytes            int64
 	EvictedSize, EvictedExpired         uint64
@@ -26,14 +27,14 @@ type State struct {
 
 // NewState returns the State of an account of which nothing is held.
 func NewState(account string) *State {
-	return &State{Account: account, Suspended: map[wire.Status]bool{}, Circuits: map[Circuit]int{}}
+	return &State{Account: account, Suspended: map[wire.Status]bool{}, Secrets: map[wire.SecretName]bool{}, Circuits: map[Circuit]int{}}
 }
 
 // descriptions of the metrics that are made of a State.
 var descriptions = func() map[string]*prometheus.Desc {
 	all := map[string]*prometheus.Desc{}
 	for _, m := range []Metric{
-		breakerState, accountTrouble, limitRate, limitWaiting,
+		breakerState, accountTrouble, secretInUse, limitRate, limitWaiting,
 		cacheEntries, cacheBytes, cacheEvictions, underWay, unsettled, settlerBacklog,
 	} {
 		all[m.Name] = prometheus.NewDesc(m.Name, m.Help, m.labelNames(), nil)
@@ -68,6 +69,13 @@ func (s *State) Collect(to chan<- prometheus.Metric) {
 			value = 1
 		}
 		send(accountTrouble, value, string(status))
+	}
+	for _, secret := range wire.SecretNames {
+		value := 0.0
+		if s.Secrets[secret] {
+			value = 1
+		}
+		send(secretInUse, value, string(secret))
 	}
 	send(limitRate, float64(s.LimitRate))
 	send(limitWaiting, float64(s.LimitWaiting))

@@ -165,6 +165,10 @@ func ends(trouble wire.Status, o wire.Operation, status wire.Status, accepted bo
 	return accepted
 }
 
+// Accepted tells whether an answer shows that the credentials with which the call was
+// made are accepted.
+func Accepted(answer *wire.Answer) bool { return accepted(answer) }
+
 // accepted tells whether an answer shows that the credentials were. Missing and
 // invalid parameters may be found before these are looked at.
 func accepted(answer *wire.Answer) bool {

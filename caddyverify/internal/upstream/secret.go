@@ -3,6 +3,7 @@ package upstream
 import (
 	"bytes"
 	"crypto/sha256"
+	"crypto/subtle"
 	"encoding/base64"
 	"encoding/hex"
 	"fmt"
@@ -20,13 +21,19 @@ type Secret struct {
 
 type secret struct {
 	value string
-	plain []byte   // value
-	forms [][]byte // how it may look in an answer that echoes it, folded
+	wanted
+}
+
+// wanted is what is looked for in answers.
+type wanted struct {
+	plain [][]byte // the secrets
+	forms [][]byte // how they may look in an answer that echoes them, folded
+	least int      // the length of the shortest
 }
 
 // NewSecret wraps a secret.
 func NewSecret(value string) Secret {
-	s := &secret{value: value, plain: []byte(value)}
+	s := &secret{value: value, wanted: wanted{plain: [][]byte{[]byte(value)}, least: len(value)}}
 	add := func(form []byte) {
 		if form = fold(form); len(form) > 0 {
 			s.forms = append(s.forms, form)
@@ -49,10 +56,30 @@ func NewSecret(value string) Secret {
 }
 
 // Shown tells whether b holds the secret as it is. It is quick; In looks further.
-func (s Secret) Shown(b []byte) bool { return bytes.Contains(b, s.plain) }
+func (s Secret) Shown(b []byte) bool { return s.shown(b) }
 
-// Sum tells two secrets apart without showing them.
-func (s Secret) Sum() [sha256.Size]byte { return sha256.Sum256([]byte(s.value)) }
+func (w *wanted) shown(b []byte) bool {
+	for _, plain := range w.plain {
+		if bytes.Contains(b, plain) {
+			return true
+		}
+	}
+	return false
+}
+
+// None tells that there is no secret.
+func (s Secret) None() bool { return s.secret == nil }
+
+// Equal tells whether two secrets are the same.
+func (s Secret) Equal(other Secret) bool {
+	if s.None() || other.None() {
+		return s.None() == other.None()
+	}
+	return subtle.ConstantTimeCompare(s.plain[0], other.plain[0]) == 1
+}
+
+// sum tells secrets apart without showing them.
+func (s Secret) sum() [sha256.Size]byte { return sha256.Sum256([]byte(s.value)) }
 
 // Format implements fmt.Formatter, so that no verb prints the secret.
 func (Secret) Format(f fmt.State, _ rune) { _, _ = f.Write([]byte(redacted)) }

@@ -25,11 +25,12 @@ type sending struct {
 
 // request builds the upstream request from nothing but the call.
 func (c *Client) request(ctx context.Context, call *wire.Call, method string) (*http.Request, *sending) {
-	s := &sending{form: string(append(call.AppendForm(make([]byte, 0, 256)), c.credentials[method]...))}
+	credentials := c.credentialsFor(wire.AttemptOf(ctx))
+	s := &sending{form: string(append(call.AppendForm(make([]byte, 0, 256)), credentials.parameters[method]...))}
 	s.trace.GotConn = s.gotConn
 	s.trace.WroteHeaderField = s.wroteHeader
 	s.watch(&s.trace)
-	r := c.requests[method][call.Operation][call.Format].WithContext(httptrace.WithClientTrace(ctx, &s.trace)) // a copy
+	r := credentials.requests[method][call.Operation][call.Format].WithContext(httptrace.WithClientTrace(ctx, &s.trace)) // a copy
 	// A GET has a body that is there but empty, and no GetBody. Nothing of it is on the
 	// wire, but Go's transport takes such a request for one that it cannot make again.
 	r.Body = io.NopCloser(&s.body)

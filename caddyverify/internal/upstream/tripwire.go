@@ -19,14 +19,16 @@ const maxEscapes = 16
 // decoding: plain, in whatever case, with characters escaped as in URLs, JSON, XML or
 // HTML, split by XML's markup, in Base64 or hexadecimal digits, and any of that within
 // any other. A text that cannot be looked through to its end is taken to contain it.
-func (s Secret) In(text []byte) bool {
-	l := look{secret: s.secret, left: maxLook * len(text)}
+func (s Secret) In(text []byte) bool { return s.contained(text) }
+
+func (w *wanted) contained(text []byte) bool {
+	l := look{wanted: w, left: maxLook * len(text)}
 	return l.in(text)
 }
 
-// look is one search for the secret.
+// look is one search for secrets.
 type look struct {
-	*secret
+	*wanted
 	left int
 }
 
@@ -65,7 +67,7 @@ func (l *look) shows(text []byte) bool {
 // out of the wrong ones is no text, and goes no further. What is decoded is shorter, so
 // that this has an end.
 func (l *look) encoded(text []byte) bool {
-	least := len(l.value) * 8 / 6 // hexadecimal digits are more
+	least := l.least * 8 / 6 // hexadecimal digits are more
 	for len(text) > 0 {
 		n := 0
 		for n < len(text) && (sextets[text[n]] >= 0 || isSpace(text[n])) {
@@ -98,7 +100,7 @@ func (l *look) readable(decoded []byte) bool {
 		for n < len(decoded) && (decoded[n] > ' ' && decoded[n] < 0x7f || decoded[n] == 0 || isSpace(decoded[n])) {
 			n++
 		}
-		if n >= len(l.value) && l.in(decoded[:n]) {
+		if n >= l.least && l.in(decoded[:n]) {
 			return true
 		}
 		decoded = decoded[min(n+1, len(decoded)):]

@@ -7,7 +7,6 @@ import (
 	"errors"
 	"io"
 	"net/http"
-	"net/url"
 	"strconv"
 	"strings"
 
@@ -26,7 +25,7 @@ const (
 	Body  Auth = "body"
 )
 
-// Config is what a Client needs; all of it is required.
+// Config is what a Client needs; all without a default is required.
 type Config struct {
 	// URL is what the paths of the API are appended to, such as
 	// https://api.nexmo.com.
@@ -34,6 +33,11 @@ type Config struct {
 	// Key and Secret are the account's credentials.
 	Key    string
 	Secret Secret
+	// Next is the account's other secret, for attempts that ask for it; none by default.
+	Next Secret
+	// Live are the secrets that no answer may hold, these among them. By default it is
+	// these alone.
+	Live   *Live
 	Auth   Auth
 	Method Method
 	// Methods is shared by the clients of an upstream.
@@ -43,67 +47,28 @@ type Config struct {
 	Transport http.RoundTripper
 }
 
-// Client sends calls with the account's credentials.
+// Client sends calls with the account's credentials. It never changes: other secrets are
+// another Client's.
 type Client struct {
 	Config
-	// requests are what all calls of an operation by a method have in common. What they
-	// point to is shared: the transport only reads it, as http.RoundTripper demands.
-	requests map[string]*[len(wire.Operations)][len(wire.Formats)]*http.Request
-	// credentials are what the parameters by a method end with.
-	credentials map[string]string
+	first, next *credentials // next is nil without Next
 }
 
 // New returns a Client.
 func New(config Config) (*Client, error) {
-	c := &Client{Config: config, credentials: map[string]string{}}
-	credentials := url.Values{"api_key": {config.Key}, "api_secret": {config.Secret.value}}.Encode()
-	if config.Auth != Basic {
-		c.credentials[http.MethodGet] = "&" + credentials
+	if config.Live == nil {
+		config.Live = new(Live)
+		config.Live.Add(config.Secret, config.Next)
 	}
-	if config.Auth == Body {
-		c.credentials[http.MethodPost] = "&" + credentials
+	c := &Client{Config: config}
+	var err error
+	if c.first, err = c.credentialsWith(config.Secret); err != nil {
+		return nil, err
 	}
-	c.requests = map[string]*[len(wire.Operations)][len(wire.Formats)]*http.Request{http.MethodGet: {}, http.MethodPost: {}}
-	for method, requests := range c.requests {
-		for _, o := range wire.Operations {
-			for _, f := range o.Formats() {
-				target, err := url.Parse(strings.TrimSuffix(config.URL, "/") + wire.Path(o, f))
-				if err != nil {
-					return nil, errors.New("the upstream is not a URL")
-				}
-				if config.Auth == Query && method == http.MethodPost {
-					target.RawQuery = credentials
-				}
-				requests[o][f] = c.template(method, target, f)
-			}
-		}
+	if !config.Next.None() {
+		c.next, err = c.credentialsWith(config.Next)
 	}
-	return c, nil
-}
-
-func (c *Client) template(method string, target *url.URL, f wire.Format) *http.Request {
-	r := &http.Request{
-		Method: method,
-		URL:    target,
-		Host:   target.Host,
-		Header: http.Header{
-			"Accept":     {f.ContentType()},
-			"User-Agent": {"caddy-verify"},
-			// An answer must be read before it is passed on, and a compressed one can be
-			// a bomb.
-			"Accept-Encoding": {"identity"},
-		},
-		Proto:      "HTTP/1.1",
-		ProtoMajor: 1,
-		ProtoMinor: 1,
-	}
-	if method == http.MethodPost {
-		r.Header.Set("Content-Type", "application/x-www-form-urlencoded")
-	}
-	if c.Auth == Basic {
-		r.SetBasicAuth(c.Key, c.Secret.value)
-	}
-	return r
+	return c, err
 }
 
 // Send makes one call by GET or POST, once, within the deadline of ctx. What goes
@@ -191,7 +156,7 @@ func (c *Client) read(ctx context.Context, call *wire.Call, response *http.Respo
 	if relabelled {
 		contentType = call.Format.ContentType()
 	}
-	if c.Secret.In(body) || contentType != call.Format.ContentType() && c.Secret.In([]byte(contentType)) {
+	if c.Live.In(body) || contentType != call.Format.ContentType() && c.Live.In([]byte(contentType)) {
 		return withheld(&wire.Fault{Cause: wire.AnswerWithSecret, MayHaveSent: true})
 	}
 	return wire.Answer{Code: code, ContentType: contentType, Relabelled: relabelled, Body: body, Reading: reading}

@@ -84,6 +84,39 @@ const (
 // Outcomes lists them.
 var Outcomes = [...]Outcome{OutcomeSuccess, OutcomeFailed, OutcomeExpired, OutcomeCancelled, OutcomeUnknown}
 
+// SecretName tells the two secrets of an account apart.
+type SecretName string
+
+// The secrets: that of credentials, and that of next_credentials.
+const (
+	FirstSecret SecretName = "first"
+	NextSecret  SecretName = "next"
+)
+
+// SecretNames lists both.
+var SecretNames = [...]SecretName{FirstSecret, NextSecret}
+
+// Other is the other one.
+func (n SecretName) Other() SecretName {
+	if n == NextSecret {
+		return FirstSecret
+	}
+	return NextSecret
+}
+
+// SwitchReason says why the secret in use is another than before.
+type SwitchReason string
+
+// The reasons. All but the last are answers to the secret of before.
+const (
+	SwitchStatus4      SwitchReason = "status_4"
+	SwitchUnauthorized SwitchReason = "unauthorized" // HTTP 401 or 403
+	SwitchFile         SwitchReason = "file"         // its file has a new one
+)
+
+// SwitchReasons lists them.
+var SwitchReasons = [...]SwitchReason{SwitchStatus4, SwitchUnauthorized, SwitchFile}
+
 // Invariant is what must hold at any time, whatever goes wrong: that it does is looked at
 // once more where breaking it would do harm.
 type Invariant string

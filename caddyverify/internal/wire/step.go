@@ -32,6 +32,8 @@ type Attempt struct {
 	Method string
 	// MethodChanged tells that the upstream knew no such call by another method.
 	MethodChanged bool
+	// Secret is the one to use; "" is the first.
+	Secret SecretName
 }
 
 type attemptKey struct{}

@@ -93,7 +93,7 @@ var Mutants = []Mutant{
 	},
 	{
 		"an answer with the secret is passed on", internal + "upstream/upstream.go",
-		"if c.Secret.In(body) || ", "if false || ",
+		"if c.Live.In(body) || ", "if false || ",
 	},
 	{
 		"the ledger's clock stands still", internal + "gateway/account.go",
@@ -209,6 +209,6 @@ var Mutants = []Mutant{
 	},
 	{
 		"an account that is refused gets requests all the same", internal + "gateway/failover.go",
-		"!g.suspension.Refuses(wire.Request) && ", "",
+		"!g.way.Load().secrets.Refuses(wire.Request) && ", "",
 	},
 }
