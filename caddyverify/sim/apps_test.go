@@ -80,6 +80,7 @@ func (u *user) live() {
 			u.search(u.book.idsOf(u.caller, id, 2+u.random.IntN(9))...)
 		case draw < 65:
 			u.look()
+			u.meddle()
 		case ended:
 			u.search(id)
 		case draw < 75:
@@ -108,6 +109,25 @@ func (u *user) look() {
 	slot := u.random.IntN(mostGateways)
 	for range 2 + u.random.IntN(3) {
 		u.another("onlooker", callers[u.random.IntN(len(callers))], slot, id)
+	}
+}
+
+// meddle has another application enter a code for a verification of somebody's.
+func (u *user) meddle() {
+	id := u.book.anyID(u.random)
+	s := u.book.startOf(id)
+	other := *u
+	other.name, other.caller = u.name+"'s meddler", callers[u.random.IntN(len(callers))]
+	if !u.isolated || s == nil || s.caller == other.caller {
+		return
+	}
+	answer := other.checkOnce(id, wrongCode)
+	switch {
+	case !answer.received || s.startedBy != answer.by:
+	case strings.Contains(" 0 16 17 ", " "+answer.Status+" "):
+		u.violated(8, "%s has entered a code for %s, which another caller has started", other.name, id)
+	case answer.Status == "6" && !strings.Contains(answer.Text, id):
+		u.violated(8, "%s entered a code for %s and reads %q", other.name, id, answer.Text)
 	}
 }
 

@@ -171,6 +171,9 @@ func (b *book) answered(p *process, u *user, path string, answer reply) {
 	if strings.Contains(answer.body, apiSecret) {
 		u.violated(6, "%s reads the secret in %s", u.name, answer.body)
 	}
+	if answer.Status == "4" && p.network.wellSoFar() {
+		u.violated(9, "%s is refused for a secret while there is another: %s", u.name, answer.Text)
+	}
 	if answer.took > longestCall {
 		u.violated(7, "%s waited for %v", u.name, answer.took)
 	}

@@ -159,17 +159,21 @@ func (n *network) ServeHTTP(rw http.ResponseWriter, r *http.Request) {
 	}
 	var body string
 	code := http.StatusOK
+	_, secret, _ := r.BasicAuth()
 	switch {
 	case f.web:
 		code, body, contentType = http.StatusBadGateway, "<html>a firewall</html>", "text/html"
 	case f.status:
 		body = says(r, f.word, "the provider says so")
 	case f.echo:
-		body = says(r, "3", "Invalid value for "+apiSecret)
+		body = says(r, "3", "Invalid value for "+secret)
+	case !n.world.accepts(secret):
+		body = says(r, "4", "Bad Credentials")
 	default:
 		recorder := httptest.NewRecorder()
 		inner := httptest.NewRequest(r.Method, r.URL.String(), bytes.NewReader(form))
 		inner.Header = r.Header
+		inner.SetBasicAuth(apiKey, apiSecret) // it knows one
 		account := slices.Index(hosts, r.Host)
 		n.world.apis[account].ServeHTTP(recorder, inner)
 		code, body = recorder.Code, recorder.Body.String()

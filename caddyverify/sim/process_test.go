@@ -140,7 +140,7 @@ func (p *process) config(i int, account *gateway.Account) gateway.Config {
 	return gateway.Config{
 		Account: account,
 		Upstream: upstream.Config{
-			URL: "https://" + hosts[i], Key: apiKey, Secret: upstream.NewSecret(apiSecret),
+			URL: "https://" + hosts[i], Key: apiKey, Secret: upstream.NewSecret(secretOf(p.secret)), Next: upstream.NewSecret(secretOf(p.secret + 1)),
 			Auth: upstream.Basic, Method: []upstream.Method{upstream.Auto, upstream.Post, upstream.Get}[r.IntN(3)], Transport: p.uplinks[i],
 		},
 		Timeout:    time.Duration(2+r.IntN(3)) * time.Second,
@@ -148,6 +148,15 @@ func (p *process) config(i int, account *gateway.Account) gateway.Config {
 		Caller:     p.caller,
 		Logger:     slog.New(slog.NewJSONHandler(&p.log, &slog.HandlerOptions{Level: slog.LevelDebug})),
 		Running:    &p.running,
+	}
+}
+
+// useSecrets has the gateways take new secrets without a reload.
+func (p *process) useSecrets() {
+	for _, g := range p.gateways {
+		if err := g.Use(upstream.NewSecret(secretOf(p.secret)), upstream.NewSecret(secretOf(p.secret+1))); err != nil {
+			p.violated(9, "%v", err)
+		}
 	}
 }
 

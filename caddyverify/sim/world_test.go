@@ -3,6 +3,7 @@ package sim
 import (
 	"fmt"
 	"math/rand/v2"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -42,6 +43,8 @@ type world struct {
 	ends      sync.WaitGroup // of processes
 
 	mu        sync.Mutex
+	secret    int        // the number of the one that gateways begin with; the next one stands by
+	revoked   int        // those before are
 	slots     []*process // nil while there is none
 	processes []*process // all that there were
 	trace     []string
@@ -129,7 +132,9 @@ func (w *world) direct(t *testing.T) {
 			time.Sleep(time.Duration(director.IntN(1200)) * time.Millisecond)
 		}
 		slot := director.IntN(len(w.slots))
-		switch director.IntN(9) {
+		switch director.IntN(10) {
+		case 5:
+			w.rotate(director)
 		case 0, 1, 2:
 			w.slots[slot].reload(t)
 		case 3:
@@ -143,6 +148,34 @@ func (w *world) direct(t *testing.T) {
 		}
 	}
 	w.network.set(phases[0])
+}
+
+// secretOf is the secret of a number.
+func secretOf(number int) string { return fmt.Sprint(apiSecret, "-", number) }
+
+// accepts tells whether the provider takes a secret.
+func (w *world) accepts(secret string) bool {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	return secret == secretOf(w.secret) && w.revoked <= w.secret || secret == secretOf(w.secret+1)
+}
+
+// rotate has the provider revoke the secret in use. Later a new one stands by.
+func (w *world) rotate(director *rand.Rand) {
+	w.mu.Lock()
+	w.revoked = w.secret + 1
+	w.mu.Unlock()
+	w.note("the secret is revoked")
+	time.Sleep(time.Duration(director.IntN(15_000))*time.Millisecond + 9)
+	w.mu.Lock()
+	w.secret++
+	slots := slices.Clone(w.slots)
+	w.mu.Unlock()
+	w.note("there is a new secret")
+	for _, p := range slots {
+		p.useSecrets()
+		time.Sleep(11 * time.Nanosecond)
+	}
 }
 
 // flood is many searches at once, of one application or of all, for verifications that

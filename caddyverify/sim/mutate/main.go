@@ -9,6 +9,7 @@
 package main
 
 import (
+	"bufio"
 	"encoding/json"
 	"flag"
 	"fmt"
@@ -17,6 +18,8 @@ import (
 	"path/filepath"
 	"regexp"
 	"strings"
+	"sync/atomic"
+	"time"
 )
 
 func main() {
@@ -94,7 +97,7 @@ func (m *Mutant) run(folder string, seeds int) (n int, by string, err error) {
 	if out, err := exec.Command("go", "test", "-c", "-overlay", overlay, "-o", test, "./caddyverify/sim").CombinedOutput(); err != nil {
 		return 0, "", fmt.Errorf("it does not build: %s", out)
 	}
-	out, err := exec.Command(test, "-test.run", "TestSim$", "-test.v", "-test.timeout", "10m", "-seeds", fmt.Sprint(seeds)).CombinedOutput()
+	out, hangs, err := simulate(test, seeds)
 	if err == nil {
 		return seeds, "", nil
 	}
@@ -105,10 +108,42 @@ func (m *Mutant) run(folder string, seeds int) (n int, by string, err error) {
 	switch found := checkerPattern.FindSubmatch(out); {
 	case found != nil:
 		by = "checker " + string(found[1])
-	case strings.Contains(string(out), "deadlock"):
+	case hangs, strings.Contains(string(out), "deadlock"):
 		by = "what goes on for ever"
 	default:
 		by = "a panic"
 	}
 	return len(ran), by, nil
+}
+
+// longestSeed is longer than a seed takes on a slow machine.
+const longestSeed = time.Minute
+
+// simulate runs seeds until one fails. hangs tells that one did not come to its end.
+func simulate(test string, seeds int) (out []byte, hangs bool, err error) {
+	command := exec.Command(test, "-test.run", "TestSim$", "-test.v", "-test.timeout", "1h", "-seeds", fmt.Sprint(seeds))
+	stdout, err := command.StdoutPipe()
+	if err != nil {
+		return nil, false, err
+	}
+	if err := command.Start(); err != nil {
+		return nil, false, err
+	}
+	var stuck atomic.Bool
+	timer := time.AfterFunc(longestSeed, func() {
+		stuck.Store(true)
+		_ = command.Process.Kill()
+	})
+	lines := bufio.NewReader(stdout)
+	for {
+		line, err := lines.ReadBytes('\n')
+		out = append(out, line...)
+		if err != nil {
+			break
+		}
+		timer.Reset(longestSeed)
+	}
+	timer.Stop()
+	err = command.Wait()
+	return out, stuck.Load(), err
 }

@@ -185,7 +185,7 @@ var Mutants = []Mutant{
 	},
 	{
 		"another caller's verification is answered as one's own", internal + "gateway/isolate.go",
-		"known && (by == c.Name || by == \"\")", "known",
+		"known && (by == c.Name || by == \"\")", "known && by != \" \"",
 	},
 	{
 		"the answer to a stand-in is passed on as it is", internal + "gateway/isolate.go",
@@ -210,5 +210,13 @@ var Mutants = []Mutant{
 	{
 		"an account that is refused gets requests all the same", internal + "gateway/failover.go",
 		"!g.way.Load().secrets.Refuses(wire.Request) && ", "",
+	},
+	{
+		"a refused secret stays in use", internal + "gateway/secrets.go",
+		"if why == \"\" {", "if true {",
+	},
+	{
+		"what is made again has the refused secret", internal + "gateway/secrets.go",
+		"attempt.Secret = attempt.Secret.Other()\n", "attempt.Secret = attempt.Secret.Other().Other()\n",
 	},
 }
