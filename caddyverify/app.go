@@ -101,7 +101,7 @@ func (a *App) Provision(ctx caddy.Context) error {
 	if err != nil {
 		return err
 	}
-	return events.(*caddyevents.App).On("started", a)
+	return events.(*caddyevents.App).On("started", onStart{a})
 }
 
 // Start does nothing: apps that are started later may fail yet.
@@ -111,9 +111,13 @@ func (*App) Start() error { return nil }
 // when all apps have stopped.
 func (*App) Stop() error { return nil }
 
-// Handle is called when all apps of the configuration have started.
-func (a *App) Handle(context.Context, caddy.Event) error {
-	a.takeOver()
+// onStart is told when all apps of the configuration have started. It is no part of App,
+// since Caddy logs what handles an event with all its settings, which may be secrets.
+type onStart struct{ app *App }
+
+// Handle implements caddyevents.Handler.
+func (s onStart) Handle(context.Context, caddy.Event) error {
+	s.app.takeOver()
 	return nil
 }
 
@@ -189,5 +193,5 @@ var (
 	_ caddy.App           = (*App)(nil)
 	_ caddy.Provisioner   = (*App)(nil)
 	_ caddy.CleanerUpper  = (*App)(nil)
-	_ caddyevents.Handler = (*App)(nil)
+	_ caddyevents.Handler = onStart{}
 )
