@@ -34,7 +34,7 @@ func BenchmarkHit(b *testing.B) {
 			c := filled(b, n)
 			calls := make([]*wire.Call, 1<<14)
 			for i := range calls {
-				calls[i] = one(wire.JSON, realID(rand.IntN(n)))
+				calls[i] = by("app", one(wire.JSON, realID(rand.IntN(n))))
 			}
 			ctx := b.Context()
 			b.ReportAllocs()
@@ -61,7 +61,7 @@ func BenchmarkHitTenIDs(b *testing.B) {
 					for k := range ids {
 						ids[k] = realID(rand.IntN(n))
 					}
-					calls[i] = many(f, ids...)
+					calls[i] = by("app", many(f, ids...))
 				}
 				b.ReportAllocs()
 				b.ResetTimer()

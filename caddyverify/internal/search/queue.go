@@ -1,14 +1,20 @@
 package search
 
-// queues holds a store's entries, those of each class by age. Entries of a class live
-// equally long, so that this is also the order in which they expire.
+// queues holds a store's entries, those of each caller and class by age. Entries of a
+// class live equally long, so that this is also the order in which they expire.
 //
 // Entries are linked by number. By pointers, the garbage collector would have to go
 // from one to the next, each of them elsewhere in memory.
 type queues struct {
-	of      [classes]queue
+	of      map[string]*shares // by caller; of those that have entries
 	entries []*entry // that with the number n is at n-1
 	unused  []ref
+}
+
+// shares are a caller's entries.
+type shares struct {
+	of  [classes]queue
+	len int
 }
 
 type queue struct {
@@ -26,20 +32,24 @@ func (q *queues) at(n ref) *entry {
 	return q.entries[n-1]
 }
 
-func (q *queues) oldest(c class) *entry { return q.at(q.of[c].oldest) }
-
-// victim returns what expires first of the class with most entries. Among all
-// classes it would be a state that somebody polls, while finals of this morning
-// would stay; so a class displaces others only up to its share, be it finals or a
-// flood of unknown ids. There is one while there are entries.
+// victim returns what expires first of the caller with most entries, and of his class
+// with most. Among all classes it would be a state that somebody polls, while finals of
+// this morning would stay; so a class, as a caller, displaces others only up to its share,
+// be it finals or a flood of unknown ids. There is one while there are entries.
 func (q *queues) victim() *entry {
+	var of *shares
+	for _, other := range q.of {
+		if of == nil || other.len > of.len {
+			of = other
+		}
+	}
 	most := class(0)
 	for c := range classes {
-		if q.of[c].len > q.of[most].len {
+		if of.of[c].len > of.of[most].len {
 			most = c
 		}
 	}
-	return q.oldest(most)
+	return q.at(of.of[most].oldest)
 }
 
 func (q *queues) push(e *entry) {
@@ -50,7 +60,14 @@ func (q *queues) push(e *entry) {
 		q.entries = append(q.entries, e)
 		e.self = ref(len(q.entries)) //nolint:gosec // as many as MaxEntries
 	}
-	of := &q.of[e.class]
+	caller := e.kind.Value().caller
+	all := q.of[caller]
+	if all == nil {
+		all = new(shares)
+		q.of[caller] = all
+	}
+	all.len++
+	of := &all.of[e.class]
 	e.prev, e.next = of.newest, 0
 	if newest := q.at(of.newest); newest != nil {
 		newest.next = e.self
@@ -62,7 +79,12 @@ func (q *queues) push(e *entry) {
 }
 
 func (q *queues) unlink(e *entry) {
-	of := &q.of[e.class]
+	caller := e.kind.Value().caller
+	all := q.of[caller]
+	if all.len--; all.len == 0 {
+		delete(q.of, caller)
+	}
+	of := &all.of[e.class]
 	if prev := q.at(e.prev); prev != nil {
 		prev.next = e.next
 	} else {

@@ -30,6 +30,7 @@ type store struct {
 func newStore(maxEntries int, maxBytes int64, held *held, counters *counters) store {
 	return store{
 		items:      gocache.New(gocache.NoExpiration, 0),
+		queues:     queues{of: map[string]*shares{}},
 		maxEntries: maxEntries,
 		maxBytes:   maxBytes,
 		held:       held,
@@ -107,14 +108,16 @@ func (s *store) remove(e *entry) {
 
 // expire removes up to most entries whose time is over, and tells how many.
 func (s *store) expire(now time.Duration, most int) (removed int) {
-	for c := range classes {
-		for removed < most {
-			e := s.queues.oldest(c)
-			if e == nil || e.until > now {
-				break
+	for _, all := range s.queues.of { // which changes meanwhile, as a map may
+		for c := range classes {
+			for removed < most {
+				e := s.queues.at(all.of[c].oldest)
+				if e == nil || e.until > now {
+					break
+				}
+				s.remove(e)
+				removed++
 			}
-			s.remove(e)
-			removed++
 		}
 	}
 	s.counters.evictedExpired.Add(uint64(removed))

@@ -51,17 +51,23 @@ func (c *Cache) check(t *testing.T) {
 				}
 			}
 		}
-		for _, q := range s.queues.of {
-			queued += q.len
-			length, last := 0, ref(0)
-			for e := s.queues.at(q.oldest); e != nil; e = s.queues.at(e.next) {
-				if e.prev != last {
+		for caller, all := range s.queues.of {
+			of := 0
+			for _, q := range all.of {
+				of += q.len
+				length, last := 0, ref(0)
+				for e := s.queues.at(q.oldest); e != nil; e = s.queues.at(e.next) {
+					if e.prev != last || e.kind.Value().caller != caller {
+						t.Error("a queue is broken")
+					}
+					length, last = length+1, e.self
+				}
+				if length != q.len || q.newest != last {
 					t.Error("a queue is broken")
 				}
-				length, last = length+1, e.self
 			}
-			if length != q.len || q.newest != last {
-				t.Error("a queue is broken")
+			if queued += of; of != all.len || of == 0 {
+				t.Errorf("caller %q has %d entries, counted %d", caller, of, all.len)
 			}
 		}
 		if used := len(s.queues.entries) - len(s.queues.unused); used != n {
@@ -139,7 +145,9 @@ func TestEviction(t *testing.T) {
 	const most = 400
 	kept := func(c *Cache, class class) (n int) {
 		for i := range c.inForce.Load().shards {
-			n += c.inForce.Load().shards[i].store.queues.of[class].len
+			for _, all := range c.inForce.Load().shards[i].store.queues.of {
+				n += all.of[class].len
+			}
 		}
 		return n
 	}
@@ -155,6 +163,26 @@ func TestEviction(t *testing.T) {
 			}
 		}
 		expect(t, "evicted", c.Stats().EvictedSize, 100)
+	})
+	t.Run("a caller displaces others up to its share", func(t *testing.T) {
+		c := New(Settings{MaxEntries: most})
+		defer c.Close()
+		for i := range most / 2 {
+			c.fill(realID(i), "app", final, 0)
+		}
+		for i := range 10 * most {
+			c.fill(realID(i), "flood", []class{final, notFound}[i%2], time.Duration(i))
+		}
+		n := 0
+		for i := range most / 2 {
+			if c.shard(realID(i)).find(realID(i), "app", wire.JSON, 0) != nil {
+				n++
+			}
+		}
+		if n < most*4/10 { // a shard may have more of them than another
+			t.Errorf("%d of %d are left", n, most/2)
+		}
+		c.check(t)
 	})
 	t.Run("a day's finals leave room for what is polled", func(t *testing.T) {
 		c := New(Settings{MaxEntries: most})
