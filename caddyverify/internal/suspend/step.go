@@ -17,7 +17,7 @@ var causes = map[wire.Status]wire.Cause{
 // the answers to others. It is a wire.Step.
 func (s *Suspension) Step(next wire.Sender) wire.Sender {
 	return func(ctx context.Context, call *wire.Call) (answer wire.Answer) {
-		trial, status, retryAfter, ok := s.Allow(call.Operation)
+		trial, status, retryAfter, ok := s.Allow(call.Caller, call.Operation)
 		if !ok {
 			return (&wire.Fault{Cause: causes[status], Refused: true, RetryAfter: retryAfter}).Answer()
 		}

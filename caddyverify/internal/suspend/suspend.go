@@ -66,7 +66,7 @@ func (s *Suspension) ProbeWith(f probe.Func) (stop func()) { return s.search.Use
 // Bad credentials are looked for by the gateway's own search 30 s after the last
 // answer that told of them. Where that is of no use, and for other troubles, calls
 // are let through on trial. The trouble ends when an answer says so, not with time.
-func (s *Suspension) Allow(o wire.Operation) (trial Trial, status wire.Status, retryAfter time.Duration, ok bool) {
+func (s *Suspension) Allow(caller string, o wire.Operation) (trial Trial, status wire.Status, retryAfter time.Duration, ok bool) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if s.status == "" || o == wire.Check || s.status == wire.NoCredit && !o.Starts() {
@@ -79,7 +79,7 @@ func (s *Suspension) Allow(o wire.Operation) (trial Trial, status wire.Status, r
 	case s.search.Pending():
 		retryAfter = soonAgain
 	default:
-		retryAfter = s.trials.begin(now)
+		retryAfter = s.trials.begin(caller, now)
 	}
 	if retryAfter > 0 {
 		return Trial{}, s.status, retryAfter, false

@@ -17,7 +17,7 @@ import (
 func blocked(a *Suspension) string {
 	var words []string
 	for _, o := range wire.Operations {
-		if _, status, _, ok := a.Allow(o); !ok {
+		if _, status, _, ok := a.Allow("", o); !ok {
 			words = append(words, o.String()+" "+string(status))
 		}
 	}
@@ -105,7 +105,7 @@ func TestAccountClears(t *testing.T) {
 // how many were let through.
 func (a *accountTest) tell(o wire.Operation, answers ...wire.Answer) (through int) {
 	for _, answer := range answers {
-		if trial, _, _, ok := a.Allow(o); ok {
+		if trial, _, _, ok := a.Allow("", o); ok {
 			a.Observe(o, answer)
 			trial.Done(&answer)
 			through++
@@ -243,7 +243,7 @@ func TestAccountSearches(t *testing.T) {
 		a.found = unused
 		a.mu.Unlock()
 		a.wait(18*time.Second - 1)
-		if _, status, retryAfter, ok := a.Allow(wire.Request); ok || status != "4" || retryAfter != time.Second {
+		if _, status, retryAfter, ok := a.Allow("", wire.Request); ok || status != "4" || retryAfter != time.Second {
 			t.Errorf("while the search is under way: %q, %v, %t", status, retryAfter, ok)
 		}
 		a.wait(1)
@@ -289,14 +289,14 @@ func TestAccountTrials(t *testing.T) {
 		defer a.stop()
 		a.tell(wire.Request, says("9"))
 		a.wait(10 * time.Second)
-		if _, status, retryAfter, ok := a.Allow(wire.Request); ok || status != "9" || retryAfter != 20*time.Second {
+		if _, status, retryAfter, ok := a.Allow("", wire.Request); ok || status != "9" || retryAfter != 20*time.Second {
 			t.Errorf("Allow() = %q, %v, %t; want 9 for another 20s", status, retryAfter, ok)
 		}
 		a.wait(20 * time.Second)
 
 		allow := func(want bool) Trial {
 			t.Helper()
-			trial, _, _, ok := a.Allow(wire.Request)
+			trial, _, _, ok := a.Allow("", wire.Request)
 			if ok != want {
 				t.Fatalf("let through: %t, want %t", ok, want)
 			}
@@ -347,7 +347,7 @@ func TestAccountFlood(t *testing.T) {
 		a.tell(wire.Request, says("9"))
 		a.wait(30 * time.Second)
 		call := func(answer wire.Answer) bool {
-			trial, _, _, ok := a.Allow(wire.Request)
+			trial, _, _, ok := a.Allow("", wire.Request)
 			if ok {
 				time.Sleep(100 * time.Millisecond)
 				a.Observe(wire.Request, answer)

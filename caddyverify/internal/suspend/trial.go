@@ -12,20 +12,32 @@ const oneTrial = time.Second
 // trials are the calls that are let through to see whether a trouble of the account
 // is over: one a second. One whose answer says nothing of the trouble is not
 // counted, and makes room for one more: whoever sends calls that are wrong anyway
-// must not use up the trials of others. They are guarded by Suspension.mu.
+// must not use up the trials of others. A caller has none twice in a row while another
+// wants one. They are guarded by Suspension.mu.
 type trials struct {
 	underWay int
 	more     int // than one may be under way
 	next     time.Time
+	last     string    // caller that had one
+	wanted   time.Time // by another, that was refused
 }
 
+// wantedFor is how long a caller that was refused may take to come again.
+const wantedFor = 3 * time.Second
+
 // begin lets a call through, or returns when it would.
-func (t *trials) begin(now time.Time) (retryAfter time.Duration) {
-	if t.busy(now) {
+func (t *trials) begin(caller string, now time.Time) (retryAfter time.Duration) {
+	switch another := caller != t.last; {
+	case t.busy(now):
+		if another {
+			t.wanted = now
+		}
 		return t.next.Sub(now)
+	case !another && now.Sub(t.wanted) < wantedFor:
+		return oneTrial
 	}
 	t.underWay++
-	t.next = now.Add(oneTrial)
+	t.next, t.last, t.wanted = now.Add(oneTrial), caller, time.Time{}
 	return 0
 }
 
