@@ -193,7 +193,7 @@ func (p *process) checkSecrets(series map[string]float64) {
 	}
 	for where, text := range map[string]string{
 		"a span":  spans.String(),
-		"the log": p.log.text.String(), "the metrics": names.String(),
+		"the log": p.log.String(), "the metrics": names.String(),
 	} {
 		for _, canary := range canaries {
 			if at := strings.Index(text, canary); at >= 0 {

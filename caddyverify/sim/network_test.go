@@ -248,16 +248,13 @@ func (l *link) ofCall() fate {
 // Write gets as far as the fate has it.
 func (l *link) Write(b []byte) (int, error) {
 	f := l.ofCall()
-	if !f.refused && !f.cutBefore {
+	if !f.cutBefore {
 		return l.Conn.Write(b)
 	}
 	l.mu.Lock()
 	l.cut = true
 	l.mu.Unlock()
-	n := 0
-	if f.cutBefore {
-		n, _ = l.Conn.Write(b[:f.cut%len(b)])
-	}
+	n, _ := l.Conn.Write(b[:f.cut%len(b)])
 	_ = l.far.Close()
 	return n, &net.OpError{Op: "write", Net: "tcp", Err: errCut}
 }
@@ -268,17 +265,11 @@ func (l *link) Read(b []byte) (int, error) {
 	l.mu.Lock()
 	f, left := l.fate, l.fate.cut-l.read
 	l.mu.Unlock()
-	if f.drip {
-		b = b[:min(len(b), 8)]
-	}
 	if f.cutAfter && left <= 0 {
 		l.close()
 		return 0, l.lost(f)
 	}
 	n, err := l.Conn.Read(b)
-	if n > 0 && f.drip {
-		time.Sleep(10 * time.Millisecond)
-	}
 	l.mu.Lock()
 	f, left = l.fate, l.fate.cut-l.read // it may have been idle
 	l.read += n
@@ -286,6 +277,9 @@ func (l *link) Read(b []byte) (int, error) {
 	l.mu.Unlock()
 	if cut && n == 0 {
 		<-l.closed
+	}
+	if f.drip {
+		time.Sleep(time.Duration(n) * time.Millisecond)
 	}
 	if f.cutAfter && n > left {
 		n = max(left, 0)

@@ -73,6 +73,7 @@ func (u *uplink) RoundTrip(r *http.Request) (*http.Response, error) {
 	if p.dead() {
 		return nil, errRefused
 	}
+	time.Sleep(time.Nanosecond) // until a connection that has just become free is so in any order of events
 	text := r.URL.RawQuery
 	if r.Method == http.MethodPost {
 		copied, err := r.GetBody()
@@ -89,6 +90,10 @@ func (u *uplink) RoundTrip(r *http.Request) (*http.Response, error) {
 	begun := time.Now()
 	f := u.begin(operation, text)
 	defer u.end(operation, text)
+	if f.refused {
+		u.transport.CloseIdleConnections() // they are gone as well
+		time.Sleep(time.Nanosecond)
+	}
 	p.note("upstream %d of %d: %s %s %s: %+v", u.account, p.number, r.Method, r.URL.Path, text, f)
 	reused := false
 	trace := &httptrace.ClientTrace{GotConn: func(info httptrace.GotConnInfo) {

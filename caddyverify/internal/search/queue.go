@@ -7,7 +7,7 @@ package search
 // from one to the next, each of them elsewhere in memory.
 type queues struct {
 	of      map[string]*shares // by caller; of those that have entries
-	entries []*entry // that with the number n is at n-1
+	entries []*entry           // that with the number n is at n-1
 	unused  []ref
 }
 
