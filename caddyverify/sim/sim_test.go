@@ -88,6 +88,7 @@ func play(t *testing.T, seed uint64) (trace []string) {
 	synctest.Wait()
 	time.Sleep(100 * time.Minute) // until the ledgers have given up what nobody asked about
 	for _, p := range w.slots {
+		p.checkCalm()
 		p.close(p.checkEnd)
 	}
 	w.checkDeliveries()

@@ -10,6 +10,7 @@ package main
 
 import (
 	"bufio"
+	"bytes"
 	"encoding/json"
 	"flag"
 	"fmt"
@@ -126,6 +127,8 @@ func simulate(test string, seeds int) (out []byte, hangs bool, err error) {
 	if err != nil {
 		return nil, false, err
 	}
+	var stderr bytes.Buffer
+	command.Stderr = &stderr
 	if err := command.Start(); err != nil {
 		return nil, false, err
 	}
@@ -145,5 +148,5 @@ func simulate(test string, seeds int) (out []byte, hangs bool, err error) {
 	}
 	timer.Stop()
 	err = command.Wait()
-	return out, stuck.Load(), err
+	return append(out, stderr.Bytes()...), stuck.Load(), err
 }
