@@ -27,9 +27,9 @@ func (g *Gateway) chain() []*Gateway { return append([]*Gateway{g}, g.others...)
 
 // takesRequests tells that an account can be expected to: the provider does not refuse
 // it, and its circuit for requests is closed.
-func (g *Gateway) takesRequests() bool {
+func (g *Gateway) takesRequests(caller string) bool {
 	circuit := g.Account.circuit(wire.Request)
-	return !g.way.Load().secrets.Refuses(wire.Request) && (circuit == "" || circuit == wire.CircuitClosed)
+	return !g.way.Load().secrets.Refuses(caller, wire.Request) && (circuit == "" || circuit == wire.CircuitClosed)
 }
 
 // forCall is the gateway by which a request, check or control is made.
@@ -52,7 +52,7 @@ func (g *Gateway) forCall(ctx context.Context, x *exchange) *Gateway {
 		}
 	}
 	for _, one := range chain {
-		if one.takesRequests() {
+		if one.takesRequests(x.sent.Caller) {
 			if one != g {
 				g.Account.publish(FailedOver{To: one.Account.label})
 			}

@@ -18,7 +18,12 @@ func TestTrialsAreShared(t *testing.T) {
 		time.Sleep(failFast)
 		tried := map[string]int{}
 		call := func(caller string) {
-			if _, _, _, ok := s.Allow(caller, wire.Request); ok { // its answer takes long
+			refuses := s.Refuses(caller, wire.Request)
+			_, _, _, ok := s.Allow(caller, wire.Request)
+			if ok == refuses {
+				t.Fatalf("Refuses says %t before Allow says %t", refuses, ok)
+			}
+			if ok { // its answer takes long
 				tried[caller]++
 			}
 		}

@@ -88,14 +88,14 @@ func (s *Suspension) Allow(caller string, o wire.Operation) (trial Trial, status
 }
 
 // Refuses tells whether Allow would refuse a call. It changes nothing.
-func (s *Suspension) Refuses(o wire.Operation) bool {
+func (s *Suspension) Refuses(caller string, o wire.Operation) bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if s.status == "" || o == wire.Check || s.status == wire.NoCredit && !o.Starts() {
 		return false
 	}
 	now := time.Now()
-	return now.Before(s.until) || s.search.Pending() || s.trials.busy(now)
+	return now.Before(s.until) || s.search.Pending() || s.trials.refuse(caller, now) > 0
 }
 
 // Status returns the status of the present trouble, if there is one.

@@ -27,22 +27,27 @@ const wantedFor = 3 * time.Second
 
 // begin lets a call through, or returns when it would.
 func (t *trials) begin(caller string, now time.Time) (retryAfter time.Duration) {
-	switch another := caller != t.last; {
-	case t.busy(now):
-		if another {
+	if retryAfter = t.refuse(caller, now); retryAfter > 0 {
+		if caller != t.last {
 			t.wanted = now
 		}
-		return t.next.Sub(now)
-	case !another && now.Sub(t.wanted) < wantedFor:
-		return oneTrial
+		return retryAfter
 	}
 	t.underWay++
 	t.next, t.last, t.wanted = now.Add(oneTrial), caller, time.Time{}
 	return 0
 }
 
-// busy tells that no call would be let through now.
-func (t *trials) busy(now time.Time) bool { return t.underWay > t.more && now.Before(t.next) }
+// refuse tells when a caller's call would be let through; 0 for now.
+func (t *trials) refuse(caller string, now time.Time) (retryAfter time.Duration) {
+	switch {
+	case t.underWay > t.more && now.Before(t.next):
+		return t.next.Sub(now)
+	case caller == t.last && now.Sub(t.wanted) < wantedFor:
+		return oneTrial
+	}
+	return 0
+}
 
 // Trial is a call that a Suspension let through. The zero Trial is of one without
 // trouble.

@@ -209,7 +209,7 @@ var Mutants = []Mutant{
 	},
 	{
 		"an account that is refused gets requests all the same", internal + "gateway/failover.go",
-		"!g.way.Load().secrets.Refuses(wire.Request) && ", "",
+		"!g.way.Load().secrets.Refuses(caller, wire.Request) && ", "",
 	},
 	{
 		"a refused secret stays in use", internal + "gateway/secrets.go",
