@@ -121,6 +121,9 @@ func (n *network) draw(r *rand.Rand, account int) fate {
 	}
 	f.status, f.web, f.drip, f.echo = chance(p.status), chance(p.web), chance(p.drip), chance(p.echo)
 	f.quiet, f.mixedUp = chance(500), chance(p.mixedUp)
+	if chance(250) {
+		f.cut = 0 // not a byte: what HTTP clients think that they may send again
+	}
 	if chance(p.slow) {
 		f.delay = time.Duration(r.Int64N(int64(cmp.Or(p.longest, 6*time.Second))))
 	}

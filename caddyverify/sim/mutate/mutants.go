@@ -124,10 +124,6 @@ var Mutants = []Mutant{
 		"received = write(w, &x) == nil && here", "_ = write(w, &x)\n\treceived = here",
 	},
 	{
-		"a verification that is over counts as running", internal + "gateway/gateway.go",
-		"case status.Final():\n\t\treturn delivery.Over", "case status.Final():\n\t\treturn delivery.Running",
-	},
-	{
 		"SIGTERM waits for all calls but one", internal + "gateway/running.go",
 		"if r.n == 0 {\n\t\tr.mu.Unlock()", "if r.n <= 1 {\n\t\tr.mu.Unlock()",
 	},
@@ -218,5 +214,9 @@ var Mutants = []Mutant{
 	{
 		"what is made again has the refused secret", internal + "gateway/secrets.go",
 		"attempt.Secret = attempt.Secret.Other()\n", "attempt.Secret = attempt.Secret.Other().Other()\n",
+	},
+	{
+		"an account that a caller has no turn to try is taken for one that takes requests", internal + "suspend/suspend.go",
+		"s.trials.refuse(caller, now) > 0", "s.trials.refuse(\"\", now) > 0",
 	},
 }
