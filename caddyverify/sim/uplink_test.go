@@ -11,6 +11,7 @@ import (
 	"slices"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"time"
 )
 
@@ -95,11 +96,14 @@ func (u *uplink) RoundTrip(r *http.Request) (*http.Response, error) {
 		time.Sleep(time.Nanosecond)
 	}
 	p.note("upstream %d of %d: %s %s %s: %+v", u.account, p.number, r.Method, r.URL.Path, text, f)
-	reused := false
-	trace := &httptrace.ClientTrace{GotConn: func(info httptrace.GotConnInfo) {
-		info.Conn.(*link).begin(f)
-		reused = info.Reused
-	}}
+	var reused, wrote atomic.Bool
+	trace := &httptrace.ClientTrace{
+		GotConn: func(info httptrace.GotConnInfo) {
+			info.Conn.(*link).begin(f)
+			reused.Store(info.Reused)
+		},
+		WroteHeaderField: func(string, []string) { wrote.Store(true) },
+	}
 	ctx := httptrace.WithClientTrace(context.WithValue(r.Context(), fateKey{}, f), trace)
 	response, err := u.transport.RoundTrip(r.WithContext(ctx))
 	cancelled := func() {
@@ -111,7 +115,8 @@ func (u *uplink) RoundTrip(r *http.Request) (*http.Response, error) {
 	if err != nil {
 		cancelled()
 		var op *net.OpError
-		if reused && r.Method == http.MethodGet && errors.As(err, &op) && op.Op == "write" && r.Context().Err() == nil {
+		unwritten := !wrote.Load() || errors.As(err, &op) && op.Op == "write"
+		if reused.Load() && unwritten && r.Method == http.MethodGet && r.Context().Err() == nil {
 			u.unsend(begun) // nobody can have read it to its end: it is made again in its own place
 		}
 		return nil, err
