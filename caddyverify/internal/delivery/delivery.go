@@ -159,9 +159,6 @@ func (d *Deduper) Sent(call Call) (requestID string, ok bool) {
 	if call.IdempotencyKey != "" && d.keys.get(d.idempotencyKey(&call)) != nil {
 		return "", true
 	}
-	if d.flights[d.fingerprint(&call)] != nil {
-		return "", true
-	}
 	if f := d.numbers.get(d.number(&call)); f != nil {
 		return f.answer.RequestID, true
 	}
@@ -211,6 +208,9 @@ func (d *Deduper) enter(call *Call) (*flight, wire.DeliverySource, *wire.Fault) 
 	f.last = d.takeUnread(call)
 	if call.Operation.Starts() || call.Operation == wire.Check {
 		d.flights[f.key] = f
+	}
+	if d.tracking && call.Operation.Starts() && d.numbers.get(d.number(call)) == nil {
+		d.numbers.put(d.number(call), call.Caller, f, time.Now().Add(KeepFor))
 	}
 	f.unacked++
 	d.bindKey(call, f)

@@ -69,6 +69,9 @@ func (d *Deduper) complete(call *Call, f *flight, answer wire.Answer, state Stat
 	f.until = time.Now().Add(KeepFor)
 	if call.Operation.Starts() {
 		f.until = time.Now().Add(min(KeepFor, call.Lifetime()))
+		if d.tracking {
+			d.numbers.drop(d.number(call), f)
+		}
 		if d.tracking && !f.unsent() && (answer.Fault != nil || answer.RequestID != "") {
 			d.numbers.put(d.number(call), call.Caller, f, f.until)
 		}

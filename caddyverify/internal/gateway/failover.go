@@ -13,17 +13,14 @@ import (
 // FailOver has new verifications start with the accounts of others, in their order, while
 // this one's takes no requests. It is called before the first call.
 func (g *Gateway) FailOver(others ...*Gateway) {
-	g.others = others
 	if len(others) == 0 {
 		return
 	}
-	for _, one := range g.chain() {
+	g.chain = append([]*Gateway{g}, others...)
+	for _, one := range g.chain {
 		one.Account.deduper.Track()
 	}
 }
-
-// chain are the gateways of all accounts that a call may be about.
-func (g *Gateway) chain() []*Gateway { return append([]*Gateway{g}, g.others...) }
 
 // takesRequests tells that an account can be expected to: the provider does not refuse
 // it, and its circuit for requests is closed.
@@ -38,20 +35,19 @@ func (g *Gateway) takesRequests(caller string) bool {
 // has been: it is never sent to two. A check or control goes to the account that started
 // the verification.
 func (g *Gateway) forCall(ctx context.Context, x *exchange) *Gateway {
-	if len(g.others) == 0 {
+	if len(g.chain) == 1 {
 		return g
 	}
-	chain := g.chain()
 	if !x.operation.Starts() {
 		return g.ofVerification(context.WithoutCancel(ctx), x.sent)
 	}
 	call := delivery.Call{Call: x.sent, IdempotencyKey: x.idempotencyKey}
-	for _, one := range chain {
+	for _, one := range g.chain {
 		if id, sent := one.Account.deduper.Sent(call); sent && !one.Account.ledger.Over(id) {
 			return one
 		}
 	}
-	for _, one := range chain {
+	for _, one := range g.chain {
 		if one.takesRequests(x.sent.Caller) {
 			if one != g {
 				g.Account.publish(FailedOver{To: one.Account.label})
@@ -66,12 +62,12 @@ func (g *Gateway) forCall(ctx context.Context, x *exchange) *Gateway {
 // them has seen that, each is asked.
 func (g *Gateway) ofVerification(ctx context.Context, call *wire.Call) *Gateway {
 	id := call.RequestID()
-	for _, one := range g.chain() {
+	for _, one := range g.chain {
 		if _, known := one.Account.ledger.StartedBy(id); known {
 			return one
 		}
 	}
-	for _, one := range g.chain() {
+	for _, one := range g.chain {
 		if one.state(ctx, call.Caller, id) != delivery.Unknown {
 			return one
 		}
@@ -82,7 +78,7 @@ func (g *Gateway) ofVerification(ctx context.Context, call *wire.Call) *Gateway 
 // searchAll searches with each account for what it has started, and for what nobody knows
 // with one after the other until one does.
 func (g *Gateway) searchAll(ctx context.Context, x *exchange) {
-	if len(g.others) == 0 {
+	if len(g.chain) == 1 {
 		g.search(ctx, x)
 		return
 	}
@@ -90,7 +86,7 @@ func (g *Gateway) searchAll(ctx context.Context, x *exchange) {
 	defer func() { x.sent = sent }()
 	ids, list := sent.IDs()
 	parts, searches := map[string][]byte{}, 0
-	for _, one := range g.chain() {
+	for _, one := range g.chain {
 		ask := slices.DeleteFunc(slices.Clone(ids), func(id string) bool { return parts[id] != nil || !g.mayBeOf(one, id) })
 		if len(ask) == 0 {
 			continue

@@ -59,13 +59,14 @@ type Gateway struct {
 	using sync.Mutex // held while the way changes
 	inUse bool       // between Start and Close
 
-	others []*Gateway // see FailOver
-	ends   []func()
+	chain []*Gateway // this one, and those that FailOver names: of all accounts that a call may be about
+	ends  []func()
 }
 
 // New returns a Gateway that has taken part in its account, until Close.
 func New(c Config) (*Gateway, error) {
 	g := &Gateway{Config: c}
+	g.chain = []*Gateway{g}
 	g.send = func(ctx context.Context, call *wire.Call) wire.Answer { return g.way.Load().send(ctx, call) }
 	g.Upstream.Methods, g.Upstream.Live = &c.Account.methods, &c.Account.live
 	base, err := url.Parse(c.Upstream.URL)
@@ -118,6 +119,8 @@ func (g *Gateway) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		if x.operation == wire.Search {
 			g.searchAll(r.Context(), &x)
 		} else {
+			g.Running.begin() // before anything is asked for it, or the process could end in the midst
+			x.running = g.Running
 			g = g.forCall(r.Context(), &x)
 			g.deliver(r.Context(), &x)
 		}
@@ -186,8 +189,6 @@ func (g *Gateway) search(ctx context.Context, x *exchange) {
 
 // deliver sees to it that a call is made once and its answer reaches the client.
 func (g *Gateway) deliver(ctx context.Context, x *exchange) {
-	g.Running.begin()
-	x.running = g.Running
 	// Whatever comes back, what memory knows of this verification may be over, and so may
 	// be what a search that is under way brings back.
 	g.Account.forget(x.sent)

@@ -50,11 +50,13 @@ func (a *Account) oneDelivery(next wire.Sender) wire.Sender {
 	}
 }
 
-// keepSecret holds back an answer with a secret of the account in it.
+// keepSecret holds back an answer with a secret of any of the accounts in it.
 func (g *Gateway) keepSecret(x *exchange) {
-	if g.Account.live.Shown(x.answer.Body) {
-		fault := g.Account.broken(wire.SecretKept, true).Fault
-		x.answer = wire.Say(fault, x.operation, x.format, g.HTTPErrors)
+	for _, one := range g.chain {
+		if one.Account.live.Shown(x.answer.Body) {
+			fault := one.Account.broken(wire.SecretKept, true).Fault
+			x.answer = wire.Say(fault, x.operation, x.format, g.HTTPErrors)
+		}
 	}
 }
 

@@ -48,7 +48,7 @@ func (g *Gateway) isolate(x *exchange) {
 
 // startedBy is the caller that started a verification with any of the accounts.
 func (g *Gateway) startedBy(id string) (caller string, known bool) {
-	for _, one := range g.chain() {
+	for _, one := range g.chain {
 		if caller, known = one.Account.ledger.StartedBy(id); known {
 			break
 		}
