@@ -2,6 +2,7 @@ package caddyverify
 
 import (
 	"fmt"
+	"net/http"
 	"net/http/httptest"
 	"strings"
 	"testing"
@@ -97,6 +98,7 @@ func TestFailover(t *testing.T) {
 	if err := caddy.Stop(); err != nil {
 		t.Fatal(err)
 	}
+	http.DefaultClient.CloseIdleConnections() // the server has closed them
 	load()
 	if answer := call("search/json", "request_id="+third); answer.field("status") != "IN PROGRESS" {
 		t.Errorf("a search for what it has not seen is answered with %s", answer.body)

@@ -111,6 +111,7 @@ func (g *Gateway) Suspended() (wire.Status, bool) { return g.way.Load().secrets.
 // ServeHTTP takes a client's call all the way. What fails on the way is an answer too.
 func (g *Gateway) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	x := exchange{begun: time.Now()}
+	by := g           // whose account it is made with
 	received := false // the answer, by the client; what comes below may panic
 	defer func() { x.end(received) }()
 	if g.parse(r, &x) {
@@ -121,8 +122,8 @@ func (g *Gateway) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		} else {
 			g.Running.begin() // before anything is asked for it, or the process could end in the midst
 			x.running = g.Running
-			g = g.forCall(r.Context(), &x)
-			g.deliver(r.Context(), &x)
+			by = g.forCall(r.Context(), &x)
+			by.deliver(r.Context(), &x)
 		}
 		g.reveal(&x)
 	}
@@ -130,7 +131,7 @@ func (g *Gateway) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		x.answer = wire.Say(x.answer.Fault, x.operation, x.format, g.HTTPErrors)
 	}
 	g.keepSecret(&x)
-	g.report(r, &x)
+	by.report(r, &x)
 	// Whether the client has left is known before its answer is written, and from the
 	// writing. After that a client may close in good order.
 	here := r.Context().Err() == nil

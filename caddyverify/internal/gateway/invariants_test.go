@@ -6,6 +6,7 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/caddyverify/caddy-verify/caddyverify/internal/upstream"
 	"github.com/caddyverify/caddy-verify/caddyverify/internal/wire"
 )
 
@@ -114,5 +115,22 @@ func TestSecretIsHeldBack(t *testing.T) {
 	}
 	if all[wire.SecretKept] != 1 {
 		t.Errorf("told of: %v", all)
+	}
+}
+
+// TestOtherAccountsSecretIsHeldBack: an answer has no secret of the account that stands in, either.
+func TestOtherAccountsSecretIsHeldBack(t *testing.T) {
+	const otherSecret = "an0ther-accounts-secret"
+	g := newGateway(t, newAccount(t), direct(newSandbox(t)), "https://provider.example")
+	other := newGateway(t, newAccount(t), direct(newSandbox(t)), "https://backup.example")
+	if err := other.Use(upstream.NewSecret(otherSecret), upstream.Secret{}); err != nil {
+		t.Fatal(err)
+	}
+	all := broken(other.Account)
+	x := exchange{operation: wire.Check, answer: wire.Answer{Code: http.StatusOK, Body: []byte(`{"status":"0","error_text":"` + otherSecret + `"}`)}}
+	g.FailOver(other)
+	g.keepSecret(&x)
+	if strings.Contains(string(x.answer.Body), otherSecret) || all[wire.SecretKept] != 1 {
+		t.Errorf("the client reads %s, and %v are counted", x.answer.Body, all)
 	}
 }
