@@ -12,12 +12,12 @@ import (
 
 // Handlers of one account share all that is known of it, whatever else differs.
 func TestHandlersShareTheirAccount(t *testing.T) {
-	one := &Handler{Timeout: caddy.Duration(3 * time.Second)}
-	other := &Handler{Auth: "body", Errors: "http", Timeout: caddy.Duration(4 * time.Second)}
+	one := &Handler{Account: Account{Timeout: caddy.Duration(3 * time.Second)}}
+	other := &Handler{Errors: "http", Account: Account{Auth: "body", Timeout: caddy.Duration(4 * time.Second)}}
 	if err := inForce(t, one, other); err != nil {
 		t.Fatal(err)
 	}
-	next := &Handler{Timeout: caddy.Duration(5 * time.Second), Limit: 3}
+	next := &Handler{Account: Account{Timeout: caddy.Duration(5 * time.Second), Limit: 3}}
 	if err := inForce(t, next); err != nil {
 		t.Fatal(err)
 	}
@@ -37,18 +37,18 @@ func TestSettingsOfSeveralHandlers(t *testing.T) {
 	const key = "of-several"
 	tests := []struct {
 		name     string
-		handlers []Handler
+		handlers []Account
 		wrong    string
 		check    func(*accountSettings) bool
 	}{
-		{"a limit and none", []Handler{{Limit: 5}, {}}, "", func(s *accountSettings) bool { return s.limit == 5 }},
-		{"none and a limit", []Handler{{}, {Limit: 5}, {}}, "", func(s *accountSettings) bool { return s.limit == 5 }},
-		{"the same limit", []Handler{{Limit: 5}, {Limit: 5}}, "", func(s *accountSettings) bool { return s.limit == 5 }},
-		{"two limits", []Handler{{Limit: 5}, {}, {Limit: 28}}, "limit: it is 28 here and 5 in another handler", nil},
-		{"a limit and off", []Handler{{Limit: -1}, {Limit: 28}}, "limit: it is 28 here and off in another handler", nil},
+		{"a limit and none", []Account{{Limit: 5}, {}}, "", func(s *accountSettings) bool { return s.limit == 5 }},
+		{"none and a limit", []Account{{}, {Limit: 5}, {}}, "", func(s *accountSettings) bool { return s.limit == 5 }},
+		{"the same limit", []Account{{Limit: 5}, {Limit: 5}}, "", func(s *accountSettings) bool { return s.limit == 5 }},
+		{"two limits", []Account{{Limit: 5}, {}, {Limit: 28}}, "limit: it is 28 here and 5 in another handler", nil},
+		{"a limit and off", []Account{{Limit: -1}, {Limit: 28}}, "limit: it is 28 here and off in another handler", nil},
 		{
 			"parts of a cache",
-			[]Handler{{Cache: &Cache{Final: caddy.Duration(time.Hour)}}, {Cache: &Cache{MaxEntries: 7}}},
+			[]Account{{Cache: &Cache{Final: caddy.Duration(time.Hour)}}, {Cache: &Cache{MaxEntries: 7}}},
 			"",
 			func(s *accountSettings) bool {
 				return s.cache == Cache{Final: caddy.Duration(time.Hour), MaxEntries: 7}
@@ -56,32 +56,32 @@ func TestSettingsOfSeveralHandlers(t *testing.T) {
 		},
 		{
 			"two lifetimes",
-			[]Handler{{Cache: &Cache{Final: -1}}, {Cache: &Cache{Final: caddy.Duration(time.Hour)}}},
+			[]Account{{Cache: &Cache{Final: -1}}, {Cache: &Cache{Final: caddy.Duration(time.Hour)}}},
 			"cache: final: it is 1h0m0s here and off in another handler", nil,
 		},
-		{"no cache", []Handler{{}, {Cache: &Cache{Off: true}}}, "", func(s *accountSettings) bool { return s.cache.Off }},
-		{"no cache and a cache", []Handler{{Cache: &Cache{Off: true}}, {Cache: &Cache{MaxEntries: 7}}}, "cache: it is off in one handler", nil},
-		{"no breaker and a breaker", []Handler{{Breaker: &Breaker{OpenFor: caddy.Duration(time.Second)}}, {Breaker: &Breaker{Off: true}}}, "breaker: it is off in one handler", nil},
+		{"no cache", []Account{{}, {Cache: &Cache{Off: true}}}, "", func(s *accountSettings) bool { return s.cache.Off }},
+		{"no cache and a cache", []Account{{Cache: &Cache{Off: true}}, {Cache: &Cache{MaxEntries: 7}}}, "cache: it is off in one handler", nil},
+		{"no breaker and a breaker", []Account{{Breaker: &Breaker{OpenFor: caddy.Duration(time.Second)}}, {Breaker: &Breaker{Off: true}}}, "breaker: it is off in one handler", nil},
 		{
 			"two open times",
-			[]Handler{{Breaker: &Breaker{OpenFor: caddy.Duration(time.Second)}}, {Breaker: &Breaker{OpenFor: caddy.Duration(2 * time.Second)}}},
+			[]Account{{Breaker: &Breaker{OpenFor: caddy.Duration(time.Second)}}, {Breaker: &Breaker{OpenFor: caddy.Duration(2 * time.Second)}}},
 			"breaker: open_for: it is 2s here and 1s in another handler", nil,
 		},
 		{
 			"countries",
-			[]Handler{{}, {Countries: []string{"gb", "DE"}}, {Countries: []string{"DE", "GB"}}, {}},
+			[]Account{{}, {Countries: []string{"gb", "DE"}}, {Countries: []string{"DE", "GB"}}, {}},
 			"",
 			func(s *accountSettings) bool { return strings.Join(s.countries.Labels(), " ") == "DE GB other" },
 		},
-		{"other countries", []Handler{{Countries: []string{"GB"}}, {Countries: []string{"FR"}}}, "countries: it is [FR] here and [GB] in another handler", nil},
-		{"settling", []Handler{{Settle: true}, {}}, "", func(s *accountSettings) bool { return s.settle }},
+		{"other countries", []Account{{Countries: []string{"GB"}}, {Countries: []string{"FR"}}}, "countries: it is [FR] here and [GB] in another handler", nil},
+		{"settling", []Account{{Settle: true}, {}}, "", func(s *accountSettings) bool { return s.settle }},
 		{
 			"the longest timeout",
-			[]Handler{{Timeout: caddy.Duration(20 * time.Second)}, {}},
+			[]Account{{Timeout: caddy.Duration(20 * time.Second)}, {}},
 			"",
 			func(s *accountSettings) bool { return s.core.Breaker.Window == time.Minute },
 		},
-		{"a window too short for another's timeout", []Handler{
+		{"a window too short for another's timeout", []Account{
 			{Breaker: &Breaker{Window: caddy.Duration(30 * time.Second)}}, {Timeout: caddy.Duration(20 * time.Second)},
 		}, "breaker: window must be at least three times the timeout", nil},
 	}
@@ -89,7 +89,7 @@ func TestSettingsOfSeveralHandlers(t *testing.T) {
 		t.Run(tt.name, func(t *testing.T) {
 			var handlers []*Handler
 			for i := range tt.handlers {
-				h := &tt.handlers[i]
+				h := &Handler{Account: tt.handlers[i]}
 				h.Credentials = &Credentials{APIKey: key, APISecret: testSecret}
 				handlers = append(handlers, h)
 			}
@@ -115,7 +115,7 @@ func merged(t *testing.T, handlers []*Handler) *accountSettings {
 	s := new(accountSettings)
 	for _, h := range handlers {
 		var err error
-		if s, err = s.with(h); err != nil {
+		if s, err = s.with(&h.Account); err != nil {
 			t.Fatal(err)
 		}
 	}
@@ -126,7 +126,7 @@ func merged(t *testing.T, handlers []*Handler) *accountSettings {
 // in use, and one that is taken back leaves no trace.
 func TestAccountSettingsInForce(t *testing.T) {
 	say := func(limit int, off bool) *gateway.Settings {
-		s, err := new(accountSettings).with(&Handler{Limit: limit, Breaker: &Breaker{Off: off}})
+		s, err := new(accountSettings).with(&Account{Limit: limit, Breaker: &Breaker{Off: off}})
 		if err != nil {
 			t.Fatal(err)
 		}

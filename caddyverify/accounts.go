@@ -13,33 +13,50 @@ import (
 	"github.com/caddyverify/caddy-verify/caddyverify/internal/gateway"
 )
 
-// Account is an account of the Verify API that handlers name. What its settings mean is
-// said at those of Handler.
+// Account is an account of the Verify API: an API key at an upstream, and how it is used.
 type Account struct {
-	// Upstream is the URL that the paths of the API are appended to.
+	// Upstream is the URL that the paths of the API are appended to. It must be
+	// https unless its host is a loopback address.
 	// Default: `https://api.nexmo.com`.
 	Upstream string `json:"upstream,omitempty"`
 
-	// InsecureUpstream allows an upstream with http on any host. Default: `false`.
+	// InsecureUpstream allows an upstream with http on any host. The credentials
+	// are then sent in clear. Default: `false`.
 	InsecureUpstream bool `json:"insecure_upstream,omitempty"`
 
 	// Credentials of the account. Required.
 	Credentials *Credentials `json:"credentials,omitempty"`
 
-	// NextCredentials are the same api_key with the account's second secret. Default: none.
+	// NextCredentials are a second secret of the same account, whose api_key is the same.
+	// It takes over where the provider refuses the secret in use, with status 4 or HTTP 401
+	// or 403, once a search of the gateway's own has shown that it is accepted; so does the
+	// first, in turn. The gateway stays with the one it has, also after a reload, until
+	// that is refused or a new secret comes. Default: none.
 	NextCredentials *Credentials `json:"next_credentials,omitempty"`
 
-	// Auth is where the credentials go. Default: `basic`.
+	// Auth is where the credentials go: `basic` (the Authorization header, the
+	// provider's present form), or one of the older forms `query` and `body`.
+	// Default: `basic`.
 	Auth string `json:"auth,omitempty"`
 
-	// Method is how calls are made. Default: `get` with `auth query`, else `auto`.
+	// Method is how calls are made: `get`, with everything in the query, as in version
+	// 1.0.0 of the API's document; `post`, with a form, as in later ones but for the
+	// search; or `auto`. That is GET for a search and POST for all else, and where the
+	// upstream answers 404, 405 or 501 to a POST without a word of the API, GET, at once
+	// from then on. Default: `get` with `auth query`, else `auto`.
 	Method string `json:"method,omitempty"`
 
-	// Timeout bounds one upstream call. Default: `10s`.
+	// Timeout bounds one upstream call from its start to the end of its answer:
+	// 100 ms to 5 minutes. Default: `10s`.
 	Timeout caddy.Duration `json:"timeout,omitempty"`
 
-	// Transport configures the connections to the upstream. Default: `http` with
-	// `versions 1.1` and `keepalive 30s`.
+	// Transport configures the connections to the upstream. It is Caddy's own
+	// `http` transport, without HTTP/3 and h2c, whose clients may send a call twice,
+	// and without proxy_protocol. It uses a proxy only if `network_proxy` names one,
+	// whatever the environment says, and accepts headers of 16 KiB unless
+	// `max_response_header_size` says otherwise. Default: `http` with `versions 1.1`, and
+	// with `keepalive 30s`, which is shorter than the time after which providers close an
+	// idle connection.
 	TransportRaw json.RawMessage `json:"transport,omitempty" caddy:"namespace=http.reverse_proxy.transport inline_key=protocol"`
 
 	// Cache keeps the answers to searches in memory. Default: on, with its defaults.
@@ -48,59 +65,49 @@ type Account struct {
 	// Breaker stops calls to an upstream in trouble. Default: on, with its defaults.
 	Breaker *Breaker `json:"breaker,omitempty"`
 
-	// Limit is how many calls a second the account may make. Default: `28`.
+	// Limit is how many calls a second the account may make; negative for no
+	// limit. The provider's own limit is 30, and it answers status 1 to more. A
+	// call waits up to 250 ms for its turn before the gateway does so; checks go
+	// first. Default: `28`.
 	Limit int `json:"limit,omitempty"`
 
-	// Countries are the values of the metrics' label `country`. Default: fifty countries
-	// of much traffic.
+	// Countries are the values of the metrics' label `country`, as ISO 3166-1 alpha-2
+	// codes; any other country is `other`. Default: fifty countries of much traffic.
 	Countries []string `json:"countries,omitempty"`
 
-	// Failover are the names of accounts with which new verifications start, in their
-	// order, while the provider refuses this one (4, 8, 9) or its circuit for requests is
-	// open. Checks, searches and controls go to the account that started the verification.
-	// Default: none.
-	Failover []string `json:"failover,omitempty"`
-
-	// Settle searches for verifications whose end no application has asked for. Default:
-	// `false`.
+	// Settle searches, when there is nothing else to do, for verifications whose
+	// time is over and whose end no application has asked for, so that metrics know
+	// every outcome and price. Default: `false`.
 	Settle bool `json:"settle,omitempty"`
+
+	// Failover are the names of the app's accounts with which new verifications start, in
+	// their order, while the provider refuses this one (4, 8, 9) or its circuit for
+	// requests is open. Checks, searches and controls go to the account that started the
+	// verification. Only an account of the app can have them. Default: none.
+	Failover []string `json:"failover,omitempty"`
 }
 
 // accountName matches the name of an account.
 var accountName = regexp.MustCompile(`^[A-Za-z0-9][A-Za-z0-9_.-]{0,63}$`)
 
-// site returns a handler with the settings of an account and, of h, those of a site.
+// site returns a handler with the account and, of h, the settings of a site.
 func (a *Account) site(h *Handler) *Handler {
-	return &Handler{
-		Upstream: a.Upstream, InsecureUpstream: a.InsecureUpstream, Credentials: a.Credentials, NextCredentials: a.NextCredentials, Auth: a.Auth, Method: a.Method,
-		Timeout: a.Timeout, TransportRaw: a.TransportRaw, Cache: a.Cache, Breaker: a.Breaker, Limit: a.Limit,
-		Countries: a.Countries, Settle: a.Settle,
-		Errors: h.Errors, Strict: h.Strict, Browsers: h.Browsers,
-		roundTripper: h.roundTripper,
-	}
-}
-
-// accountOf returns the account that has those of a handler's settings that an account
-// has.
-func accountOf(h *Handler) *Account {
-	return &Account{
-		Upstream: h.Upstream, InsecureUpstream: h.InsecureUpstream, Credentials: h.Credentials, NextCredentials: h.NextCredentials, Auth: h.Auth, Method: h.Method,
-		Timeout: h.Timeout, TransportRaw: h.TransportRaw, Cache: h.Cache, Breaker: h.Breaker, Limit: h.Limit,
-		Countries: h.Countries, Settle: h.Settle,
-	}
+	site := &Handler{Account: *a, Errors: h.Errors, Strict: h.Strict, Browsers: h.Browsers, roundTripper: h.roundTripper}
+	site.Failover = nil // the app's matter
+	return site
 }
 
 // checkNamed tells what is wrong with a handler that leaves its account to the app.
 func (h *Handler) checkNamed(a *App) error {
 	switch {
-	case h.Account != "" && h.AccountByCaller:
+	case h.AccountName != "" && h.AccountByCaller:
 		return errors.New("account: it is given twice, by name and by caller")
 	case h.AccountByCaller && a.Callers == nil:
 		return errors.New("account: there are no callers to choose it by; the global option verify has none")
-	case h.Account != "" && a.Accounts[h.Account] == nil:
-		return fmt.Errorf("account: there is none named %s; the global option verify has %v", h.Account, slices.Sorted(maps.Keys(a.Accounts)))
+	case h.AccountName != "" && a.Accounts[h.AccountName] == nil:
+		return fmt.Errorf("account: there is none named %s; the global option verify has %v", h.AccountName, slices.Sorted(maps.Keys(a.Accounts)))
 	}
-	settings, err := json.Marshal(accountOf(h))
+	settings, err := json.Marshal(&h.Account)
 	if err != nil {
 		return err
 	}
@@ -120,7 +127,7 @@ func (h *Handler) provisionNamed(ctx caddy.Context, app *App) error {
 		return err
 	}
 	h.sites = map[string]*Handler{}
-	names := []string{h.Account}
+	names := []string{h.AccountName}
 	if h.AccountByCaller {
 		names = nil
 		for _, c := range app.Callers.rules.All() {
@@ -170,7 +177,7 @@ func (a *App) checkAccounts() error {
 		if !accountName.MatchString(name) || name == "by" {
 			return fmt.Errorf("account %q: a name has 1 to 64 letters, digits and _ . -, and is not \"by\"", name)
 		}
-		if err := a.Accounts[name].site(new(Handler)).check(); err != nil {
+		if err := a.Accounts[name].check(); err != nil {
 			return fmt.Errorf("account %s: %w", name, err)
 		}
 		for i, other := range a.Accounts[name].Failover {

@@ -142,3 +142,11 @@ func TestIsolation(t *testing.T) {
 		t.Errorf("whom the rules do not know reads %d %s", got.StatusCode, got.body)
 	}
 }
+
+// Only an account with a name has others to start with.
+func TestFailoverOfASite(t *testing.T) {
+	h := &Handler{Account: Account{Credentials: &Credentials{APIKey: "key", APISecret: testSecret}, Failover: []string{"backup"}}}
+	if err := inForce(t, h); err == nil || !strings.Contains(err.Error(), "failover: only accounts of the global option verify have it") {
+		t.Errorf("the error is: %v", err)
+	}
+}

@@ -70,7 +70,7 @@ func TestUpstreamCodes(t *testing.T) {
 				url, _ := rawUpstream(t, func(*http.Request) string {
 					return rawAnswer(code, "Content-Type: application/json\r\n", body)
 				})
-				gateway := newGateway(t, &Handler{Upstream: url, Errors: mode})
+				gateway := newGateway(t, &Handler{Account: Account{Upstream: url}, Errors: mode})
 				got := postForm(t, gateway.URL+wire.Path(wire.Request, wire.JSON), forms[wire.Request])
 				want := http.StatusOK
 				switch {
@@ -92,7 +92,7 @@ func TestAnswersAboutAnother(t *testing.T) {
 	const other = "c5037cb8b47449158ed6611afde58990"
 	for _, format := range wire.Formats {
 		for _, o := range []wire.Operation{wire.Check, wire.Control, wire.Search} {
-			for _, h := range []*Handler{{}, {Cache: &Cache{Off: true}}} {
+			for _, h := range []*Handler{{}, {Account: Account{Cache: &Cache{Off: true}}}} {
 				status := "0"
 				if o == wire.Search {
 					status = "SUCCESS"
@@ -148,7 +148,7 @@ func TestAnswersAreRelabelled(t *testing.T) {
 		}
 		url, _ := rawUpstream(t, func(*http.Request) string { return rawAnswer(200, header, test.body) })
 		before := gather(t)
-		got := postForm(t, newGateway(t, &Handler{Upstream: url}).URL+wire.Path(wire.Check, test.format), forms[wire.Check])
+		got := postForm(t, newGateway(t, &Handler{Account: Account{Upstream: url}}).URL+wire.Path(wire.Check, test.format), forms[wire.Check])
 		if got.Header.Get("Content-Type") != test.want || (got.body == test.body) == test.refused || test.refused != strings.Contains(got.body, "answer_unreadable") {
 			t.Errorf("%v %q as %q: the client reads %q: %s", test.format, test.body, test.header, got.Header.Get("Content-Type"), got.body)
 		}
@@ -168,7 +168,7 @@ func (brokenWriter) Write([]byte) (int, error) { panic(http.ErrAbortHandler) }
 // An answer that a panic kept from the client is there for the client's repetition.
 func TestPanicWhileWriting(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		d := newDirect(t, &Handler{Limit: -1}, sandboxConfig)
+		d := newDirect(t, &Handler{Account: Account{Limit: -1}}, sandboxConfig)
 		defer d.close(t)
 		func() {
 			defer func() {

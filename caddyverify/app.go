@@ -125,7 +125,7 @@ func (s onStart) Handle(context.Context, caddy.Event) error {
 // wants of that.
 func (a *App) join(h *Handler, id accountID, host string, config gateway.Config) error {
 	use := a.use(id)
-	settings, err := use.settings.with(h)
+	settings, err := use.settings.with(&h.Account)
 	if err != nil {
 		return err
 	}

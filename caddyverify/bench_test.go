@@ -89,9 +89,11 @@ var (
 // keeps no limit, which would be measured in place of the work.
 func newBench(b *testing.B, configure ...func(*Handler)) *Handler {
 	h := &Handler{
-		Credentials: &Credentials{APIKey: testKey, APISecret: "{env.BENCH_SECRET}"},
-		Limit:       -1,
-		Cache:       &Cache{Settling: caddy.Duration(time.Hour), MaxEntries: 1 << 21, MaxBytes: 4 << 30},
+		Account: Account{
+			Credentials: &Credentials{APIKey: testKey, APISecret: "{env.BENCH_SECRET}"},
+			Limit:       -1,
+			Cache:       &Cache{Settling: caddy.Duration(time.Hour), MaxEntries: 1 << 21, MaxBytes: 4 << 30},
+		},
 
 		roundTripper: new(canned),
 	}

@@ -52,7 +52,7 @@ func TestSearchFromMemory(t *testing.T) {
 	for _, format := range wire.Formats {
 		t.Run(format.String(), func(t *testing.T) {
 			u := newUpstream(t)
-			gateway := newGateway(t, &Handler{Upstream: u.URL, Cache: &Cache{InProgress: caddy.Duration(time.Hour)}})
+			gateway := newGateway(t, &Handler{Account: Account{Upstream: u.URL, Cache: &Cache{InProgress: caddy.Duration(time.Hour)}}})
 			id := u.begin(t, testNumber)
 			path := gateway.URL + wire.Path(wire.Search, format)
 			first := get(t, path+"?request_id="+id)
@@ -115,7 +115,7 @@ func TestSearchFromMemory(t *testing.T) {
 // from memory.
 func TestSearchDuringCheck(t *testing.T) {
 	u := newUpstream(t)
-	gateway := newGateway(t, &Handler{Upstream: u.URL, Cache: &Cache{InProgress: caddy.Duration(time.Hour)}})
+	gateway := newGateway(t, &Handler{Account: Account{Upstream: u.URL, Cache: &Cache{InProgress: caddy.Duration(time.Hour)}}})
 	id := u.begin(t, testNumber)
 	get(t, gateway.URL+"/verify/search/json?request_id="+id)
 	u.fail(t, "check hang")
@@ -133,7 +133,7 @@ func TestSearchDuringCheck(t *testing.T) {
 
 func TestStaleSearch(t *testing.T) {
 	u := newUpstream(t)
-	gateway := newGateway(t, &Handler{Upstream: u.URL, Cache: &Cache{InProgress: caddy.Duration(time.Millisecond)}})
+	gateway := newGateway(t, &Handler{Account: Account{Upstream: u.URL, Cache: &Cache{InProgress: caddy.Duration(time.Millisecond)}}})
 	id := u.begin(t, testNumber)
 	url := gateway.URL + "/verify/search/json?request_id=" + id
 	first := get(t, url)
@@ -158,7 +158,7 @@ func TestStaleSearch(t *testing.T) {
 
 func TestCacheOff(t *testing.T) {
 	u := newUpstream(t)
-	gateway := newGateway(t, &Handler{Upstream: u.URL, Cache: &Cache{Off: true}})
+	gateway := newGateway(t, &Handler{Account: Account{Upstream: u.URL, Cache: &Cache{Off: true}}})
 	id := u.begin(t, testNumber)
 	for range 2 {
 		expectHeaders(t, get(t, gateway.URL+"/verify/search/json?request_id="+id), "caddy-verify; fwd=bypass", false)
@@ -198,8 +198,8 @@ func TestCacheSurvivesReload(t *testing.T) {
 	}
 	live := handlers[len(handlers)-1]
 	for name, h := range map[string]*Handler{
-		"another account":  {Credentials: &Credentials{APIKey: "other", APISecret: testSecret}},
-		"another upstream": {Upstream: "https://example.com"},
+		"another account":  {Account: Account{Credentials: &Credentials{APIKey: "other", APISecret: testSecret}}},
+		"another upstream": {Account: Account{Upstream: "https://example.com"}},
 	} {
 		if provision(h).gateway.Account == live.gateway.Account {
 			t.Errorf("%s shares the cache", name)
@@ -234,7 +234,7 @@ func (w *interrupted) Write(p []byte) (int, error) {
 // TestListWhileWritten wants a list to be the client's own until it is written.
 func TestListWhileWritten(t *testing.T) {
 	u := newUpstream(t)
-	h := newGatewayWith(t, &Handler{Upstream: u.URL, Cache: &Cache{InProgress: caddy.Duration(time.Hour)}})
+	h := newGatewayWith(t, &Handler{Account: Account{Upstream: u.URL, Cache: &Cache{InProgress: caddy.Duration(time.Hour)}}})
 	list := func(w http.ResponseWriter, ids ...string) {
 		r := httptest.NewRequest(http.MethodGet, wire.Path(wire.Search, wire.JSON)+"?request_ids="+strings.Join(ids, "&request_ids="), nil)
 		if err := h.ServeHTTP(w, r, nil); err != nil {

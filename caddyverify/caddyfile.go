@@ -90,7 +90,7 @@ func (h *Handler) UnmarshalCaddyfile(d *caddyfile.Dispenser) error {
 		}
 		return err
 	})
-	if err != nil || h.Account != "" || h.AccountByCaller {
+	if err != nil || h.AccountName != "" || h.AccountByCaller {
 		return err // the account is elsewhere
 	}
 	return atLine(h.check(), lines, d)
@@ -100,52 +100,13 @@ func (h *Handler) UnmarshalCaddyfile(d *caddyfile.Dispenser) error {
 func (h *Handler) unmarshalAccount(d *caddyfile.Dispenser) error {
 	switch words := d.RemainingArgs(); {
 	case len(words) == 1 && words[0] != "by":
-		h.Account = words[0]
+		h.AccountName = words[0]
 	case len(words) == 2 && words[0] == "by" && words[1] == "caller":
 		h.AccountByCaller = true
 	default:
 		return d.Err("account takes the name of an account of the global option verify, or: account by caller" + unset)
 	}
 	return nil
-}
-
-// unmarshalSetting reads a setting that an account has.
-func (h *Handler) unmarshalSetting(d *caddyfile.Dispenser, name string) (err error) {
-	switch name {
-	case "upstream":
-		h.Upstream, err = oneArg(d, name, "<url>")
-	case "insecure_upstream":
-		h.InsecureUpstream = true
-		err = noArgs(d, name)
-	case "credentials":
-		h.Credentials, err = parseCredentials(d)
-	case "next_credentials":
-		h.NextCredentials, err = parseCredentials(d)
-	case "auth":
-		h.Auth, err = oneArg(d, name, "basic|query|body")
-	case "method":
-		h.Method, err = oneArg(d, name, "auto|get|post")
-	case "timeout":
-		h.Timeout, err = durationArg(d, name)
-	case "transport":
-		h.TransportRaw, err = parseTransport(d)
-	case "cache":
-		h.Cache, err = parseCache(d)
-	case "breaker":
-		h.Breaker, err = parseBreaker(d)
-	case "limit":
-		h.Limit, err = limitArg(d)
-	case "countries":
-		if h.Countries = d.RemainingArgs(); len(h.Countries) == 0 {
-			err = d.Err("countries takes two-letter codes: countries GB DE …" + unset)
-		}
-	case "settle":
-		h.Settle = true
-		err = noArgs(d, name)
-	default:
-		return d.Errf("unrecognized subdirective %q", name)
-	}
-	return err
 }
 
 // atLine adds to an error where the setting stands, or else where the block ends.

@@ -71,26 +71,63 @@ func (a *App) unmarshalAccount(d *caddyfile.Dispenser) error {
 	if a.Accounts[name] != nil {
 		return d.Errf("account %s is given more than once", name)
 	}
-	h, lines := new(Handler), map[string]caddyfile.Dispenser{}
-	var failover []string
+	account, lines := new(Account), map[string]caddyfile.Dispenser{}
 	if err := block(d, func(name string) error {
 		lines[name] = *d
 		if name == "failover" {
-			if failover = d.RemainingArgs(); len(failover) == 0 {
+			if account.Failover = d.RemainingArgs(); len(account.Failover) == 0 {
 				return d.Err("failover takes names of accounts" + unset)
 			}
 			return nil
 		}
-		return h.unmarshalSetting(d, name)
+		return account.unmarshalSetting(d, name)
 	}); err != nil {
 		return err
 	}
 	if a.Accounts == nil {
 		a.Accounts = map[string]*Account{}
 	}
-	a.Accounts[name] = accountOf(h)
-	a.Accounts[name].Failover = failover
-	return atLine(h.check(), lines, d)
+	a.Accounts[name] = account
+	return atLine(account.check(), lines, d)
+}
+
+// unmarshalSetting reads a setting.
+func (a *Account) unmarshalSetting(d *caddyfile.Dispenser, name string) (err error) {
+	switch name {
+	case "upstream":
+		a.Upstream, err = oneArg(d, name, "<url>")
+	case "insecure_upstream":
+		a.InsecureUpstream = true
+		err = noArgs(d, name)
+	case "credentials":
+		a.Credentials, err = parseCredentials(d)
+	case "next_credentials":
+		a.NextCredentials, err = parseCredentials(d)
+	case "auth":
+		a.Auth, err = oneArg(d, name, "basic|query|body")
+	case "method":
+		a.Method, err = oneArg(d, name, "auto|get|post")
+	case "timeout":
+		a.Timeout, err = durationArg(d, name)
+	case "transport":
+		a.TransportRaw, err = parseTransport(d)
+	case "cache":
+		a.Cache, err = parseCache(d)
+	case "breaker":
+		a.Breaker, err = parseBreaker(d)
+	case "limit":
+		a.Limit, err = limitArg(d)
+	case "countries":
+		if a.Countries = d.RemainingArgs(); len(a.Countries) == 0 {
+			err = d.Err("countries takes two-letter codes: countries GB DE …" + unset)
+		}
+	case "settle":
+		a.Settle = true
+		err = noArgs(d, name)
+	default:
+		return d.Errf("unrecognized subdirective %q", name)
+	}
+	return err
 }
 
 func parseCallers(d *caddyfile.Dispenser) (*Callers, error) {

@@ -39,29 +39,40 @@ func (e *settingError) Unwrap() error { return e.err }
 // check tells what is wrong with the settings as they are written. A Caddyfile's
 // reader is told so with file and line.
 func (h *Handler) check() error {
-	_, upstreamErr := upstreamURL(h.Upstream, h.InsecureUpstream)
-	return first([]settingError{
-		{"upstream", upstreamErr},
-		{"auth", oneOf(h.Auth, string(upstream.Basic), string(upstream.Query), string(upstream.Body))},
-		{"method", oneOf(h.Method, string(upstream.Auto), string(upstream.Get), string(upstream.Post))},
+	if err := first([]settingError{
 		{"errors", oneOf(h.Errors, errorsVerify, errorsHTTP)},
 		{"browsers", oneOf(h.Browsers, browsersRefuse, browsersAllow)},
-		{"timeout", within(h.Timeout, 100*time.Millisecond, 5*time.Minute)},
-		{"breaker", h.Breaker.check(cmp.Or(h.Timeout, caddy.Duration(defaultTimeout)))},
-		{"cache", h.Cache.check()},
-		{"limit", limit.Settings{Rate: h.Limit}.Validate()},
-		{"countries", checkCountries(h.Countries)},
-		{"credentials", h.Credentials.check()},
-		{"next_credentials", h.checkNext()},
+	}); err != nil {
+		return err
+	}
+	if h.Failover != nil {
+		return errors.New("failover: only accounts of the global option verify have it; move the account there and name it here")
+	}
+	return h.Account.check()
+}
+
+func (a *Account) check() error {
+	_, upstreamErr := upstreamURL(a.Upstream, a.InsecureUpstream)
+	return first([]settingError{
+		{"upstream", upstreamErr},
+		{"auth", oneOf(a.Auth, string(upstream.Basic), string(upstream.Query), string(upstream.Body))},
+		{"method", oneOf(a.Method, string(upstream.Auto), string(upstream.Get), string(upstream.Post))},
+		{"timeout", within(a.Timeout, 100*time.Millisecond, 5*time.Minute)},
+		{"breaker", a.Breaker.check(cmp.Or(a.Timeout, caddy.Duration(defaultTimeout)))},
+		{"cache", a.Cache.check()},
+		{"limit", limit.Settings{Rate: a.Limit}.Validate()},
+		{"countries", checkCountries(a.Countries)},
+		{"credentials", a.Credentials.check()},
+		{"next_credentials", a.checkNext()},
 	})
 }
 
 // checkNext tells what is wrong with the second credentials, if there are any.
-func (h *Handler) checkNext() error {
-	if h.NextCredentials == nil {
+func (a *Account) checkNext() error {
+	if a.NextCredentials == nil {
 		return nil
 	}
-	return h.NextCredentials.check()
+	return a.NextCredentials.check()
 }
 
 // first returns the first of them that is an error.

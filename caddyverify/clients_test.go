@@ -85,7 +85,7 @@ func TestClients(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			u := newUpstream(t)
-			gateway := newGateway(t, &Handler{Upstream: u.URL})
+			gateway := newGateway(t, &Handler{Account: Account{Upstream: u.URL}})
 			got := do(t, test.request(t, gateway.URL))
 			calls := u.Calls()
 			if got.StatusCode != http.StatusOK || got.Header.Get("Proxy-Status") != "" || len(calls) != 1 {
@@ -102,7 +102,7 @@ func TestClients(t *testing.T) {
 // there is no such call, or nothing of the gateway's business.
 func TestPaths(t *testing.T) {
 	u := newUpstream(t)
-	gateway := newGateway(t, &Handler{Upstream: u.URL})
+	gateway := newGateway(t, &Handler{Account: Account{Upstream: u.URL}})
 	for target, want := range map[string]struct {
 		code int
 		text string
@@ -185,9 +185,9 @@ func TestPathsAsCaddyMatches(t *testing.T) {
 
 func TestBrowsers(t *testing.T) {
 	u := newUpstream(t)
-	refuse := newGateway(t, &Handler{Upstream: u.URL})
-	asHTTP := newGateway(t, &Handler{Upstream: u.URL, Errors: "http", Browsers: "refuse"})
-	allow := newGateway(t, &Handler{Upstream: u.URL, Browsers: "allow"})
+	refuse := newGateway(t, &Handler{Account: Account{Upstream: u.URL}})
+	asHTTP := newGateway(t, &Handler{Account: Account{Upstream: u.URL}, Errors: "http", Browsers: "refuse"})
+	allow := newGateway(t, &Handler{Account: Account{Upstream: u.URL}, Browsers: "allow"})
 	for header, refused := range map[string]bool{
 		"Origin: https://evil.example":                          true,
 		"Origin: null":                                          true,
@@ -226,7 +226,7 @@ func TestBrowsers(t *testing.T) {
 
 func TestStrict(t *testing.T) {
 	u := newUpstream(t)
-	gateway := newGateway(t, &Handler{Upstream: u.URL, Strict: true})
+	gateway := newGateway(t, &Handler{Account: Account{Upstream: u.URL}, Strict: true})
 	got := get(t, gateway.URL+"/verify/json?number=447700900000&brand=Acme&action_type=login&api_key=a")
 	if got.field("status") != "3" || !strings.Contains(got.body, "Unknown param: action_type;") || len(u.Calls()) != 0 {
 		t.Errorf("got %s, and %d calls went upstream", got.body, len(u.Calls()))
@@ -237,7 +237,7 @@ func TestStrict(t *testing.T) {
 // they could be anything.
 func TestIgnoredParameters(t *testing.T) {
 	u := newUpstream(t)
-	h := &Handler{Upstream: u.URL}
+	h := &Handler{Account: Account{Upstream: u.URL}}
 	gateway := newGateway(t, h)
 	var log bytes.Buffer
 	h.gateway.Logger = slog.New(slog.NewTextHandler(&log, &slog.HandlerOptions{Level: slog.LevelDebug}))

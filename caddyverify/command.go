@@ -116,7 +116,7 @@ func cmdDemo(flags caddycmd.Flags) (int, error) {
 	api.Credentials = credentials
 	sandboxURL := "http://" + upstream
 	err = run("ERROR",
-		site{listen, &Handler{Upstream: sandboxURL, Credentials: credentials}, demoPage(gatewayURL, sandboxURL)},
+		site{listen, &Handler{Account: Account{Upstream: sandboxURL, Credentials: credentials}}, demoPage(gatewayURL, sandboxURL)},
 		site{upstream, api, sandboxPage(sandboxURL)})
 	if err != nil {
 		return caddy.ExitCodeFailedStartup, listenError(listen, err)

@@ -62,7 +62,7 @@ func TestSites(t *testing.T) {
 	credentials := &Credentials{APIKey: testKey, APISecret: testSecret}
 	upstream := newUpstream(t)
 	servers := serveSites(t,
-		site{"gateway", &Handler{Upstream: upstream.Server.URL, Credentials: credentials}, demoPage("http://gateway", "http://sandbox")},
+		site{"gateway", &Handler{Account: Account{Upstream: upstream.Server.URL, Credentials: credentials}}, demoPage("http://gateway", "http://sandbox")},
 		site{"sandbox", &Sandbox{}, sandboxPage("http://sandbox")})
 	for i, server := range servers {
 		page := get(t, server.URL+"/")

@@ -117,33 +117,33 @@ type accountSettings struct {
 
 // with returns the settings with those of a further handler. What one handler says
 // holds for the others that say nothing; two that say different things are an error.
-func (s accountSettings) with(h *Handler) (*accountSettings, error) {
-	s.timeout = max(s.timeout, h.Timeout)
-	s.settle = s.settle || h.Settle
+func (s accountSettings) with(a *Account) (*accountSettings, error) {
+	s.timeout = max(s.timeout, a.Timeout)
+	s.settle = s.settle || a.Settle
 	var err error
-	agree(&err, "limit", &s.limit, h.Limit)
-	if h.Cache != nil {
-		agreeOff(&err, "cache", s.cache, *h.Cache, Cache{Off: true})
-		s.cache.Off = s.cache.Off || h.Cache.Off
-		agree(&err, "cache: in_progress", &s.cache.InProgress, h.Cache.InProgress)
-		agree(&err, "cache: settling", &s.cache.Settling, h.Cache.Settling)
-		agree(&err, "cache: final", &s.cache.Final, h.Cache.Final)
-		agree(&err, "cache: not_found", &s.cache.NotFound, h.Cache.NotFound)
-		agree(&err, "cache: stale_if_error", &s.cache.StaleIfError, h.Cache.StaleIfError)
-		agree(&err, "cache: max_entries", &s.cache.MaxEntries, h.Cache.MaxEntries)
-		agree(&err, "cache: max_bytes", &s.cache.MaxBytes, h.Cache.MaxBytes)
+	agree(&err, "limit", &s.limit, a.Limit)
+	if a.Cache != nil {
+		agreeOff(&err, "cache", s.cache, *a.Cache, Cache{Off: true})
+		s.cache.Off = s.cache.Off || a.Cache.Off
+		agree(&err, "cache: in_progress", &s.cache.InProgress, a.Cache.InProgress)
+		agree(&err, "cache: settling", &s.cache.Settling, a.Cache.Settling)
+		agree(&err, "cache: final", &s.cache.Final, a.Cache.Final)
+		agree(&err, "cache: not_found", &s.cache.NotFound, a.Cache.NotFound)
+		agree(&err, "cache: stale_if_error", &s.cache.StaleIfError, a.Cache.StaleIfError)
+		agree(&err, "cache: max_entries", &s.cache.MaxEntries, a.Cache.MaxEntries)
+		agree(&err, "cache: max_bytes", &s.cache.MaxBytes, a.Cache.MaxBytes)
 	}
-	if h.Breaker != nil {
-		agreeOff(&err, "breaker", s.breaker, *h.Breaker, Breaker{Off: true})
-		s.breaker.Off = s.breaker.Off || h.Breaker.Off
-		agree(&err, "breaker: window", &s.breaker.Window, h.Breaker.Window)
-		agree(&err, "breaker: open_for", &s.breaker.OpenFor, h.Breaker.OpenFor)
+	if a.Breaker != nil {
+		agreeOff(&err, "breaker", s.breaker, *a.Breaker, Breaker{Off: true})
+		s.breaker.Off = s.breaker.Off || a.Breaker.Off
+		agree(&err, "breaker: window", &s.breaker.Window, a.Breaker.Window)
+		agree(&err, "breaker: open_for", &s.breaker.OpenFor, a.Breaker.OpenFor)
 	}
 	if err != nil {
 		return nil, err
 	}
-	if len(h.Countries) > 0 {
-		listed, err := country.NewList(h.Countries)
+	if len(a.Countries) > 0 {
+		listed, err := country.NewList(a.Countries)
 		if err != nil {
 			return nil, fmt.Errorf("countries: %w", err)
 		}

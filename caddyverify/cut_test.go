@@ -115,7 +115,7 @@ func TestAnswerCutAnywhere(t *testing.T) {
 					t.Parallel()
 					body := strings.ReplaceAll(body, "{id}", id)
 					u := newCutter(t, frame(format.ContentType(), body))
-					h := newGatewayWith(t, &Handler{Upstream: "http://" + u.Addr().String(), Breaker: &Breaker{Off: true}, Cache: &Cache{Off: true}})
+					h := newGatewayWith(t, &Handler{Account: Account{Upstream: "http://" + u.Addr().String(), Breaker: &Breaker{Off: true}, Cache: &Cache{Off: true}}})
 					h.gateway.Logger = slog.New(slog.DiscardHandler)
 					for n := range 2*len(u.answer) + 1 {
 						if o == wire.Search && (n%4 == 1 || n%4 == 2) {
@@ -191,7 +191,7 @@ func TestCallCutAnywhere(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			u := newUpstream(t)
-			h := newGatewayWith(t, &Handler{Upstream: u.URL})
+			h := newGatewayWith(t, &Handler{Account: Account{Upstream: u.URL}})
 			h.gateway.Logger = slog.New(slog.DiscardHandler)
 			server := httptest.NewUnstartedServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) { _ = h.ServeHTTP(w, r, nil) }))
 			complaints := new(buffer)

@@ -73,7 +73,7 @@ func TestOrderlyClose(t *testing.T) {
 	for name := range closers {
 		t.Run(name, func(t *testing.T) {
 			u := newUpstream(t)
-			h := newGatewayWith(t, &Handler{Upstream: u.URL})
+			h := newGatewayWith(t, &Handler{Account: Account{Upstream: u.URL}})
 			server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 				_ = h.ServeHTTP(lingering{w, r}, r, nil)
 			}))
@@ -100,7 +100,7 @@ func TestOrderlyClose(t *testing.T) {
 // None may be given the request_id of the verification that is over.
 func TestReplayBetweenGateways(t *testing.T) {
 	u := newUpstream(t)
-	h := newGatewayWith(t, &Handler{Upstream: u.URL})
+	h := newGatewayWith(t, &Handler{Account: Account{Upstream: u.URL}})
 	var served atomic.Int32
 	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		if served.Add(1)%2 == 0 { // as if it lost the processor there
@@ -111,7 +111,7 @@ func TestReplayBetweenGateways(t *testing.T) {
 	t.Cleanup(server.Close)
 	one := server.Listener.Addr().String()
 	// By another name it is another account: nothing is shared.
-	two := newGateway(t, &Handler{Upstream: strings.Replace(u.URL, "127.0.0.1", "localhost", 1)}).Listener.Addr().String()
+	two := newGateway(t, &Handler{Account: Account{Upstream: strings.Replace(u.URL, "127.0.0.1", "localhost", 1)}}).Listener.Addr().String()
 	busy(t)
 	users := make(chan int)
 	var running sync.WaitGroup
@@ -189,7 +189,7 @@ func TestReplayOfWhatIsOver(t *testing.T) {
 	for name, test := range tests {
 		t.Run(name, func(t *testing.T) {
 			u := newUpstream(t)
-			h := &Handler{Upstream: u.URL}
+			h := &Handler{Account: Account{Upstream: u.URL}}
 			gateway := newGateway(t, h)
 			abandoned(t, u, "/verify/json", "number="+testNumber+"&brand=Acme", h)
 			id := u.Verifications()[0].RequestID
@@ -217,7 +217,7 @@ func TestReplayOfWhatIsOver(t *testing.T) {
 // What is known to have ended needs no search.
 func TestReplayOfWhatTheLedgerKnows(t *testing.T) {
 	u := newUpstream(t)
-	h := &Handler{Upstream: u.URL}
+	h := &Handler{Account: Account{Upstream: u.URL}}
 	gateway := newGateway(t, h)
 	abandoned(t, u, "/verify/json", "number="+testNumber+"&brand=Acme", h)
 	id := u.Verifications()[0].RequestID
@@ -253,7 +253,7 @@ func searches(u *testUpstream) (n int) {
 // A right code is not lost with its client.
 func TestUnreadCheck(t *testing.T) {
 	u := newUpstream(t)
-	h := &Handler{Upstream: u.URL}
+	h := &Handler{Account: Account{Upstream: u.URL}}
 	gateway := newGateway(t, h)
 	id := postForm(t, gateway.URL+"/verify/json", "number="+testNumber+"&brand=Acme").field("request_id")
 	form := "request_id=" + id + "&code=" + testCode

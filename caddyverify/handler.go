@@ -5,7 +5,6 @@ package caddyverify
 import (
 	"cmp"
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"log/slog"
@@ -36,43 +35,15 @@ func init() {
 // is copied, no query passed on. The upstream's answer is passed on unchanged
 // once it is known to be one.
 type Handler struct {
-	// Account is the name of one of the app's accounts, which then has all settings but
+	// AccountName is that of one of the app's accounts, which then has all settings but
 	// `errors`, `strict` and `browsers`. Default: the handler has an account of its own.
-	Account string `json:"account,omitempty"`
+	AccountName string `json:"account,omitempty"`
 
 	// AccountByCaller makes each call with the account of its caller. Default: `false`.
 	AccountByCaller bool `json:"account_by_caller,omitempty"`
 
-	// Upstream is the URL that the paths of the API are appended to. It must be
-	// https unless its host is a loopback address.
-	// Default: `https://api.nexmo.com`.
-	Upstream string `json:"upstream,omitempty"`
-
-	// InsecureUpstream allows an upstream with http on any host. The credentials
-	// are then sent in clear. Default: `false`.
-	InsecureUpstream bool `json:"insecure_upstream,omitempty"`
-
-	// Credentials of the account. Required.
-	Credentials *Credentials `json:"credentials,omitempty"`
-
-	// NextCredentials are a second secret of the same account, whose api_key is the same.
-	// It takes over where the provider refuses the secret in use, with status 4 or HTTP 401
-	// or 403, once a search of the gateway's own has shown that it is accepted; so does the
-	// first, in turn. The gateway stays with the one it has, also after a reload, until
-	// that is refused or a new secret comes. Default: none.
-	NextCredentials *Credentials `json:"next_credentials,omitempty"`
-
-	// Auth is where the credentials go: `basic` (the Authorization header, the
-	// provider's present form), or one of the older forms `query` and `body`.
-	// Default: `basic`.
-	Auth string `json:"auth,omitempty"`
-
-	// Method is how calls are made: `get`, with everything in the query, as in version
-	// 1.0.0 of the API's document; `post`, with a form, as in later ones but for the
-	// search; or `auto`. That is GET for a search and POST for all else, and where the
-	// upstream answers 404, 405 or 501 to a POST without a word of the API, GET, at once
-	// from then on. Default: `get` with `auth query`, else `auto`.
-	Method string `json:"method,omitempty"`
+	// The settings of the handler's own account.
+	Account
 
 	// Errors is how the gateway reports trouble of its own: `verify` answers
 	// HTTP 200 with a Verify status and error_text, as the API does and its SDKs
@@ -89,40 +60,6 @@ type Handler struct {
 	// known by an Origin or a Sec-Fetch-Site header: `refuse` answers 403, `allow`
 	// takes them. Default: `refuse`.
 	Browsers string `json:"browsers,omitempty"`
-
-	// Timeout bounds one upstream call from its start to the end of its answer:
-	// 100 ms to 5 minutes. Default: `10s`.
-	Timeout caddy.Duration `json:"timeout,omitempty"`
-
-	// Transport configures the connections to the upstream. It is Caddy's own
-	// `http` transport, without HTTP/3 and h2c, whose clients may send a call twice,
-	// and without proxy_protocol. It uses a proxy only if `network_proxy` names one,
-	// whatever the environment says, and accepts headers of 16 KiB unless
-	// `max_response_header_size` says otherwise. Default: `http` with `versions 1.1`, and
-	// with `keepalive 30s`, which is shorter than the time after which providers close an
-	// idle connection.
-	TransportRaw json.RawMessage `json:"transport,omitempty" caddy:"namespace=http.reverse_proxy.transport inline_key=protocol"`
-
-	// Cache keeps the answers to searches in memory. Default: on, with its defaults.
-	Cache *Cache `json:"cache,omitempty"`
-
-	// Breaker stops calls to an upstream in trouble. Default: on, with its defaults.
-	Breaker *Breaker `json:"breaker,omitempty"`
-
-	// Limit is how many calls a second the account may make; negative for no
-	// limit. The provider's own limit is 30, and it answers status 1 to more. A
-	// call waits up to 250 ms for its turn before the gateway does so; checks go
-	// first. Default: `28`.
-	Limit int `json:"limit,omitempty"`
-
-	// Countries are the values of the metrics' label `country`, as ISO 3166-1 alpha-2
-	// codes; any other country is `other`. Default: fifty countries of much traffic.
-	Countries []string `json:"countries,omitempty"`
-
-	// Settle searches, when there is nothing else to do, for verifications whose
-	// time is over and whose end no application has asked for, so that metrics know
-	// every outcome and price. Default: `false`.
-	Settle bool `json:"settle,omitempty"`
 
 	gateway *gateway.Gateway
 	app     *App
@@ -187,7 +124,7 @@ func (h *Handler) provision(ctx caddy.Context, app *App) error {
 	h.logger = ctx.Slogger()
 	h.app = app
 	ownStandardLog()
-	if h.Account != "" || h.AccountByCaller {
+	if h.AccountName != "" || h.AccountByCaller {
 		return h.provisionNamed(ctx, app)
 	}
 	if err := h.check(); err != nil {

@@ -48,7 +48,7 @@ func TestMethodAndAuth(t *testing.T) {
 						seen, form = r, b.String()
 					}))
 					defer u.Close()
-					gateway := newGateway(t, &Handler{Upstream: u.URL, Auth: test.auth, Method: test.method, Cache: &Cache{Off: true}})
+					gateway := newGateway(t, &Handler{Account: Account{Upstream: u.URL, Auth: test.auth, Method: test.method, Cache: &Cache{Off: true}}})
 					params := strings.Replace(forms[o], "brand=Acme", "brand=%C3%96l+%26+Co", 1)
 					get(t, gateway.URL+wire.Path(o, format)+"?"+params)
 
@@ -163,7 +163,7 @@ func TestUpstreamThatKnowsOnlyGET(t *testing.T) {
 			for _, auth := range []string{"basic", "body"} {
 				t.Run(strconv.Itoa(code)+" "+format.String()+" "+auth, func(t *testing.T) {
 					u := newOldUpstream(t, code, http.MethodGet)
-					h := &Handler{Upstream: u.url, Auth: auth}
+					h := &Handler{Account: Account{Upstream: u.url, Auth: auth}}
 					gateway := newGateway(t, h)
 					var logged bytes.Buffer
 					h.gateway.Logger = slog.New(slog.NewJSONHandler(&logged, nil))
@@ -185,7 +185,7 @@ func TestUpstreamThatKnowsOnlyGET(t *testing.T) {
 						}
 					}
 
-					reloaded := newGateway(t, &Handler{Upstream: u.url, Auth: auth, Credentials: &Credentials{APIKey: testKey, APISecret: testSecret}, Timeout: 9e9})
+					reloaded := newGateway(t, &Handler{Account: Account{Upstream: u.url, Auth: auth, Credentials: &Credentials{APIKey: testKey, APISecret: testSecret}, Timeout: 9e9}})
 					if err := h.Cleanup(); err != nil {
 						t.Fatal(err)
 					}
@@ -223,7 +223,7 @@ func TestNoOtherMethod(t *testing.T) {
 		t.Run(test.name, func(t *testing.T) {
 			u := newOldUpstream(t, test.code, test.knows...)
 			u.body = test.body
-			gateway := newGateway(t, &Handler{Upstream: u.url, Method: test.method})
+			gateway := newGateway(t, &Handler{Account: Account{Upstream: u.url, Method: test.method}})
 			for range 2 {
 				got := postForm(t, gateway.URL+"/verify/json", forms[wire.Request])
 				if test.status != "" && got.field("status") != test.status {
@@ -240,7 +240,7 @@ func TestNoOtherMethod(t *testing.T) {
 // An upstream that learns POST and forgets GET is no dead end.
 func TestUpstreamThatChanges(t *testing.T) {
 	u := newOldUpstream(t, http.StatusNotFound, http.MethodGet)
-	h := &Handler{Upstream: u.url}
+	h := &Handler{Account: Account{Upstream: u.url}}
 	gateway := newGateway(t, h)
 	check := func(want ...string) {
 		t.Helper()
@@ -258,7 +258,7 @@ func TestUpstreamThatChanges(t *testing.T) {
 // Both calls are the provider's to count, so both wait for their turn.
 func TestSecondMethodTakesATurn(t *testing.T) {
 	u := newOldUpstream(t, http.StatusNotFound, http.MethodGet)
-	h := &Handler{Upstream: u.url, Limit: 1}
+	h := &Handler{Account: Account{Upstream: u.url, Limit: 1}}
 	gateway := newGateway(t, h)
 	got := postForm(t, gateway.URL+"/verify/json", forms[wire.Request])
 	if seen := u.takeSeen(); !slices.Equal(seen, []string{"POST request"}) {
@@ -286,8 +286,10 @@ func TestMethodsOverHTTP2(t *testing.T) {
 			server.StartTLS()
 			t.Cleanup(server.Close)
 			gateway := newGateway(t, &Handler{
-				Upstream: server.URL, Method: method,
-				TransportRaw: []byte(`{"protocol":"http","versions":["2"],"tls":{"insecure_skip_verify":true}}`),
+				Account: Account{
+					Upstream: server.URL, Method: method,
+					TransportRaw: []byte(`{"protocol":"http","versions":["2"],"tls":{"insecure_skip_verify":true}}`),
+				},
 			})
 			callAll(t, gateway.URL, testNumber, wire.JSON)
 			mu.Lock()
@@ -305,7 +307,7 @@ func (f roundTrip) RoundTrip(r *http.Request) (*http.Response, error) { return f
 
 // A trace shows both calls, each by its method.
 func TestSpansOfBothMethods(t *testing.T) {
-	d := newTraced(t, &Handler{Limit: -1})
+	d := newTraced(t, &Handler{Account: Account{Limit: -1}})
 	defer d.close(t)
 	d.network.RoundTripper = roundTrip(func(r *http.Request) (*http.Response, error) {
 		if r.Method == http.MethodPost {

@@ -56,7 +56,7 @@ func TestOneCallersCode(t *testing.T) {
 		for o, form := range disliked {
 			t.Run(fmt.Sprint(code, " ", o), func(t *testing.T) {
 				synctest.Test(t, func(t *testing.T) {
-					d := newDirect(t, &Handler{Limit: -1, Cache: &Cache{Off: true}}, sandboxConfig)
+					d := newDirect(t, &Handler{Account: Account{Limit: -1, Cache: &Cache{Off: true}}}, sandboxConfig)
 					defer d.close(t)
 					d.network.RoundTripper = firewall{d, code}
 					for n := range 40 {
@@ -94,7 +94,7 @@ func TestOneCallersCode(t *testing.T) {
 // the limit. It closes when its probe is due, not when customers have had enough.
 func TestProbeBeforeCustomers(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		d := newDirect(t, &Handler{Cache: &Cache{Off: true}}, sandboxConfig)
+		d := newDirect(t, &Handler{Account: Account{Cache: &Cache{Off: true}}}, sandboxConfig)
 		defer d.close(t)
 		if err := d.api.SetFaults(sandbox.Fault{Operation: "request", Kind: "http", Value: "502"}); err != nil {
 			t.Fatal(err)
@@ -129,7 +129,7 @@ func TestTrialsOfOthers(t *testing.T) {
 	for _, every := range []time.Duration{100 * time.Millisecond, 10 * time.Millisecond} {
 		t.Run("every "+every.String(), func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
-				d := newDirect(t, &Handler{Limit: -1}, sandboxConfig)
+				d := newDirect(t, &Handler{Account: Account{Limit: -1}}, sandboxConfig)
 				defer d.close(t)
 				if err := d.api.SetFaults(sandbox.Fault{Operation: "request", Kind: "status", Value: "9"}); err != nil {
 					t.Fatal(err)
@@ -168,7 +168,7 @@ func TestTrialsOfOthers(t *testing.T) {
 // has throttled the account does not blame the gateway's limit.
 func TestThrottledByWhom(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		d := newDirect(t, &Handler{Limit: 2}, sandboxConfig)
+		d := newDirect(t, &Handler{Account: Account{Limit: 2}}, sandboxConfig)
 		defer d.close(t)
 		logged := logTo(d)
 		refuse := func(cause, text, where string) {

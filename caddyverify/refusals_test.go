@@ -19,7 +19,7 @@ import (
 // first of a cause, and one each ten seconds that counts all others.
 func TestFloodInLog(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		d := newDirect(t, &Handler{Limit: -1}, sandboxConfig)
+		d := newDirect(t, &Handler{Account: Account{Limit: -1}}, sandboxConfig)
 		if err := d.api.SetFaults(sandbox.Fault{Operation: "request", Kind: "status", Value: "9"}); err != nil {
 			t.Fatal(err)
 		}

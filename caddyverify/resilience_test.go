@@ -110,7 +110,7 @@ var sandboxConfig = sandbox.Config{APIKey: testKey, APISecret: testSecret, Code:
 
 func TestBreakerOpensAndRecovers(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		d := newDirect(t, &Handler{Limit: -1}, sandboxConfig)
+		d := newDirect(t, &Handler{Account: Account{Limit: -1}}, sandboxConfig)
 		defer d.close(t)
 		id := reply{body: d.call(wire.Request, forms[wire.Request]).Body.String()}.field("request_id")
 		known := d.call(wire.Search, "request_id="+id)
@@ -177,7 +177,7 @@ func TestBreakerOpensAndRecovers(t *testing.T) {
 // While a circuit is half-open, no call of a customer is the canary.
 func TestHalfOpenCostsNobody(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		d := newDirect(t, &Handler{Limit: -1}, sandboxConfig)
+		d := newDirect(t, &Handler{Account: Account{Limit: -1}}, sandboxConfig)
 		defer d.close(t)
 		d.set(func() { d.down = http.ErrServerClosed })
 		for d.circuit(wire.WriteClass) == wire.CircuitClosed {
@@ -207,7 +207,7 @@ func TestHalfOpenCostsNobody(t *testing.T) {
 
 func TestBreakerOff(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		d := newDirect(t, &Handler{Limit: -1, Breaker: &Breaker{Off: true}}, sandboxConfig)
+		d := newDirect(t, &Handler{Account: Account{Limit: -1, Breaker: &Breaker{Off: true}}}, sandboxConfig)
 		defer d.close(t)
 		d.set(func() { d.down = http.ErrServerClosed })
 		for range 100 {
@@ -226,7 +226,7 @@ func TestOverload(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		config := sandboxConfig
 		config.Limit = 30
-		d := newDirect(t, &Handler{Cache: &Cache{Off: true}}, config)
+		d := newDirect(t, &Handler{Account: Account{Cache: &Cache{Off: true}}}, config)
 		defer d.close(t)
 		var running sync.WaitGroup
 		var mu sync.Mutex
@@ -276,7 +276,7 @@ func TestSlowsDown(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		config := sandboxConfig
 		config.Limit = 10
-		d := newDirect(t, &Handler{Cache: &Cache{Off: true}}, config)
+		d := newDirect(t, &Handler{Account: Account{Cache: &Cache{Off: true}}}, config)
 		defer d.close(t)
 		throttled := 0
 		for range 100 * 60 {
@@ -312,7 +312,7 @@ func TestAccountTrouble(t *testing.T) {
 	for _, test := range tests {
 		t.Run(test.fault, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
-				d := newDirect(t, &Handler{Limit: -1}, sandboxConfig)
+				d := newDirect(t, &Handler{Account: Account{Limit: -1}}, sandboxConfig)
 				defer d.close(t)
 				fault, err := sandbox.ParseFault(test.fault)
 				if err != nil {
@@ -349,7 +349,7 @@ func TestAccountTrouble(t *testing.T) {
 // A reload with a new secret must not wait for the trouble of the last one.
 func TestNewSecretEndsTrouble(t *testing.T) {
 	u := newUpstream(t)
-	gateway := newGateway(t, &Handler{Upstream: u.URL, Credentials: &Credentials{APIKey: testKey, APISecret: "not-the-secret"}})
+	gateway := newGateway(t, &Handler{Account: Account{Upstream: u.URL, Credentials: &Credentials{APIKey: testKey, APISecret: "not-the-secret"}}})
 	for range 2 {
 		if got := postForm(t, gateway.URL+"/verify/json", forms[wire.Request]); got.field("status") != "4" {
 			t.Fatalf("got %s", got.body)
@@ -358,7 +358,7 @@ func TestNewSecretEndsTrouble(t *testing.T) {
 	if n := len(u.Calls()); n != 1 {
 		t.Errorf("%d calls went upstream", n)
 	}
-	gateway = newGateway(t, &Handler{Upstream: u.URL})
+	gateway = newGateway(t, &Handler{Account: Account{Upstream: u.URL}})
 	if got := postForm(t, gateway.URL+"/verify/json", forms[wire.Request]); got.field("status") != "0" {
 		t.Errorf("with the right secret: %s", got.body)
 	}
@@ -368,7 +368,7 @@ func TestNewSecretEndsTrouble(t *testing.T) {
 // second message nor a status 10.
 func TestRepetitionAfterLeaving(t *testing.T) {
 	u := newUpstream(t)
-	gateway := newGateway(t, &Handler{Upstream: u.URL})
+	gateway := newGateway(t, &Handler{Account: Account{Upstream: u.URL}})
 	u.fail(t, "request delay 50ms")
 	ask := func() *http.Request {
 		return request(t, http.MethodPost, gateway.URL+"/verify/json", "application/x-www-form-urlencoded", forms[wire.Request])
@@ -392,7 +392,7 @@ func TestRepetitionAfterLeaving(t *testing.T) {
 
 func TestIdempotencyKeyOfClient(t *testing.T) {
 	u := newUpstream(t)
-	gateway := newGateway(t, &Handler{Upstream: u.URL})
+	gateway := newGateway(t, &Handler{Account: Account{Upstream: u.URL}})
 	ask := func(o wire.Operation, form, key string) reply {
 		r := request(t, http.MethodPost, gateway.URL+wire.Path(o, wire.JSON), "application/x-www-form-urlencoded", form)
 		r.Header.Set("Idempotency-Key", key)
@@ -422,8 +422,8 @@ func TestIdempotencyKeyOfClient(t *testing.T) {
 // Several handlers, and those of a reload, are one account to the provider.
 func TestOneAccount(t *testing.T) {
 	u := newUpstream(t)
-	patient := newGateway(t, &Handler{Upstream: u.URL, Cache: &Cache{InProgress: caddy.Duration(time.Hour)}})
-	other := newGateway(t, &Handler{Upstream: strings.ToUpper(u.URL[:4]) + u.URL[4:] + "/", Timeout: caddy.Duration(5 * time.Second)})
+	patient := newGateway(t, &Handler{Account: Account{Upstream: u.URL, Cache: &Cache{InProgress: caddy.Duration(time.Hour)}}})
+	other := newGateway(t, &Handler{Account: Account{Upstream: strings.ToUpper(u.URL[:4]) + u.URL[4:] + "/", Timeout: caddy.Duration(5 * time.Second)}})
 	id := u.begin(t, testNumber)
 	search := "/verify/search/json?request_id=" + id
 	if got := get(t, patient.URL+search); !strings.Contains(got.body, "IN PROGRESS") {
@@ -434,11 +434,11 @@ func TestOneAccount(t *testing.T) {
 		t.Errorf("after a check by the other handler: %s", got.body)
 	}
 
-	first := newGatewayWith(t, &Handler{Upstream: u.URL, Limit: 20})
+	first := newGatewayWith(t, &Handler{Account: Account{Upstream: u.URL, Limit: 20}})
 	if rate := first.gateway.Account.Snapshot().Limit.Rate; rate > 20 {
 		t.Errorf("the rate is %d", rate)
 	}
-	second := newGatewayWith(t, &Handler{Upstream: u.URL, Limit: 10})
+	second := newGatewayWith(t, &Handler{Account: Account{Upstream: u.URL, Limit: 10}})
 	if first.gateway.Account != second.gateway.Account {
 		t.Error("there are two limiters")
 	}
@@ -459,7 +459,7 @@ func TestProbeWithPlaceholders(t *testing.T) {
 	t.Setenv("VERIFY_TEST_SNI", "example.com")
 	secure := httptest.NewTLSServer(http.NotFoundHandler())
 	t.Cleanup(secure.Close)
-	h := &Handler{TransportRaw: []byte(`{"protocol":"http","tls":{"server_name":"{env.VERIFY_TEST_SNI}","insecure_skip_verify":true}}`)}
+	h := &Handler{Account: Account{TransportRaw: []byte(`{"protocol":"http","tls":{"server_name":"{env.VERIFY_TEST_SNI}","insecure_skip_verify":true}}`)}}
 	ctx, cancel := caddy.NewContext(caddy.Context{Context: t.Context()})
 	defer cancel()
 	transport, err := h.transport(ctx)

@@ -68,8 +68,10 @@ func (u *rotating) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 func rotatingGateway(t *testing.T, u *rotating, path string) *httptest.Server {
 	t.Helper()
 	return newGateway(t, &Handler{
-		Upstream: u.URL, Cache: &Cache{Off: true},
-		Credentials: &Credentials{APIKey: testKey, APISecret: "{file." + path + "}"},
+		Account: Account{
+			Upstream: u.URL, Cache: &Cache{Off: true},
+			Credentials: &Credentials{APIKey: testKey, APISecret: "{file." + path + "}"},
+		},
 	})
 }
 

@@ -53,7 +53,7 @@ var operations = map[string]wire.Operation{"request": wire.Request, "check": wir
 
 func TestOperations(t *testing.T) {
 	u := newUpstream(t)
-	gateway := newGateway(t, &Handler{Upstream: u.URL})
+	gateway := newGateway(t, &Handler{Account: Account{Upstream: u.URL}})
 	wantAuth := "Basic " + base64.StdEncoding.EncodeToString([]byte(testKey+":"+testSecret))
 	for way, build := range ways {
 		for credentials, add := range dummies {
@@ -126,8 +126,8 @@ func TestOperations(t *testing.T) {
 
 func TestRefusals(t *testing.T) {
 	u := newUpstream(t)
-	gateway := newGateway(t, &Handler{Upstream: u.URL})
-	asHTTP := newGateway(t, &Handler{Upstream: u.URL, Errors: "http"})
+	gateway := newGateway(t, &Handler{Account: Account{Upstream: u.URL}})
+	asHTTP := newGateway(t, &Handler{Account: Account{Upstream: u.URL}, Errors: "http"})
 	tests := []struct {
 		name, method, target, contentType, body string
 		code, codeHTTP                          int
@@ -197,7 +197,7 @@ func TestOneDelivery(t *testing.T) {
 			for way, build := range ways {
 				t.Run(method+", "+o.String()+", "+way, func(t *testing.T) {
 					u := newUpstream(t)
-					gateway := newGateway(t, &Handler{Upstream: u.URL, Method: method, Cache: &Cache{Off: true}})
+					gateway := newGateway(t, &Handler{Account: Account{Upstream: u.URL, Method: method, Cache: &Cache{Off: true}}})
 					call := func() reply {
 						r := build(t, gateway.URL+wire.Path(o, wire.JSON), forms[o])
 						r.Header.Set("Idempotency-Key", rand.Text()) // would make Go send a POST again
@@ -274,8 +274,8 @@ func TestOutcomes(t *testing.T) { //nolint:tparallel // others set the environme
 					if test.code == http.StatusGatewayTimeout {
 						timeout = caddy.Duration(100 * time.Millisecond)
 					}
-					gateway := newGateway(t, &Handler{Upstream: u.URL, Timeout: timeout})
-					asHTTP := newGateway(t, &Handler{Upstream: u.URL, Timeout: timeout, Errors: "http"})
+					gateway := newGateway(t, &Handler{Account: Account{Upstream: u.URL, Timeout: timeout}})
+					asHTTP := newGateway(t, &Handler{Account: Account{Upstream: u.URL, Timeout: timeout}, Errors: "http"})
 					u.fail(t, "* "+test.fault)
 					got := postForm(t, gateway.URL+wire.Path(o, format), forms[o])
 					want := 1
@@ -327,7 +327,7 @@ func TestUnreachableUpstream(t *testing.T) {
 		closed.URL:   "caddy-verify; error=destination_unavailable; details=\"connect_failed\"",
 		stranger.URL: "caddy-verify; error=tls_protocol_error; details=\"tls_failed\"",
 	} {
-		gateway := newGateway(t, &Handler{Upstream: url})
+		gateway := newGateway(t, &Handler{Account: Account{Upstream: url}})
 		got := postForm(t, gateway.URL+"/verify/json", "number="+testNumber+"&brand=Acme")
 		if got.field("status") != "5" || !strings.Contains(got.body, "nothing was sent") || got.Header.Get("Proxy-Status") != want {
 			t.Errorf("got %s, Proxy-Status %s", got.body, got.Header.Get("Proxy-Status"))
@@ -338,7 +338,7 @@ func TestUnreachableUpstream(t *testing.T) {
 // A client that leaves ends its search, but not what may cost money.
 func TestClientLeaves(t *testing.T) {
 	u := newUpstream(t)
-	gateway := newGateway(t, &Handler{Upstream: u.URL})
+	gateway := newGateway(t, &Handler{Account: Account{Upstream: u.URL}})
 	u.fail(t, "* delay 100ms")
 	r := request(t, http.MethodPost, gateway.URL+"/verify/json", "application/x-www-form-urlencoded", "number="+testNumber+"&brand=Acme")
 	leaving(t, r, func() bool { return len(u.Calls()) == 1 })

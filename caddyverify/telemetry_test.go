@@ -170,7 +170,7 @@ func TestSpans(t *testing.T) {
 				if test.method == "get" || test.o == wire.Search {
 					method = http.MethodGet
 				}
-				d := newTraced(t, &Handler{Limit: -1, Method: test.method})
+				d := newTraced(t, &Handler{Account: Account{Limit: -1, Method: test.method}})
 				defer d.close(t)
 				started, origin, _ := d.call(wire.Request, forms[wire.Request])
 				id := reply{body: started.Body.String()}.field("request_id")
@@ -248,7 +248,7 @@ func TestSpans(t *testing.T) {
 // A method may be any text of a client.
 func TestSpanOfUnknownMethod(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		d := newTraced(t, &Handler{Limit: -1})
+		d := newTraced(t, &Handler{Account: Account{Limit: -1}})
 		defer d.close(t)
 		ctx, span := d.tracer.Start(context.Background(), "handler")
 		_ = d.ServeHTTP(httptest.NewRecorder(), httptest.NewRequestWithContext(ctx, testNumber, "/verify/json", nil), nil)
@@ -262,7 +262,7 @@ func TestSpanOfUnknownMethod(t *testing.T) {
 // Hits, refusals and rejections have no upstream span, but can be seen.
 func TestSpansWithoutUpstream(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		d := newTraced(t, &Handler{Limit: 1})
+		d := newTraced(t, &Handler{Account: Account{Limit: 1}})
 		defer d.close(t)
 		started, origin, _ := d.call(wire.Request, forms[wire.Request])
 		id := reply{body: started.Body.String()}.field("request_id")
@@ -365,7 +365,7 @@ func expectGrowth(t *testing.T, before map[string]float64, names []string, want 
 
 func TestMetrics(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		d := newDirect(t, &Handler{Limit: -1}, sandboxConfig)
+		d := newDirect(t, &Handler{Account: Account{Limit: -1}}, sandboxConfig)
 		defer d.close(t)
 		before := gather(t)
 		start := func(number string) string {
@@ -466,7 +466,7 @@ func TestScrapeMovesNothing(t *testing.T) {
 // What expires unseen is unsettled, until the settler asks.
 func TestSettler(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		d := newDirect(t, &Handler{Settle: true}, sandboxConfig)
+		d := newDirect(t, &Handler{Account: Account{Settle: true}}, sandboxConfig)
 		defer d.close(t)
 		before := gather(t)
 		for n := range 25 {
@@ -520,7 +520,7 @@ func (l *lines) reset() {
 // of a breaker's or the account's state at warn.
 func TestLogs(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		d := newDirect(t, &Handler{Limit: -1}, sandboxConfig)
+		d := newDirect(t, &Handler{Account: Account{Limit: -1}}, sandboxConfig)
 		defer d.close(t)
 		logged := new(lines)
 		d.gateway.Logger = slog.New(slog.NewJSONHandler(logged, &slog.HandlerOptions{Level: slog.LevelDebug}))
@@ -574,8 +574,10 @@ func TestAccountsAreToldApart(t *testing.T) {
 	}
 	for key, limit := range map[string]int{"shop-1234": 7, "login-5678": 9} {
 		h := newGatewayWith(t, &Handler{
-			Upstream: "https://verify.example", Limit: limit,
-			Credentials: &Credentials{APIKey: key, APISecret: testSecret},
+			Account: Account{
+				Upstream: "https://verify.example", Limit: limit,
+				Credentials: &Credentials{APIKey: key, APISecret: testSecret},
+			},
 		})
 		if label := h.gateway.Account.Snapshot().Account; label != key[len(key)-4:]+"@verify.example" {
 			t.Errorf("the account of %s is %s", key, label)

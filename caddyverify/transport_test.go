@@ -34,7 +34,7 @@ func TestProxyOfTheEnvironment(t *testing.T) {
 		"in the old way": {`{"protocol":"http","forward_proxy_url":"{env.HTTP_PROXY}"}`, true},
 	}
 	if which := os.Getenv("CADDY_VERIFY_TEST_TRANSPORT"); which != "" {
-		h := &Handler{Upstream: upstream, InsecureUpstream: true, Breaker: &Breaker{Off: true}}
+		h := &Handler{Account: Account{Upstream: upstream, InsecureUpstream: true, Breaker: &Breaker{Off: true}}}
 		if raw := transports[which].transport; raw != "" {
 			h.TransportRaw = []byte(raw)
 		}
@@ -90,7 +90,7 @@ func TestHeaderSize(t *testing.T) {
 		url, calls := rawUpstream(t, func(*http.Request) string {
 			return rawAnswer(200, "Content-Type: application/json\r\nX-Long: "+strings.Repeat("x", test.size)+"\r\n", body)
 		})
-		h := &Handler{Upstream: url}
+		h := &Handler{Account: Account{Upstream: url}}
 		if test.transport != "" {
 			h.TransportRaw = []byte(test.transport)
 		}

@@ -61,19 +61,19 @@ func TestTroubleIsLogged(t *testing.T) {
 		want      line
 	}{
 		{
-			name: "refused", h: Handler{Upstream: "https://" + closed.Addr().String()}, o: wire.Check, form: forms[wire.Check],
+			name: "refused", h: Handler{Account: Account{Upstream: "https://" + closed.Addr().String()}}, o: wire.Check, form: forms[wire.Check],
 			want: line{"level": "WARN", "cause": "connect_failed", "reason": "refused", "request_id": id, "upstream": closed.Addr().String(), "delivery": nil, "upstream_code": nil},
 		},
 		{
-			name: "no such name", h: Handler{Upstream: "https://gone.invalid"}, transport: `{"protocol":"http","resolver":{"addresses":["` + closed.Addr().String() + `"]}}`, o: wire.Search, form: "request_ids=" + id + "&request_ids=447911654321",
+			name: "no such name", h: Handler{Account: Account{Upstream: "https://gone.invalid"}}, transport: `{"protocol":"http","resolver":{"addresses":["` + closed.Addr().String() + `"]}}`, o: wire.Search, form: "request_ids=" + id + "&request_ids=447911654321",
 			want: line{"level": "WARN", "cause": "connect_failed", "reason": "dns", "request_ids": []any{id, "REDACTED"}, "upstream": "gone.invalid"},
 		},
 		{
-			name: "a proxy that refuses", h: Handler{Upstream: "https://api.nexmo.com"}, transport: `{"protocol":"http","network_proxy":{"from":"url","url":"` + refusing.URL + `"}}`, o: wire.Request, form: forms[wire.Request],
+			name: "a proxy that refuses", h: Handler{Account: Account{Upstream: "https://api.nexmo.com"}}, transport: `{"protocol":"http","network_proxy":{"from":"url","url":"` + refusing.URL + `"}}`, o: wire.Request, form: forms[wire.Request],
 			want: line{"level": "WARN", "cause": "connect_failed", "reason": "proxy_refused", "proxy_code": 403.0, "delivery": nil, "request_id": nil},
 		},
 		{
-			name: "untrusted", h: Handler{Upstream: untrusted.URL}, o: wire.Control, form: forms[wire.Control],
+			name: "untrusted", h: Handler{Account: Account{Upstream: untrusted.URL}}, o: wire.Control, form: forms[wire.Control],
 			want: line{"level": "WARN", "cause": "tls_failed", "reason": "unknown_authority", "delivery": nil},
 		},
 		{
@@ -133,7 +133,7 @@ func expectLine(t *testing.T, text string, want map[string]any) {
 // A call whose time is over before its turn has not been sent, and says so.
 func TestTimeOverInTheQueue(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		d := newDirect(t, &Handler{Limit: 5, Timeout: caddy.Duration(100 * time.Millisecond)}, sandboxConfig)
+		d := newDirect(t, &Handler{Account: Account{Limit: 5, Timeout: caddy.Duration(100 * time.Millisecond)}}, sandboxConfig)
 		defer d.close(t)
 		logged := new(lines)
 		d.gateway.Logger = slog.New(slog.NewJSONHandler(logged, &slog.HandlerOptions{Level: slog.LevelDebug}))
