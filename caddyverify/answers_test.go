@@ -180,7 +180,7 @@ func TestPanicWhileWriting(t *testing.T) {
 			r.Header.Set("Content-Type", "application/x-www-form-urlencoded")
 			_ = d.ServeHTTP(brokenWriter{httptest.NewRecorder()}, r, nil)
 		}()
-		if got := d.call(wire.Request, forms[wire.Request]); status(got) != "0" || len(d.api.Verifications()) != 1 {
+		if got := d.call(wire.Request, forms[wire.Request]); statusOf(got) != "0" || len(d.api.Verifications()) != 1 {
 			t.Errorf("the client reads %s, and there are %d verifications", got.Body, len(d.api.Verifications()))
 		}
 	})

@@ -125,6 +125,9 @@ func (s onStart) Handle(context.Context, caddy.Event) error {
 // wants of that.
 func (a *App) join(h *Handler, id accountID, host string, config gateway.Config) error {
 	use := a.use(id)
+	if h.named != "" && !slices.Contains(use.settings.names, h.named) {
+		use.settings.names = append(slices.Clip(use.settings.names), h.named)
+	}
 	settings, err := use.settings.with(&h.Account)
 	if err != nil {
 		return err

@@ -112,6 +112,7 @@ type accountSettings struct {
 	settle    bool
 	timeout   caddy.Duration // the longest
 	callers   *Callers
+	names     []string // that the app has for the account
 	core      *gateway.Settings
 }
 
@@ -163,6 +164,7 @@ func (s accountSettings) with(a *Account) (*accountSettings, error) {
 		Limit:     limit.Settings{Rate: s.limit, Callers: s.callers.shares()},
 		Countries: s.countries,
 		Callers:   s.callers.names(),
+		Names:     s.names,
 	}
 	return &s, s.validate()
 }

@@ -25,7 +25,10 @@ var mayImport = map[string][]string{
 	"ledger":   {"wire"},
 	"delivery": {"wire"},
 	"caller":   nil,
-	"gateway":  {"wire", "caller", "event", "lease", "country", "suspend", "breaker", "limit", "retry", "ledger", "delivery", "search", "observe", "upstream"},
+	"history":  {"wire"},
+	"live":     {"wire", "history", "gateway", "status"},
+	"status":   {"wire", "breaker", "history", "gateway"},
+	"gateway":  {"wire", "caller", "event", "history", "lease", "country", "suspend", "breaker", "limit", "retry", "ledger", "delivery", "search", "observe", "upstream"},
 }
 
 // TestImports holds the house to its plan: arrows point from caddyverify to gateway, from

@@ -60,7 +60,7 @@ func TestOneCallersCode(t *testing.T) {
 					defer d.close(t)
 					d.network.RoundTripper = firewall{d, code}
 					for n := range 40 {
-						if w := d.call(o, form); status(w) != reads || !strings.Contains(w.Body.String(), "caddy-verify: upstream_") {
+						if w := d.call(o, form); statusOf(w) != reads || !strings.Contains(w.Body.String(), "caddy-verify: upstream_") {
 							t.Fatalf("the caller whose call it is reads %s", w.Body)
 						}
 						for o, form := range forms {
@@ -146,7 +146,7 @@ func TestTrialsOfOthers(t *testing.T) {
 				for n := 0; time.Since(begun) < 75*time.Second; n++ {
 					callers.Go(func() { d.call(wire.Request, fmt.Sprintf("number=447700900103&brand=Acme%d", n)) })
 					if n%int(time.Second/every) == 5 {
-						if w := d.call(wire.Request, fmt.Sprintf("brand=Acme&number=44770091%04d", n)); status(w) == "0" {
+						if w := d.call(wire.Request, fmt.Sprintf("brand=Acme&number=44770091%04d", n)); statusOf(w) == "0" {
 							if through++; through == 1 {
 								first = time.Since(begun)
 							}
@@ -175,7 +175,7 @@ func TestThrottledByWhom(t *testing.T) {
 			t.Helper()
 			before := gather(t)
 			w := d.call(wire.Request, forms[wire.Request])
-			if want := text + "; nothing was sent (caddy-verify: " + cause + ")"; status(w) != "1" || !strings.Contains(w.Body.String(), want) {
+			if want := text + "; nothing was sent (caddy-verify: " + cause + ")"; statusOf(w) != "1" || !strings.Contains(w.Body.String(), want) {
 				t.Errorf("the client reads %s, want %q", w.Body, want)
 			}
 			if w.Header().Get("Retry-After") != "1" || !strings.HasSuffix(w.Header().Get("Proxy-Status"), `details="`+cause+`"`) {

@@ -104,7 +104,9 @@ func (d *direct) call(o wire.Operation, form string) *httptest.ResponseRecorder 
 	return w
 }
 
-func status(w *httptest.ResponseRecorder) string { return reply{body: w.Body.String()}.field("status") }
+func statusOf(w *httptest.ResponseRecorder) string {
+	return reply{body: w.Body.String()}.field("status")
+}
 
 var sandboxConfig = sandbox.Config{APIKey: testKey, APISecret: testSecret, Code: testCode, Limit: -1}
 
@@ -130,7 +132,7 @@ func TestBreakerOpensAndRecovers(t *testing.T) {
 		} {
 			begun := time.Now()
 			w := d.call(o, form)
-			if status(w) != "5" || w.Code != http.StatusOK || !strings.Contains(w.Body.String(), "nothing was sent (caddy-verify: breaker_open)") {
+			if statusOf(w) != "5" || w.Code != http.StatusOK || !strings.Contains(w.Body.String(), "nothing was sent (caddy-verify: breaker_open)") {
 				t.Errorf("%v: the client reads %d %s", o, w.Code, w.Body)
 			}
 			if w.Header().Get("Retry-After") != "5" || w.Header().Get("Proxy-Status") != `caddy-verify; error=destination_unavailable; details="breaker_open"` {
@@ -168,7 +170,7 @@ func TestBreakerOpensAndRecovers(t *testing.T) {
 		if n := d.api.Accepted(); n != 0 {
 			t.Errorf("the probes sent %d messages", n)
 		}
-		if w := d.call(wire.Request, forms[wire.Request]); status(w) != "0" {
+		if w := d.call(wire.Request, forms[wire.Request]); statusOf(w) != "0" {
 			t.Errorf("after the recovery: %s", w.Body)
 		}
 	})
@@ -199,7 +201,7 @@ func TestHalfOpenCostsNobody(t *testing.T) {
 		time.Sleep(2 * time.Second)
 		synctest.Wait()
 		d.set(func() { d.slow = 0 })
-		if w := d.call(wire.Request, forms[wire.Request]); status(w) != "0" {
+		if w := d.call(wire.Request, forms[wire.Request]); statusOf(w) != "0" {
 			t.Errorf("after the probe: %s", w.Body)
 		}
 	})
@@ -214,7 +216,7 @@ func TestBreakerOff(t *testing.T) {
 			d.call(wire.Request, forms[wire.Request])
 		}
 		d.set(func() { d.down = nil })
-		if w := d.call(wire.Request, forms[wire.Request]); status(w) != "0" {
+		if w := d.call(wire.Request, forms[wire.Request]); statusOf(w) != "0" {
 			t.Errorf("the client reads %s", w.Body)
 		}
 	})
@@ -243,7 +245,7 @@ func TestOverload(t *testing.T) {
 				w := d.call(o, strings.Replace(forms[o], testNumber, fmt.Sprintf("4477009%05d", i), 1))
 				mu.Lock()
 				defer mu.Unlock()
-				if status(w) != "1" {
+				if statusOf(w) != "1" {
 					answered[o]++
 					if o == wire.Check {
 						waits = append(waits, time.Since(begun))
@@ -280,7 +282,7 @@ func TestSlowsDown(t *testing.T) {
 		defer d.close(t)
 		throttled := 0
 		for range 100 * 60 {
-			if w := d.call(wire.Search, forms[wire.Search]); status(w) == "1" && !strings.Contains(w.Body.String(), "caddy-verify") {
+			if w := d.call(wire.Search, forms[wire.Search]); statusOf(w) == "1" && !strings.Contains(w.Body.String(), "caddy-verify") {
 				throttled++
 			}
 			time.Sleep(10 * time.Millisecond)
@@ -330,7 +332,7 @@ func TestAccountTrouble(t *testing.T) {
 					if stopped != (d.sent() == 0) {
 						t.Errorf("%v: %d calls went upstream", o, d.sent())
 					}
-					if stopped && (status(w) != test.status || !strings.Contains(w.Body.String(), "nothing was sent (caddy-verify: "+test.cause+")") || w.Header().Get("Retry-After") != "30") {
+					if stopped && (statusOf(w) != test.status || !strings.Contains(w.Body.String(), "nothing was sent (caddy-verify: "+test.cause+")") || w.Header().Get("Retry-After") != "30") {
 						t.Errorf("%v: the client reads %s, Retry-After %s", o, w.Body, w.Header().Get("Retry-After"))
 					}
 				}
@@ -338,7 +340,7 @@ func TestAccountTrouble(t *testing.T) {
 					t.Fatal(err)
 				}
 				time.Sleep(31 * time.Second)
-				if w := d.call(wire.Request, forms[wire.Request]); status(w) != "0" {
+				if w := d.call(wire.Request, forms[wire.Request]); statusOf(w) != "0" {
 					t.Errorf("when it is over: %s", w.Body)
 				}
 			})

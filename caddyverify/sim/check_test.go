@@ -34,8 +34,8 @@ func (p *process) checkCalm() {
 			}
 		}
 		// Where another account stands in, nobody need have tried this one again.
-		if len(s.Suspended) > 0 && !p.failover {
-			p.violated(9, "the account is still suspended for %v", s.Suspended)
+		if len(s.Troubles) > 0 && !p.failover {
+			p.violated(9, "the account is still suspended for %v", s.Troubles)
 		}
 	}
 }

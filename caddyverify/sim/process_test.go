@@ -163,7 +163,7 @@ func (p *process) useSecrets() {
 // standsBy tells that the second account would take requests.
 func (p *process) standsBy() bool {
 	s := p.accounts[1].Snapshot()
-	return len(s.Suspended) == 0 && !slices.ContainsFunc(s.Circuits, func(c breaker.Snapshot) bool { return c.State != wire.CircuitClosed })
+	return len(s.Troubles) == 0 && !slices.ContainsFunc(s.Circuits, func(c breaker.Snapshot) bool { return c.State != wire.CircuitClosed })
 }
 
 // ServeHTTP answers by the configuration that is in force.

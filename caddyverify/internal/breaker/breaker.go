@@ -55,6 +55,8 @@ type Breaker struct {
 	// opened it; see Snapshot.
 	since time.Time
 	why   string
+	// held tells that an operator keeps it open: nothing but an operator closes it.
+	held bool
 	// openFor is the present open time, which doubles.
 	openFor time.Duration
 	probing
@@ -181,14 +183,12 @@ func (b *Breaker) open(from wire.CircuitState, openFor time.Duration, answer wir
 }
 
 // close begins to count afresh. The caller holds b.mu and delivers the change.
-func (b *Breaker) close(answer wire.Answer) {
-	b.until, b.openFor = time.Time{}, 0
+func (b *Breaker) close(from wire.CircuitState, why string, fault *wire.Fault) {
+	b.until, b.openFor, b.held = time.Time{}, 0, false
 	b.since, b.why = time.Now(), ""
 	b.prober.Schedule(time.Time{}, b.probe)
 	b.circuit, b.tripped, b.dials = b.newCircuit(), false, 0
-	change := Change{Class: b.class, From: wire.CircuitHalfOpen, To: wire.CircuitClosed}
-	change.Why, change.Fault = why(answer), answer.Fault
-	b.changes.Push(change)
+	b.changes.Push(Change{Class: b.class, From: from, To: wire.CircuitClosed, Why: why, Fault: fault})
 }
 
 // State returns the state at this moment, whether or not anyone called.
@@ -201,6 +201,8 @@ func (b *Breaker) State() wire.CircuitState {
 // state is State. The caller holds b.mu.
 func (b *Breaker) state() wire.CircuitState {
 	switch {
+	case b.held:
+		return wire.CircuitOpen
 	case b.until.IsZero():
 		return wire.CircuitClosed
 	case time.Now().Before(b.until):
@@ -211,6 +213,9 @@ func (b *Breaker) state() wire.CircuitState {
 
 // retryAfter tells when the next probe will have been made. The caller holds b.mu.
 func (b *Breaker) retryAfter(now time.Time) time.Duration {
+	if b.held {
+		return heldAgain
+	}
 	if wait := b.prober.Due().Sub(now); !b.prober.Running() && wait > 0 {
 		return wait
 	}

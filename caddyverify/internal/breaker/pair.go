@@ -18,7 +18,12 @@ func NewPair(s Settings) *Pair {
 
 // For returns the breaker for an operation.
 func (p *Pair) For(o wire.Operation) *Breaker {
-	if o.Class() == wire.ReadClass {
+	return p.Of(o.Class())
+}
+
+// Of returns the breaker of a class.
+func (p *Pair) Of(class wire.Class) *Breaker {
+	if class == wire.ReadClass {
 		return p.Read
 	}
 	return p.Write

@@ -54,7 +54,7 @@ func (b *Breaker) probed(run *probe.Run, answer wire.Answer) {
 	}
 	switch classified := Classify(answer); {
 	case classified.Closes:
-		b.close(answer)
+		b.close(wire.CircuitHalfOpen, why(answer), answer.Fault)
 	case classified.Verdict == Failure:
 		b.open(wire.CircuitHalfOpen, min(2*b.openFor, max(maxBackoff, b.settings.OpenFor)), answer)
 	default:

@@ -19,6 +19,8 @@ type Snapshot struct {
 	// Until is when the next probe is due. Zero while it is closed, while a probe is
 	// under way, and while the breaker is off.
 	Until time.Time
+	// Held tells that an operator keeps it open.
+	Held bool
 }
 
 // Snapshot reads both circuits in the order of wire.Classes, and changes nothing.
@@ -29,7 +31,7 @@ func (p *Pair) Snapshot() [len(wire.Classes)]Snapshot {
 func (b *Breaker) snapshot() Snapshot {
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	s := Snapshot{Class: b.class, State: b.state(), Why: b.why, Since: b.since}
+	s := Snapshot{Class: b.class, State: b.state(), Why: b.why, Since: b.since, Held: b.held}
 	if !b.prober.Running() && !b.settings.Off {
 		s.Until = b.prober.Due()
 	}

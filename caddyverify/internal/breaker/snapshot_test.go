@@ -47,11 +47,11 @@ func TestSnapshot(t *testing.T) {
 		expect(0)
 		time.Sleep(time.Second)
 		tell(p.Write, times(5, refused)...)
-		write = Snapshot{wire.WriteClass, wire.CircuitOpen, "connect_failed", at(1), at(6)}
+		write = Snapshot{wire.WriteClass, wire.CircuitOpen, "connect_failed", at(1), at(6), false}
 		expect(5)
 		write.State, write.Until = wire.CircuitHalfOpen, time.Time{} // the probe is under way
 		expect(6)
-		write = Snapshot{wire.WriteClass, wire.CircuitOpen, "upstream_timeout", at(1), at(17)}
+		write = Snapshot{wire.WriteClass, wire.CircuitOpen, "upstream_timeout", at(1), at(17), false}
 		expect(7)
 		p.Configure(Settings{Off: true})
 		write.Until = time.Time{}
@@ -68,8 +68,8 @@ func TestSnapshot(t *testing.T) {
 		expect(60)
 		tell(p.Write, times(20, broken)...)
 		tell(p.Read, times(5, refused)...)
-		write = Snapshot{wire.WriteClass, wire.CircuitOpen, "status 5", at(60), at(65)}
-		read = Snapshot{wire.ReadClass, wire.CircuitOpen, "connect_failed", at(60), at(65)}
+		write = Snapshot{wire.WriteClass, wire.CircuitOpen, "status 5", at(60), at(65), false}
+		read = Snapshot{wire.ReadClass, wire.CircuitOpen, "connect_failed", at(60), at(65), false}
 		expect(60)
 	})
 }

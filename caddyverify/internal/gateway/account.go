@@ -11,6 +11,7 @@ import (
 	"github.com/caddyverify/caddy-verify/caddyverify/internal/country"
 	"github.com/caddyverify/caddy-verify/caddyverify/internal/delivery"
 	"github.com/caddyverify/caddy-verify/caddyverify/internal/event"
+	"github.com/caddyverify/caddy-verify/caddyverify/internal/history"
 	"github.com/caddyverify/caddy-verify/caddyverify/internal/lease"
 	"github.com/caddyverify/caddy-verify/caddyverify/internal/ledger"
 	"github.com/caddyverify/caddy-verify/caddyverify/internal/limit"
@@ -32,6 +33,8 @@ type Settings struct {
 	// Callers are the names that the configuration has for callers; none where it has no
 	// such thing.
 	Callers []string
+	// Names are those that the configuration has for the account, if it has any.
+	Names []string
 }
 
 // Account is what the gateway knows and has under way of one API key at one upstream,
@@ -50,6 +53,9 @@ type Account struct {
 	methods  upstream.Methods
 	live     upstream.Live // the secrets
 	events   event.Notifier[Event]
+	history  *history.History
+	notices  notices
+	hits     uint64       // of the cache, as of the last tick
 	salt     [32]byte     // see standInFor
 	settlers atomic.Int32 // two for the moment of a reload
 	inForce  atomic.Pointer[Settings]
@@ -84,6 +90,7 @@ func NewAccount(host, apiKey string, metrics *observe.Metrics, s *Settings) *Acc
 		deduper:  delivery.New(),
 		retries:  retry.NewBudget(),
 		ledger:   ledger.New(ledger.Settings{}),
+		history:  history.New(),
 		secrets:  map[[32]byte]*secrets{},
 		stop:     make(chan struct{}),
 		stopped:  make(chan struct{}),
@@ -99,6 +106,7 @@ func NewAccount(host, apiKey string, metrics *observe.Metrics, s *Settings) *Acc
 	a.apply(s)
 	a.Subscribe(a.count)
 	a.Subscribe(a.log)
+	a.Subscribe(a.remember)
 	a.breakers.OnChange(func(c breaker.Change) { a.publish(CircuitChanged(c)) })
 	a.limiter.OnChange(func(c limit.Change) { a.publish(LimitChanged(c)) })
 	go a.tick()
@@ -122,6 +130,7 @@ func (a *Account) tick() {
 		case <-ticker.C:
 			a.publishEvents(a.ledger.Advance())
 			a.publishPending()
+			a.gauge()
 		}
 	}
 }
@@ -144,6 +153,7 @@ func (a *Account) Configure(s *Settings) (takeBack func()) {
 	defer a.configuring.Unlock()
 	a.configured = append(a.configured, s)
 	a.apply(s)
+	a.publishLater(ConfigurationInForce{})
 	return func() {
 		a.configuring.Lock()
 		defer a.configuring.Unlock()

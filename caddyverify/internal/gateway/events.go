@@ -3,6 +3,7 @@ package gateway
 import (
 	"context"
 	"log/slog"
+	"time"
 
 	"github.com/caddyverify/caddy-verify/caddyverify/internal/breaker"
 	"github.com/caddyverify/caddy-verify/caddyverify/internal/ledger"
@@ -15,6 +16,7 @@ import (
 type Event struct {
 	// Account is its label.
 	Account string
+	Time    time.Time
 	// Detail is one of the types below.
 	Detail Detail
 }
@@ -56,6 +58,11 @@ type (
 	}
 	// FailedOver tells that a request is made with another account.
 	FailedOver struct{ To string }
+	// ConfigurationInForce tells that a configuration with the account has been loaded.
+	ConfigurationInForce struct{}
+	// CachePurged tells that an operator had the cache forget what it kept of so many
+	// verifications.
+	CachePurged struct{ Verifications int }
 	// InvariantBroken tells of a fault of the gateway itself.
 	InvariantBroken struct{ Invariant wire.Invariant }
 	// CallRetried tells that a call is made a second time.
@@ -78,6 +85,8 @@ func (SecretSwitched) detail()       {}
 func (SecretReplaced) detail()       {}
 func (CallRefused) detail()          {}
 func (CallIsolated) detail()         {}
+func (ConfigurationInForce) detail() {}
+func (CachePurged) detail()          {}
 func (FailedOver) detail()           {}
 func (InvariantBroken) detail()      {}
 func (CallRetried) detail()          {}
@@ -92,7 +101,7 @@ func (a *Account) Subscribe(f func(Event)) (stop func()) { return a.events.Subsc
 
 func (a *Account) publish(details ...Detail) {
 	for _, d := range details {
-		a.events.Push(Event{Account: a.label, Detail: d})
+		a.events.Push(Event{Account: a.label, Time: time.Now(), Detail: d})
 	}
 	a.events.Deliver()
 }
@@ -168,11 +177,22 @@ func (a *Account) count(e Event) {
 
 // log is the log's subscription: what an operator should know of an account.
 func (a *Account) log(e Event) {
-	var (
-		level   = slog.LevelWarn
-		message string
-		attrs   []slog.Attr
-	)
+	level, message, attrs := e.describe()
+	if message == "" {
+		return
+	}
+	a.mu.Lock()
+	by := a.loggers.Get()
+	a.mu.Unlock()
+	if by != nil {
+		attrs = append(attrs, slog.String("upstream", a.host))
+		(*by).Logger.LogAttrs(context.Background(), level, message, attrs...)
+	}
+}
+
+// describe is the event's log line; "" for none.
+func (e Event) describe() (level slog.Level, message string, attrs []slog.Attr) {
+	level = slog.LevelWarn
 	switch d := e.Detail.(type) {
 	case CircuitChanged:
 		message, attrs = "breaker changed", circuitAttrs(d)
@@ -189,22 +209,16 @@ func (a *Account) log(e Event) {
 		}
 	case SecretReplaced:
 		level, message = slog.LevelInfo, "secret replaced"
+	case CachePurged:
+		level, message, attrs = slog.LevelInfo, "cache purged", []slog.Attr{slog.Int("verifications", d.Verifications)}
 	case InvariantBroken:
 		level, message, attrs = slog.LevelError, "invariant broken", []slog.Attr{slog.String("invariant", string(d.Invariant))}
 	case MethodChanged:
 		message, attrs = "method changed", []slog.Attr{
 			slog.String("operation", d.Operation.String()), slog.String("method", d.Method), slog.Int("upstream_code", d.Code),
 		}
-	default:
-		return
 	}
-	a.mu.Lock()
-	by := a.loggers.Get()
-	a.mu.Unlock()
-	if by != nil {
-		attrs = append(attrs, slog.String("upstream", a.host))
-		(*by).Logger.LogAttrs(context.Background(), level, message, attrs...)
-	}
+	return level, message, attrs
 }
 
 func circuitAttrs(c CircuitChanged) []slog.Attr {
@@ -217,7 +231,7 @@ func circuitAttrs(c CircuitChanged) []slog.Attr {
 	if c.Fault != nil {
 		attrs = append(attrs, faultAttrs(c.Fault)...)
 	}
-	if c.To == wire.CircuitOpen {
+	if c.OpenFor > 0 {
 		attrs = append(attrs, slog.Duration("open_for", c.OpenFor))
 	}
 	if c.Outcomes > 0 {

@@ -30,7 +30,7 @@ type way struct {
 // step first. What a step refuses goes no further in.
 func (g *Gateway) pipelines(w *way, client *upstream.Client) {
 	a := g.Account
-	observed := (&observe.Upstream{Base: g.base, Metrics: a.metrics, Circuit: a.circuit, Origins: a.origins}).Step
+	observed := (&observe.Upstream{Base: g.base, Metrics: a.metrics, Circuit: a.circuit, Origins: a.origins, Told: a.sent}).Step
 	method := client.MethodStep(a.methodChanged)
 	recorded := a.ledger.Step(a.about, a.publishEvents)
 

@@ -238,7 +238,7 @@ func (w *way) find(from wire.SecretName, why wire.SwitchReason) {
 	s.mu.Lock()
 	if taken {
 		s.use = to
-		w.events.Push(Event{Account: w.label, Detail: SecretSwitched{From: from, To: to, Why: why}})
+		w.events.Push(Event{Account: w.label, Time: time.Now(), Detail: SecretSwitched{From: from, To: to, Why: why}})
 	} else {
 		s.found = time.Now()
 	}

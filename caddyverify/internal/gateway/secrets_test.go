@@ -188,8 +188,8 @@ func TestNextSecret(t *testing.T) {
 		time.Sleep(time.Hour)
 		p.call("/verify/psd2/json", "number=447700900000&payee=Acme&amount=1.00", "0")
 		p.expect("check next, psd2 next", "")
-		if s := p.a.Snapshot(); !slices.Contains(s.Secrets, wire.NextSecret) || len(s.Suspended) != 0 {
-			t.Errorf("the snapshot has %v, suspended %v", s.Secrets, s.Suspended)
+		if s := p.a.Snapshot(); !slices.Contains(s.Secrets, wire.NextSecret) || len(s.Troubles) != 0 {
+			t.Errorf("the snapshot has %v, suspended %v", s.Secrets, s.Troubles)
 		}
 		// A site, or the next configuration, has the same two; and another has not.
 		p.g = newPair(p.T, p.a, p.k, testSecret, nextSecret)

@@ -3,6 +3,7 @@ package gateway
 import (
 	"iter"
 	"slices"
+	"strings"
 
 	"github.com/prometheus/client_golang/prometheus"
 
@@ -11,23 +12,27 @@ import (
 	"github.com/caddyverify/caddy-verify/caddyverify/internal/limit"
 	"github.com/caddyverify/caddy-verify/caddyverify/internal/observe"
 	"github.com/caddyverify/caddy-verify/caddyverify/internal/search"
+	"github.com/caddyverify/caddy-verify/caddyverify/internal/suspend"
 	"github.com/caddyverify/caddy-verify/caddyverify/internal/wire"
 )
 
 // Snapshot is all that the gateway knows of an account at a moment. Taking one changes
 // nothing.
 type Snapshot struct {
-	// Account is its label.
+	// Account is its label, and Names are those that the configuration has for it.
 	Account string
+	Names   []string
 	// Circuits are the breakers' states; none where they are off.
 	Circuits []breaker.Snapshot
-	// Suspended are the statuses for which the upstream refuses the account, one for each
-	// secret that it refuses.
-	Suspended []wire.Status
+	// Troubles are what the upstream refuses the account for, one for each secret that it
+	// refuses.
+	Troubles []suspend.Trouble
 	// Secrets are the ones in use: one for each secret, or pair of them, that its gateways
 	// have.
 	Secrets []wire.SecretName
 	Limit   limit.Stats
+	// Callers are those that share the limit.
+	Callers []limit.CallerStats
 	// Cache is what searches are answered from.
 	Cache search.Stats
 	// Verifications are those of the ledger, and Settling tells that the gateway asks for
@@ -40,7 +45,10 @@ type Snapshot struct {
 func (a *Account) Snapshot() Snapshot {
 	s := Snapshot{
 		Account:       a.label,
+		Names:         a.inForce.Load().Names,
+		Troubles:      a.troubles(),
 		Limit:         a.limiter.Stats(),
+		Callers:       a.limiter.Callers(),
 		Cache:         a.cache.Stats(),
 		Verifications: a.ledger.Stats(),
 		Settling:      a.settlers.Load() > 0,
@@ -52,14 +60,23 @@ func (a *Account) Snapshot() Snapshot {
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	for _, secrets := range a.secrets {
-		if status, suspended := secrets.Status(); suspended {
-			s.Suspended = append(s.Suspended, status)
-		}
 		s.Secrets = append(s.Secrets, secrets.inUse())
 	}
-	slices.Sort(s.Suspended)
 	slices.Sort(s.Secrets)
 	return s
+}
+
+// troubles are those of all secrets, in the order of their statuses.
+func (a *Account) troubles() (all []suspend.Trouble) {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	for _, secrets := range a.secrets {
+		if trouble, in := secrets.Trouble(); in {
+			all = append(all, trouble)
+		}
+	}
+	slices.SortFunc(all, func(x, y suspend.Trouble) int { return strings.Compare(string(x.Status), string(y.Status)) })
+	return all
 }
 
 // Collector makes metrics of accounts' snapshots.
@@ -87,8 +104,8 @@ func (s *Snapshot) addTo(state *observe.State) {
 	for _, circuit := range s.Circuits {
 		state.Circuits[observe.Circuit{Class: circuit.Class, State: circuit.State}]++
 	}
-	for _, status := range s.Suspended {
-		state.Suspended[status] = true
+	for _, trouble := range s.Troubles {
+		state.Suspended[trouble.Status] = true
 	}
 	for _, secret := range s.Secrets {
 		state.Secrets[secret] = true

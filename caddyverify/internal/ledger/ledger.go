@@ -118,7 +118,7 @@ func (l *Ledger) finish(r *record, outcome wire.Outcome, now time.Duration, even
 	if r.overdue {
 		l.overdue--
 	}
-	r.finished = true
+	r.finished, r.outcome = true, indexOf(outcome)
 	r.when = now + l.settings.Keep
 	l.records.push(&l.records.finished, r)
 	events.Finished = append(events.Finished, Finish{

@@ -162,7 +162,7 @@ func (l *Ledger) end(id string, outcome wire.Outcome, now time.Duration, events 
 		return nil
 	}
 	r := l.insert(id, now, events)
-	r.untracked, r.finished = true, true
+	r.untracked, r.finished, r.outcome = true, true, indexOf(outcome)
 	r.when = now + l.settings.Keep
 	l.records.push(&l.records.untracked, r)
 	events.Untracked = append(events.Untracked, outcome)

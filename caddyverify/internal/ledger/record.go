@@ -23,9 +23,10 @@ type record struct {
 	// currency is the index in the ledger's currencies plus 1; 0 for none yet.
 	currency  uint8
 	attempts  int
-	asks      int  // how often the settler was given it
-	alone     bool // to be asked for by itself
-	overdue   bool // expires has passed
+	asks      int   // how often the settler was given it
+	alone     bool  // to be asked for by itself
+	outcome   uint8 // once finished: index in wire.Outcomes
+	overdue   bool  // expires has passed
 	finished  bool
 	untracked bool
 

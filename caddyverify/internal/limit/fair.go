@@ -205,3 +205,13 @@ func (r *recent) pop() call {
 	r.n--
 	return c
 }
+
+// of counts the calls of a caller since a time.
+func (r *recent) of(c *caller, since time.Time) (n int) {
+	for i := range r.n {
+		if made := r.calls[(r.head+i)%len(r.calls)]; made.by == c && made.at.After(since) {
+			n++
+		}
+	}
+	return n
+}

@@ -5,6 +5,8 @@
 package limit
 
 import (
+	"maps"
+	"slices"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -49,6 +51,19 @@ type Stats struct {
 	Rate int
 	// Waiting is how many calls wait for their turn.
 	Waiting int
+	// Throttled tells that Rate is below what is configured, as the provider found the
+	// calls too many.
+	Throttled bool
+}
+
+// CallerStats is what a Limiter has of a caller.
+type CallerStats struct {
+	Name    string
+	Waiting int
+	// Lately is how many calls it has made within the last second or so.
+	Lately int
+	// Weight and Rate are its Share.
+	Weight, Rate int
 }
 
 // Stats returns the numbers of this moment, whether or not anyone called. It changes
@@ -57,10 +72,28 @@ func (l *Limiter) Stats() Stats {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	s := Stats{Waiting: l.waiting()}
+	now := time.Now()
 	if l.limited() {
-		s.Rate = l.rate(time.Now())
+		s.Rate = l.rate(now)
+		s.Throttled = s.Rate < l.settings.Rate
 	}
 	return s
+}
+
+// Callers tells of those that the settings name, that wait, or that called within the
+// last second or so, in the order of their names. It changes nothing.
+func (l *Limiter) Callers() (all []CallerStats) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	now := time.Now()
+	for _, name := range slices.Sorted(maps.Keys(l.callers)) {
+		c := l.callers[name]
+		all = append(all, CallerStats{
+			Name: name, Waiting: c.waiting, Lately: l.made.of(c, now.Add(-time.Second)),
+			Weight: int(c.weight), Rate: l.settings.Callers[name].Rate,
+		})
+	}
+	return all
 }
 
 // limited tells that the account has a limit.

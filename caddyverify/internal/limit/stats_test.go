@@ -98,6 +98,7 @@ func TestStatsAreARead(t *testing.T) {
 		seen := live(t, seed, func(t *testing.T, l *Limiter) Stats {
 			before := insideOf(l)
 			stats := l.Stats()
+			l.Callers()
 			if after := insideOf(l); !reflect.DeepEqual(before, after) {
 				t.Errorf("asking has changed\n\t%+v to\n\t%+v", before, after)
 			}
@@ -110,7 +111,7 @@ func TestStatsAreARead(t *testing.T) {
 			if l.lowered() {
 				lowered++
 			}
-			return Stats{Rate: l.slots.n, Waiting: l.waiting()}
+			return Stats{Rate: l.slots.n, Waiting: l.waiting(), Throttled: l.slots.n < l.settings.Rate}
 		})
 		if !slices.Equal(seen.looks, found.looks) {
 			t.Errorf("its numbers were\n\t%v, calls find\n\t%v", seen.looks, found.looks)

@@ -19,6 +19,8 @@ type Upstream struct {
 	Circuit func(wire.Operation) wire.CircuitState
 	// Origins are the requests that a call is about.
 	Origins func(*wire.Call) []Origin
+	// Told is told of each.
+	Told func(answer *wire.Answer, took time.Duration)
 }
 
 // Step has each attempt counted, and traced by a span of its own where the client's call
@@ -35,6 +37,7 @@ func (u *Upstream) Step(next wire.Sender) wire.Sender {
 		took := time.Since(begun)
 		span.End(&answer)
 		if answer.Fault == nil || !answer.Fault.MethodUnknown {
+			u.Told(&answer, took)
 			u.Metrics.Upstream(call.Caller, call.Operation, &answer, took, traceID(parent.SpanContext()))
 		}
 		return answer

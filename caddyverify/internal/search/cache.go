@@ -103,6 +103,15 @@ func (c *Cache) Drop(requestID string) {
 	c.shard(requestID).drop(requestID, c.now())
 }
 
+// Purge is Drop for all verifications, and tells of how many something was kept.
+func (c *Cache) Purge() (dropped int) {
+	shards := c.inForce.Load().shards
+	for i := range shards {
+		dropped += shards[i].purge(c.now())
+	}
+	return dropped
+}
+
 // Stats tells what the Cache holds and has done. It takes no lock.
 func (c *Cache) Stats() Stats { return c.counters.read(c.inForce.Load().held) }
 

@@ -141,6 +141,25 @@ func (s *shard) insert(c *Cache, f *flight, id string) (stored, stale bool) {
 func (s *shard) drop(id string, now time.Duration) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
+	s.dropLocked(id, now)
+}
+
+// purge drops all.
+func (s *shard) purge(now time.Duration) (dropped int) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for id := range s.flights {
+		s.dropLocked(id, now)
+	}
+	for id := range s.store.items.Items() {
+		s.dropLocked(id, now)
+		dropped++
+	}
+	return dropped
+}
+
+// dropLocked is drop. The caller holds s.mu.
+func (s *shard) dropLocked(id string, now time.Duration) {
 	s.store.drop(id)
 	if s.drops++; len(s.flights[id]) > 0 {
 		s.dropped[id] = dropped{s.drops, now}

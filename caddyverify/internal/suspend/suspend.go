@@ -45,6 +45,23 @@ type Suspension struct {
 	// or was so; searched is when it last did.
 	search   probe.Prober
 	searched time.Time
+	since    time.Time // of the trouble
+}
+
+// Trouble is what the upstream refuses the account for.
+type Trouble struct {
+	Status wire.Status
+	// Since is when the upstream first said so.
+	Since time.Time
+	// Until is when it is tried again, at the latest by the next call.
+	Until time.Time
+}
+
+// Trouble returns the present one, if there is one.
+func (s *Suspension) Trouble() (t Trouble, inTrouble bool) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return Trouble{s.status, s.since, s.until}, s.status != ""
 }
 
 // Change is a trouble that began, ended or turned into another. An empty
@@ -105,6 +122,21 @@ func (s *Suspension) Status() (status wire.Status, inTrouble bool) {
 	return s.status, s.status != ""
 }
 
+// Try has what is refused at present tried now: the credentials by a search, what else
+// the account is refused for by the next call. It reports false without trouble.
+func (s *Suspension) Try() bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.status == "" {
+		return false
+	}
+	s.until, s.trials = time.Now(), new(trials)
+	if s.status == wire.BadCredentials && !s.search.Running() {
+		s.search.Schedule(s.until, s.look)
+	}
+	return true
+}
+
 // Observe learns from the upstream's answer to a customer's call; the gateway's own
 // say nothing.
 func (s *Suspension) Observe(o wire.Operation, answer wire.Answer) {
@@ -132,7 +164,11 @@ func (s *Suspension) learn(o wire.Operation, status wire.Status, accepted bool) 
 	was := s.status
 	switch {
 	case status == wire.BadCredentials, status == wire.AccountBarred, status == wire.NoCredit && o.Starts():
-		s.status, s.until, s.trials = status, time.Now().Add(failFast), new(trials)
+		now := time.Now()
+		if was != status {
+			s.since = now
+		}
+		s.status, s.until, s.trials = status, now.Add(failFast), new(trials)
 		var due time.Time
 		if status == wire.BadCredentials {
 			due = s.until

@@ -1,0 +1,125 @@
+package history
+
+import (
+	"maps"
+	"time"
+
+	"github.com/caddyverify/caddy-verify/caddyverify/internal/wire"
+)
+
+// Window is a time that ends now.
+type Window int
+
+// The windows, each with the part of the present step that is over.
+const (
+	QuarterHour Window = iota
+	Hour
+	Day
+)
+
+// Windows lists them.
+var Windows = [...]Window{QuarterHour, Hour, Day}
+
+// Duration is how long the window is.
+func (w Window) Duration() time.Duration {
+	return [...]time.Duration{15 * time.Minute, time.Hour, 24 * time.Hour}[w]
+}
+
+// Total is what happened within a window.
+type Total struct {
+	Point
+	// Countries and Callers are by name.
+	Countries, Callers map[string]*Group
+}
+
+// Total sums up a window, without a part of its oldest minute, or of a day its oldest
+// quarter of an hour. It is the caller's to keep.
+func (h *History) Total(w Window) Total {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	t := Total{Countries: map[string]*Group{}, Callers: map[string]*Group{}}
+	now := h.now()
+	points, all := &h.fine, &h.minutes
+	if w == Day {
+		points, all = &h.coarse, &h.day
+	}
+	n := int(w.Duration() / all.step)
+	// The points of the same time, so that the parts make the sum.
+	since := now.Truncate(all.step) - time.Duration(n-1)*all.step
+	points.last(now, int((now.Truncate(points.step)-since)/points.step)+1, func(p *Point) {
+		if p != nil {
+			t.merge(p)
+		}
+	})
+	all.last(now, n, func(g *groups) {
+		if g != nil {
+			mergeGroups(t.Countries, g.countries)
+			mergeGroups(t.Callers, g.callers)
+		}
+	})
+	return t
+}
+
+// Series returns the points of a window: of the day by minutes, else by five seconds, the
+// oldest first. One in which nothing happened is zero.
+func (h *History) Series(w Window) (step time.Duration, points []Point) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	r, n := &h.fine, int(w.Duration()/fine)
+	if w == Day {
+		r, n = &h.coarse, coarses
+	}
+	r.last(h.now(), n, func(p *Point) {
+		var copied Point
+		if p != nil {
+			copied = *p
+			copied.Spent = maps.Clone(p.Spent)
+		}
+		points = append(points, copied)
+	})
+	return r.step, points
+}
+
+func (p *Point) merge(other *Point) {
+	for o := range wire.Operations {
+		for from, n := range other.Calls[o] {
+			p.Calls[o][from] += n
+		}
+	}
+	p.Trouble += other.Trouble
+	p.Sent += other.Sent
+	p.Failed += other.Failed
+	p.Latency.merge(&other.Latency)
+	p.Requested += other.Requested
+	p.Started += other.Started
+	p.Entered += other.Entered
+	p.Verified += other.Verified
+	p.Ended += other.Ended
+	for currency, amount := range other.Spent {
+		p.Spent.add(currency, amount)
+	}
+	if other.Known {
+		p.Gauges = other.Gauges
+	}
+}
+
+func mergeGroups(into, from map[string]*Group) {
+	for name, g := range from {
+		sum := into[name]
+		if sum == nil {
+			sum = new(Group)
+			into[name] = sum
+		}
+		sum.Started += g.Started
+		sum.Entered += g.Entered
+		sum.Ended += g.Ended
+		sum.Unchecked += g.Unchecked
+		for i, n := range g.Outcomes {
+			sum.Outcomes[i] += n
+		}
+		sum.TimeToSuccess.merge(&g.TimeToSuccess)
+		for currency, amount := range g.Spent {
+			sum.Spent.add(currency, amount)
+		}
+	}
+}
