@@ -166,10 +166,7 @@ func (*adminAPI) verification(w http.ResponseWriter, _ *http.Request, named []st
 }
 
 func (a *adminAPI) purge(w http.ResponseWriter, r *http.Request, _ []string) error {
-	var asked struct {
-		Account   string `json:"account"`
-		RequestID string `json:"request_id"`
-	}
+	var asked purgeRequest
 	if err := readJSON(w, r, &asked); err != nil {
 		return err
 	}
@@ -185,6 +182,12 @@ func (a *adminAPI) purge(w http.ResponseWriter, r *http.Request, _ []string) err
 		account.Purge(asked.RequestID)
 	}
 	return answer(w, done{Done: len(purged)})
+}
+
+// purgeRequest says what is purged: all, but for what is given.
+type purgeRequest struct {
+	Account   string `json:"account,omitempty"`
+	RequestID string `json:"request_id,omitempty"`
 }
 
 // done is the answer to an action: on how many things it was taken.

@@ -24,8 +24,8 @@ import (
 func init() {
 	caddycmd.RegisterCommand(caddycmd.Command{
 		Name:  "verify",
-		Short: "Tries out and tests the gateway to the Verify API",
-		Long:  "Runs the gateway to the Verify API on a sandbox, or the sandbox alone. No account is needed.",
+		Short: "Tries out and operates the gateway to the Verify API",
+		Long:  "Runs the gateway to the Verify API on a sandbox, or the sandbox alone, for which no account is\nneeded; or tells of a gateway that runs.",
 		CobraFunc: func(cmd *cobra.Command) {
 			demo := &cobra.Command{
 				Use:   "demo [--listen <address>] [--code <pin>] [--speed <factor>] [--limit <n>/s|off] [--fault <fault>]",
@@ -56,6 +56,7 @@ GET /sandbox/calls, which tells what it received.
 			cmd.Args = cobra.NoArgs
 			cmd.RunE = func(cmd *cobra.Command, _ []string) error { return cmd.Help() }
 			cmd.AddCommand(demo, alone)
+			cmd.AddCommand(adminCommands()...)
 		},
 	})
 }
