@@ -31,6 +31,12 @@ func init() {
 		return handler, handler.UnmarshalCaddyfile(h.Dispenser)
 	})
 	httpcaddyfile.RegisterDirectiveOrder("verify_sandbox", httpcaddyfile.Before, "reverse_proxy")
+
+	httpcaddyfile.RegisterHandlerDirective("verify_health", func(h httpcaddyfile.Helper) (caddyhttp.MiddlewareHandler, error) {
+		handler := new(Health)
+		return handler, handler.UnmarshalCaddyfile(h.Dispenser)
+	})
+	httpcaddyfile.RegisterDirectiveOrder("verify_health", httpcaddyfile.Before, "reverse_proxy")
 }
 
 // UnmarshalCaddyfile sets up the handler from Caddyfile tokens. Syntax:

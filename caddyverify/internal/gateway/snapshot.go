@@ -66,6 +66,16 @@ func (a *Account) Snapshot() Snapshot {
 	return s
 }
 
+// Suspended are the statuses for which the upstream refuses the account, each once.
+func (s *Snapshot) Suspended() (all []wire.Status) {
+	for _, trouble := range s.Troubles {
+		if !slices.Contains(all, trouble.Status) {
+			all = append(all, trouble.Status)
+		}
+	}
+	return all
+}
+
 // troubles are those of all secrets, in the order of their statuses.
 func (a *Account) troubles() (all []suspend.Trouble) {
 	a.mu.Lock()
@@ -104,8 +114,8 @@ func (s *Snapshot) addTo(state *observe.State) {
 	for _, circuit := range s.Circuits {
 		state.Circuits[observe.Circuit{Class: circuit.Class, State: circuit.State}]++
 	}
-	for _, trouble := range s.Troubles {
-		state.Suspended[trouble.Status] = true
+	for _, status := range s.Suspended() {
+		state.Suspended[status] = true
 	}
 	for _, secret := range s.Secrets {
 		state.Secrets[secret] = true

@@ -49,11 +49,10 @@ func New(s Settings) *Limiter {
 type Stats struct {
 	// Rate is how many calls a second may be made at present; 0 for no limit.
 	Rate int
+	// Full is what Rate is while the provider does not throttle; 0 for no limit.
+	Full int
 	// Waiting is how many calls wait for their turn.
 	Waiting int
-	// Throttled tells that Rate is below what is configured, as the provider found the
-	// calls too many.
-	Throttled bool
 }
 
 // CallerStats is what a Limiter has of a caller.
@@ -72,10 +71,8 @@ func (l *Limiter) Stats() Stats {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	s := Stats{Waiting: l.waiting()}
-	now := time.Now()
 	if l.limited() {
-		s.Rate = l.rate(now)
-		s.Throttled = s.Rate < l.settings.Rate
+		s.Rate, s.Full = l.rate(time.Now()), l.settings.Rate
 	}
 	return s
 }

@@ -111,7 +111,7 @@ func TestStatsAreARead(t *testing.T) {
 			if l.lowered() {
 				lowered++
 			}
-			return Stats{Rate: l.slots.n, Waiting: l.waiting(), Throttled: l.slots.n < l.settings.Rate}
+			return Stats{Rate: l.slots.n, Full: l.settings.Rate, Waiting: l.waiting()}
 		})
 		if !slices.Equal(seen.looks, found.looks) {
 			t.Errorf("its numbers were\n\t%v, calls find\n\t%v", seen.looks, found.looks)

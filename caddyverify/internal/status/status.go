@@ -136,7 +136,7 @@ func Of(a *gateway.Account) Account {
 		Circuits: []Circuit{},
 		Troubles: []Trouble{},
 		Secrets:  s.Secrets,
-		Limit:    Limit{Rate: s.Limit.Rate, Throttled: s.Limit.Throttled, Waiting: s.Limit.Waiting, Callers: []LimitCaller{}},
+		Limit:    Limit{Rate: s.Limit.Rate, Throttled: s.Limit.Rate < s.Limit.Full, Waiting: s.Limit.Waiting, Callers: []LimitCaller{}},
 		Cache: Cache{
 			Entries: s.Cache.Entries, Bytes: s.Cache.Bytes,
 			Hits: s.Cache.Hits, Misses: s.Cache.Misses, Coalesced: s.Cache.Coalesced, Stale: s.Cache.Stale,
