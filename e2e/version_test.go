@@ -11,7 +11,7 @@ import (
 	"testing"
 )
 
-// TestVersion has the command and the metric tell one version, which with E2E_CADDY is that of the checkout's commit.
+// TestVersion has the commands and the metric tell one version, which with E2E_CADDY is that of the checkout's commit.
 func TestVersion(t *testing.T) {
 	address := freeAddress(t)
 	startCaddyfile(t, nil, caddyfile(address, "metrics /metrics\nverify {\ncredentials "+gatewayKey+" "+gatewaySecret+"\n}"), address)
@@ -32,8 +32,16 @@ func TestVersion(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
+	said, err := exec.Command(path, "verify", "version").Output()
+	if err != nil || strings.TrimSpace(string(said)) != string(version[1]) {
+		t.Errorf("the metric says %s, verify version (%v) %s", version[1], err, said)
+	}
+	built := string(version[1])
+	if strings.HasPrefix(built, "dev") {
+		built = "(devel)"
+	}
 	told, err := exec.Command(path, "build-info").Output()
-	if err != nil || !strings.Contains(string(told), "github.com/caddyverify/caddy-verify\t"+string(version[1])) {
+	if err != nil || !strings.Contains(string(told), "github.com/caddyverify/caddy-verify\t"+built) {
 		t.Errorf("the metric says %s, build-info (%v)\n%s", version[1], err, told)
 	}
 }

@@ -3,10 +3,11 @@ package observe
 import (
 	"errors"
 	"runtime"
-	"runtime/debug"
 	"sync"
 
 	"github.com/prometheus/client_golang/prometheus"
+
+	"github.com/caddyverify/caddy-verify/caddyverify/internal/version"
 )
 
 // Metrics holds the collectors. There is one for the process, registered anew
@@ -82,7 +83,7 @@ func NewMetrics() *Metrics {
 		switches: counter(secretSwitches),
 	}}
 	m.build = prometheus.NewGaugeVec(prometheus.GaugeOpts{Name: buildInfo.Name, Help: buildInfo.Help}, buildInfo.labelNames())
-	m.build.WithLabelValues(version(), runtime.Version()).Set(1)
+	m.build.WithLabelValues(version.String(), runtime.Version()).Set(1)
 	return m
 }
 
@@ -120,21 +121,6 @@ func counter(m Metric) *prometheus.CounterVec {
 
 func histogram(m Metric, buckets []float64) *prometheus.HistogramVec {
 	return prometheus.NewHistogramVec(prometheus.HistogramOpts{Name: m.Name, Help: m.Help, Buckets: buckets}, m.labelNames())
-}
-
-// version is that of the module in the binary.
-func version() string {
-	const path = "github.com/caddyverify/caddy-verify"
-	info, ok := debug.ReadBuildInfo()
-	if !ok {
-		return "unknown"
-	}
-	for _, module := range append(info.Deps, &info.Main) {
-		if module.Path == path && module.Version != "" {
-			return module.Version
-		}
-	}
-	return "unknown"
 }
 
 // Register adds the collectors to a registry. A registry that has them already

@@ -7,6 +7,7 @@ import (
 	"net/url"
 	"strings"
 
+	"github.com/caddyverify/caddy-verify/caddyverify/internal/version"
 	"github.com/caddyverify/caddy-verify/caddyverify/internal/wire"
 )
 
@@ -55,7 +56,7 @@ func (c *Client) template(method string, target *url.URL, f wire.Format, secret 
 		Host:   target.Host,
 		Header: http.Header{
 			"Accept":     {f.ContentType()},
-			"User-Agent": {"caddy-verify"},
+			"User-Agent": {version.UserAgent()},
 			// An answer must be read before it is passed on, and a compressed one can be
 			// a bomb.
 			"Accept-Encoding": {"identity"},

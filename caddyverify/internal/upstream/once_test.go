@@ -347,7 +347,7 @@ func TestGETOnTheWire(t *testing.T) {
 	}
 	want := "GET /verify/check/json?request_id=a&code=1234 HTTP/1.1\r\n" +
 		"Host: " + address + "\r\n" +
-		"User-Agent: caddy-verify\r\n" +
+		"User-Agent: caddy-verify/dev\r\n" +
 		"Accept: application/json\r\n" +
 		"Accept-Encoding: identity\r\n" +
 		"Authorization: Basic a2V5OkNhbmEvcnkrUzNjcmV0Jng=\r\n\r\n"
