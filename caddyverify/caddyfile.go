@@ -37,6 +37,11 @@ func init() {
 		return handler, handler.UnmarshalCaddyfile(h.Dispenser)
 	})
 	httpcaddyfile.RegisterDirectiveOrder("verify_health", httpcaddyfile.Before, "reverse_proxy")
+	httpcaddyfile.RegisterHandlerDirective("verify_live", func(h httpcaddyfile.Helper) (caddyhttp.MiddlewareHandler, error) {
+		handler := new(Live)
+		return handler, handler.UnmarshalCaddyfile(h.Dispenser)
+	})
+	httpcaddyfile.RegisterDirectiveOrder("verify_live", httpcaddyfile.Before, "reverse_proxy")
 }
 
 // UnmarshalCaddyfile sets up the handler from Caddyfile tokens. Syntax:

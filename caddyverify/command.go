@@ -4,10 +4,8 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"io"
 	"net"
 	"net/http"
-	"os"
 	"strconv"
 	"strings"
 	"syscall"
@@ -28,16 +26,18 @@ func init() {
 		Long:  "Runs the gateway to the Verify API on a sandbox, or the sandbox alone, for which no account is\nneeded; or tells of a gateway that runs.",
 		CobraFunc: func(cmd *cobra.Command) {
 			demo := &cobra.Command{
-				Use:   "demo [--listen <address>] [--code <pin>] [--speed <factor>] [--limit <n>/s|off] [--fault <fault>]",
+				Use:   "demo [--listen <address>] [--traffic=false] [--code <pin>] [--speed <factor>] [--limit <n>/s|off] [--fault <fault>]",
 				Short: "Runs the gateway and, behind it, a sandbox of the Verify API",
 				Long: `
 Runs the gateway and, behind it, a sandbox of the Verify API that accepts only the
-gateway's credentials. All flags but --listen are the sandbox's.
+gateway's credentials. All flags but --listen and --traffic are the sandbox's. The page
+/live shows what the gateway does, and switches faults of the sandbox on and off.
 ` + aboutFaults,
 				Args: cobra.NoArgs,
 				RunE: caddycmd.WrapCommandFuncForCobra(cmdDemo),
 			}
 			demo.Flags().String("listen", ":8080", "Address to listen on")
+			demo.Flags().Bool("traffic", true, "Have invented users make calls, so that there is something to see")
 			sandboxFlags(demo, demoCode)
 			alone := &cobra.Command{
 				Use:   "sandbox [--listen <address>] [--credentials <api_key>:<api_secret>] [--code <pin>] [--speed <factor>] [--limit <n>/s|off] [--fault <fault>]",
@@ -92,59 +92,6 @@ func newSandbox(flags caddycmd.Flags) (s *Sandbox, err error) {
 	return s, err
 }
 
-const (
-	demoKey    = "demo-key"
-	demoSecret = "demo-secret-of-the-gateway"
-	demoCode   = "1234"
-)
-
-// cmdDemo runs the gateway with a sandbox for its upstream.
-func cmdDemo(flags caddycmd.Flags) (int, error) {
-	listen := flags.String("listen")
-	gatewayURL, err := checkListen(listen)
-	if err != nil {
-		return caddy.ExitCodeFailedStartup, err
-	}
-	upstream, err := freeLoopback()
-	if err != nil {
-		return caddy.ExitCodeFailedStartup, err
-	}
-	api, err := newSandbox(flags)
-	if err != nil {
-		return caddy.ExitCodeFailedStartup, err
-	}
-	credentials := &Credentials{APIKey: demoKey, APISecret: demoSecret}
-	api.Credentials = credentials
-	sandboxURL := "http://" + upstream
-	err = run("ERROR",
-		site{listen, &Handler{Account: Account{Upstream: sandboxURL, Credentials: credentials}}, demoPage(gatewayURL, sandboxURL)},
-		site{upstream, api, sandboxPage(sandboxURL)})
-	if err != nil {
-		return caddy.ExitCodeFailedStartup, listenError(listen, err)
-	}
-	sayDemo(os.Stdout, gatewayURL, sandboxURL, api.Code)
-	select {}
-}
-
-func sayDemo(w io.Writer, gateway, upstream, code string) {
-	if code == "" {
-		code = "…"
-	}
-	fmt.Fprintf(w, `The gateway      %[1]s/verify/   takes calls of the Verify API, with any credentials or none
-The sandbox      %[2]s/verify/   is its upstream, and accepts only the gateway's credentials
-                 %[2]s/sandbox/calls    tells what it received, and the codes
-                 %[2]s/sandbox/faults   makes it fail: curl -d 'fault=search delay 2s' …
-
-Start a verification, enter its code, look at its state:
-
-  id=$(curl -s %[1]s/verify/json -d number=447700900000 -d brand=Demo | tee /dev/stderr | sed 's/.*"request_id":"\([^"]*\)".*/\1/')
-  curl -s %[1]s/verify/check/json -d request_id=$id -d code=%[3]s
-  curl -s "%[1]s/verify/search/json?request_id=$id"
-
-code: %[3]s        Ctrl-C ends it
-`, gateway, upstream, code)
-}
-
 // cmdSandbox runs the sandbox alone.
 func cmdSandbox(flags caddycmd.Flags) (int, error) {
 	listen := flags.String("listen")
@@ -166,7 +113,7 @@ func cmdSandbox(flags caddycmd.Flags) (int, error) {
 			return caddy.ExitCodeFailedStartup, err
 		}
 	}
-	if err := run("INFO", site{listen, handler, sandboxPage(url)}); err != nil {
+	if err := run("INFO", site{address: listen, handler: handler, page: sandboxPage(url)}); err != nil {
 		return caddy.ExitCodeFailedStartup, listenError(listen, err)
 	}
 	fmt.Printf("The sandbox %[1]s/verify/ is ready; %[1]s/sandbox/calls tells what it received, and the codes. Ctrl-C ends it.\n", url)
@@ -178,19 +125,27 @@ type site struct {
 	address string
 	handler caddyhttp.MiddlewareHandler
 	page    string // at /
+	before  caddyhttp.RouteList
+}
+
+// handle is a handler as a route has it.
+func handle(handler any, name string) []json.RawMessage {
+	return []json.RawMessage{caddyconfig.JSONModuleObject(handler, "handler", name, nil)}
+}
+
+// at is the matcher of paths.
+func at(paths ...string) caddyhttp.RawMatcherSets {
+	return caddyhttp.RawMatcherSets{{"path": caddyconfig.JSON(caddyhttp.MatchPath(paths), nil)}}
 }
 
 // routes are the handler, a page that says what this is, and for all else the answer
 // that the clients of the provider's other products understand.
 func (s site) routes() caddyhttp.RouteList {
 	name := s.handler.(caddy.Module).CaddyModule().ID.Name()
-	handle := func(handler any, name string) []json.RawMessage {
-		return []json.RawMessage{caddyconfig.JSONModuleObject(handler, "handler", name, nil)}
-	}
-	return caddyhttp.RouteList{
+	return append(s.before, caddyhttp.RouteList{
 		{HandlersRaw: handle(s.handler, name)},
 		{
-			MatcherSetsRaw: caddyhttp.RawMatcherSets{{"path": caddyconfig.JSON(caddyhttp.MatchPath{"/"}, nil)}},
+			MatcherSetsRaw: at("/"),
 			HandlersRaw: handle(caddyhttp.StaticResponse{
 				Headers: http.Header{"Content-Type": {"text/plain; charset=utf-8"}},
 				Body:    s.page,
@@ -202,19 +157,12 @@ func (s site) routes() caddyhttp.RouteList {
 			Headers:    http.Header{"Content-Type": {"application/json"}},
 			Body:       otherProducts + "\n",
 		}, "static_response")},
-	}
+	}...)
 }
 
 // otherProducts is the body of the 404 for what is not version 1 of the Verify API,
 // in the shape that the SDKs read from the provider's newer products.
 const otherProducts = `{"title":"Not Found","detail":"Only version 1 of the Verify API, /verify/..., is here. For other products of the provider, such as Verify v2 or Messages, use a client that calls the provider itself."}`
-
-func demoPage(gateway, upstream string) string {
-	return fmt.Sprintf(`caddy-verify: a gateway to the Verify API, here with a sandbox behind it. Nothing is sent, nothing costs anything.
-Start a verification:  curl %[1]s/verify/json -d number=447700900000 -d brand=Demo
-What came of it:       curl %[2]s/sandbox/calls
-`, gateway, upstream)
-}
 
 func sandboxPage(url string) string {
 	return fmt.Sprintf(`A sandbox of the Verify API, of caddy-verify. Nothing is sent, nothing costs anything.

@@ -62,8 +62,8 @@ func TestSites(t *testing.T) {
 	credentials := &Credentials{APIKey: testKey, APISecret: testSecret}
 	upstream := newUpstream(t)
 	servers := serveSites(t,
-		site{"gateway", &Handler{Account: Account{Upstream: upstream.Server.URL, Credentials: credentials}}, demoPage("http://gateway", "http://sandbox")},
-		site{"sandbox", &Sandbox{}, sandboxPage("http://sandbox")})
+		site{"gateway", &Handler{Account: Account{Upstream: upstream.Server.URL, Credentials: credentials}}, demoPage("http://gateway", "http://sandbox"), demoRoutes("sandbox:1")},
+		site{address: "sandbox", handler: &Sandbox{}, page: sandboxPage("http://sandbox")})
 	for i, server := range servers {
 		page := get(t, server.URL+"/")
 		if page.StatusCode != http.StatusOK || !strings.HasPrefix(page.Header.Get("Content-Type"), "text/plain") ||

@@ -72,7 +72,13 @@ func TestWindows(t *testing.T) {
 		time.Sleep(16 * time.Minute)
 		expect(QuarterHour, "0 0 0 0 0 0 0 0 0 map[]")
 		expect(Hour, all)
+		if before := h.HourBefore().Started; before != 0 {
+			t.Errorf("the hour before had %d", before)
+		}
 		time.Sleep(time.Hour)
+		if before := h.HourBefore().Started; before != 2 {
+			t.Errorf("the hour before had %d", before)
+		}
 		expect(Hour, "0 0 0 0 0 0 0 0 0 map[]")
 		expect(Day, all)
 		time.Sleep(24 * time.Hour)

@@ -60,6 +60,19 @@ func (h *History) Total(w Window) Total {
 	return t
 }
 
+// HourBefore sums up the hour before the last one.
+func (h *History) HourBefore() (p Point) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	n := 0
+	h.coarse.last(h.now(), 120, func(other *Point) {
+		if n++; n <= 60 && other != nil {
+			p.merge(other)
+		}
+	})
+	return p
+}
+
 // Series returns the points of a window: of the day by minutes, else by five seconds, the
 // oldest first. One in which nothing happened is zero.
 func (h *History) Series(w Window) (step time.Duration, points []Point) {

@@ -37,8 +37,8 @@ func (a *Account) write(w io.Writer, now time.Time) {
 	}
 	fmt.Fprintf(w, ": %s\n%s\n\n", strings.ToUpper(string(a.State)), a.Summary)
 	h := &a.Hour
-	fmt.Fprintf(w, "last hour\tstarted %d of %d\tverified %d\tsuccess %s\tspent %s\n", h.Started, h.Requested, h.Verified, share(h.SuccessRate), amounts(h.Spent))
-	fmt.Fprintf(w, "provider\tcalls %d\tfailed %d\tp50 %s\tp99 %s\n", h.Upstream.Calls, h.Upstream.Failed, quantity(h.Upstream.P50, "ms"), quantity(h.Upstream.P99, "ms"))
+	fmt.Fprintf(w, "last hour\tstarted %d of %d\tverified %d\tsuccess %s\tspent %s\n", h.Started, h.Requested, h.Verified, Share(h.SuccessRate), Amounts(h.Spent))
+	fmt.Fprintf(w, "provider\tcalls %d\tfailed %d\tp50 %s\tp99 %s\n", h.Upstream.Calls, h.Upstream.Failed, Quantity(h.Upstream.P50, "ms"), Quantity(h.Upstream.P99, "ms"))
 	fmt.Fprintf(w, "searches\tfrom memory %d\tupstream %d\tentries %d\t\n", h.Calls["search"].Memory, h.Calls["search"].Upstream, a.Cache.Entries)
 	fmt.Fprintf(w, "under way\t%d\tunsettled %d\t\t\n", a.Verifications.UnderWay, a.Verifications.Unsettled)
 	for _, c := range a.Circuits {
@@ -61,7 +61,7 @@ func writeGroups(w io.Writer, what string, all []Group) {
 	}
 	fmt.Fprintf(w, "\n%s\tstarted\tverified\tsuccess\tunchecked\ttime to verify\tspent\n", what)
 	for _, g := range all[:min(len(all), maxRows)] {
-		fmt.Fprintf(w, "%s\t%d\t%d\t%s\t%d\t%s\t%s\n", g.Name, g.Started, g.Verified, share(g.SuccessRate), g.Unchecked, quantity(g.TimeToSuccess, "s"), amounts(g.Spent))
+		fmt.Fprintf(w, "%s\t%d\t%d\t%s\t%d\t%s\t%s\n", g.Name, g.Started, g.Verified, Share(g.SuccessRate), g.Unchecked, Quantity(g.TimeToSuccess, "s"), Amounts(g.Spent))
 	}
 	if more := len(all) - maxRows; more > 0 {
 		fmt.Fprintf(w, "and %d more\n", more)
@@ -90,21 +90,24 @@ func (l *Limit) words() string {
 	return fmt.Sprintf("%d/s", l.Rate)
 }
 
-func share(s *float64) string {
+// Share prints a share in percent, and nothing as a dash.
+func Share(s *float64) string {
 	if s == nil {
 		return "-"
 	}
 	return fmt.Sprintf("%.1f %%", *s*100)
 }
 
-func quantity(q *float64, unit string) string {
+// Quantity prints a number with its unit, and nothing as a dash.
+func Quantity(q *float64, unit string) string {
 	if q == nil {
 		return "-"
 	}
 	return fmt.Sprintf("%.0f %s", *q, unit)
 }
 
-func amounts(m history.Money) string {
+// Amounts prints money by currency.
+func Amounts(m history.Money) string {
 	if len(m) == 0 {
 		return "-"
 	}
@@ -132,6 +135,6 @@ func (v *Verification) Write(w io.Writer) error {
 			fmt.Fprintf(t, "%s\t%s\n", row[0], row[1])
 		}
 	}
-	fmt.Fprintf(t, "attempts\t%d\nspent\t%s\n", v.Attempts, amounts(v.Spent))
+	fmt.Fprintf(t, "attempts\t%d\nspent\t%s\n", v.Attempts, Amounts(v.Spent))
 	return t.Flush()
 }

@@ -45,7 +45,10 @@ func (c *Circuit) summary(now time.Time) string {
 
 func (w *Window) summary() string {
 	sentence := "No verification was started in the last hour"
-	if w.SuccessRate != nil {
+	switch {
+	case w.Started > 0 && w.Ended == 0:
+		sentence = fmt.Sprintf("%d verifications were started in the last hour, and none has ended yet", w.Started)
+	case w.SuccessRate != nil:
 		sentence = fmt.Sprintf("%.0f %% of the last hour's verifications succeeded", *w.SuccessRate*100)
 	}
 	if w.Upstream.P50 != nil {

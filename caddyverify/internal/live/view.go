@@ -1,0 +1,174 @@
+package live
+
+import (
+	"slices"
+	"time"
+
+	"github.com/caddyverify/caddy-verify/caddyverify/internal/gateway"
+	"github.com/caddyverify/caddy-verify/caddyverify/internal/history"
+	"github.com/caddyverify/caddy-verify/caddyverify/internal/status"
+	"github.com/caddyverify/caddy-verify/caddyverify/internal/wire"
+)
+
+const (
+	// maxGroups is how many countries, and callers, the page has.
+	maxGroups = 12
+	// maxEvents is how many events it has.
+	maxEvents = 50
+)
+
+// view is what the page has without a script.
+type view struct {
+	Version  string
+	Host     string
+	Time     time.Time
+	Accounts []status.Account
+	Faults   string
+
+	Account *status.Account // nil where there is none
+	Numbers numbers
+	Windows []window
+	Events  []status.Event // the newest first
+}
+
+func (v *view) chosen(a *gateway.Account) {
+	chosen := status.Of(a)
+	v.Account = &chosen
+	v.Numbers = numbersOf(a)
+	v.Windows = windowsOf(a)
+	v.Events = eventsOf(a)
+}
+
+// numbers are the four of the page, each against the hour before.
+type numbers struct {
+	SuccessRate       *float64      `json:"success_rate"`
+	SuccessRateBefore *float64      `json:"success_rate_before"`
+	Started           uint32        `json:"started"`
+	StartedBefore     uint32        `json:"started_before"`
+	P99               *float64      `json:"p99_ms"`
+	P99Before         *float64      `json:"p99_ms_before"`
+	Spent             history.Money `json:"spent"`
+	SpentHour         history.Money `json:"spent_hour"`
+}
+
+func numbersOf(a *gateway.Account) numbers {
+	hour := status.WindowOf(a.History().Total(history.Hour))
+	before := status.WindowOf(history.Total{Point: a.History().HourBefore()})
+	return numbers{
+		SuccessRate: hour.SuccessRate, SuccessRateBefore: before.SuccessRate,
+		Started: hour.Started, StartedBefore: before.Started,
+		P99: hour.Upstream.P99, P99Before: before.Upstream.P99,
+		Spent: status.WindowOf(a.History().Total(history.Day)).Spent, SpentHour: hour.Spent,
+	}
+}
+
+// window is what happened within one of the times that the page can show.
+type window struct {
+	Name string `json:"name"`
+	status.Window
+}
+
+// The names of the windows, in their order.
+var windowNames = [...]string{"15 minutes", "hour", "day"}
+
+func windowsOf(a *gateway.Account) (all []window) {
+	for i, w := range history.Windows {
+		one := window{windowNames[i], status.WindowOf(a.History().Total(w))}
+		one.Countries = worstFirst(one.Countries, one.SuccessRate)
+		one.Callers = worstFirst(one.Callers, one.SuccessRate)
+		all = append(all, one)
+	}
+	return all
+}
+
+// worstFirst has those before the others that succeed much less than all do, and keeps
+// the largest.
+func worstFirst(groups []status.Group, all *float64) []status.Group {
+	const enough, less = 10, 0.2
+	wrong := func(g status.Group) int {
+		if all != nil && g.SuccessRate != nil && g.Started >= enough && *g.SuccessRate < *all-less {
+			return 0
+		}
+		return 1
+	}
+	groups = groups[:min(len(groups), maxGroups)]
+	slices.SortStableFunc(groups, func(a, b status.Group) int { return wrong(a) - wrong(b) })
+	return groups
+}
+
+func eventsOf(a *gateway.Account) (all []status.Event) {
+	for _, e := range slices.Backward(a.Notices()) {
+		if event, ok := status.EventOf(e); ok && len(all) < maxEvents {
+			all = append(all, event)
+		}
+	}
+	return all
+}
+
+// series is the points of a time, column by column: a value for each step, the last at End.
+type series struct {
+	Step    int                   `json:"step"` // seconds
+	End     int64                 `json:"end"`  // of Unix time
+	Columns map[string][]*float64 `json:"columns"`
+}
+
+func seriesOf(a *gateway.Account, w history.Window) series {
+	step, points := a.History().Series(w)
+	s := series{Step: int(step.Seconds()), End: time.Now().Unix(), Columns: map[string][]*float64{}}
+	for i := range points {
+		for name, value := range columns(&points[i], step) {
+			s.Columns[name] = append(s.Columns[name], value)
+		}
+	}
+	return s
+}
+
+// columns are a point's values: counts by second, but for verifications, which are by
+// minute. What is not known has none.
+func columns(p *history.Point, step time.Duration) map[string]*float64 {
+	perSecond := func(n uint32) *float64 {
+		if !p.Known {
+			return nil
+		}
+		rate := float64(n) / step.Seconds()
+		return &rate
+	}
+	gauge := func(n int) *float64 {
+		if !p.Known {
+			return nil
+		}
+		value := float64(n)
+		return &value
+	}
+	quantile := func(q float64) *float64 {
+		d, ok := p.Latency.Quantile(q)
+		if !ok {
+			return nil
+		}
+		value := float64(d.Round(100*time.Microsecond)) / float64(time.Millisecond)
+		return &value
+	}
+	calls := func(os ...wire.Operation) (n uint32) {
+		for _, o := range os {
+			for _, by := range p.Calls[o] {
+				n += by
+			}
+		}
+		return n
+	}
+	return map[string]*float64{
+		"requests":  perSecond(calls(wire.Request, wire.PSD2)),
+		"checks":    perSecond(calls(wire.Check, wire.Control)),
+		"searches":  perSecond(calls(wire.Search)),
+		"memory":    perSecond(p.Calls[wire.Search][history.Memory]),
+		"upstream":  perSecond(p.Sent),
+		"failed":    perSecond(p.Failed),
+		"p50":       quantile(.5),
+		"p99":       quantile(.99),
+		"started":   perSecond(p.Started * 60),
+		"verified":  perSecond(p.Verified * 60),
+		"waiting":   gauge(p.Waiting),
+		"rate":      gauge(p.Rate),
+		"not_ready": gauge(p.Broken),
+	}
+}
