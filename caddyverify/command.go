@@ -55,7 +55,7 @@ GET /sandbox/calls, which tells what it received.
 			sandboxFlags(alone, "")
 			cmd.Args = cobra.NoArgs
 			cmd.RunE = func(cmd *cobra.Command, _ []string) error { return cmd.Help() }
-			cmd.AddCommand(demo, alone, versionCommand(), healthCommand(), trafficCommand())
+			cmd.AddCommand(demo, alone, versionCommand(), healthCommand(), trafficCommand(), doctorCommand())
 			cmd.AddCommand(adminCommands()...)
 		},
 	})

@@ -29,6 +29,7 @@ var mayImport = map[string][]string{
 	"ledger":   {"wire"},
 	"delivery": {"wire"},
 	"caller":   nil,
+	"doctor":   {"wire", "upstream"},
 	"history":  {"wire"},
 	"live":     {"wire", "history", "gateway", "status"},
 	"status":   {"wire", "breaker", "history", "gateway"},

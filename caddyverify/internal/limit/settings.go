@@ -6,6 +6,10 @@ import (
 	"slices"
 )
 
+// DefaultRate is the account's limit by default, in calls a second: a little under the
+// provider's own.
+const DefaultRate = 28
+
 // Settings say how many calls an account may make, and how its callers share them.
 // The zero value of a field is its default, so that the zero Settings are the
 // documented ones.
@@ -32,7 +36,7 @@ type Share struct {
 // withDefaults returns s with its zero fields set.
 func (s Settings) withDefaults() Settings {
 	if s.Rate == 0 {
-		s.Rate = 28
+		s.Rate = DefaultRate
 	}
 	callers := make(map[string]Share, len(s.Callers))
 	for name, share := range s.Callers {

@@ -1,0 +1,306 @@
+package caddyverify
+
+import (
+	"cmp"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"maps"
+	"net/http"
+	"net/url"
+	"os"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/caddyserver/caddy/v2"
+	"golang.org/x/net/http/httpproxy"
+
+	"github.com/caddyverify/caddy-verify/caddyverify/internal/doctor"
+	"github.com/caddyverify/caddy-verify/caddyverify/internal/limit"
+	"github.com/caddyverify/caddy-verify/caddyverify/internal/upstream"
+)
+
+// patient is an account that the doctor looks at.
+type patient struct {
+	*Handler
+	of   string // what findings name it by; empty for the only one
+	good bool   // its settings are
+	// What they come to.
+	base        *url.URL
+	auth        upstream.Auth
+	key         string
+	first, next upstream.Secret
+}
+
+// visited is a place where calls are taken.
+type visited struct {
+	*doctor.Site
+	handler *Handler
+	of      string
+	timeout time.Duration // the longest of its accounts
+}
+
+// patients are the accounts of a configuration, and the sites that have them.
+func (e *examination) patients(c *doctor.Config) (patients []*patient, sites []visited, good bool) {
+	good = true
+	unreadable := func(what string) {
+		good = false
+		e.report.Add(doctor.Finding{Level: doctor.Fail, Check: "configuration", Of: what, Text: "its settings are not such as `verify` has.", Change: "what `caddy validate` names."})
+	}
+	written := c.Accounts()
+	named := map[string]*Handler{}
+	for _, name := range slices.Sorted(maps.Keys(written)) {
+		account := new(Account)
+		if json.Unmarshal(written[name], account) != nil {
+			unreadable(name)
+			continue
+		}
+		named[name] = account.site(new(Handler))
+		patients = append(patients, &patient{Handler: named[name], of: name})
+	}
+	known := map[string]bool{}
+	for _, site := range c.Sites {
+		h := new(Handler)
+		if json.Unmarshal(site.Handler, h) != nil {
+			unreadable(site.Name)
+			continue
+		}
+		sites = append(sites, visited{Site: site, handler: h, timeout: longest(h, named)})
+		if h.AccountName != "" || h.AccountByCaller {
+			continue
+		}
+		if account, _ := json.Marshal(h.Account); !known[string(account)] {
+			known[string(account)] = true
+			patients = append(patients, &patient{Handler: h, of: hostOfUpstream(h)})
+		}
+	}
+	name(patients, func(p *patient) *string { return &p.of })
+	if len(sites) > 1 {
+		for i := range sites {
+			sites[i].of = sites[i].Name
+		}
+	}
+	return patients, sites, good
+}
+
+// name gives each a name of its own, and the only one none.
+func name(all []*patient, of func(*patient) *string) {
+	if len(all) == 1 {
+		*of(all[0]) = ""
+		return
+	}
+	used := map[string]int{}
+	for _, one := range all {
+		n := of(one)
+		if used[*n]++; used[*n] > 1 {
+			*n = fmt.Sprintf("%s (%d)", *n, used[*n])
+		}
+	}
+}
+
+func hostOfUpstream(h *Handler) string {
+	base, err := upstreamURL(h.Upstream, h.InsecureUpstream)
+	if err != nil {
+		return "the handler"
+	}
+	return base.Host
+}
+
+// longest is the longest timeout of the accounts that a site uses.
+func longest(h *Handler, named map[string]*Handler) time.Duration {
+	all := []*Handler{h}
+	switch {
+	case h.AccountByCaller:
+		all = slices.Collect(maps.Values(named))
+	case named[h.AccountName] != nil:
+		all = []*Handler{named[h.AccountName]}
+	}
+	var d caddy.Duration
+	for _, one := range all {
+		d = max(d, cmp.Or(one.Timeout, caddy.Duration(defaultTimeout)))
+	}
+	return time.Duration(d)
+}
+
+// checkSettings looks at all that needs no network.
+func (e *examination) checkSettings(p *patient) bool {
+	before := e.report.Count(doctor.Fail)
+	if err := p.Account.check(); err != nil {
+		if setting, ok := errors.AsType[*settingError](err); !ok || !strings.HasSuffix(setting.setting, "credentials") {
+			e.report.Add(doctor.Finding{Level: doctor.Fail, Check: "configuration", Of: p.of, Text: err.Error() + ".", Change: "what the sentence names."})
+		}
+	}
+	p.auth = upstream.Auth(cmp.Or(p.Auth, string(upstream.Basic)))
+	var key string
+	p.key, p.first = e.checkCredentials(p, "credentials", p.Credentials)
+	if p.NextCredentials != nil {
+		key, p.next = e.checkCredentials(p, "next_credentials", p.NextCredentials)
+		switch {
+		case p.first.None() || p.next.None():
+		case key != p.key:
+			e.report.Add(doctor.Finding{Level: doctor.Fail, Check: "next_credentials", Of: p.of, Text: "its api_key is not that of `credentials`, and both are of one account.", Change: "`next_credentials`: the same key and another secret."})
+		case p.next.Equal(p.first):
+			e.report.Add(doctor.Finding{Level: doctor.Warn, Check: "next_credentials", Of: p.of, Text: "it has the same api_secret as `credentials`, and so is of no use.", Change: "`next_credentials`: the next secret that the provider gives you, or leave it out."})
+			p.next = upstream.Secret{}
+		}
+	}
+	var err error
+	if p.base, err = upstreamURL(p.Upstream, p.InsecureUpstream); err == nil && p.base.Scheme == "http" && !isLoopback(p.base.Hostname()) {
+		e.report.Add(doctor.Finding{Level: doctor.Warn, Check: "upstream", Of: p.of, Text: "http sends the credentials in clear.", Change: "`upstream` with https, and no `insecure_upstream`."})
+	}
+	e.report.CheckLimit(p.of, cmp.Or(p.Limit, limit.DefaultRate))
+	p.good = e.report.Count(doctor.Fail) == before
+	return p.good
+}
+
+// checkCredentials looks at a key and its secret.
+func (e *examination) checkCredentials(p *patient, which string, c *Credentials) (key string, secret upstream.Secret) {
+	add := func(level doctor.Level, text, change string) {
+		e.report.Add(doctor.Finding{Level: level, Check: which, Of: p.of, Text: text, Change: change})
+	}
+	if c != nil && c.literal() && len(c.APISecret) >= minSecret {
+		e.report.Hide(upstream.NewSecret(c.APISecret))
+	}
+	err := c.check()
+	var value string
+	if err == nil {
+		key, value, err = c.resolveFor(p.auth)
+	}
+	if err != nil {
+		change := "`" + which + "`."
+		written := ""
+		if c != nil {
+			written = c.APIKey + c.APISecret
+		}
+		switch {
+		case strings.Contains(written, "{env."):
+			change = "`" + which + "`, or set the variable; the doctor sees its own environment, so run it in the gateway's."
+		case strings.Contains(written, "{file."):
+			change = "`" + which + "`, or write the value into the file."
+		}
+		add(doctor.Fail, err.Error()+".", change)
+		return "", secret
+	}
+	secret = upstream.NewSecret(value)
+	e.report.Hide(secret)
+	e.secrets = append(e.secrets, secret)
+	fine := true
+	if c.literal() {
+		fine = false
+		add(doctor.Warn, "the api_secret stands in the configuration, where the admin API and the autosave file show it.", "`"+which+"` with a placeholder, such as {file./run/secrets/vonage_api_secret}.")
+	}
+	for _, path := range (&Credentials{APISecret: c.APISecret}).files() {
+		if info, err := os.Stat(path); err == nil && info.Mode().Perm()&0o004 != 0 {
+			fine = false
+			add(doctor.Warn, fmt.Sprintf("every user of this host may read %s (mode %04o).", path, info.Mode().Perm()), "chmod o-r "+path+"; the gateway's user must own it or be in its group.")
+		}
+	}
+	if fine {
+		add(doctor.OK, "key and secret have values that can be some.", "")
+	}
+	return key, secret
+}
+
+// askProvider goes the way that calls go.
+func (e *examination) askProvider(ctx context.Context, config []byte, p *patient) {
+	if !p.good {
+		e.report.Add(doctor.Finding{Level: doctor.Skip, Check: "provider", Of: p.of, Text: "it was not asked: see what fails above."})
+		return
+	}
+	unused := unusedProxy(p.TransportRaw, p.base)
+	loading, done, err := contextFor(config, p.TransportRaw)
+	if err == nil {
+		defer done()
+		var transport http.RoundTripper
+		if transport, err = p.transport(loading); err == nil {
+			e.checkTransport(p)
+			e.report.Ask(ctx, &doctor.Account{
+				Of: p.of,
+				Client: upstream.Config{
+					URL: p.base.String(), Key: p.key, Secret: p.first, Next: p.next, Auth: p.auth,
+					Method: upstream.Method(cmp.Or(p.Method, string(p.auth.DefaultMethod()))), Transport: transport,
+				},
+				Timeout: time.Duration(cmp.Or(p.Timeout, caddy.Duration(defaultTimeout))),
+				Proxy:   proxyOf(p.TransportRaw).Host,
+				Unused:  unused,
+			})
+			return
+		}
+	}
+	e.report.Add(doctor.Finding{Level: doctor.Fail, Check: "transport", Of: p.of, Text: err.Error() + ".", Change: "`transport http { … }`."})
+}
+
+// checkTransport tells of a transport that trusts anybody.
+func (e *examination) checkTransport(p *patient) {
+	var given struct {
+		TLS struct {
+			Trusting bool `json:"insecure_skip_verify"`
+		} `json:"tls"`
+	}
+	if json.Unmarshal(p.TransportRaw, &given) == nil && given.TLS.Trusting {
+		e.report.Add(doctor.Finding{Level: doctor.Warn, Check: "TLS", Of: p.of, Text: "certificates are not checked, so that anybody in between reads the credentials.", Change: "take out `tls_insecure_skip_verify`; `tls_trust_pool` has a private CA trusted."})
+	}
+}
+
+// contextFor returns one to load a transport in. Some take certificates from the storage
+// and apps of the configuration; others do without.
+func contextFor(config, transport []byte) (caddy.Context, context.CancelFunc, error) {
+	loaded := caddy.Config{Logging: new(caddy.Logging)}
+	if err := json.Unmarshal(quiet, loaded.Logging); err != nil {
+		return caddy.Context{}, nil, err
+	}
+	if text := string(transport); strings.Contains(text, `"pki_`) || strings.Contains(text, "client_certificate_automate") {
+		var whole caddy.Config
+		if err := json.Unmarshal(config, &whole); err != nil {
+			return caddy.Context{}, nil, err
+		}
+		loaded.StorageRaw, loaded.AppsRaw = whole.StorageRaw, caddy.ModuleMap{}
+		for _, app := range []string{"tls", "pki"} {
+			if raw := whole.AppsRaw[app]; raw != nil {
+				loaded.AppsRaw[app] = raw
+			}
+		}
+	}
+	parent, err := caddy.ProvisionContext(&loaded)
+	if err != nil {
+		return caddy.Context{}, nil, err
+	}
+	ctx, cancel := caddy.NewContext(parent)
+	return ctx, cancel, nil
+}
+
+// proxyOf is the proxy that a transport names; an empty URL for none.
+func proxyOf(transport json.RawMessage) *url.URL {
+	var given struct {
+		Proxy struct{ URL string } `json:"network_proxy"`
+	}
+	if json.Unmarshal(transport, &given) == nil {
+		if u, err := url.Parse(given.Proxy.URL); err == nil {
+			return u
+		}
+	}
+	return new(url.URL)
+}
+
+// unusedProxy is the variable of the environment that names a proxy for the upstream,
+// where the transport says nothing of any.
+func unusedProxy(transport json.RawMessage, base *url.URL) string {
+	var given struct {
+		Proxy json.RawMessage `json:"network_proxy"`
+		Old   string          `json:"forward_proxy_url"`
+	}
+	_ = json.Unmarshal(transport, &given) // nothing is said by nothing
+	if given.Proxy != nil || given.Old != "" {
+		return ""
+	}
+	if proxy, err := httpproxy.FromEnvironment().ProxyFunc()(base); err != nil || proxy == nil {
+		return ""
+	}
+	upper := strings.ToUpper(base.Scheme) + "_PROXY"
+	if os.Getenv(upper) != "" {
+		return upper
+	}
+	return strings.ToLower(upper)
+}

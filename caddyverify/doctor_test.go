@@ -1,0 +1,353 @@
+package caddyverify
+
+import (
+	"bytes"
+	"crypto/ecdsa"
+	"crypto/elliptic"
+	"crypto/rand"
+	"crypto/tls"
+	"crypto/x509"
+	"crypto/x509/pkix"
+	"encoding/json"
+	"encoding/pem"
+	"maps"
+	"math/big"
+	"net/http"
+	"net/http/httptest"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/caddyverify/caddy-verify/caddyverify/internal/doctor"
+	"github.com/caddyverify/caddy-verify/caddyverify/sandbox"
+)
+
+// clinic is Caddyfile.example with a sandbox over TLS, and what a test has go wrong.
+type clinic struct {
+	folder, key, secret, ca string // files
+	upstream, admin         string
+	requests                int // that the sandbox got
+
+	config map[string]string // what to replace in Caddyfile.example
+	whole  string            // in place of Caddyfile.example
+	env    map[string]string
+
+	// Of the sandbox: its certificate, its faults, and what else is done to its answers.
+	certificate func(*x509.Certificate)
+	faults      []string
+	spoil       func(http.Header)
+}
+
+const doctorKey = "canarykey"
+
+// file writes one into the folder and returns its path.
+func (c *clinic) file(t *testing.T, name, content string, mode os.FileMode) string {
+	t.Helper()
+	path := filepath.Join(c.folder, name)
+	if err := os.WriteFile(path, []byte(content), mode); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.Chmod(path, mode); err != nil {
+		t.Fatal(err)
+	}
+	return path
+}
+
+func newClinic(t *testing.T) *clinic {
+	t.Helper()
+	c := &clinic{folder: t.TempDir(), admin: freeAddress(t), env: map[string]string{}}
+	c.key = c.file(t, "key", doctorKey+"\n", 0o600)
+	c.secret = c.file(t, "secret", canarySecret+"\n", 0o600)
+	c.ca = filepath.Join(c.folder, "ca.pem")
+	return c
+}
+
+// serve starts the sandbox.
+func (c *clinic) serve(t *testing.T) {
+	t.Helper()
+	api, err := sandbox.New(sandbox.Config{APIKey: doctorKey, APISecret: canarySecret, Faults: sandboxFaults(t, c.faults)})
+	if err != nil {
+		t.Fatal(err)
+	}
+	server := httptest.NewUnstartedServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		c.requests++
+		if c.spoil != nil {
+			c.spoil(w.Header())
+		}
+		api.ServeHTTP(w, r)
+	}))
+	server.TLS = &tls.Config{Certificates: []tls.Certificate{c.certify(t)}}
+	server.Config.ErrorLog = nil
+	server.StartTLS()
+	t.Cleanup(server.Close)
+	c.upstream = strings.Replace(server.URL, "127.0.0.1", "localhost", 1)
+}
+
+func sandboxFaults(t *testing.T, lines []string) (faults []sandbox.Fault) {
+	t.Helper()
+	for _, line := range lines {
+		fault, err := sandbox.ParseFault(line)
+		if err != nil {
+			t.Fatal(err)
+		}
+		faults = append(faults, fault)
+	}
+	return faults
+}
+
+// certify makes the sandbox's certificate, which is its own issuer.
+func (c *clinic) certify(t *testing.T) tls.Certificate {
+	t.Helper()
+	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
+	if err != nil {
+		t.Fatal(err)
+	}
+	template := &x509.Certificate{
+		SerialNumber: big.NewInt(1), Subject: pkix.Name{CommonName: "Inspecting Proxy CA"},
+		NotBefore: time.Now().Add(-time.Hour), NotAfter: time.Now().Add(90 * 24 * time.Hour),
+		DNSNames: []string{"localhost"}, IsCA: true, BasicConstraintsValid: true, KeyUsage: x509.KeyUsageDigitalSignature | x509.KeyUsageCertSign,
+	}
+	if c.certificate != nil {
+		c.certificate(template)
+	}
+	der, err := x509.CreateCertificate(rand.Reader, template, template, &key.PublicKey, key)
+	if err != nil {
+		t.Fatal(err)
+	}
+	c.file(t, "ca.pem", string(pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: der})), 0o600)
+	return tls.Certificate{Certificate: [][]byte{der}, PrivateKey: key}
+}
+
+// transportBlock is what Caddyfile.example shows of a transport.
+const transportBlock = "# transport http {\n\t\t# \tnetwork_proxy url http://proxy.internal:3128\n\t\t# \tkeepalive 30s\n\t\t# }"
+
+// examine has the doctor look at it, and returns what it finds and all that is printed.
+func (c *clinic) examine(t *testing.T) (found []doctor.Finding, printed string) {
+	t.Helper()
+	if c.upstream == "" {
+		c.serve(t)
+	}
+	replace := map[string]string{
+		"{file./run/secrets/vonage_api_key}":    "{file." + c.key + "}",
+		"{file./run/secrets/vonage_api_secret}": "{file." + c.secret + "}",
+		"https://api.nexmo.com":                 c.upstream,
+		"timeout 10s":                           "timeout 2s",
+		transportBlock:                          "transport http {\n\t\t\ttls_trust_pool file " + c.ca + "\n\t\t}",
+		"log default {":                         "admin " + c.admin + "\n\tlog default {",
+	}
+	maps.Copy(replace, c.config)
+	text := c.whole
+	if text == "" {
+		example, err := os.ReadFile("../Caddyfile.example")
+		if err != nil {
+			t.Fatal(err)
+		}
+		text = string(example)
+	}
+	for old, replacement := range replace {
+		if !strings.Contains(text, old) && c.whole == "" {
+			t.Fatalf("Caddyfile.example has no %q any more", old)
+		}
+		text = strings.Replace(text, old, replacement, 1)
+	}
+	for name, value := range c.env {
+		t.Setenv(name, value)
+	}
+	e := examination{config: c.file(t, "Caddyfile", text, 0o600), autosave: filepath.Join(c.folder, "autosave.json"), getenv: func(name string) string { return c.env[name] }}
+	if err := quietCaddy(); err != nil {
+		t.Fatal(err)
+	}
+	e.run(t.Context())
+	var lines, document bytes.Buffer
+	if err := e.report.WriteText(&lines); err != nil {
+		t.Fatal(err)
+	}
+	if err := e.report.WriteJSON(&document); err != nil {
+		t.Fatal(err)
+	}
+	var read struct{ Findings []doctor.Finding }
+	if err := json.Unmarshal(document.Bytes(), &read); err != nil {
+		t.Fatal(err)
+	}
+	return read.Findings, lines.String() + document.String()
+}
+
+// clean has nothing in sight of what must not be shown.
+func clean(t *testing.T, printed string) {
+	t.Helper()
+	for _, canary := range []string{canarySecret, canaryNext, proxyPassword, testNumber} {
+		if strings.Contains(printed, canary) {
+			t.Errorf("%s is shown:\n%s", canary, printed)
+		}
+	}
+}
+
+// What is as it should be has no warning, costs one search, and says all that was seen.
+func TestDoctorFindsNothing(t *testing.T) {
+	c := newClinic(t)
+	found, printed := c.examine(t)
+	clean(t, printed)
+	var checks []string
+	for _, f := range found {
+		checks = append(checks, f.Check)
+		if f.Level == doctor.Fail || f.Level == doctor.Warn {
+			t.Errorf("%s: %s %s", f.Level, f.Check, f.Text)
+		}
+	}
+	want := []string{"credentials", "limit", "configuration", "DNS", "connection", "TLS", "clock", "provider", "access", "timeout", "log filter", "admin", "metrics"}
+	if !slices.Equal(checks, want) {
+		t.Errorf("it looked at %q, want %q", checks, want)
+	}
+	if !strings.Contains(printed, "12 checks: 12 ok, 0 warnings, 0 failures; 1 skipped\n") {
+		t.Errorf("it sums up in\n%s", printed)
+	}
+	if c.requests != 1 {
+		t.Errorf("the provider got %d calls", c.requests)
+	}
+}
+
+// Each fault is found, and nothing else.
+func TestDoctorFindsFaults(t *testing.T) {
+	literal := func(c *clinic) { c.config["{file./run/secrets/vonage_api_secret}"] = canarySecret }
+	for _, test := range []struct {
+		name  string
+		plant func(t *testing.T, c *clinic)
+		level doctor.Level
+		check string
+		text  string // a part of it
+	}{
+		{"no file of that name", func(t *testing.T, c *clinic) { c.config["{file./run/secrets/vonage_api_secret}"] = "{file./nowhere/secret}" }, doctor.Fail, "credentials", "api_secret, from {file./nowhere/secret}, has no value: there is no such file"},
+		{"the secret's file is empty", func(t *testing.T, c *clinic) { c.file(t, "secret", "", 0o600) }, doctor.Fail, "credentials", "the file is empty"},
+		{"the variable is not set", func(t *testing.T, c *clinic) { c.config["{file./run/secrets/vonage_api_secret}"] = "{env.VERIFY_TEST_UNSET}" }, doctor.Fail, "credentials", "the environment variable is not set"},
+		{"no secret but a line of a .env", func(t *testing.T, c *clinic) { c.file(t, "secret", "SECRET="+canarySecret, 0o600) }, doctor.Fail, "credentials", "is written as NAME=value"},
+		{"the secret is written out", func(t *testing.T, c *clinic) { literal(c) }, doctor.Warn, "credentials", "stands in the configuration"},
+		{"everybody may read the secret", func(t *testing.T, c *clinic) { c.file(t, "secret", canarySecret, 0o644) }, doctor.Warn, "credentials", "(mode 0644)"},
+		{"the same secret twice", func(t *testing.T, c *clinic) { c.next(t, canarySecret) }, doctor.Warn, "next_credentials", "the same api_secret"},
+		{"the next secret is refused", func(t *testing.T, c *clinic) { c.next(t, canaryNext) }, doctor.Warn, "provider", "next_credentials are refused with status 4"},
+
+		{"a wrong secret", func(t *testing.T, c *clinic) { c.file(t, "secret", canaryNext, 0o600) }, doctor.Fail, "provider", "credentials are refused with status 4"},
+		{"HTTP 401", func(t *testing.T, c *clinic) { c.faults = []string{"* http 401"} }, doctor.Fail, "provider", "credentials are refused with HTTP 401"},
+		{"the provider throttles", func(t *testing.T, c *clinic) { c.faults = []string{"* status 1"} }, doctor.Warn, "provider", "status 1"},
+		{"no credit", func(t *testing.T, c *clinic) { c.faults = []string{"* status 9"} }, doctor.Fail, "provider", "without credit"},
+		{"the provider is ill", func(t *testing.T, c *clinic) { c.faults = []string{"* status 5"} }, doctor.Warn, "provider", "status 5"},
+		{"a web page", func(t *testing.T, c *clinic) {
+			c.faults = []string{"* html"}
+			c.spoil = func(h http.Header) { h.Set("Server", "BlueCoat") }
+		}, doctor.Fail, "provider", "with a web page comes in the provider's place, from a firewall, a proxy or a wrong host. It calls itself \"BlueCoat\""},
+		{"what answers echoes the secret", func(t *testing.T, c *clinic) {
+			c.faults = []string{"* html"}
+			c.spoil = func(h http.Header) { h.Set("Server", "of "+canarySecret) }
+		}, doctor.Fail, "provider", "(not shown: it holds the secret)"},
+		{"a redirect", func(t *testing.T, c *clinic) { c.faults = []string{"* redirect https://login.example/?secret"} }, doctor.Fail, "provider", `leads to "login.example"`},
+		{"no answer of the API", func(t *testing.T, c *clinic) { c.faults = []string{"* garbage"} }, doctor.Fail, "provider", "no answer of the Verify API"},
+		{"the connection is closed", func(t *testing.T, c *clinic) { c.faults = []string{"* close"} }, doctor.Fail, "connection", "ends it before there is an answer"},
+		{"no answer in time", func(t *testing.T, c *clinic) {
+			c.faults, c.config["timeout 10s"] = []string{"* hang"}, "timeout 200ms"
+		}, doctor.Fail, "connection", "gives no answer within 200ms"},
+
+		{"the certificate has ended", func(t *testing.T, c *clinic) {
+			c.certificate = func(x *x509.Certificate) { x.NotAfter = time.Now().Add(-time.Minute) }
+		}, doctor.Fail, "TLS", "has ended on 2"},
+		{"it ends soon", func(t *testing.T, c *clinic) {
+			c.certificate = func(x *x509.Certificate) { x.NotAfter = time.Now().Add(100 * time.Hour) }
+		}, doctor.Warn, "TLS", "ends in 4 days"},
+		{"it has not begun", func(t *testing.T, c *clinic) {
+			c.certificate = func(x *x509.Certificate) { x.NotBefore = time.Now().Add(time.Hour) }
+		}, doctor.Fail, "TLS", "begins on 2"},
+		{"it is for another name", func(t *testing.T, c *clinic) {
+			c.certificate = func(x *x509.Certificate) { x.DNSNames = []string{"other.example"} }
+		}, doctor.Fail, "TLS", "is for another name"},
+		{"nobody knows its issuer", func(t *testing.T, c *clinic) { c.config[transportBlock] = "" }, doctor.Fail, "TLS", `issued by "Inspecting Proxy CA", whom this host does not trust`},
+		{"certificates are not checked", func(t *testing.T, c *clinic) {
+			c.config[transportBlock] = "transport http {\n\t\t\ttls_insecure_skip_verify\n\t\t}"
+		}, doctor.Warn, "TLS", "are not checked"},
+		{"no TLS there", func(t *testing.T, c *clinic) {
+			c.upstream = strings.Replace(newUpstream(t).URL, "http", "https", 1)
+			c.config[transportBlock] = ""
+		}, doctor.Fail, "TLS", "does not speak TLS"},
+		{"no such name", func(t *testing.T, c *clinic) { c.upstream, c.config[transportBlock] = "https://verify.invalid", "" }, doctor.Fail, "DNS", "the name verify.invalid has no address"},
+		{"nobody listens", func(t *testing.T, c *clinic) { c.upstream, c.config[transportBlock] = "https://"+freeAddress(t), "" }, doctor.Fail, "connection", "nothing listens at 127.0.0.1:"},
+		{"the proxy is gone", func(t *testing.T, c *clinic) {
+			c.proxy(t, strings.Replace("http://"+freeAddress(t), "//", "//user:"+proxyPassword+"@", 1))
+		}, doctor.Fail, "proxy", "the proxy 127.0.0.1:"},
+		{"the proxy refuses", func(t *testing.T, c *clinic) {
+			server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(http.StatusForbidden) }))
+			t.Cleanup(server.Close)
+			c.proxy(t, server.URL)
+		}, doctor.Fail, "proxy", "refuses to connect to localhost:"},
+		{"the clock is off", func(t *testing.T, c *clinic) {
+			c.spoil = func(h http.Header) { h.Set("Date", time.Now().Add(-2*time.Minute).UTC().Format(http.TimeFormat)) }
+		}, doctor.Warn, "clock", "ahead of the provider's"},
+
+		{"no filter on the site's logger", func(t *testing.T, c *clinic) {
+			c.config["\tlog {\n\t\timport without_numbers"] = "\tlog {\n\t\tformat json"
+		}, doctor.Warn, "log filter", "it has no filter"},
+		{"no filter on the default logger", func(t *testing.T, c *clinic) {
+			c.config["log default {"] = "admin " + c.admin + "\n\tlog default {\n\t\tformat json\n\t}\n\tlog other {\n\t\tinclude admin.api"
+		}, doctor.Warn, "log filter", "it has no filter"},
+		{"half a filter", func(t *testing.T, c *clinic) { c.config["resp_headers verify"] = "" }, doctor.Warn, "log filter", ""},
+		{"everything is logged", func(t *testing.T, c *clinic) {
+			c.config["log default {"] = "admin " + c.admin + "\n\tlog default {\n\t\tlevel DEBUG"
+		}, doctor.Warn, "log level", "DEBUG"},
+		{"everybody is let in", func(t *testing.T, c *clinic) { c.config["respond @outside 403"] = "" }, doctor.Warn, "access", "everybody"},
+		{"any name is taken", func(t *testing.T, c *clinic) { c.config["respond @renamed 421"] = "" }, doctor.Warn, "names", "DNS rebinding"},
+		{"browsers may call", func(t *testing.T, c *clinic) { c.config["browsers refuse"] = "browsers allow" }, doctor.Warn, "browsers", "pages in browsers"},
+		{"the user is what a header says", func(t *testing.T, c *clinic) {
+			c.config["metrics /metrics"] = "map {http.request.header.X-App} {http.auth.user.id} {\n\t\t~^(.+)$ $1\n\t}\n\tmetrics /metrics"
+		}, doctor.Warn, "callers", "{http.request.header.X-App}"},
+		{"a caller is what a header says", func(t *testing.T, c *clinic) {
+			c.config["log default {"] = "admin " + c.admin + "\n\tverify {\n\t\tcallers {\n\t\t\tcaller shop {http.request.header.X-App} shop\n\t\t}\n\t}\n\tlog default {"
+		}, doctor.Warn, "callers", "{http.request.header.X-App}"},
+		{"no limit", func(t *testing.T, c *clinic) { c.config["limit 28/s"] = "limit off" }, doctor.Warn, "limit", "it is off"},
+		{"a high limit", func(t *testing.T, c *clinic) { c.config["limit 28/s"] = "limit 300/s" }, doctor.Warn, "limit", "it is 300/s"},
+		{"the server is impatient", func(t *testing.T, c *clinic) { c.config["write 30s"] = "write 1s" }, doctor.Warn, "timeout", "after 1s, when the upstream's 2s are not over"},
+		{"the admin endpoint is everybody's", func(t *testing.T, c *clinic) {
+			c.config["log default {"] = "admin 0.0.0.0:" + c.admin[strings.LastIndex(c.admin, ":")+1:] + "\n\tlog default {"
+		}, doctor.Warn, "admin", "it listens on 0.0.0.0:"},
+		{"a secret is in the autosave file", func(t *testing.T, c *clinic) { c.file(t, "autosave.json", `{"api_secret":"`+canarySecret+`"}`, 0o600) }, doctor.Warn, "autosave", "an api_secret stands in"},
+		{"nobody sees metrics", func(t *testing.T, c *clinic) {
+			c.config["\tmetrics /metrics"], c.config["log default {"] = "", "admin off\n\tlog default {"
+		}, doctor.Warn, "metrics", "nothing serves them"},
+		{"no Collector is named", func(t *testing.T, c *clinic) { c.config["# otlp"] = "otlp" }, doctor.Warn, "OTLP", "OTEL_EXPORTER_OTLP_ENDPOINT is not set"},
+		{"the Collector is gone", func(t *testing.T, c *clinic) {
+			c.config["# otlp"], c.env["OTEL_EXPORTER_OTLP_ENDPOINT"] = "otlp", "http://"+freeAddress(t)
+		}, doctor.Warn, "OTLP", "cannot be reached"},
+
+		{"no Caddyfile", func(t *testing.T, c *clinic) { c.config["browsers refuse"] = "browsers" }, doctor.Fail, "configuration", "Caddyfile:"},
+		{"a word too many after the credentials", func(t *testing.T, c *clinic) { literal(c); c.config["# next_credentials {file./run/secrets/vonage_api_key} {file./run/secrets/vonage_next_secret}"] = "next_credentials k " + canaryNext + " " + canarySecret }, doctor.Fail, "configuration", "Caddyfile:"},
+		{"no gateway", func(t *testing.T, c *clinic) { c.whole = "{\n\tlog default {\n\t\toutput discard\n\t}\n}\n:0 {\n\trespond 200\n}\n" }, doctor.Fail, "configuration", "no verify handler"},
+		{"nothing that Caddy can load", func(t *testing.T, c *clinic) { c.config["metrics /metrics"] = "tls /nowhere.pem /nowhere.key\n\tmetrics /metrics" }, doctor.Fail, "configuration", "Caddy cannot load it"},
+	} {
+		t.Run(test.name, func(t *testing.T) {
+			c := newClinic(t)
+			c.config = map[string]string{}
+			test.plant(t, c)
+			found, printed := c.examine(t)
+			clean(t, printed)
+			var bad []doctor.Finding
+			for _, f := range found {
+				if f.Level == doctor.Fail || f.Level == doctor.Warn {
+					bad = append(bad, f)
+				}
+			}
+			if len(bad) != 1 || bad[0].Level != test.level || bad[0].Check != test.check || !strings.Contains(bad[0].Text, test.text) || bad[0].Change == "" && !strings.Contains(bad[0].Text, "not shown") {
+				t.Errorf("want %s %s: …%s…, and it found\n%s", test.level, test.check, test.text, printed[:strings.Index(printed, "{\n")])
+			}
+		})
+	}
+}
+
+// next adds a second secret.
+func (c *clinic) next(t *testing.T, secret string) {
+	t.Helper()
+	c.config["# next_credentials {file./run/secrets/vonage_api_key} {file./run/secrets/vonage_next_secret}"] = "next_credentials " + doctorKey + " {file." + c.file(t, "next", secret, 0o600) + "}"
+}
+
+// proxy has calls go through one.
+func (c *clinic) proxy(t *testing.T, url string) {
+	t.Helper()
+	c.config[transportBlock] = "transport http {\n\t\t\ttls_trust_pool file " + c.ca + "\n\t\t\tnetwork_proxy url " + url + "\n\t\t}"
+}
