@@ -209,13 +209,13 @@ func (e *examination) askProvider(ctx context.Context, config []byte, p *patient
 		e.report.Add(doctor.Finding{Level: doctor.Skip, Check: "provider", Of: p.of, Text: "it was not asked: see what fails above."})
 		return
 	}
-	unused := unusedProxy(p.TransportRaw, p.base)
-	loading, done, err := contextFor(config, p.TransportRaw)
+	written, err := readProxy(p.TransportRaw)
 	if err == nil {
-		defer done()
 		var transport http.RoundTripper
-		if transport, err = p.transport(loading); err == nil {
-			e.checkTransport(p)
+		var done context.CancelFunc
+		if transport, done, err = p.loadTransport(config); err == nil {
+			defer done()
+			e.checkTransport(p.of, written)
 			e.report.Ask(ctx, &doctor.Account{
 				Of: p.of,
 				Client: upstream.Config{
@@ -223,8 +223,8 @@ func (e *examination) askProvider(ctx context.Context, config []byte, p *patient
 					Method: upstream.Method(cmp.Or(p.Method, string(p.auth.DefaultMethod()))), Transport: transport,
 				},
 				Timeout: time.Duration(cmp.Or(p.Timeout, caddy.Duration(defaultTimeout))),
-				Proxy:   proxyOf(p.TransportRaw).Host,
-				Unused:  unused,
+				Proxy:   proxyOf(written).Host,
+				Unused:  unusedProxy(written, p.base),
 			})
 			return
 		}
@@ -232,15 +232,29 @@ func (e *examination) askProvider(ctx context.Context, config []byte, p *patient
 	e.report.Add(doctor.Finding{Level: doctor.Fail, Check: "transport", Of: p.of, Text: err.Error() + ".", Change: "`transport http { … }`."})
 }
 
+// loadTransport makes the transport that the gateway has.
+func (p *patient) loadTransport(config []byte) (http.RoundTripper, context.CancelFunc, error) {
+	ctx, done, err := contextFor(config, p.TransportRaw)
+	if err != nil {
+		return nil, nil, err
+	}
+	transport, err := p.transport(ctx)
+	if err != nil {
+		done()
+		return nil, nil, err
+	}
+	return transport, done, nil
+}
+
 // checkTransport tells of a transport that trusts anybody.
-func (e *examination) checkTransport(p *patient) {
+func (e *examination) checkTransport(of string, transport json.RawMessage) {
 	var given struct {
 		TLS struct {
 			Trusting bool `json:"insecure_skip_verify"`
 		} `json:"tls"`
 	}
-	if json.Unmarshal(p.TransportRaw, &given) == nil && given.TLS.Trusting {
-		e.report.Add(doctor.Finding{Level: doctor.Warn, Check: "TLS", Of: p.of, Text: "certificates are not checked, so that anybody in between reads the credentials.", Change: "take out `tls_insecure_skip_verify`; `tls_trust_pool` has a private CA trusted."})
+	if json.Unmarshal(transport, &given) == nil && given.TLS.Trusting {
+		e.report.Add(doctor.Finding{Level: doctor.Warn, Check: "TLS", Of: of, Text: "certificates are not checked, so that anybody in between reads the credentials.", Change: "take out `tls_insecure_skip_verify`; `tls_trust_pool` has a private CA trusted."})
 	}
 }
 
@@ -289,10 +303,8 @@ func proxyOf(transport json.RawMessage) *url.URL {
 func unusedProxy(transport json.RawMessage, base *url.URL) string {
 	var given struct {
 		Proxy json.RawMessage `json:"network_proxy"`
-		Old   string          `json:"forward_proxy_url"`
 	}
-	_ = json.Unmarshal(transport, &given) // nothing is said by nothing
-	if given.Proxy != nil || given.Old != "" {
+	if json.Unmarshal(transport, &given) == nil && given.Proxy != nil {
 		return ""
 	}
 	if proxy, err := httpproxy.FromEnvironment().ProxyFunc()(base); err != nil || proxy == nil {

@@ -288,7 +288,9 @@ func TestDoctorFindsFaults(t *testing.T) {
 		{"no filter on the default logger", func(t *testing.T, c *clinic) {
 			c.config["log default {"] = "admin " + c.admin + "\n\tlog default {\n\t\tformat json\n\t}\n\tlog other {\n\t\tinclude admin.api"
 		}, doctor.Warn, "log filter", "it has no filter"},
-		{"half a filter", func(t *testing.T, c *clinic) { c.config["resp_headers verify"] = "" }, doctor.Warn, "log filter", ""},
+		{"half a filter", func(t *testing.T, c *clinic) {
+			c.config["\tlog {\n\t\timport without_numbers"] = "\tlog {\n\t\tformat filter {\n\t\trequest verify\n\t\theaders verify\n\t\turi verify\n\t\tmethod delete\n\t\tmethod_trunc verify\n\t\theader verify\n\t\t}"
+		}, doctor.Warn, "log filter", "it does not filter resp_headers, in"},
 		{"everything is logged", func(t *testing.T, c *clinic) {
 			c.config["log default {"] = "admin " + c.admin + "\n\tlog default {\n\t\tlevel DEBUG"
 		}, doctor.Warn, "log level", "DEBUG"},

@@ -28,9 +28,9 @@ func (r *Report) CheckLogs(c *Config) {
 		}
 		switch missing := unfiltered(logger["encoder"]); {
 		case len(missing) == len(FilteredFields):
-			r.Add(Finding{Warn, "log filter", "logger " + name, "it has no filter, so that phone numbers and codes in URLs come into it.", filterLines(FilteredFields)})
+			r.Add(Finding{Warn, "log filter", "logger " + name, "it has no filter, so that phone numbers and codes in URLs come into it.", "`format filter { " + strings.Join(FilteredFields, " verify; ") + " verify; wrap json }` in its `log` block, a line for each."})
 		case len(missing) > 0:
-			r.Add(Finding{Warn, "log filter", "logger " + name, "it does not filter " + strings.Join(missing, ", ") + ", in which phone numbers and codes may be.", filterLines(missing)})
+			r.Add(Finding{Warn, "log filter", "logger " + name, "it does not filter " + strings.Join(missing, ", ") + ", in which phone numbers and codes may be.", "`" + strings.Join(missing, " verify; ") + " verify` in its `format filter`, a line for each."})
 		default:
 			good++
 		}
@@ -41,11 +41,6 @@ func (r *Report) CheckLogs(c *Config) {
 	if good == len(loggers) {
 		r.Add(Finding{OK, "log filter", "", number(good, "logger") + ", all filtered.", ""})
 	}
-}
-
-// filterLines are to be written into the log's block.
-func filterLines(fields []string) string {
-	return "`format filter { " + strings.Join(fields, " verify; ") + " verify; wrap json }` in its `log` block, a line for each."
 }
 
 // ofRequests tells whether what Caddy logs of requests may come to a logger.
