@@ -23,7 +23,7 @@ func init() {
 	caddycmd.RegisterCommand(caddycmd.Command{
 		Name:  "verify",
 		Short: "Tries out and operates the gateway to the Verify API",
-		Long:  "Runs the gateway to the Verify API on a sandbox, or the sandbox alone, for which no account is\nneeded; or tells of a gateway that runs.",
+		Long:  "Runs the gateway to the Verify API on a sandbox, or the sandbox alone, for which no account is\nneeded; tells of a gateway that runs, or what is wrong with one.",
 		CobraFunc: func(cmd *cobra.Command) {
 			demo := &cobra.Command{
 				Use:   "demo [--listen <address>] [--traffic=false] [--code <pin>] [--speed <factor>] [--limit <n>/s|off] [--fault <fault>]",

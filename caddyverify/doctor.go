@@ -81,12 +81,12 @@ type examination struct {
 func (e *examination) run(ctx context.Context) {
 	written, err := e.load()
 	if err != nil {
-		e.report.Add(doctor.Finding{Level: doctor.Fail, Check: "configuration", Text: err.Error() + ".", Change: "`--config`, or what stands there."})
+		e.report.Add(doctor.Finding{Level: doctor.Fail, Check: "configuration", Text: sentence(err), Change: "`--config`, or what stands there."})
 		return
 	}
 	config, err := doctor.Read(written)
 	if err != nil {
-		e.report.Add(doctor.Finding{Level: doctor.Fail, Check: "configuration", Text: err.Error() + ".", Change: "`--config`."})
+		e.report.Add(doctor.Finding{Level: doctor.Fail, Check: "configuration", Text: sentence(err), Change: "`--config`."})
 		return
 	}
 	patients, sites, good := e.patients(config)
@@ -161,11 +161,14 @@ func (e *examination) checkLoads(config []byte, good bool, handlers, accounts in
 		f = doctor.Finding{Level: doctor.Skip, Check: "configuration", Text: "Caddy cannot load it before what fails above is right."}
 	default:
 		if err := validate(config); err != nil {
-			f.Level, f.Text, f.Change = doctor.Fail, "Caddy cannot load it: "+err.Error()+".", "what the sentence names."
+			f.Level, f.Text, f.Change = doctor.Fail, "Caddy cannot load it: "+sentence(err), "what the sentence names."
 		}
 	}
 	e.report.Add(f)
 }
+
+// sentence is an error as one that ends.
+func sentence(err error) string { return strings.TrimRight(err.Error(), ".?! ") + "." }
 
 // checkAutosave looks for secrets in the file that Caddy keeps its configuration in.
 func (e *examination) checkAutosave() {

@@ -129,7 +129,7 @@ func (e *examination) checkSettings(p *patient) bool {
 	before := e.report.Count(doctor.Fail)
 	if err := p.Account.check(); err != nil {
 		if setting, ok := errors.AsType[*settingError](err); !ok || !strings.HasSuffix(setting.setting, "credentials") {
-			e.report.Add(doctor.Finding{Level: doctor.Fail, Check: "configuration", Of: p.of, Text: err.Error() + ".", Change: "what the sentence names."})
+			e.report.Add(doctor.Finding{Level: doctor.Fail, Check: "configuration", Of: p.of, Text: sentence(err), Change: "what the sentence names."})
 		}
 	}
 	p.auth = upstream.Auth(cmp.Or(p.Auth, string(upstream.Basic)))
@@ -180,7 +180,7 @@ func (e *examination) checkCredentials(p *patient, which string, c *Credentials)
 		case strings.Contains(written, "{file."):
 			change = "`" + which + "`, or write the value into the file."
 		}
-		add(doctor.Fail, err.Error()+".", change)
+		add(doctor.Fail, sentence(err), change)
 		return "", secret
 	}
 	secret = upstream.NewSecret(value)
@@ -198,7 +198,7 @@ func (e *examination) checkCredentials(p *patient, which string, c *Credentials)
 		}
 	}
 	if fine {
-		add(doctor.OK, "key and secret have values that can be some.", "")
+		add(doctor.OK, "both have values, which can be a key and a secret.", "")
 	}
 	return key, secret
 }
@@ -229,7 +229,7 @@ func (e *examination) askProvider(ctx context.Context, config []byte, p *patient
 			return
 		}
 	}
-	e.report.Add(doctor.Finding{Level: doctor.Fail, Check: "transport", Of: p.of, Text: err.Error() + ".", Change: "`transport http { … }`."})
+	e.report.Add(doctor.Finding{Level: doctor.Fail, Check: "transport", Of: p.of, Text: sentence(err), Change: "`transport http { … }`."})
 }
 
 // loadTransport makes the transport that the gateway has.

@@ -18,6 +18,7 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -29,7 +30,7 @@ import (
 type clinic struct {
 	folder, key, secret, ca string // files
 	upstream, admin         string
-	requests                int // that the sandbox got
+	requests                atomic.Int32 // that the sandbox got
 
 	config map[string]string // what to replace in Caddyfile.example
 	whole  string            // in place of Caddyfile.example
@@ -73,7 +74,7 @@ func (c *clinic) serve(t *testing.T) {
 		t.Fatal(err)
 	}
 	server := httptest.NewUnstartedServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		c.requests++
+		c.requests.Add(1)
 		if c.spoil != nil {
 			c.spoil(w.Header())
 		}
@@ -204,8 +205,8 @@ func TestDoctorFindsNothing(t *testing.T) {
 	if !strings.Contains(printed, "12 checks: 12 ok, 0 warnings, 0 failures; 1 skipped\n") {
 		t.Errorf("it sums up in\n%s", printed)
 	}
-	if c.requests != 1 {
-		t.Errorf("the provider got %d calls", c.requests)
+	if n := c.requests.Load(); n != 1 {
+		t.Errorf("the provider got %d calls", n)
 	}
 }
 
@@ -219,9 +220,13 @@ func TestDoctorFindsFaults(t *testing.T) {
 		check string
 		text  string // a part of it
 	}{
-		{"no file of that name", func(t *testing.T, c *clinic) { c.config["{file./run/secrets/vonage_api_secret}"] = "{file./nowhere/secret}" }, doctor.Fail, "credentials", "api_secret, from {file./nowhere/secret}, has no value: there is no such file"},
+		{"no file of that name", func(t *testing.T, c *clinic) {
+			c.config["{file./run/secrets/vonage_api_secret}"] = "{file./nowhere/secret}"
+		}, doctor.Fail, "credentials", "api_secret, from {file./nowhere/secret}, has no value: there is no such file"},
 		{"the secret's file is empty", func(t *testing.T, c *clinic) { c.file(t, "secret", "", 0o600) }, doctor.Fail, "credentials", "the file is empty"},
-		{"the variable is not set", func(t *testing.T, c *clinic) { c.config["{file./run/secrets/vonage_api_secret}"] = "{env.VERIFY_TEST_UNSET}" }, doctor.Fail, "credentials", "the environment variable is not set"},
+		{"the variable is not set", func(t *testing.T, c *clinic) {
+			c.config["{file./run/secrets/vonage_api_secret}"] = "{env.VERIFY_TEST_UNSET}"
+		}, doctor.Fail, "credentials", "the environment variable is not set"},
 		{"no secret but a line of a .env", func(t *testing.T, c *clinic) { c.file(t, "secret", "SECRET="+canarySecret, 0o600) }, doctor.Fail, "credentials", "is written as NAME=value"},
 		{"the secret is written out", func(t *testing.T, c *clinic) { literal(c) }, doctor.Warn, "credentials", "stands in the configuration"},
 		{"everybody may read the secret", func(t *testing.T, c *clinic) { c.file(t, "secret", canarySecret, 0o644) }, doctor.Warn, "credentials", "(mode 0644)"},
@@ -319,9 +324,16 @@ func TestDoctorFindsFaults(t *testing.T) {
 		}, doctor.Warn, "OTLP", "cannot be reached"},
 
 		{"no Caddyfile", func(t *testing.T, c *clinic) { c.config["browsers refuse"] = "browsers" }, doctor.Fail, "configuration", "Caddyfile:"},
-		{"a word too many after the credentials", func(t *testing.T, c *clinic) { literal(c); c.config["# next_credentials {file./run/secrets/vonage_api_key} {file./run/secrets/vonage_next_secret}"] = "next_credentials k " + canaryNext + " " + canarySecret }, doctor.Fail, "configuration", "Caddyfile:"},
-		{"no gateway", func(t *testing.T, c *clinic) { c.whole = "{\n\tlog default {\n\t\toutput discard\n\t}\n}\n:0 {\n\trespond 200\n}\n" }, doctor.Fail, "configuration", "no verify handler"},
-		{"nothing that Caddy can load", func(t *testing.T, c *clinic) { c.config["metrics /metrics"] = "tls /nowhere.pem /nowhere.key\n\tmetrics /metrics" }, doctor.Fail, "configuration", "Caddy cannot load it"},
+		{"a word too many after the credentials", func(t *testing.T, c *clinic) {
+			literal(c)
+			c.config["# next_credentials {file./run/secrets/vonage_api_key} {file./run/secrets/vonage_next_secret}"] = "next_credentials k " + canaryNext + " " + canarySecret
+		}, doctor.Fail, "configuration", "Caddyfile:"},
+		{"no gateway", func(t *testing.T, c *clinic) {
+			c.whole = "{\n\tlog default {\n\t\toutput discard\n\t}\n}\n:0 {\n\trespond 200\n}\n"
+		}, doctor.Fail, "configuration", "no verify handler"},
+		{"nothing that Caddy can load", func(t *testing.T, c *clinic) {
+			c.config["metrics /metrics"] = "tls /nowhere.pem /nowhere.key\n\tmetrics /metrics"
+		}, doctor.Fail, "configuration", "Caddy cannot load it"},
 	} {
 		t.Run(test.name, func(t *testing.T) {
 			c := newClinic(t)
@@ -339,6 +351,107 @@ func TestDoctorFindsFaults(t *testing.T) {
 				t.Errorf("want %s %s: …%s…, and it found\n%s", test.level, test.check, test.text, printed[:strings.Index(printed, "{\n")])
 			}
 		})
+	}
+}
+
+// TestDoctorOfSeveral has accounts with names, and sites that share them: each is asked
+// once with each of its secrets.
+func TestDoctorOfSeveral(t *testing.T) {
+	c := newClinic(t)
+	c.serve(t)
+	account := "upstream " + c.upstream + "\ncredentials {file." + c.key + "} {file." + c.secret + "}\nnext_credentials {file." + c.key + "} {file." + c.file(t, "next", canaryNext, 0o600) + "}\n" +
+		"transport http {\ntls_trust_pool file " + c.ca + "\n}\n"
+	c.whole = "{\nadmin off\nlog default {\noutput discard\n}\nverify {\naccount shop {\n" + account + "}\naccount support {\n" + account + "timeout 20s\nlimit off\n}\n" +
+		"callers {\ncaller shop {http.auth.user.id} shop {\naccount shop\n}\n}\n}\n}\n" +
+		"http://a.example:0 {\nbind 127.0.0.1\nverify {\naccount shop\n}\n}\nhttp://b.example:0 {\nbind 127.0.0.1\nmetrics /metrics\nverify {\naccount by caller\n}\n}\n" +
+		"http://c.example:0 {\nbind 127.0.0.1\nverify {\n" + account + "}\n}\n"
+	found, printed := c.examine(t)
+	clean(t, printed)
+	host := strings.TrimPrefix(c.upstream, "https://")
+	var got []string
+	for _, f := range found {
+		if f.Check == "provider" || f.Check == "limit" || f.Check == "access" || f.Check == "configuration" {
+			got = append(got, strings.TrimSpace(string(f.Level)+" "+f.Check+" "+f.Of))
+		}
+	}
+	want := []string{
+		"ok limit shop", "warn limit support", "ok limit " + host, "ok configuration",
+		"ok provider shop", "warn provider shop", "ok provider support", "warn provider support", "ok provider " + host, "warn provider " + host,
+		"ok access a.example", "ok access b.example", "ok access c.example",
+	}
+	if !slices.Equal(got, want) {
+		t.Errorf("it found %q, want %q", got, want)
+	}
+	if n := c.requests.Load(); n != 6 {
+		t.Errorf("the provider got %d calls", n)
+	}
+}
+
+// TestDoctorCommand has the status of the command, and what it reads by default.
+func TestDoctorCommand(t *testing.T) {
+	t.Chdir(t.TempDir())
+	run := func(args ...string) (string, error) {
+		cmd := doctorCommand()
+		var out bytes.Buffer
+		cmd.SetOut(&out)
+		cmd.SetErr(&out)
+		cmd.SetArgs(args)
+		err := cmd.ExecuteContext(t.Context())
+		return out.String(), err
+	}
+	if out, err := run(); err == nil || !strings.HasPrefix(out, "FAIL  configuration  there is no --config, and no Caddyfile in this folder. Change: ") || strings.Count(out, "\n") != 2 {
+		t.Errorf("without a Caddyfile: %v\n%s", err, out)
+	}
+	u := newUpstream(t)
+	t.Setenv("VERIFY_TEST_SECRET", testSecret)
+	content := "{\nadmin " + freeAddress(t) + "\nlog default {\noutput file log\n}\n}\nhttp://localhost:0 {\nverify {\nupstream " + u.URL + "\ncredentials " + testKey + " {env.VERIFY_TEST_SECRET}\n}\n}\n"
+	if err := os.WriteFile("Caddyfile", []byte(content), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if out, err := run(); err != nil || !strings.Contains(out, "\nwarn  access") || !strings.Contains(out, "2 warnings, 0 failures; 1 skipped\n") {
+		t.Errorf("with warnings: %v\n%s", err, out)
+	}
+	if _, err := os.Stat("log"); err == nil {
+		t.Error("the log of the configuration was begun")
+	}
+	config, err := adaptCaddyfile(content)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := os.WriteFile("x.json", config, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	out, err := run("--config", "x.json", "--json")
+	if !json.Valid([]byte(out)) || err != nil {
+		t.Errorf("JSON: %v\n%s", err, out)
+	}
+	if out, err := run("--config", "x.json", "extra"); err == nil {
+		t.Errorf("an argument too many is taken: %s", out)
+	}
+}
+
+// A proxy of the environment that would be used, if only the transport said so.
+func TestUnusedProxy(t *testing.T) {
+	for _, name := range []string{"HTTPS_PROXY", "https_proxy", "HTTP_PROXY", "http_proxy", "NO_PROXY", "no_proxy"} {
+		t.Setenv(name, "")
+	}
+	t.Setenv("https_proxy", "http://user:"+proxyPassword+"@proxy.internal:3128")
+	t.Setenv("NO_PROXY", ".internal")
+	for _, test := range []struct{ transport, upstream, want string }{
+		{`{}`, "https://api.nexmo.com", "https_proxy"},
+		{``, "https://api.nexmo.com", "https_proxy"},
+		{`{"network_proxy":{"from":"none"}}`, "https://api.nexmo.com", ""},
+		{`{}`, "https://verify.internal", ""},
+		{`{}`, "http://api.nexmo.com", ""},
+		{`{}`, "https://localhost", ""},
+	} {
+		base, err := upstreamURL(test.upstream, true)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if got := unusedProxy([]byte(test.transport), base); got != test.want {
+			t.Errorf("%s, %s: %q, want %q", test.transport, test.upstream, got, test.want)
+		}
 	}
 }
 

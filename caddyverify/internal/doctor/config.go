@@ -32,16 +32,16 @@ type Site struct {
 	// WriteTimeout is the server's; 0 for none.
 	WriteTimeout time.Duration
 
-	local bool // bound to loopback addresses alone
+	local  bool // bound to loopback addresses alone
 	mutual bool // TLS with certificates of the clients
 	state
 }
 
 // page is where a handler serves metrics.
 type page struct {
-	listen []string
-	path   string
-	tls    bool
+	listen, hosts []string
+	path          string
+	tls           bool
 }
 
 // Read reads a configuration and finds its handlers.

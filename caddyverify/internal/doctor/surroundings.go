@@ -20,17 +20,14 @@ type Admin struct {
 	Listen string
 	// Off tells that there is none.
 	Off bool
-	// Persists tells that Caddy keeps the configuration in its autosave file.
-	Persists bool
 }
 
 // Admin returns what is configured; without, it listens on fallback.
 func (c *Config) Admin(fallback string) Admin {
 	a := at(c.root, "admin")
 	return Admin{
-		Listen:   cmp.Or(text(at(a, "listen")), fallback),
-		Off:      isTrue(at(a, "disabled")),
-		Persists: at(a, "config", "persist") != false,
+		Listen: cmp.Or(text(at(a, "listen")), fallback),
+		Off:    isTrue(at(a, "disabled")),
 	}
 }
 
@@ -83,7 +80,7 @@ func (p page) look(ctx context.Context) Finding {
 		host = "127.0.0.1"
 	}
 	target := "http://" + net.JoinHostPort(host, port) + p.path
-	code, body, err := fetch(ctx, target)
+	code, body, err := p.fetch(ctx, target)
 	switch {
 	case err != nil:
 		return Finding{Warn, "metrics", "", target + " does not answer.", "the site's address, and `metrics " + p.path + "` in it."}
@@ -96,12 +93,15 @@ func (p page) look(ctx context.Context) Finding {
 }
 
 // fetch gets a page, without a proxy and without following where it leads.
-func fetch(ctx context.Context, target string) (code int, body string, err error) {
+func (p page) fetch(ctx context.Context, target string) (code int, body string, err error) {
 	ctx, cancel := context.WithTimeout(ctx, look)
 	defer cancel()
 	r, err := http.NewRequestWithContext(ctx, http.MethodGet, target, nil)
 	if err != nil {
 		return 0, "", err
+	}
+	if len(p.hosts) > 0 {
+		r.Host = p.hosts[0]
 	}
 	transport := new(http.Transport)
 	defer transport.CloseIdleConnections()

@@ -64,7 +64,7 @@ func (w *walker) handlers(handlers []any, s state) state {
 			if len(s.paths) > 0 && !strings.Contains(s.paths[0], "*") {
 				path = s.paths[0]
 			}
-			w.config.metrics = append(w.config.metrics, page{texts(w.server["listen"]), path, w.server["tls_connection_policies"] != nil})
+			w.config.metrics = append(w.config.metrics, page{texts(w.server["listen"]), s.hosts, path, w.server["tls_connection_policies"] != nil})
 		case "tracing":
 			w.config.tracing = true
 		case "authentication":
