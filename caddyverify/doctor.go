@@ -30,8 +30,9 @@ func doctorCommand() *cobra.Command {
 Checks a configuration of the gateway and what it depends on: credentials, DNS,
 TLS, proxy, clock, the provider's word on the credentials, the limit, the filter
 of each logger, who is let in, the admin endpoint, metrics and the Collector. It
-prints a line for each, with the directive to change, and starts and sends nothing:
-the provider gets one search of an unused request_id for each secret, which is free.
+prints a line for each, with the directive to change. It starts no gateway and no
+verification: the provider gets one search of an unused request_id for each secret,
+which is free. See docs/doctor.md.
 
 Run it as the user and in the environment that the gateway has. The exit status is
 1 if something fails, and 0 if not, with or without warnings.`,

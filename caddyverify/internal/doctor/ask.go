@@ -129,7 +129,7 @@ func (q *question) certificate(seen seen) Finding {
 			end, last = c.NotAfter, c
 		}
 	}
-	text := fmt.Sprintf("%s, issued by %q, until %s.", seen.version, name(last.Issuer), end.UTC().Format(time.DateOnly))
+	text := fmt.Sprintf("%s, issued by %q, until %s.", seen.version, name(last.Issuer), end.Format(time.DateOnly))
 	if left := time.Until(end); left < soon {
 		return Finding{Warn, "TLS", q.Of, fmt.Sprintf("the certificate of %s ends in %.0f days: %s", q.host, left.Hours()/24, text), "the certificate there, or `tls_trust_pool` if its issuer changes with it."}
 	}

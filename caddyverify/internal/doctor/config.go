@@ -89,9 +89,10 @@ func text(value any) string {
 }
 
 func texts(value any) []string {
-	var all []string
-	for _, one := range list(value) {
-		all = append(all, text(one))
+	values := list(value)
+	all := make([]string, len(values))
+	for i := range values {
+		all[i] = text(values[i])
 	}
 	return all
 }

@@ -15,51 +15,69 @@ const (
 
 // trouble tells why no call comes to the provider. It reports false where one did.
 func (q *question) trouble(f *wire.Fault) (Finding, bool) {
-	finding := func(check, text, change string) (Finding, bool) {
-		return Finding{Fail, check, q.Of, text, change}, true
+	check, text, change := q.unreached(f)
+	if check == "" {
+		check = "TLS"
+		text, change = q.untrusted(f.Reason)
 	}
-	where := q.address
+	if text == "" {
+		check, text, change = q.unanswered(f)
+	}
+	return Finding{Fail, check, q.Of, text, change}, text != ""
+}
+
+// way is what a connection is made to.
+func (q *question) way() string {
 	if q.Proxy != "" {
-		where = "the proxy " + q.Proxy
+		return "the proxy " + q.Proxy
 	}
+	return q.address
+}
+
+// unreached tells why there is no connection; nothing where there is, or for no known
+// reason.
+func (q *question) unreached(f *wire.Fault) (check, text, change string) {
+	const proxy = "`transport http { network_proxy … }`"
+	direct := q.Proxy == ""
 	switch f.Reason {
 	case wire.ReasonDNS:
-		if q.Proxy != "" {
-			return finding("proxy", "the name of "+where+" has no address.", "`transport http { network_proxy … }`.")
+		if direct {
+			return "DNS", "the name " + q.host + " has no address here.", "`upstream`, or this host's resolver."
 		}
-		return finding("DNS", "the name "+q.host+" has no address here.", "`upstream`, or this host's resolver.")
-	case wire.ReasonRefused:
-		if q.Proxy == "" {
-			return finding("connection", "nothing listens at "+where+".", "`upstream`, or "+lookFirewall)
+		return "proxy", "the name of " + q.way() + " has no address.", proxy + "."
+	case wire.ReasonRefused, wire.ReasonProxyUnreachable:
+		if direct {
+			return "connection", "nothing listens at " + q.way() + ".", "`upstream`, or " + lookFirewall
 		}
-		fallthrough
-	case wire.ReasonProxyUnreachable:
-		return finding("proxy", where+" does not answer.", "`transport http { network_proxy … }`, or start it.")
+		return "proxy", q.way() + " does not answer.", proxy + ", or start it."
 	case wire.ReasonProxyRefused:
 		code := ""
 		if f.ProxyCode != 0 {
 			code = fmt.Sprintf(" (HTTP %d)", f.ProxyCode)
 		}
-		return finding("proxy", where+" refuses to connect to "+q.address+code+".", "allow it there, or the user and password in `network_proxy`.")
+		return "proxy", q.way() + " refuses to connect to " + q.address + code + ".", "allow it there, or the user and password in " + proxy + "."
 	case wire.ReasonUnreachable:
-		return finding("connection", "there is no way to "+where+".", "this host's routes, or "+lookFirewall)
+		return "connection", "there is no way to " + q.way() + ".", "this host's routes, or " + lookFirewall
 	case wire.ReasonDialTimeout:
-		return finding("connection", where+" does not answer within "+q.Timeout.String()+": packets are dropped.", lookFirewall)
+		return "connection", q.way() + " does not answer within " + q.Timeout.String() + ": packets are dropped.", lookFirewall
+	default:
+		return "", "", ""
 	}
-	if text, change := q.untrusted(f.Reason); text != "" {
-		return finding("TLS", text, change)
-	}
+}
+
+// unanswered tells why a connection gives no answer; nothing where it does.
+func (q *question) unanswered(f *wire.Fault) (check, text, change string) {
 	switch f.Cause {
 	case wire.TLSFailed:
-		return finding("TLS", fmt.Sprintf("no trusted connection to %s can be made (%s).", q.address, f.Reason), lookAt)
+		return "TLS", fmt.Sprintf("no trusted connection to %s can be made (%s).", q.address, f.Reason), lookAt
 	case wire.ConnectFailed:
-		return finding("connection", fmt.Sprintf("none to %s can be made (%s).", where, f.Reason), lookAt)
+		return "connection", fmt.Sprintf("none to %s can be made (%s).", q.way(), f.Reason), lookAt
 	case wire.UpstreamTimeout:
-		return finding("connection", fmt.Sprintf("%s gives no answer within %v (%s).", q.address, q.Timeout, f.Reason), "`timeout` only if answers do come later; the provider's status page tells more.")
+		return "connection", fmt.Sprintf("%s gives no answer within %v (%s).", q.address, q.Timeout, f.Reason), "`timeout` only if answers do come later; the provider's status page tells more."
 	case wire.ConnectionLost:
-		return finding("connection", fmt.Sprintf("%s ends it before there is an answer (%s).", q.address, f.Reason), lookAt)
+		return "connection", fmt.Sprintf("%s ends it before there is an answer (%s).", q.address, f.Reason), lookAt
 	}
-	return Finding{}, false
+	return "", "", ""
 }
 
 // untrusted tells why TLS failed; nothing where it did not, or for no known reason.
@@ -67,7 +85,7 @@ func (q *question) untrusted(reason wire.Reason) (text, change string) {
 	issuer, from, until := "somebody", "", ""
 	if c := q.seen().refused; c != nil {
 		issuer = fmt.Sprintf("%q", name(c.Issuer))
-		from, until = " on "+c.NotBefore.UTC().Format(time.DateOnly), " on "+c.NotAfter.UTC().Format(time.DateOnly)
+		from, until = " on "+c.NotBefore.Format(time.DateOnly), " on "+c.NotAfter.Format(time.DateOnly)
 	}
 	switch reason {
 	case wire.ReasonUnknownAuthority:
@@ -84,8 +102,9 @@ func (q *question) untrusted(reason wire.Reason) (text, change string) {
 		return q.address + " asks for a client's certificate.", "`transport http { tls_client_auth <cert> <key> }`."
 	case wire.ReasonHandshakeTimeout:
 		return q.address + " does not finish the TLS handshake within " + q.Timeout.String() + ".", lookFirewall
+	default:
+		return "", ""
 	}
-	return "", ""
 }
 
 // verdict tells what the provider thinks of a secret. which names the directive.
