@@ -90,8 +90,10 @@ func TestDoctorFindsFaults(t *testing.T) {
 			c.certificate = func(x *x509.Certificate) { x.NotAfter = time.Now().Add(-time.Minute) }
 		}, doctor.Fail, "TLS", "has ended on 2"},
 		{"it ends soon", func(t *testing.T, c *clinic) {
-			c.certificate = func(x *x509.Certificate) { x.NotAfter = time.Now().Add(100 * time.Hour) }
-		}, doctor.Warn, "TLS", "ends in 4 days"},
+			c.certificate = func(x *x509.Certificate) {
+				x.NotBefore, x.NotAfter = time.Now().Add(-80*24*time.Hour), time.Now().Add(96*time.Hour)
+			}
+		}, doctor.Warn, "TLS", "ends in 4.0 days"},
 		{"it has not begun", func(t *testing.T, c *clinic) {
 			c.certificate = func(x *x509.Certificate) { x.NotBefore = time.Now().Add(time.Hour) }
 		}, doctor.Fail, "TLS", "begins on 2"},
@@ -187,6 +189,15 @@ func TestDoctorFindsFaults(t *testing.T) {
 				t.Errorf("want %s %s: …%s…, and it found\n%s", test.level, test.check, test.text, printed[:strings.Index(printed, "{\n")])
 			}
 		})
+	}
+}
+
+// A certificate that is renewed every day is no reason to worry.
+func TestDoctorOfShortCertificates(t *testing.T) {
+	c := newClinic(t)
+	c.certificate = func(x *x509.Certificate) { x.NotAfter = time.Now().Add(12 * time.Hour) }
+	if found, printed := c.examine(t); slices.ContainsFunc(found, func(f doctor.Finding) bool { return f.Level == doctor.Warn }) {
+		t.Errorf("it found\n%s", printed)
 	}
 }
 

@@ -123,15 +123,13 @@ func (r *Report) way(q *question, answer wire.Answer) bool {
 }
 
 func (q *question) certificate(seen seen) Finding {
-	end, last := seen.chain[0].NotAfter, seen.chain[0]
+	text := fmt.Sprintf("%s, issued by %q, until %s.", seen.version, name(seen.chain[0].Issuer), seen.chain[0].NotAfter.Format(time.DateOnly))
 	for _, c := range seen.chain {
-		if c.NotAfter.Before(end) {
-			end, last = c.NotAfter, c
+		// One that lives for days is renewed within days.
+		left, life := time.Until(c.NotAfter), c.NotAfter.Sub(c.NotBefore)
+		if left < min(soon, life/3) {
+			return Finding{Warn, "TLS", q.Of, fmt.Sprintf("a certificate of %s, issued by %q, ends in %.1f days, and no calls go then.", q.host, name(c.Issuer), left.Hours()/24), "the certificate there, and `tls_trust_pool` if its issuer changes with it."}
 		}
-	}
-	text := fmt.Sprintf("%s, issued by %q, until %s.", seen.version, name(last.Issuer), end.Format(time.DateOnly))
-	if left := time.Until(end); left < soon {
-		return Finding{Warn, "TLS", q.Of, fmt.Sprintf("the certificate of %s ends in %.0f days: %s", q.host, left.Hours()/24, text), "the certificate there, or `tls_trust_pool` if its issuer changes with it."}
 	}
 	return Finding{OK, "TLS", q.Of, text, ""}
 }
