@@ -51,7 +51,7 @@ func TestAdminCommands(t *testing.T) {
 		args []string
 		want string // a pattern
 	}{
-		{"status", []string{"status"}, `^caddy-verify \S+, go\S+, \S+Z\n\n` + regexp.QuoteMeta(o.label) + ` \(shop\): OK\n1 verifications were started in the last hour, and none has ended yet.*\n\nlast hour +started 1 of 1 +verified 0 +success 0\.0 %(.|\n)*limit +off(.|\n)*GB +1 +0 +0\.0 %`},
+		{"status", []string{"status"}, `^caddy-verify \S+, go\S+, \S+Z\n\n` + regexp.QuoteMeta(o.label) + ` \(shop\): OK\nStarted in the last hour: 1; none has ended yet.*\n\nlast hour +started 1 of 1 +verified 0 +success 0\.0 %(.|\n)*limit +off(.|\n)*GB +1 +0 +0\.0 %`},
 		{"as it is", []string{"status", "--json"}, `^\{\n  "accounts": \[\n(.|\n)*"state": "ok"`},
 		{"a verification", []string{"explain", id}, `^It was started \d s ago and waits for the right code: wrong ones were tried\.\n\nrequest_id +` + id + `\n(.|\n)*attempts +1\n`},
 		{"a verification as it is", []string{"explain", id, "--json"}, `"attempts": 1,`},

@@ -103,6 +103,9 @@ func Quantity(q *float64, unit string) string {
 	if q == nil {
 		return "-"
 	}
+	if *q < 1 {
+		return "under 1 " + unit
+	}
 	return fmt.Sprintf("%.0f %s", *q, unit)
 }
 

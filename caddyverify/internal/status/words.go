@@ -47,12 +47,12 @@ func (w *Window) summary() string {
 	sentence := "No verification was started in the last hour"
 	switch {
 	case w.Started > 0 && w.Ended == 0:
-		sentence = fmt.Sprintf("%d verifications were started in the last hour, and none has ended yet", w.Started)
+		sentence = fmt.Sprintf("Started in the last hour: %d; none has ended yet", w.Started)
 	case w.SuccessRate != nil:
 		sentence = fmt.Sprintf("%.0f %% of the last hour's verifications succeeded", *w.SuccessRate*100)
 	}
 	if w.Upstream.P50 != nil {
-		sentence += fmt.Sprintf("; the provider answers in %.0f ms", *w.Upstream.P50)
+		sentence += "; the provider answers in " + Quantity(w.Upstream.P50, "ms")
 	}
 	return sentence + "."
 }

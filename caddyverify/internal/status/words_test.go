@@ -20,7 +20,7 @@ func TestSummary(t *testing.T) {
 	}{
 		{"nothing yet", Account{}, OK, "No verification was started in the last hour."},
 		{"as usual", Account{Hour: Window{Started: 200, Ended: 190, SuccessRate: &rate, Upstream: Upstream{P50: &p50}}}, OK, "87 % of the last hour's verifications succeeded; the provider answers in 184 ms."},
-		{"begun", Account{Hour: Window{Started: 3, SuccessRate: new(float64)}}, OK, "3 verifications were started in the last hour, and none has ended yet."},
+		{"begun", Account{Hour: Window{Started: 3, SuccessRate: new(float64)}}, OK, "Started in the last hour: 3; none has ended yet."},
 		{"credentials", Account{Troubles: []Trouble{{Status: wire.BadCredentials, Since: ago(time.Minute)}}}, Down, "The provider refuses the account: credentials (4) since 14:01:31 UTC."},
 		{"no credit", Account{Troubles: []Trouble{{Status: wire.NoCredit, Since: now}}}, Down, "The provider refuses the account: no credit (9) since 14:02:31 UTC."},
 		{

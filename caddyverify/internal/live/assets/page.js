@@ -26,7 +26,7 @@
   const tenth = new Intl.NumberFormat("en-GB", { maximumFractionDigits: 1 });
   const none = "–";
   const share = (v) => (v == null ? none : tenth.format(v * 100) + " %");
-  const ms = (v) => (v == null ? none : (v < 10 ? tenth : whole).format(v) + " ms");
+  const ms = (v) => (v == null ? none : v < 1 ? "under 1 ms" : (v < 10 ? tenth : whole).format(v) + " ms");
   const seconds = (v) => (v == null ? none : whole.format(v) + " s");
   const number = (v) => (v == null ? none : (v < 10 && v % 1 ? tenth : whole).format(v));
   const money = (m) => {
@@ -117,7 +117,10 @@
       width: chart.place.clientWidth, height: 120, legend: { show: false },
       cursor: { y: false, drag: { x: false, y: false }, sync: { key: sync.key } },
       scales: { y: { range: (u, min, max) => [0, Math.max(max, 1) * 1.05] } },
-      axes: [axis({ size: 24 }), axis({ size: 48, values: (u, all) => all.map((v) => chart.unit(v).replace(" ms", "")) })],
+      axes: [
+        axis({ size: 24, space: 56, values: (u, all) => all.map((v) => new Date(v * 1000).toLocaleTimeString("en-GB", { hour: "2-digit", minute: "2-digit" })) }),
+        axis({ size: 48, values: (u, all) => all.map((v) => number(v)) }),
+      ],
       series: [{}, ...chart.lines.map(([label], i) => ({ label, stroke: lineColor(i), dash: dashes[i], width: 1.5, spanGaps: false, points: { show: false } }))],
       hooks: { setCursor: [(u) => legend(chart, u.cursor.idx)] },
     }, chart.data, chart.place);
@@ -252,11 +255,13 @@
 
   const source = new EventSource("live/stream" + location.search);
   const on = (name, f) => source.addEventListener(name, (e) => f(JSON.parse(e.data)));
-  let first = true;
+  let first = true, fresh = true;
   on("hello", (h) => {
     series.hour = h.hour;
     series.day = h.day;
     minute = [];
+    if (fresh && first && !series.hour.columns.rate.slice(0, -180).some((v) => v != null)) $("window").value = "0"; // it has just begun
+    fresh = false;
     first = true;
     showEvents(h.events);
     drawAll();
