@@ -261,6 +261,7 @@ func TestCanary(t *testing.T) {
 
 	shown := adminAnswers(t, admin)
 	scraped := get(t, "http://"+site+"/metrics").body
+	health := get(t, "http://"+site+"/health/ready").body
 	if err := caddy.Stop(); err != nil {
 		t.Fatal(err)
 	}
@@ -313,7 +314,7 @@ func TestCanary(t *testing.T) {
 
 	basic := base64.StdEncoding.EncodeToString([]byte(testKey + ":" + canarySecret))
 	for where, text := range map[string]string{
-		"answers": answers.String(), "logs": logged, "admin API": shown, "scrape": scraped, "spans": spans, "exported metrics": pushed,
+		"answers": answers.String(), "logs": logged, "admin API": shown, "scrape": scraped, "health": health, "spans": spans, "exported metrics": pushed,
 		"headers": headers.String(), "standard error": stderr(),
 	} {
 		for _, secret := range []string{canarySecret, canaryNext, canaryNewest, basic} {

@@ -133,7 +133,7 @@ func TestDockerfile(t *testing.T) {
 				t.Errorf("there is no shell for %s", line)
 			}
 		case "COPY":
-			for _, from := range strings.Fields(rest) {
+			for from := range strings.FieldsSeq(rest) {
 				if strings.HasPrefix(from, "--") || strings.HasPrefix(from, "/") || strings.HasPrefix(from, ".") {
 					continue
 				}

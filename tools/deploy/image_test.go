@@ -3,6 +3,8 @@ package deploy
 import (
 	"bytes"
 	"crypto/sha256"
+	"crypto/tls"
+	"crypto/x509"
 	"fmt"
 	"io"
 	"net"
@@ -13,6 +15,7 @@ import (
 	"regexp"
 	"runtime"
 	"strings"
+	"sync"
 	"syscall"
 	"testing"
 	"time"
@@ -88,10 +91,28 @@ func (l layout) command(t *testing.T, args ...string) *exec.Cmd {
 	return cmd
 }
 
+// safeBuffer is written while it is read.
+type safeBuffer struct {
+	mu sync.Mutex
+	b  bytes.Buffer
+}
+
+func (s *safeBuffer) Write(p []byte) (int, error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.b.Write(p)
+}
+
+func (s *safeBuffer) String() string {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.b.String()
+}
+
 // start runs it, and ends it with the test.
-func (l layout) start(t *testing.T, args ...string) (cmd *exec.Cmd, log *bytes.Buffer) {
+func (l layout) start(t *testing.T, args ...string) (cmd *exec.Cmd, log *safeBuffer) {
 	t.Helper()
-	cmd, log = l.command(t, args...), new(bytes.Buffer)
+	cmd, log = l.command(t, args...), new(safeBuffer)
 	cmd.Stdout, cmd.Stderr = log, log
 	if err := cmd.Start(); err != nil {
 		t.Fatal(err)
@@ -160,7 +181,43 @@ func TestImage(t *testing.T) {
 		}
 	}
 	t.Run("gateway", func(t *testing.T) { runGateway(t, l) })
+	l.write(t, "etc/hosts", "127.0.0.1 localhost\n") // as Docker has it
 	t.Run("compose", func(t *testing.T) { runCompose(t, l) })
+	t.Run("tls", func(t *testing.T) { runTLS(t, l) })
+}
+
+// runTLS runs the example of docs/deployment.md, and trusts the certificate that it names.
+func runTLS(t *testing.T, l layout) {
+	page, err := os.ReadFile("../../docs/deployment.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	example := regexp.MustCompile("(?s)```caddyfile\n(.*?)```").FindSubmatch(page)
+	if example == nil {
+		t.Fatal("docs/deployment.md has no example")
+	}
+	port := freePort(t)
+	text := "{\nadmin off\n" + strings.TrimPrefix(string(example[1]), "{")
+	l.write(t, "etc/caddy/Caddyfile", strings.Replace(text, ":8443", ":"+port, 1))
+	l.write(t, "run/secrets/vonage_api_key", "abcdef01")
+	l.write(t, "run/secrets/vonage_api_secret", "S3cret-of-the-gateway")
+	l.start(t, "run", "--config", "/etc/caddy/Caddyfile")
+	client := &http.Client{Timeout: 2 * time.Second}
+	eventually(t, func() bool {
+		root, err := os.ReadFile(filepath.Join(l.root, "data/caddy/pki/authorities/local/root.crt"))
+		if err != nil {
+			return false
+		}
+		trusted := x509.NewCertPool()
+		trusted.AppendCertsFromPEM(root)
+		client.Transport = &http.Transport{DisableKeepAlives: true, TLSClientConfig: &tls.Config{RootCAs: trusted, ServerName: "verify.internal", MinVersion: tls.VersionTLS12}}
+		response, err := client.Get("https://127.0.0.1:" + port + "/verify/search/json")
+		if err != nil {
+			return false
+		}
+		defer response.Body.Close()
+		return response.StatusCode == http.StatusOK
+	})
 }
 
 func runGateway(t *testing.T, l layout) {
@@ -169,8 +226,7 @@ func runGateway(t *testing.T, l layout) {
 	l.write(t, "etc/caddy/Caddyfile", strings.Replace(read(t, "Caddyfile"), "\n:8080 {", "\nhttp://:"+port+" {", 1))
 	l.write(t, "run/secrets/vonage_api_key", "abcdef01")
 	l.write(t, "run/secrets/vonage_api_secret", "S3cret-of-the-gateway")
-	run := append([]string{}, "run", "--config", "/etc/caddy/Caddyfile")
-	gateway, log := l.start(t, run...)
+	gateway, log := l.start(t, "run", "--config", "/etc/caddy/Caddyfile")
 	l.healthy(t, url+"/health/ready")
 
 	if code, body := answer(t, url+"/verify/search/json?request_id=a", "verify.internal"); code != http.StatusOK || !strings.Contains(body, `"status"`) {
