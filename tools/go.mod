@@ -6,6 +6,7 @@ toolchain go1.26.10
 
 require (
 	github.com/caddyserver/xcaddy v0.4.5
+	github.com/google/licensecheck v0.3.1
 	golang.org/x/mod v0.41.0
 )
 
