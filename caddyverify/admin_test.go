@@ -4,6 +4,7 @@ import (
 	"bufio"
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"io"
 	"net"
@@ -11,6 +12,7 @@ import (
 	"net/url"
 	"path/filepath"
 	"strings"
+	"syscall"
 	"testing"
 	"time"
 
@@ -35,17 +37,36 @@ func newAdminClient(t *testing.T, socket string) *adminClient {
 	return a
 }
 
-func (a *adminClient) call(method, path, body string) (code int, answer string) {
-	a.Helper()
+// unserved sends a request until somebody answers: right after a reload a connection may
+// end that the last configuration's server has not served yet.
+func unserved(t *testing.T, client *http.Client, makeRequest func() *http.Request) *http.Response {
+	t.Helper()
+	for {
+		r := makeRequest()
+		r.Close = true
+		response, err := client.Do(r)
+		if errors.Is(err, syscall.ECONNRESET) || errors.Is(err, io.EOF) {
+			continue
+		}
+		if err != nil {
+			t.Fatal(err)
+		}
+		t.Cleanup(func() { response.Body.Close() })
+		return response
+	}
+}
+
+func (a *adminClient) request(method, path, body string) *http.Request {
 	r, err := http.NewRequestWithContext(a.Context(), method, "http://127.0.0.1/verify/"+path, strings.NewReader(body))
 	if err != nil {
 		a.Fatal(err)
 	}
-	response, err := a.Do(r)
-	if err != nil {
-		a.Fatal(err)
-	}
-	defer response.Body.Close()
+	return r
+}
+
+func (a *adminClient) ask(method, path, body string) (code int, answer string) {
+	a.Helper()
+	response := unserved(a.T, &a.Client, func() *http.Request { return a.request(method, path, body) })
 	text, err := io.ReadAll(response.Body)
 	if err != nil {
 		a.Fatal(err)
@@ -56,7 +77,7 @@ func (a *adminClient) call(method, path, body string) (code int, answer string) 
 // get reads a document.
 func (a *adminClient) get(path string, into any) {
 	a.Helper()
-	code, answer := a.call(http.MethodGet, path, "")
+	code, answer := a.ask(http.MethodGet, path, "")
 	if err := json.Unmarshal([]byte(answer), into); err != nil || code != http.StatusOK {
 		a.Fatalf("%s is answered %d %s", path, code, answer)
 	}
@@ -64,7 +85,7 @@ func (a *adminClient) get(path string, into any) {
 
 func (a *adminClient) post(path, body, want string) {
 	a.Helper()
-	if code, answer := a.call(http.MethodPost, path, body); fmt.Sprint(code, " ", strings.TrimSpace(answer)) != want {
+	if code, answer := a.ask(http.MethodPost, path, body); fmt.Sprint(code, " ", strings.TrimSpace(answer)) != want {
 		a.Errorf("%s is answered %d %s, want %s", path, code, answer, want)
 	}
 }
@@ -77,6 +98,19 @@ type operated struct {
 	sites  [2]string
 	label  string
 	load   func(more string) // loads the configuration, with more settings of the account
+}
+
+// call calls the Verify API at one of the sites.
+func (o *operated) call(site int, path, form string) reply {
+	o.Helper()
+	response := unserved(o.T, http.DefaultClient, func() *http.Request {
+		return request(o.T, http.MethodPost, "http://"+o.sites[site]+"/verify/"+path, "application/x-www-form-urlencoded", form)
+	})
+	body, err := io.ReadAll(response.Body)
+	if err != nil {
+		o.Fatal(err)
+	}
+	return reply{response, string(body)}
 }
 
 func newOperated(t *testing.T) *operated {
@@ -95,7 +129,6 @@ func newOperated(t *testing.T) *operated {
 		if err := caddy.Load(config, true); err != nil {
 			t.Fatal(err)
 		}
-		http.DefaultClient.CloseIdleConnections() // the last configuration's server closes them any moment
 		o.CloseIdleConnections()
 	}
 	o.load("")
@@ -105,7 +138,7 @@ func newOperated(t *testing.T) *operated {
 
 func (o *operated) start(site int, number string) string {
 	o.Helper()
-	answer := postForm(o.T, "http://"+o.sites[site]+"/verify/json", "number="+number+"&brand=Acme")
+	answer := o.call(site, "json", "number="+number+"&brand=Acme")
 	if answer.field("status") != "0" {
 		o.Fatal(answer.body)
 	}
@@ -128,9 +161,9 @@ func TestAdmin(t *testing.T) {
 		t.Errorf("at first it is %+v", a)
 	}
 	first, second := o.start(0, "447700900001"), o.start(1, "33639980001")
-	postForm(t, "http://"+o.sites[0]+"/verify/check/json", "request_id="+first+"&code="+testCode)
+	o.call(0, "check/json", "request_id="+first+"&code="+testCode)
 	for range 3 {
-		get(t, "http://"+o.sites[1]+"/verify/search/json?request_id="+second)
+		o.call(1, "search/json", "request_id="+second)
 	}
 	o.load("countries GB") // what is known survives
 	var named status.Account
@@ -172,7 +205,7 @@ func TestAdmin(t *testing.T) {
 		{"POST", "cache/purge", `{"id":"x"}`, 400, "no document of this path"},
 		{"POST", "cache/purge", `{"account":"other"}`, 404, "there is no account"},
 	} {
-		if code, answer := o.call(test.method, test.path, test.body); code != test.code || !strings.Contains(answer, test.want) {
+		if code, answer := o.ask(test.method, test.path, test.body); code != test.code || !strings.Contains(answer, test.want) {
 			t.Errorf("%s %s is answered %d %s, want %d with %s", test.method, test.path, code, answer, test.code, test.want)
 		}
 	}
@@ -181,7 +214,7 @@ func TestAdmin(t *testing.T) {
 func TestAdminActions(t *testing.T) {
 	o := newOperated(t)
 	id := o.start(0, "447700900001")
-	search := func() { get(t, "http://"+o.sites[0]+"/verify/search/json?request_id="+id) }
+	search := func() { o.call(0, "search/json", "request_id="+id) }
 	search()
 	asked := len(o.api.Calls())
 	o.post("cache/purge", "", `200 {"done":1}`)
@@ -193,7 +226,7 @@ func TestAdminActions(t *testing.T) {
 		t.Errorf("%d searches went upstream after two purges", n)
 	}
 	check := func() string {
-		return postForm(t, "http://"+o.sites[1]+"/verify/check/json", "request_id="+id+"&code="+testCode).body
+		return o.call(1, "check/json", "request_id="+id+"&code="+testCode).body
 	}
 	o.post("breaker/shop/read/open", "", `200 {"done":1}`)
 	if a := o.only(); a.State != status.Degraded || !strings.HasPrefix(a.Summary, "Checks and searches are stopped by an operator since ") || !a.Circuits[0].Held {
@@ -212,7 +245,7 @@ func TestAdminActions(t *testing.T) {
 		t.Errorf("a check is answered %s", answer)
 	}
 	o.api.fail(t, "request status 9")
-	postForm(t, "http://"+o.sites[0]+"/verify/json", "number=447700900002&brand=Acme")
+	o.call(0, "json", "number=447700900002&brand=Acme")
 	if a := o.only(); a.State != status.Down || !strings.HasPrefix(a.Summary, "The provider refuses the account: no credit (9) since ") {
 		t.Errorf("it is %s: %s", a.State, a.Summary)
 	}
@@ -223,7 +256,7 @@ func TestAdminActions(t *testing.T) {
 		t.Errorf("it is %s: %s", a.State, a.Summary)
 	}
 	o.load("breaker off")
-	if code, answer := o.call(http.MethodPost, "breaker/shop/read/open", ""); code != http.StatusConflict || !strings.Contains(answer, "are off") {
+	if code, answer := o.ask(http.MethodPost, "breaker/shop/read/open", ""); code != http.StatusConflict || !strings.Contains(answer, "are off") {
 		t.Errorf("a breaker that is off is answered %d %s", code, answer)
 	}
 }
@@ -232,12 +265,7 @@ func TestAdminEvents(t *testing.T) {
 	o := newOperated(t)
 	o.post("cache/purge", "", `200 {"done":1}`)
 	follow := func() (next func() string) {
-		r, _ := http.NewRequestWithContext(t.Context(), http.MethodGet, "http://127.0.0.1/verify/events", nil)
-		response, err := o.Do(r)
-		if err != nil {
-			t.Fatal(err)
-		}
-		t.Cleanup(func() { response.Body.Close() })
+		response := unserved(t, &o.Client, func() *http.Request { return o.request(http.MethodGet, "events", "") })
 		lines := bufio.NewScanner(response.Body)
 		return func() string {
 			for lines.Scan() {

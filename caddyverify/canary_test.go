@@ -459,12 +459,20 @@ func adminAnswers(t *testing.T, address string) string {
 	return all.String()
 }
 
+// given are the addresses that freeAddress has returned: two of one test must differ.
+var given sync.Map
+
 func freeAddress(t *testing.T) string {
 	t.Helper()
-	listener, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
+	for {
+		listener, err := net.Listen("tcp", "127.0.0.1:0")
+		if err != nil {
+			t.Fatal(err)
+		}
+		address := listener.Addr().String()
+		listener.Close()
+		if _, again := given.LoadOrStore(address, true); !again {
+			return address
+		}
 	}
-	defer listener.Close()
-	return listener.Addr().String()
 }

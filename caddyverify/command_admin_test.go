@@ -45,7 +45,7 @@ func runAdmin(t *testing.T, args ...string) (printed string, err error) {
 func TestAdminCommands(t *testing.T) {
 	o := newOperated(t)
 	id := o.start(0, "447700900001")
-	postForm(t, "http://"+o.sites[0]+"/verify/check/json", "request_id="+id+"&code=9999")
+	o.call(0, "check/json", "request_id="+id+"&code=9999")
 	for _, test := range []struct {
 		name string
 		args []string
