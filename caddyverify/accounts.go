@@ -72,7 +72,7 @@ type Account struct {
 	Limit int `json:"limit,omitempty"`
 
 	// Countries are the values of the metrics' label `country`, as ISO 3166-1 alpha-2
-	// codes; any other country is `other`. Default: fifty countries of much traffic.
+	// codes; any other country is `other`. Default: twelve countries of much traffic.
 	Countries []string `json:"countries,omitempty"`
 
 	// Settle searches, when there is nothing else to do, for verifications whose

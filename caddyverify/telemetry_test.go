@@ -404,18 +404,18 @@ func TestMetrics(t *testing.T) {
 			"verify_requests_total{operation=search,source=upstream,status=101}":     1,
 		})
 		expectGrowth(t, before, []string{"verify_verifications_started_total", "verify_verifications_finished_total", "verify_verifications_untracked_total"}, map[string]float64{
-			"verify_verifications_started_total{country=GB,workflow=default}":                       1,
-			"verify_verifications_started_total{country=DE,workflow=default}":                       1,
-			"verify_verifications_started_total{country=other,workflow=default}":                    1,
-			"verify_verifications_finished_total{country=GB,outcome=success,workflow=default}":      1,
-			"verify_verifications_finished_total{country=DE,outcome=failed,workflow=default}":       1,
-			"verify_verifications_finished_total{country=other,outcome=cancelled,workflow=default}": 1,
+			"verify_verifications_started_total{country=GB}":                       1,
+			"verify_verifications_started_total{country=DE}":                       1,
+			"verify_verifications_started_total{country=other}":                    1,
+			"verify_verifications_finished_total{country=GB,outcome=success}":      1,
+			"verify_verifications_finished_total{country=DE,outcome=failed}":       1,
+			"verify_verifications_finished_total{country=other,outcome=cancelled}": 1,
 		})
 		expectGrowth(t, before, []string{"verify_cache_requests_total", "verify_time_to_success_seconds", "verify_upstream_requests_total", "verify_deliveries_total"}, map[string]float64{
 			"verify_cache_requests_total{result=miss}":                           2,
 			"verify_cache_requests_total{result=hit}":                            2,
 			"verify_cache_requests_total{result=partial}":                        1,
-			"verify_time_to_success_seconds{workflow=default}":                   1,
+			"verify_time_to_success_seconds{}":                                   1,
 			"verify_upstream_requests_total{operation=request,outcome=answered}": 4,
 			"verify_upstream_requests_total{operation=check,outcome=answered}":   6,
 			"verify_upstream_requests_total{operation=control,outcome=answered}": 1,
@@ -442,7 +442,7 @@ func TestScrapeMovesNothing(t *testing.T) {
 		if err := metrics.Register(counters); err != nil { // without what a scrape asks the accounts for
 			t.Fatal(err)
 		}
-		const name = "verify_verifications_finished_total{country=GB,outcome=unknown,workflow=default}"
+		const name = "verify_verifications_finished_total{country=GB,outcome=unknown}"
 		before := gatherFrom(t, counters)[name]
 		finished := func(when string, want float64) {
 			t.Helper()
@@ -478,10 +478,11 @@ func TestSettler(t *testing.T) {
 		}
 		d.set(func() { d.asks = nil })
 		time.Sleep(10 * time.Minute)
-		expectGrowth(t, before, []string{"verify_verifications_finished_total", "verify_verifications_started_total", "verify_settler_lookups_total"}, map[string]float64{
-			"verify_verifications_started_total{country=GB,workflow=6}":                  25,
-			"verify_verifications_finished_total{country=GB,outcome=expired,workflow=6}": 25,
-			"verify_settler_lookups_total{result=answered}":                              float64(d.sent()),
+		expectGrowth(t, before, []string{"verify_verifications_finished_total", "verify_verifications_started_total", "verify_workflow_verifications_started_total", "verify_settler_lookups_total"}, map[string]float64{
+			"verify_verifications_started_total{country=GB}":                  25,
+			"verify_workflow_verifications_started_total{workflow=6}":         25,
+			"verify_verifications_finished_total{country=GB,outcome=expired}": 25,
+			"verify_settler_lookups_total{result=answered}":                   float64(d.sent()),
 		})
 		if d.sent() > 5 {
 			t.Errorf("it took %d searches", d.sent())

@@ -55,6 +55,9 @@ func (p *script) expectations() []series {
 			return x.operation + " " + x.status() + " " + x.source
 		})},
 		{"verify_request_duration_seconds_count", []string{"operation", "source"}, b.count(func(x *exchange) string {
+			if x.source == "gateway" || x.source == "cache" && x.operation != "search" {
+				return "any " + x.source
+			}
 			return x.operation + " " + x.source
 		})},
 		{"verify_cache_requests_total", []string{"result"}, b.count(func(x *exchange) string { return x.cache })},
@@ -62,11 +65,20 @@ func (p *script) expectations() []series {
 		{"verify_upstream_requests_total", []string{"operation", "outcome"}, outcomes},
 		{"verify_throttled_total", []string{"where"}, throttled},
 		{"verify_settler_lookups_total", []string{"result"}, lookups},
-		{"verify_verifications_started_total", []string{"country", "workflow"}, b.sum(func(v *verification) (string, float64) {
-			return v.country + " " + v.workflow, 1
+		{"verify_verifications_started_total", []string{"country"}, b.sum(func(v *verification) (string, float64) {
+			return v.country, 1
 		})},
-		{"verify_verifications_finished_total", []string{"outcome", "country", "workflow"}, b.sum(func(v *verification) (string, float64) {
-			return v.outcome + " " + v.country + " " + v.workflow, 1
+		{"verify_workflow_verifications_started_total", []string{"workflow"}, b.sum(func(v *verification) (string, float64) {
+			return v.workflow, 1
+		})},
+		{"verify_verifications_finished_total", []string{"outcome", "country"}, b.sum(func(v *verification) (string, float64) {
+			return v.outcome + " " + v.country, 1
+		})},
+		{"verify_workflow_verifications_succeeded_total", []string{"workflow"}, b.sum(func(v *verification) (string, float64) {
+			if v.outcome != "success" {
+				return "", 0
+			}
+			return v.workflow, 1
 		})},
 		{"verify_verifications_untracked_total", []string{"outcome"}, b.untracked},
 		{"verify_attempts_per_verification_count", []string{"outcome"}, b.sum(func(v *verification) (string, float64) {
@@ -75,12 +87,12 @@ func (p *script) expectations() []series {
 		{"verify_attempts_per_verification_sum", []string{"outcome"}, b.sum(func(v *verification) (string, float64) {
 			return v.outcome, float64(v.tries)
 		})},
-		{"verify_time_to_success_seconds_count", []string{"workflow"}, b.sum(func(v *verification) (string, float64) {
+		{"verify_time_to_success_seconds_count", nil, map[string]float64{"": b.sum(func(v *verification) (string, float64) {
 			if !v.checked {
 				return "", 0
 			}
-			return v.workflow, 1
-		})},
+			return "all", 1
+		})["all"]}},
 		{"verify_cost_total", []string{"currency", "kind", "country"}, b.cost()},
 	}
 }

@@ -54,9 +54,9 @@ func funnel() *Dashboard {
 					}),
 			}},
 			row{"Users", 8, []*Panel{
-				bars("Success rate by workflow", "Verifications that ended in success, of those started, by workflow_id; default is none given. "+
+				bars("Success rate by workflow", "Verifications that ended in success, of those started, by workflow_id, without the country chosen; default is none given. "+
 					"One is red: its first message (SMS or call) may not suit your users, or does not arrive.",
-					in("percentunit").digits(1).from(0).to(1).colours(above(.4, .6)...), latest(successes(shown, "workflow"), "{{workflow}}")),
+					in("percentunit").digits(1).from(0).to(1).colours(above(.4, .6)...), latest(sum("increase", "verify_workflow_verifications_succeeded_total{"+gateways+"}", shown, "workflow")+" / ("+sum("increase", "verify_workflow_verifications_started_total{"+gateways+"}", shown, "workflow")+" > 0)", "{{workflow}}")),
 				lines("Time to success", "p50, p90 and p99 of the users, over the last $window, without the country chosen. "+
 					"Half above a minute: messages are slow, and the second one of the workflow, which costs again, is often sent for nothing.",
 					in("s").colours(below(60, 120)...),

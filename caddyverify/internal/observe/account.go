@@ -1,6 +1,7 @@
 package observe
 
 import (
+	"slices"
 	"sync/atomic"
 	"time"
 
@@ -23,7 +24,9 @@ type AccountMetrics struct {
 	outcomesTook  series[outcomeLabels, prometheus.Observer]
 	deliveredFrom series[wire.DeliverySource, prometheus.Counter]
 
-	named atomic.Pointer[map[string]bool] // callers that have series of their own
+	named    atomic.Pointer[map[string]bool] // callers that have series of their own
+	listed   atomic.Pointer[map[string]bool] // countries that do
+	currency atomic.Pointer[string]          // the first one, whose amounts are told by country
 }
 
 type (
@@ -94,6 +97,10 @@ func newAccountMetrics(all *vectors, label string) *AccountMetrics {
 		lookups:          count(all.lookups),
 		broken:           count(all.broken),
 		failovers:        count(all.failovers),
+		workflow: workflowVectors{
+			started:   count(all.workflow.started),
+			succeeded: count(all.workflow.succeeded),
+		},
 		caller: callerVectors{
 			requests:  count(all.caller.requests),
 			refused:   count(all.caller.refused),
@@ -107,16 +114,26 @@ func newAccountMetrics(all *vectors, label string) *AccountMetrics {
 		switches: count(all.switches),
 	}}
 	m.calls.find = func(l callLabels) prometheus.Counter {
+		if !slices.Contains(statusesOf(l.operation, l.source), l.status) {
+			l.status = otherLabel
+		}
 		return m.requests.WithLabelValues(l.operation.String(), l.status, string(l.source))
 	}
 	m.durations.find = func(l sourceLabels) prometheus.Observer {
-		return m.duration.WithLabelValues(l.operation.String(), string(l.source))
+		operation := l.operation.String()
+		if l.source == FromGateway || l.source == FromMemory && l.operation != wire.Search {
+			operation = anyLabel
+		}
+		return m.duration.WithLabelValues(operation, string(l.source))
 	}
 	m.searches.find = func(r wire.CacheResult) prometheus.Counter { return m.cache.WithLabelValues(string(r)) }
 	m.outcomes.find = func(l outcomeLabels) prometheus.Counter {
 		return m.upstream.WithLabelValues(l.operation.String(), string(l.outcome))
 	}
 	m.outcomesTook.find = func(l outcomeLabels) prometheus.Observer {
+		if l.outcome != OutcomeAnswered {
+			return m.upstreamDuration.WithLabelValues(anyLabel, failed)
+		}
 		return m.upstreamDuration.WithLabelValues(l.operation.String(), string(l.outcome))
 	}
 	m.deliveredFrom.find = func(s wire.DeliverySource) prometheus.Counter { return m.deliveries.WithLabelValues(string(s)) }
@@ -124,27 +141,24 @@ func newAccountMetrics(all *vectors, label string) *AccountMetrics {
 }
 
 // Prepare makes the series that are known ahead, so that rates see zero rather than
-// nothing. Of countries it makes those without a workflow_id, which are nearly all.
+// nothing. They are nearly all that there can be: see TestBound.
 //
 // callers are the names that the configuration has for callers; none where it has no such
 // thing.
 func (m *AccountMetrics) Prepare(countries, callers []string) {
 	m.prepareCallers(callers)
+	m.prepareCountries(countries)
 	var (
 		calls     []callLabels
-		durations = []sourceLabels{{wire.Search, FromMemory}}
+		durations []sourceLabels
 		outcomes  []outcomeLabels
-		answered  []outcomeLabels
 	)
 	for _, o := range wire.Operations {
-		for _, s := range expected[o] {
-			calls = append(calls, callLabels{o, s, FromUpstream})
-		}
-		for _, s := range gatewayStatuses {
-			calls = append(calls, callLabels{o, s, FromGateway})
-		}
-		if o.Starts() {
-			calls = append(calls, callLabels{o, "0", FromMemory})
+		for _, source := range sources {
+			durations = append(durations, sourceLabels{o, source})
+			for _, s := range statusesOf(o, source) {
+				calls = append(calls, callLabels{o, s, source})
+			}
 		}
 		for _, outcome := range AttemptOutcomes {
 			outcomes = append(outcomes, outcomeLabels{o, outcome})
@@ -152,17 +166,11 @@ func (m *AccountMetrics) Prepare(countries, callers []string) {
 		m.retries.WithLabelValues(o.String())
 		m.relabelled.WithLabelValues(o.String())
 		m.ignored.WithLabelValues(o.String())
-		durations = append(durations, sourceLabels{o, FromUpstream})
-		answered = append(answered, outcomeLabels{o, OutcomeAnswered})
-	}
-	calls = append(calls, callLabels{wire.Search, "6", FromGateway}, callLabels{wire.Search, "18", FromGateway})
-	for _, s := range []string{"IN PROGRESS", "SUCCESS", "FAILED", "EXPIRED", "CANCELLED", "101", "list"} {
-		calls = append(calls, callLabels{wire.Search, s, FromMemory})
 	}
 	m.calls.prepare(calls)
 	m.durations.prepare(durations)
 	m.outcomes.prepare(outcomes)
-	m.outcomesTook.prepare(answered)
+	m.outcomesTook.prepare(outcomes)
 	m.deliveredFrom.prepare(wire.DeliverySources[:])
 	m.searches.prepare(wire.CacheResults[:])
 	for vec, values := range map[*prometheus.CounterVec][]string{
@@ -195,19 +203,17 @@ func (m *AccountMetrics) Prepare(countries, callers []string) {
 			m.untracked.WithLabelValues(string(outcome))
 		}
 	}
-	m.timeToSuccess.WithLabelValues("default")
-	for _, country := range countries {
-		m.started.WithLabelValues(country, "default")
-		for _, outcome := range wire.Outcomes {
-			m.finished.WithLabelValues(string(outcome), country, "default")
-		}
+	m.timeToSuccess.WithLabelValues()
+	for _, workflow := range workflows {
+		m.workflow.started.WithLabelValues(workflow)
+		m.workflow.succeeded.WithLabelValues(workflow)
 	}
 }
 
 // Call counts a call of a client.
 func (m *AccountMetrics) Call(caller string, o wire.Operation, status string, source Source, took time.Duration) {
 	if label := m.callerLabel(caller); label != "" {
-		m.caller.requests.WithLabelValues(label, o.String(), status).Inc()
+		m.caller.requests.WithLabelValues(label, o.String(), callerStatus(o, status)).Inc()
 	}
 	m.calls.of(callLabels{o, status, source}).Inc()
 	m.durations.of(sourceLabels{o, source}).Observe(took.Seconds())
@@ -276,7 +282,8 @@ func (m *AccountMetrics) Started(caller, country, workflow string) {
 	if label := m.callerLabel(caller); label != "" {
 		m.caller.started.WithLabelValues(label).Inc()
 	}
-	m.started.WithLabelValues(country, workflow).Inc()
+	m.started.WithLabelValues(m.countryLabel(country)).Inc()
+	m.workflow.started.WithLabelValues(workflow).Inc()
 }
 
 // Finished counts a verification that ended. took is above 0 only where a check
@@ -288,10 +295,13 @@ func (m *AccountMetrics) Finished(caller string, outcome wire.Outcome, country, 
 			m.caller.unchecked.WithLabelValues(label).Inc()
 		}
 	}
-	m.finished.WithLabelValues(string(outcome), country, workflow).Inc()
+	m.finished.WithLabelValues(string(outcome), m.countryLabel(country)).Inc()
+	if outcome == wire.OutcomeSuccess {
+		m.workflow.succeeded.WithLabelValues(workflow).Inc()
+	}
 	m.tries.WithLabelValues(string(outcome)).Observe(float64(tries))
 	if took > 0 {
-		m.timeToSuccess.WithLabelValues(workflow).Observe(took.Seconds())
+		m.timeToSuccess.WithLabelValues().Observe(took.Seconds())
 	}
 }
 
@@ -305,7 +315,7 @@ func (m *AccountMetrics) Cost(caller, currency string, kind wire.CostKind, count
 	if label := m.callerLabel(caller); label != "" {
 		m.caller.cost.WithLabelValues(label, currency, string(kind)).Add(amount)
 	}
-	m.cost.WithLabelValues(currency, string(kind), country).Add(amount)
+	m.cost.WithLabelValues(currency, string(kind), m.costCountry(currency, country)).Add(amount)
 }
 
 // Broken counts a fault of the gateway itself.

@@ -14,10 +14,6 @@ type callerVectors struct {
 	started, finished, unchecked, cost    *prometheus.CounterVec
 }
 
-// otherCaller is the label of callers that the configuration does not name: those of
-// before a reload, say.
-const otherCaller = "other"
-
 func (m *AccountMetrics) prepareCallers(names []string) {
 	if len(names) == 0 {
 		m.named.Store(nil)
@@ -39,7 +35,8 @@ func (m *AccountMetrics) prepareCallers(names []string) {
 	m.named.Store(&named)
 }
 
-// callerLabel is the value of the label caller; "" for no series.
+// callerLabel is the value of the label caller: otherLabel for one that the configuration
+// does not name, of before a reload, say; "" for no series.
 func (m *AccountMetrics) callerLabel(name string) string {
 	named := m.named.Load()
 	switch {
@@ -48,7 +45,7 @@ func (m *AccountMetrics) callerLabel(name string) string {
 	case (*named)[name]:
 		return name
 	}
-	return otherCaller
+	return otherLabel
 }
 
 // Isolated counts a call of a caller about another's verification.

@@ -50,13 +50,13 @@ var (
 // The metrics, in the order of docs/telemetry.md.
 var (
 	requestsTotal = Metric{"verify_requests_total", "counter", "Requests of clients, by the status that they were answered with.", []Label{
-		labelOperation, {"status", "Verify's number, or a search's word; list for a list, other for what is not documented"}, labelSource,
+		labelOperation, {"status", "Verify's number, or a search's word; list for a list, other for what is not documented of that operation and source"}, labelSource,
 	}}
-	requestDuration   = Metric{"verify_request_duration_seconds", "histogram", "Request latency, from a call's arrival to its answer.", []Label{labelOperation, labelSource}}
+	requestDuration   = Metric{"verify_request_duration_seconds", "histogram", "Request latency, from a call's arrival to its answer.", []Label{{"operation", "request, check, search, control, psd2; from memory search and any, of the gateway any"}, labelSource}}
 	parametersIgnored = Metric{"verify_parameters_ignored_total", "counter", "Parameters left out of calls, since the API does not have them.", []Label{labelOperation}}
 
 	upstreamTotal    = Metric{"verify_upstream_requests_total", "counter", "Upstream requests, by how they ended.", []Label{labelOperation, labelOutcome}}
-	upstreamDuration = Metric{"verify_upstream_request_duration_seconds", "histogram", "Upstream latency; exemplars carry traceID.", []Label{labelOperation, labelOutcome}}
+	upstreamDuration = Metric{"verify_upstream_request_duration_seconds", "histogram", "Upstream latency; exemplars carry traceID.", []Label{{"operation", "request, check, search, control, psd2; any where it failed"}, {"outcome", "answered, failed"}}}
 	upstreamRetries  = Metric{"verify_upstream_retries_total", "counter", "Retries of upstream requests.", []Label{labelOperation}}
 	relabelledTotal  = Metric{"verify_answers_relabelled_total", "counter", "Answers that came without a Content-Type or with a foreign one, and were passed on with their own.", []Label{labelOperation}}
 	throttledTotal   = Metric{"verify_throttled_total", "counter", "Requests refused by a rate limit, by whose limit it was.", []Label{{"where", "local, upstream (its own refusals, and the gateway's while these keep its rate down)"}}}
@@ -75,16 +75,18 @@ var (
 	cacheBytes     = Metric{"verify_cache_bytes", "gauge", "Memory that the cache entries take, in bytes.", nil}
 	cacheEvictions = Metric{"verify_cache_evictions_total", "counter", "Cache entries removed.", []Label{{"reason", "size, expired"}}}
 
-	startedTotal  = Metric{"verify_verifications_started_total", "counter", "Verifications started: requests and psd2 with status 0, each once.", []Label{labelCountry, labelWorkflow}}
+	startedTotal  = Metric{"verify_verifications_started_total", "counter", "Verifications started: requests and psd2 with status 0, each once.", []Label{labelCountry}}
 	finishedTotal = Metric{"verify_verifications_finished_total", "counter", "Verifications that ended, each once. unknown: given up, the provider never told.", []Label{
-		labelEnd, labelCountry, labelWorkflow,
+		labelEnd, labelCountry,
 	}}
-	untrackedTotal = Metric{"verify_verifications_untracked_total", "counter", "Ends of verifications whose start this gateway did not see.", []Label{{"outcome", values(wire.Outcomes[:len(wire.Outcomes)-1], nil)}}}
-	underWay       = Metric{"verify_verifications_under_way", "gauge", "Verifications that can still be completed.", nil}
-	unsettled      = Metric{"verify_verifications_unsettled", "gauge", "Verifications whose time is over and whose outcome is not known.", nil}
-	timeToSuccess  = Metric{"verify_time_to_success_seconds", "histogram", "Time to success, from the request to the right code.", []Label{labelWorkflow}}
-	attempts       = Metric{"verify_attempts_per_verification", "histogram", "Attempts per verification: codes tried before its end.", []Label{labelEnd}}
-	costTotal      = Metric{"verify_cost_total", "counter", "Money spent, as told by checks and searches, in units of the currency.", []Label{
+	workflowStarted   = Metric{"verify_workflow_verifications_started_total", "counter", "The same verifications started, by workflow.", []Label{labelWorkflow}}
+	workflowSucceeded = Metric{"verify_workflow_verifications_succeeded_total", "counter", "Of these, those that ended in success.", []Label{labelWorkflow}}
+	untrackedTotal    = Metric{"verify_verifications_untracked_total", "counter", "Ends of verifications whose start this gateway did not see.", []Label{{"outcome", values(wire.Outcomes[:len(wire.Outcomes)-1], nil)}}}
+	underWay          = Metric{"verify_verifications_under_way", "gauge", "Verifications that can still be completed.", nil}
+	unsettled         = Metric{"verify_verifications_unsettled", "gauge", "Verifications whose time is over and whose outcome is not known.", nil}
+	timeToSuccess     = Metric{"verify_time_to_success_seconds", "histogram", "Time to success, from the request to the right code.", nil}
+	attempts          = Metric{"verify_attempts_per_verification", "histogram", "Attempts per verification: codes tried before its end.", []Label{labelEnd}}
+	costTotal         = Metric{"verify_cost_total", "counter", "Money spent, as told by checks and searches, in units of the currency; by country in the first one seen alone.", []Label{
 		{"currency", "the first four seen, other"}, {"kind", values(wire.CostKinds[:], map[wire.CostKind]string{wire.Fee: "price", wire.Messages: "estimated_price_messages_sent"})}, labelCountry,
 	}}
 
@@ -113,7 +115,7 @@ var Catalogue = []Metric{
 	upstreamTotal, upstreamDuration, upstreamRetries, relabelledTotal, throttledTotal, deliveriesTotal,
 	breakerState, breakerTransitions, accountTrouble, secretInUse, secretSwitches, limitRate, limitWaiting,
 	cacheRequests, cacheEntries, cacheBytes, cacheEvictions,
-	startedTotal, finishedTotal, untrackedTotal, underWay, unsettled, timeToSuccess, attempts, costTotal,
+	startedTotal, finishedTotal, workflowStarted, workflowSucceeded, untrackedTotal, underWay, unsettled, timeToSuccess, attempts, costTotal,
 	settlerBacklog, settlerLookups,
 	callerRequests, callerRefused, callerIsolated, callerUpstream, callerStarted, callerFinished, callerUnchecked, callerCost,
 	failoversTotal, invariantBroken, buildInfo,

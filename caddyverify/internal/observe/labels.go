@@ -71,24 +71,59 @@ func OutcomeOf(answer *wire.Answer) AttemptOutcome {
 	return OutcomeBadBody
 }
 
-// expected lists the statuses that the API documents for an operation.
+// expected lists the statuses that the API documents for an operation, and of all of them
+// those of trouble, which nothing may hide.
 var expected = [...][]string{
 	wire.Request: {"0", "1", "2", "3", "4", "5", "6", "7", "8", "9", "10", "15", "20", "29"},
-	wire.Check:   {"0", "1", "2", "3", "4", "5", "6", "16", "17"},
-	wire.Search:  {"IN PROGRESS", "SUCCESS", "FAILED", "EXPIRED", "CANCELLED", "list", "1", "2", "3", "4", "5", "6", "18", "101"},
+	wire.Check:   {"0", "1", "2", "3", "4", "5", "6", "8", "9", "16", "17"},
+	wire.Search:  {"IN PROGRESS", "SUCCESS", "FAILED", "EXPIRED", "CANCELLED", "list", "1", "2", "3", "4", "5", "6", "8", "9", "18", "101"},
 	wire.Control: {"0", "1", "2", "3", "4", "5", "6", "8", "9", "19"},
 	wire.PSD2:    {"0", "1", "2", "3", "4", "5", "6", "7", "8", "9", "10", "15", "29"},
 }
 
-// gatewayStatuses are those that the gateway answers with by itself.
-var gatewayStatuses = []string{"1", "2", "3", "4", "5", "8", "9"}
+// kept lists those of answers that are given from memory again: of trouble, that after
+// which something may have been sent.
+var kept = [...][]string{
+	wire.Request: {"0", "5", "10"},
+	wire.Check:   {"0", "5", "6", "16", "17"},
+	wire.Search:  {"IN PROGRESS", "SUCCESS", "FAILED", "EXPIRED", "CANCELLED", "list", "101"},
+	wire.Control: {"0", "5", "19"},
+	wire.PSD2:    {"0", "5", "10"},
+}
+
+// statusesOf lists the values of the label status for the answers that a source gives to
+// calls of an operation. All else is otherLabel.
+func statusesOf(o wire.Operation, source Source) []string {
+	switch source {
+	case FromUpstream:
+		return expected[o]
+	case FromMemory:
+		return kept[o]
+	}
+	if o == wire.Search {
+		return []string{"1", "2", "3", "4", "5", "6", "8", "9", "18"}
+	}
+	return []string{"1", "2", "3", "4", "5", "8", "9"}
+}
+
+// Values of labels that stand for many.
+const (
+	otherLabel = "other" // all that have no value of their own
+	anyLabel   = "any"   // operations that are not told apart
+	failed     = "failed"
+)
+
+// sources lists who gives answers.
+var sources = [...]Source{FromUpstream, FromMemory, FromGateway}
 
 // known holds all statuses that are a value of the label.
 var known = func() map[wire.Status]string {
 	all := map[wire.Status]string{}
-	for _, statuses := range append(expected[:], gatewayStatuses) {
-		for _, s := range statuses {
-			all[wire.Status(s)] = s
+	for _, o := range wire.Operations {
+		for _, source := range sources {
+			for _, s := range statusesOf(o, source) {
+				all[wire.Status(s)] = s
+			}
 		}
 	}
 	return all
@@ -102,7 +137,7 @@ func StatusLabel(answer *wire.Answer) string {
 	if label, ok := known[answer.Status]; ok {
 		return label // not a part of what came in
 	}
-	return "other"
+	return otherLabel
 }
 
 // IsError tells the answers that are nobody's business as usual: the upstream, the

@@ -28,6 +28,7 @@ type vectors struct {
 	started, finished, untracked, cost, lookups        *prometheus.CounterVec
 	broken, failovers, switches                        *prometheus.CounterVec
 	caller                                             callerVectors
+	workflow                                           workflowVectors
 	duration, upstreamDuration, timeToSuccess, tries   *prometheus.HistogramVec
 }
 
@@ -41,6 +42,7 @@ func (v *vectors) all() []vector {
 	return []vector{
 		v.requests, v.duration, v.ignored, v.upstream, v.upstreamDuration, v.retries, v.relabelled, v.throttled, v.deliveries,
 		v.transitions, v.cache, v.started, v.finished, v.untracked, v.timeToSuccess, v.tries, v.cost, v.lookups, v.broken, v.failovers, v.switches,
+		v.workflow.started, v.workflow.succeeded,
 		v.caller.requests, v.caller.refused, v.caller.isolated, v.caller.upstream,
 		v.caller.started, v.caller.finished, v.caller.unchecked, v.caller.cost,
 	}
@@ -48,13 +50,12 @@ func (v *vectors) all() []vector {
 
 // NewMetrics returns Metrics of no account yet.
 func NewMetrics() *Metrics {
-	short := []float64{.001, .0025, .005, .01, .025, .05, .075, .1, .25, .5, .75, 1, 2.5, 5, 7.5, 10}
 	m := &Metrics{accounts: map[string]*AccountMetrics{}, vectors: vectors{
 		requests:         counter(requestsTotal),
-		duration:         histogram(requestDuration, short),
+		duration:         histogram(requestDuration, []float64{.001, .005, .025, .1, .5, 2.5, 10}),
 		ignored:          counter(parametersIgnored),
 		upstream:         counter(upstreamTotal),
-		upstreamDuration: histogram(upstreamDuration, []float64{.025, .05, .1, .25, .5, .75, 1, 2.5, 5, 10, 30}),
+		upstreamDuration: histogram(upstreamDuration, []float64{.05, .1, .25, .5, 1, 2.5, 5, 10}),
 		retries:          counter(upstreamRetries),
 		relabelled:       counter(relabelledTotal),
 		throttled:        counter(throttledTotal),
@@ -64,12 +65,16 @@ func NewMetrics() *Metrics {
 		started:          counter(startedTotal),
 		finished:         counter(finishedTotal),
 		untracked:        counter(untrackedTotal),
-		timeToSuccess:    histogram(timeToSuccess, []float64{5, 10, 15, 20, 30, 45, 60, 90, 120, 180, 300, 600}),
-		tries:            histogram(attempts, []float64{0, 1, 2, 3, 4, 6, 9}),
+		timeToSuccess:    histogram(timeToSuccess, []float64{10, 20, 30, 45, 60, 90, 120, 180, 300, 600}),
+		tries:            histogram(attempts, []float64{0, 1, 2, 3}),
 		cost:             counter(costTotal),
 		lookups:          counter(settlerLookups),
 		broken:           counter(invariantBroken),
 		failovers:        counter(failoversTotal),
+		workflow: workflowVectors{
+			started:   counter(workflowStarted),
+			succeeded: counter(workflowSucceeded),
+		},
 		caller: callerVectors{
 			requests:  counter(callerRequests),
 			refused:   counter(callerRefused),
