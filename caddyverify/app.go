@@ -8,6 +8,7 @@ import (
 
 	"github.com/caddyserver/caddy/v2"
 	"github.com/caddyserver/caddy/v2/modules/caddyevents"
+	"github.com/caddyserver/caddy/v2/modules/caddyhttp"
 	"github.com/prometheus/client_golang/prometheus"
 
 	"github.com/caddyverify/caddy-verify/caddyverify/internal/gateway"
@@ -73,6 +74,7 @@ type App struct {
 	handlers []*Handler
 	undo     []func()
 	logger   *slog.Logger
+	pushes   func() bool // whether Caddy pushes metrics; known when all apps are there
 }
 
 // accountUse is what one configuration does with an account.
@@ -94,6 +96,14 @@ func (App) CaddyModule() caddy.ModuleInfo {
 // Provision checks the settings and has Caddy tell when the configuration is in force.
 func (a *App) Provision(ctx caddy.Context) error {
 	a.logger, a.used = ctx.Slogger(), map[string]bool{}
+	a.pushes = func() bool {
+		app, err := ctx.AppIfConfigured("http")
+		if err != nil {
+			return false
+		}
+		http, ok := app.(*caddyhttp.App)
+		return ok && http.Metrics != nil && http.Metrics.OTLP
+	}
 	if err := a.checkAccounts(); err != nil {
 		return err
 	}
@@ -117,6 +127,7 @@ type onStart struct{ app *App }
 
 // Handle implements caddyevents.Handler.
 func (s onStart) Handle(context.Context, caddy.Event) error {
+	metrics.Pushed(s.app.pushes())
 	s.app.takeOver()
 	return nil
 }

@@ -67,7 +67,7 @@ func chosen(expr, span string) string {
 		"$job", ".+", "$instance", ".+", "$country", ".+", "$caller", ".+").Replace(expr)
 }
 
-var spanPattern = regexp.MustCompile(`(\[|offset |for: )(\d+)([smhd])\b`)
+var spanPattern = regexp.MustCompile(`(\[|offset |for: |interval: )(\d+)([smhd])\b`)
 
 // faster makes hours of rules or queries shorter, for a test that has only minutes.
 func faster(text string, times int) string {
@@ -81,8 +81,9 @@ func faster(text string, times int) string {
 
 // course is a series over time.
 type course struct {
-	Metric map[string]string
-	Values [][2]any
+	Metric     map[string]string
+	Values     [][2]any
+	Histograms [][2]any // in place of values
 }
 
 // most is the highest of its values, and whether there is any.
@@ -94,7 +95,7 @@ func (c course) most() (float64, bool) {
 			most, any = max(most, value), true
 		}
 	}
-	return most, any
+	return most, any || len(c.Histograms) > 0
 }
 
 // courses evaluates PromQL over a time.

@@ -46,6 +46,8 @@ func TestDashboards(t *testing.T) {
 			countries GB DE FR`)
 	d.load = newLoad(t, address)
 	d.prometheus = startPrometheusWithRules(t, map[string]string{"gateway": address}, 250*time.Millisecond, ruleSpeed)
+	// Prometheus 2 has no classic buckets of a histogram of which it has the native one.
+	d.native = startPrometheusWithRules(t, map[string]string{"gateway": address}, 250*time.Millisecond, ruleSpeed, "native-histograms")
 	d.scraped(t)
 	time.Sleep(time.Second)
 
@@ -103,13 +105,17 @@ func TestDashboards(t *testing.T) {
 	})
 	d.load.ends.Wait()
 	d.scraped(t)
-	d.everyPanel()
+	d.everyPanel(d.prometheus)
+	d.native.scraped(t)
+	d.everyPanel(d.native)
+	d.latencies()
 }
 
 // dashboardsTest is what the parts of the test share.
 type dashboardsTest struct {
 	*testing.T
 	*prometheus
+	native  *prometheus
 	load    *load
 	sandbox *sandbox.Sandbox
 	queries []panelQuery
@@ -117,7 +123,7 @@ type dashboardsTest struct {
 }
 
 // startPrometheusWithRules scrapes each job's target so often, with the times in the rules so many times shorter.
-func startPrometheusWithRules(t *testing.T, jobs map[string]string, every time.Duration, speed int) *prometheus {
+func startPrometheusWithRules(t *testing.T, jobs map[string]string, every time.Duration, speed int, features ...string) *prometheus {
 	t.Helper()
 	path, err := exec.LookPath("prometheus")
 	if err != nil {
@@ -155,6 +161,7 @@ scrape_configs:
 		"--storage.tsdb.path="+filepath.Join(folder, "data"),
 		"--web.listen-address="+address,
 		"--log.level=warn",
+		"--enable-feature="+strings.Join(features, ","),
 	))
 	p.ready(t, p.url+"/-/ready")
 	return p
@@ -347,9 +354,9 @@ func (d *dashboardsTest) wantAlerts(what string, since time.Time, may ...string)
 }
 
 // everyPanel wants every query to have had data.
-func (d *dashboardsTest) everyPanel() {
+func (d *dashboardsTest) everyPanel(p *prometheus) {
 	for _, q := range d.queries {
-		courses, err := d.courses(chosen(faster(q.Expr, panelSpeed), "30s"), d.begun, time.Now())
+		courses, err := p.courses(chosen(faster(q.Expr, panelSpeed), "30s"), d.begun, time.Now())
 		if err != nil {
 			d.Errorf("%s: %v", q, err)
 			continue
@@ -364,4 +371,38 @@ func (d *dashboardsTest) everyPanel() {
 		}
 	}
 	d.Logf("%d queries", len(d.queries))
+}
+
+// latencies wants the native histograms to say what the classic ones say, and to be alone.
+func (d *dashboardsTest) latencies() {
+	for metric, classic := range map[string]bool{
+		"verify_request_duration_seconds": false, "verify_upstream_request_duration_seconds": false, "verify_time_to_success_seconds": false,
+		"verify_attempts_per_verification": true,
+	} {
+		if got, err := d.native.vector("count(" + metric + "_bucket)"); err != nil || (got[""] > 0) != classic {
+			d.Errorf("%s has %v classic buckets where native histograms are scraped (%v)", metric, got[""], err)
+		}
+	}
+	compared := 0
+	for _, q := range d.queries {
+		if !strings.HasPrefix(q.Expr, "histogram_quantile(0.5") {
+			continue
+		}
+		expr := strings.ReplaceAll(chosen(q.Expr, "1m"), "[4s]", "[1m]")
+		classic, err := d.vector(expr, "source")
+		native, err2 := d.native.vector(expr, "source")
+		if err != nil || err2 != nil || len(classic) == 0 {
+			d.Errorf("%s: %v, %v, %v", q, classic, err, err2)
+		}
+		for source, want := range classic {
+			compared++
+			// A classic bucket tells no more than its bounds, which are up to five times apart.
+			if got := native[source]; got < want/6 || got > 6*want {
+				d.Errorf("%s, %s: native %v, classic %v", q, source, got, want)
+			}
+		}
+	}
+	if compared < 4 {
+		d.Errorf("only %d latencies were compared", compared)
+	}
 }

@@ -38,8 +38,8 @@ func (p *script) run() {
 		t.Logf("%3.0f s: "+what, append([]any{time.Since(begun).Seconds()}, args...)...)
 	}
 	// Rates see zero, not absence.
-	p.wantValue(`count(verify_verifications_started_total{workflow="default"} == 0)`, 5)
-	p.wantValue(`count(verify_verifications_finished_total{workflow="default"} == 0)`, 5*5)
+	p.wantValue(`count(verify_verifications_started_total == 0)`, 5)
+	p.wantValue(`count(verify_verifications_finished_total == 0)`, 5*5)
 	say("those that will expire")
 	p.expired = p.write(60, expired)
 	p.tellAll(8, p.expired)

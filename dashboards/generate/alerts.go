@@ -2,70 +2,27 @@ package main
 
 import "fmt"
 
-// windows of the burn rates.
-var windows = []string{"5m", "30m", "1h", "2h", "6h", "1d", "3d"}
-
-const troubleName = "job:verify_calls_in_trouble:"
-
-// recordCalls records which share of calls is in trouble, see objective.
-func recordCalls() []Rule {
-	var all []Rule
-	for _, w := range windows {
-		all = append(all, Rule{
-			Record: troubleName + "ratio_rate" + w,
-			Expr: fmt.Sprintf("sum by (job) (rate(verify_requests_total{%s}[%s]))\n/\nsum by (job) (rate(verify_requests_total{%s}[%s]))",
-				inTrouble, w, allCalls, w),
-		})
-	}
-	for _, w := range []string{"1h", "6h", "1d", "3d"} {
-		all = append(all, Rule{
-			Record: troubleName + "increase" + w,
-			Expr:   fmt.Sprintf("sum by (job) (increase(verify_requests_total{%s}[%s]))", inTrouble, w),
-		})
-	}
-	return all
-}
-
-// leastTrouble is how many calls must have been in trouble before anybody is told: one failure in a quiet night is a
-// large share of little.
-const leastTrouble = 10
-
-// burn is an expression for a budget that is used up so many times too fast, now and for a while.
-func burn(factor float64, long, short string) string {
-	limit := factor * (1 - objective)
-	return fmt.Sprintf("(\n  %[1]sratio_rate%[2]s > %.4[4]g\n  and\n  %[1]sratio_rate%[3]s > %.4[4]g\n  and\n  %[1]sincrease%[2]s >= %[5]d\n)",
-		troubleName, long, short, limit, leastTrouble)
-}
-
 func alertCalls() []Rule {
-	// The value is the ratio of one of two windows.
-	description := func(long, longer string) string {
-		return fmt.Sprintf("{{ $value | humanizePercentage }} of requests, checks and controls were answered with status 1, 4, 5, 8 or 9 within {{ if printf `%[1]sratio_rate%[2]s{job=%%q} == %%v` $labels.job $value | query }}%[2]s{{ else }}%[3]s{{ end }}; "+
-			"at this pace the budget of a month, %.1[4]f %%, lasts {{ with printf `%.1[4]f / 100 * 30 * 86400 / %%f` $value | query }}{{ . | first | value | humanizeDuration }}{{ end }}.",
-			troubleName, long, longer, 100*(1-objective)) + whose(long)
-	}
-	return []Rule{
-		alert("VerifyErrorBudgetBurn", page, "3m", "upstream",
-			"Too many calls of {{ $labels.job }} are in trouble", description("1h", "6h"),
-			"(\n"+indent(burn(14.4, "1h", "5m")+"\nor\n"+burn(6, "6h", "30m"))+"\n)\n"+unless(causes, "30m")),
-		alert("VerifyErrorBudgetBurn", ticket, "3m", "upstream",
-			"Too many calls of {{ $labels.job }} are in trouble", description("1d", "3d"),
-			"(\n"+indent(burn(3, "1d", "2h")+"\nor\n"+burn(1, "3d", "6h"))+"\n)\n"+unless(causes+"|VerifyThrottled", "6h")+"\n"+unlessBurning("6h")),
+	return append(alertBudget(),
 		alert("VerifyLatencyHigh", ticket, "5m", "upstream",
 			"The provider answers {{ $labels.operation }} slowly ({{ $labels.job }})",
 			"{{ $value | humanizePercentage }} of the provider's answers to {{ $labels.operation }} took longer than 2.5 s within 10 minutes.",
 			`(
   1 -
-  sum by (job, operation) (rate(verify_upstream_request_duration_seconds_bucket{outcome="answered",le="2.5"}[10m]))
-  /
-  sum by (job, operation) (rate(verify_upstream_request_duration_seconds_count{outcome="answered"}[10m]))
+  (
+    sum by (job, operation) (rate(verify_upstream_request_duration_seconds_bucket{outcome="answered",le="2.5"}[10m]))
+    /
+    sum by (job, operation) (rate(verify_upstream_request_duration_seconds_count{outcome="answered"}[10m]))
+    or
+    histogram_fraction(0, 2.5, sum by (job, operation) (rate(verify_upstream_request_duration_seconds{outcome="answered"}[10m])))
+  )
 ) > 0.05
 and
-sum by (job, operation) (increase(verify_upstream_request_duration_seconds_count{outcome="answered"}[10m])) >= 50
+sum by (job, operation) (increase(verify_upstream_requests_total{outcome="answered"}[10m])) >= 50
 `+unless(causes, "30m")),
 		alert("VerifyThrottled", ticket, "5m", "upstream",
 			`{{ if eq $labels.where "upstream" }}The provider throttles the account of {{ $labels.job }}{{ else }}Calls of {{ $labels.job }} come too fast for the gateway's own limits{{ end }}`,
-			`Calls refused for coming too fast within 10 minutes are {{ $value | humanizePercentage }} of those that applications made: {{ if eq $labels.where "upstream" }}it is the provider's limit, whoever else uses the account{{ else }}it is the gateway's own limits, which applications exceed{{ end }}.`,
+			`Calls refused for coming too fast within 10 minutes are {{ $value | humanizePercentage }} of those that applications made: {{ if eq $labels.where "upstream" }}it is the provider's limit, whoever else uses the account{{ else }}it is the gateway's own limits, which applications exceed{{ end }}.`+refusedCaller("10m"),
 			`(
   sum by (job, where) (increase(verify_throttled_total[10m]))
   / on (job) group_left ()
@@ -76,7 +33,7 @@ sum by (job, where) (increase(verify_throttled_total[10m])) >= 20
 unless on (job, where)
 label_replace(sum by (job) (increase(verify_throttled_total{where="upstream"}[10m])) >= 20, "where", "local", "", "")
 `+unlessBurning("30m")),
-	}
+	)
 }
 
 // recordCountries records what becomes of the verifications started within an hour, by country, and before.

@@ -23,7 +23,7 @@ func catalogue(t *testing.T) map[string]metric {
 		t.Fatal(err)
 	}
 	all := map[string]metric{}
-	line := regexp.MustCompile("(?m)^\\| `(verify_[a-z_]+)` \\| ([a-z]+) \\| (.*) \\| .* \\|$")
+	line := regexp.MustCompile("(?m)^\\| `(verify_[a-z_]+)` \\| ([a-z, ]+) \\| (.*) \\| .* \\|$")
 	label := regexp.MustCompile("^`([a-z]+)`: (.*)$")
 	for _, m := range line.FindAllStringSubmatch(string(content), -1) {
 		labels := map[string]string{}
@@ -54,7 +54,7 @@ var (
 // language is what is no metric and no label in the expressions.
 var language = []string{
 	"sum", "rate", "increase", "max", "count", "topk", "group", "histogram_quantile", "max_over_time", "avg_over_time", "absent", "vector",
-	"label_replace", "clamp_min",
+	"label_replace", "clamp_min", "histogram_fraction", "quantile_over_time",
 	"and", "or", "unless", "bool",
 }
 
@@ -76,7 +76,7 @@ func unknowns(expr string, known map[string]metric, recorded []string) []string 
 				labels[label], mine[label] = true, values
 			}
 		case slices.Contains(recorded, name):
-			for _, label := range []string{"country", "currency"} {
+			for _, label := range []string{"country", "currency", "objective"} {
 				labels[label], mine[label] = true, ""
 			}
 		case name == "ALERTS" || name == "ALERTS_FOR_STATE":
@@ -129,7 +129,7 @@ func unknowns(expr string, known map[string]metric, recorded []string) []string 
 // whole returns the metric that a name is of, and which part of a histogram it is.
 func whole(name string, known map[string]metric) (of, part string) {
 	for _, part := range []string{"bucket", "sum", "count"} {
-		if of, is := strings.CutSuffix(name, "_"+part); is && known[of].kind == "histogram" {
+		if of, is := strings.CutSuffix(name, "_"+part); is && strings.HasPrefix(known[of].kind, "histogram") {
 			return of, part
 		}
 	}

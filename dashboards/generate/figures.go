@@ -8,16 +8,42 @@ import (
 
 // Expressions that several panels use.
 
-// The objective: of the calls that start, complete or control a verification, so many are answered by the Verify API
-// with something else than trouble. Trouble is what a user's wrong code or a caller's wrong parameter cannot cause:
-// the statuses 1 (throttled), 4 (credentials), 5 (internal error, and all that the gateway says of a provider it cannot
-// reach), 8 (barred) and 9 (no credit). Searches are left out: polling would hide the others' failures.
+// Trouble is what a user's wrong code or a caller's wrong parameter cannot cause: the statuses 1 (throttled),
+// 4 (credentials), 5 (internal error, and all that the gateway says of a provider it cannot reach), 8 (barred) and
+// 9 (no credit). Searches are left out: polling would hide the others' failures.
 const (
-	objective     = 0.995
 	objectiveDays = 30
-	inTrouble     = `operation!="search",status=~"1|4|5|8|9"`
+	trouble       = `status=~"1|4|5|8|9"`
+	inTrouble     = `operation!="search",` + trouble
 	allCalls      = `operation!="search"`
 )
+
+// An objective is the share of some calls that the Verify API answers with something else than trouble.
+type objective struct {
+	name     string
+	calls    string // which they are, in words
+	selector string
+	share    float64
+}
+
+// objectives are the two of calls. The third is the conversion, which is measured by itself: see recordConversion.
+//
+// A check matters most: its user has the code in hand.
+var objectives = []objective{
+	{"checks", "checks", `operation="check"`, 0.999},
+	{"starts", "requests and controls", `operation=~"request|psd2|control"`, 0.995},
+}
+
+// leastObjective is the lowest of their shares.
+const leastObjective = 0.995
+
+func (o objective) budget() float64 { return 1 - o.share }
+
+// counters select the objective's calls in trouble, and all of them, for panels.
+func (o objective) counters() (bad, all string) {
+	all = "verify_requests_total{" + gateways + "," + o.selector
+	return all + "," + trouble + "}", all + "}"
+}
 
 // started and ended select counters of verifications.
 func started() string { return "verify_verifications_started_total{" + countries + "}" }
@@ -47,10 +73,14 @@ func successes(window string, by ...string) string {
 	return sum("increase", ended("success"), window, by...) + " / (" + sum("increase", started(), window, by...) + " > 0)"
 }
 
-// quantile of a histogram.
+// quantile of a histogram, by its buckets or, where Prometheus scrapes native histograms, by these.
 func quantile(q float64, selector, window string, by ...string) string {
-	return fmt.Sprintf("histogram_quantile(%g, sum by (%s) (rate(%s[%s])))", q, strings.Join(append([]string{"le"}, by...), ", "), selector, window)
+	return fmt.Sprintf("histogram_quantile(%[1]g, sum by (%[2]s) (rate(%[3]s[%[4]s]))) or histogram_quantile(%[1]g, sum%[5]s(rate(%[6]s[%[4]s])))",
+		q, strings.Join(append([]string{"le"}, by...), ", "), selector, window, grouping(by), native(selector))
 }
+
+// native is the selector of native histograms for that of classic buckets.
+func native(selector string) string { return strings.Replace(selector, "_bucket", "", 1) }
 
 // Windows of Grafana.
 const (

@@ -162,7 +162,7 @@ func TestRules(t *testing.T) {
 		for _, r := range g.Rules {
 			exprs := []string{r.Expr}
 			for _, asked := range regexp.MustCompile("printf `([^`]*)`").FindAllStringSubmatch(r.Notes.Description, -1) {
-				exprs = append(exprs, regexp.MustCompile(`%(\[1\])?[qvf]`).ReplaceAllString(asked[1], `"1"`))
+				exprs = append(exprs, regexp.MustCompile(`%(\[1\])?[qvfs]`).ReplaceAllString(asked[1], `"1"`))
 			}
 			for _, expr := range exprs {
 				for _, wrong := range unknowns(expr, known, recorded) {

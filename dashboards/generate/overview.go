@@ -18,12 +18,12 @@ func overview() *Dashboard {
 					in("percentunit").digits(1).colours(above(.4, .6)...), latest(successes(shown), byHand)),
 				stat("Error rate", "Share of requests, checks and controls answered with status 1, 4, 5, 8 or 9: the provider, the network or the account, never a user's wrong code. "+
 					"Yellow from the objective's 0.5 %, red from where the month's budget lasts two days. Red: open Upstream and breaker; runbook VerifyErrorBudgetBurn.",
-					in("percentunit").digits(2).colours(below(1-objective, 14.4*(1-objective))...),
+					in("percentunit").digits(2).colours(below(1-leastObjective, 14.4*(1-leastObjective))...),
 					latest(sum("rate", trouble, step)+" / "+sum("rate", calls, step), byHand)),
-				stat("Error budget left", "What is left of the 0.5 % of calls that may be in trouble within 30 days, or since Prometheus knows. "+
+				stat("Error budget left", "What is left of the calls that may be in trouble within 30 days, or since Prometheus knows: 0.1 % of checks, and 0.5 % of requests and controls (starts). "+
 					"Red: it is used up; put reliability first, and see Upstream and breaker for what took it.",
 					in("percentunit").digits(0).from(0).to(1).colours(above(1e-9, .25)...).words(values(map[string]mapped{"0": {"used up", bad, 0}})),
-					latest(fmt.Sprintf("clamp_min(1 - %s / %s / %.3f, 0)", sum("increase", trouble, fmt.Sprintf("%dd", objectiveDays)), sum("increase", calls, fmt.Sprintf("%dd", objectiveDays)), 1-objective), byHand)),
+					budgets()...),
 				stat("Upstream latency p99", "p99 of the upstream calls. "+
 					"Red: the provider or the way to it is slow; runbook VerifyLatencyHigh.",
 					in("s").colours(below(1, 2.5)...).without("no calls"),
@@ -35,6 +35,15 @@ func overview() *Dashboard {
 				stat("Account", "What the provider says of the account: 4, 8 and 9 are Verify's statuses. "+
 					"Red: nobody can be verified until the account is set right; runbooks VerifyCredentialsRejected, VerifyAccountBarred, VerifyOutOfCredit.",
 					in("none").colours(zero()...).words(accountWords()), latest(accountExpr(), byHand)),
+			}},
+			row{"Objectives", 7, []*Panel{
+				lines("Budget burnt, times too fast", "How many times faster than 30 days allow the calls in trouble use up the budget, over the last $window. At 1 it lasts just that long. "+
+					"Above 6 for hours, or 14.4 for one: runbook VerifyErrorBudgetBurn.",
+					in("short").digits(1).colours(below(1, 14.4)...), burns()...),
+				lines("Conversion against four weeks", "The success rate of a day, divided by that of the four weeks before, in the ten countries with most. 1 is as usual. "+
+					"Below 0.8: runbook VerifyConversionLow.",
+					in("percentunit").digits(0).from(0).to(1.5).colours(above(.8, .9)...),
+					query(successes("1d", "country")+" / ("+successes("4w offset 1d", "country")+") and topk(10, "+sum("increase", started(), "1d", "country")+" > 50)", "{{country}}")),
 			}},
 			row{"For whom", 8, []*Panel{
 				lines("Success rate by country", "Verifications that ended in success, of those started, over the last $window; the ten countries with most. "+
@@ -68,6 +77,27 @@ func overview() *Dashboard {
 					in("short").digits(0), latest("count by (version) (verify_build_info{"+gateways+"})", "{{version}}")),
 			}},
 		))
+}
+
+// budgets are what is left of each objective's.
+func budgets() []Target {
+	var all []Target
+	days := fmt.Sprintf("%dd", objectiveDays)
+	for _, o := range objectives {
+		bad, calls := o.counters()
+		all = append(all, latest(fmt.Sprintf("clamp_min(1 - %s / %s / %.3f, 0)", sum("increase", bad, days), sum("increase", calls, days), o.budget()), o.name))
+	}
+	return all
+}
+
+// burns are how many times too fast each is used up.
+func burns() []Target {
+	var all []Target
+	for _, o := range objectives {
+		bad, calls := o.counters()
+		all = append(all, query(fmt.Sprintf("%s / %s / %.3f", sum("rate", bad, back), sum("rate", calls, back), o.budget()), o.name))
+	}
+	return all
 }
 
 // accountExpr is the highest status that the provider refuses the account with, or 0.

@@ -2,14 +2,17 @@ package main
 
 import (
 	"fmt"
+	"maps"
+	"slices"
 	"strconv"
 	"strings"
 )
 
 // Group is a group of rules that Prometheus evaluates one after another.
 type Group struct {
-	Name  string
-	Rules []Rule
+	Name     string
+	Interval string // how often; "" for Prometheus's own
+	Rules    []Rule
 }
 
 // Rule records an expression's value under a name, or raises an alert while it has one.
@@ -32,7 +35,11 @@ func printRules(groups []Group) []byte {
 	var b strings.Builder
 	b.WriteString("# Made by go run -C dashboards/generate .; change that. What each alert means is in runbooks/.\ngroups:\n")
 	for _, g := range groups {
-		fmt.Fprintf(&b, "  - name: %s\n    rules:\n", g.Name)
+		fmt.Fprintf(&b, "  - name: %s\n", g.Name)
+		if g.Interval != "" {
+			fmt.Fprintf(&b, "    interval: %s\n", g.Interval)
+		}
+		b.WriteString("    rules:\n")
 		for _, r := range g.Rules {
 			printRule(&b, r)
 		}
@@ -50,13 +57,19 @@ func printRule(b *strings.Builder, r Rule) {
 	for line := range strings.Lines(strings.TrimSpace(r.Expr)) {
 		b.WriteString("          " + strings.TrimRight(line, "\n") + "\n")
 	}
-	if r.Alert == "" {
-		return
-	}
 	if r.For != "" {
 		fmt.Fprintf(b, "        for: %s\n", r.For)
 	}
-	fmt.Fprintf(b, "        labels:\n          severity: %s\n        annotations:\n", r.Labels["severity"])
+	if len(r.Labels) > 0 {
+		b.WriteString("        labels:\n")
+		for _, name := range slices.Sorted(maps.Keys(r.Labels)) {
+			fmt.Fprintf(b, "          %s: %s\n", name, r.Labels[name])
+		}
+	}
+	if r.Alert == "" {
+		return
+	}
+	b.WriteString("        annotations:\n")
 	for _, note := range [][2]string{
 		{"summary", r.Notes.Summary},
 		{"description", r.Notes.Description},
@@ -70,10 +83,12 @@ func printRule(b *strings.Builder, r Rule) {
 // groups are all rules.
 func groups() []Group {
 	return []Group{
-		{"verify-calls", append(recordCalls(), alertCalls()...)},
-		{"verify-countries", append(recordCountries(), alertCountries()...)},
-		{"verify-cost", append(recordCost(), alertCost()...)},
-		{"verify-gateway", alertGateway()},
+		{"verify-calls", "", append(recordCalls(), alertCalls()...)},
+		{"verify-countries", "", append(recordCountries(), alertCountries()...)},
+		{"verify-conversion", "5m", append(recordConversion(), alertConversion())}, // four weeks of each minute would be many
+		{"verify-cost", "", append(recordCost(), alertCost()...)},
+		{"verify-callers", "", []Rule{alertCallers()}},
+		{"verify-gateway", "", alertGateway()},
 	}
 }
 

@@ -19,6 +19,10 @@ func upstream() *Dashboard {
 				states("Account", "Whether the provider refuses the account: 4 bad credentials, 8 barred, 9 no credit. "+
 					"Red: runbooks VerifyCredentialsRejected, VerifyAccountBarred, VerifyOutOfCredit.",
 					in("none").colours(zero()...).words(accountWords()), query(accountExpr(), "account")),
+				states("Secret in use", "Which of an account's two secrets calls are made with; the worst of all gateways. Yellow: the provider refuses credentials, and next_credentials stands in. "+
+					"Write the new secret into credentials, and the one after it into next_credentials.",
+					in("none").colours(below(.5, 1.5)...).words(values(map[string]mapped{"0": {"credentials", good, 0}, "1": {"next_credentials", fair, 1}})),
+					query("max by (account) (verify_secret_in_use{"+gateways+`,secret="next"})`, "{{account}}")),
 			}},
 			row{"Now", 5, []*Panel{
 				stat("Upstream requests/s", "Upstream calls a second. The provider takes 30. Red: nearly that; runbook VerifyThrottled.",
@@ -43,8 +47,8 @@ func upstream() *Dashboard {
 			}},
 			row{"Time", 9, []*Panel{
 				heatmap("Upstream latency", "All calls, by how long they took; points are single calls that lead to their traces. A second band higher up: a part of the provider, or retries of connections. A line at the timeout: calls that never came back.",
-					in("s"), exemplars(query("sum by (le) (increase("+times+"[$__rate_interval]))", "{{le}}"))),
-				lines("Upstream latency p99 by operation", "By operation; points lead to traces. Above the line: users wait; runbook VerifyLatencyHigh.",
+					in("s"), exemplars(query("sum by (le) (increase("+times+"[$__rate_interval])) or sum(increase("+native(times)+"[$__rate_interval]))", "{{le}}"))),
+				lines("Upstream latency p99 by operation", "Of answers, by operation, and of calls that failed (any); points lead to traces. Above the line: users wait; runbook VerifyLatencyHigh.",
 					in("s").colours(below(1, 2.5)...), exemplars(query(quantile(.99, times, step, "operation"), "{{operation}}"))),
 				lines("Request latency", "p50 and p99 by where the answer came from: upstream, cache (memory) or gateway. gateway high: timeouts. upstream above the upstream latency: waiting for the limit.",
 					in("s").colours(below(1, 2.5)...),

@@ -21,6 +21,9 @@ type Metric struct {
 	Labels           []Label
 }
 
+// nativeHistogram is the type of a histogram that has native buckets beside the classic ones.
+const nativeHistogram = "histogram, native"
+
 // values lists the values of a label, some with a note.
 func values[L ~string](all []L, notes map[L]string) string {
 	words := make([]string, len(all))
@@ -52,11 +55,11 @@ var (
 	requestsTotal = Metric{"verify_requests_total", "counter", "Requests of clients, by the status that they were answered with.", []Label{
 		labelOperation, {"status", "Verify's number, or a search's word; list for a list, other for what is not documented of that operation and source"}, labelSource,
 	}}
-	requestDuration   = Metric{"verify_request_duration_seconds", "histogram", "Request latency, from a call's arrival to its answer.", []Label{{"operation", "request, check, search, control, psd2; from memory search and any, of the gateway any"}, labelSource}}
+	requestDuration   = Metric{"verify_request_duration_seconds", nativeHistogram, "Request latency, from a call's arrival to its answer.", []Label{{"operation", "request, check, search, control, psd2; from memory search and any, of the gateway any"}, labelSource}}
 	parametersIgnored = Metric{"verify_parameters_ignored_total", "counter", "Parameters left out of calls, since the API does not have them.", []Label{labelOperation}}
 
 	upstreamTotal    = Metric{"verify_upstream_requests_total", "counter", "Upstream requests, by how they ended.", []Label{labelOperation, labelOutcome}}
-	upstreamDuration = Metric{"verify_upstream_request_duration_seconds", "histogram", "Upstream latency; exemplars carry traceID.", []Label{{"operation", "request, check, search, control, psd2; any where it failed"}, {"outcome", "answered, failed"}}}
+	upstreamDuration = Metric{"verify_upstream_request_duration_seconds", nativeHistogram, "Upstream latency; exemplars carry traceID.", []Label{{"operation", "request, check, search, control, psd2; any where it failed"}, {"outcome", "answered, failed"}}}
 	upstreamRetries  = Metric{"verify_upstream_retries_total", "counter", "Retries of upstream requests.", []Label{labelOperation}}
 	relabelledTotal  = Metric{"verify_answers_relabelled_total", "counter", "Answers that came without a Content-Type or with a foreign one, and were passed on with their own.", []Label{labelOperation}}
 	throttledTotal   = Metric{"verify_throttled_total", "counter", "Requests refused by a rate limit, by whose limit it was.", []Label{{"where", "local, upstream (its own refusals, and the gateway's while these keep its rate down)"}}}
@@ -84,7 +87,7 @@ var (
 	untrackedTotal    = Metric{"verify_verifications_untracked_total", "counter", "Ends of verifications whose start this gateway did not see.", []Label{{"outcome", values(wire.Outcomes[:len(wire.Outcomes)-1], nil)}}}
 	underWay          = Metric{"verify_verifications_under_way", "gauge", "Verifications that can still be completed.", nil}
 	unsettled         = Metric{"verify_verifications_unsettled", "gauge", "Verifications whose time is over and whose outcome is not known.", nil}
-	timeToSuccess     = Metric{"verify_time_to_success_seconds", "histogram", "Time to success, from the request to the right code.", nil}
+	timeToSuccess     = Metric{"verify_time_to_success_seconds", nativeHistogram, "Time to success, from the request to the right code.", nil}
 	attempts          = Metric{"verify_attempts_per_verification", "histogram", "Attempts per verification: codes tried before its end.", []Label{labelEnd}}
 	costTotal         = Metric{"verify_cost_total", "counter", "Money spent, as told by checks and searches, in units of the currency; by country in the first one seen alone.", []Label{
 		{"currency", "the first four seen, other"}, {"kind", values(wire.CostKinds[:], map[wire.CostKind]string{wire.Fee: "price", wire.Messages: "estimated_price_messages_sent"})}, labelCountry,
@@ -94,7 +97,7 @@ var (
 	settlerLookups = Metric{"verify_settler_lookups_total", "counter", "The settler's searches.", []Label{{"result", "answered, failed"}}}
 
 	callerRequests  = Metric{"verify_caller_requests_total", "counter", "Requests of a caller, by the status that they were answered with.", []Label{labelCaller, labelOperation, {"status", "as in verify_requests_total"}}}
-	callerRefused   = Metric{"verify_caller_refused_total", "counter", "Requests of a caller that the gateway refused.", []Label{labelCaller, {"cause", "as in failures.md"}}}
+	callerRefused   = Metric{"verify_caller_refused_total", "counter", "Requests of a caller that the gateway refused.", []Label{labelCaller, {"cause", "breaker_open, limit_reached, caller_limit_reached, caller_busy, too_many_under_way, account_throttled, account_bad_credentials, account_barred, account_no_credit"}}}
 	callerIsolated  = Metric{"verify_caller_isolated_total", "counter", "Requests of a caller about a verification that another caller had started, answered as for one that nobody has.", []Label{labelCaller, labelOperation}}
 	callerUpstream  = Metric{"verify_caller_upstream_requests_total", "counter", "Upstream requests made for a caller: its share of the limit.", []Label{labelCaller, labelOperation}}
 	callerStarted   = Metric{"verify_caller_verifications_started_total", "counter", "Verifications that a caller started.", []Label{labelCaller}}

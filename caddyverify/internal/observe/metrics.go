@@ -4,6 +4,7 @@ import (
 	"errors"
 	"runtime"
 	"sync"
+	"sync/atomic"
 
 	"github.com/prometheus/client_golang/prometheus"
 
@@ -14,7 +15,8 @@ import (
 // with each configuration's registry, so that no reload begins them at 0.
 type Metrics struct {
 	vectors
-	build *prometheus.GaugeVec
+	build  *prometheus.GaugeVec
+	pushed atomic.Bool
 
 	mu       sync.Mutex
 	accounts map[string]*AccountMetrics
@@ -52,10 +54,10 @@ func (v *vectors) all() []vector {
 func NewMetrics() *Metrics {
 	m := &Metrics{accounts: map[string]*AccountMetrics{}, vectors: vectors{
 		requests:         counter(requestsTotal),
-		duration:         histogram(requestDuration, []float64{.001, .005, .025, .1, .5, 2.5, 10}),
+		duration:         latency(requestDuration, []float64{.001, .005, .025, .1, .5, 2.5, 10}),
 		ignored:          counter(parametersIgnored),
 		upstream:         counter(upstreamTotal),
-		upstreamDuration: histogram(upstreamDuration, []float64{.05, .1, .25, .5, 1, 2.5, 5, 10}),
+		upstreamDuration: latency(upstreamDuration, []float64{.05, .1, .25, .5, 1, 2.5, 5, 10}),
 		retries:          counter(upstreamRetries),
 		relabelled:       counter(relabelledTotal),
 		throttled:        counter(throttledTotal),
@@ -65,7 +67,7 @@ func NewMetrics() *Metrics {
 		started:          counter(startedTotal),
 		finished:         counter(finishedTotal),
 		untracked:        counter(untrackedTotal),
-		timeToSuccess:    histogram(timeToSuccess, []float64{10, 20, 30, 45, 60, 90, 120, 180, 300, 600}),
+		timeToSuccess:    latency(timeToSuccess, []float64{10, 20, 30, 45, 60, 90, 120, 180, 300, 600}),
 		tries:            histogram(attempts, []float64{0, 1, 2, 3}),
 		cost:             counter(costTotal),
 		lookups:          counter(settlerLookups),
@@ -131,7 +133,11 @@ func histogram(m Metric, buckets []float64) *prometheus.HistogramVec {
 // Register adds the collectors to a registry. A registry that has them already
 // is one that another handler of the same configuration registered with.
 func (m *Metrics) Register(registry prometheus.Registerer) error {
-	for _, c := range m.all() {
+	for _, v := range m.all() {
+		var c prometheus.Collector = v
+		if histograms, ok := v.(*prometheus.HistogramVec); ok {
+			c = &nativeUnlessPushed{histograms, &m.pushed}
+		}
 		if err := Register(registry, c); err != nil {
 			return err
 		}

@@ -56,7 +56,7 @@ func TestCatalogue(t *testing.T) {
 			}
 			continue
 		}
-		if kind := strings.ToLower(family.GetType().String()); kind != metric.Type || family.GetHelp() != metric.Help {
+		if kind := strings.ToLower(family.GetType().String()); kind != strings.TrimSuffix(metric.Type, ", native") || family.GetHelp() != metric.Help {
 			t.Errorf("%s is a %s: %s", metric.Name, kind, family.GetHelp())
 		}
 		var labels []string
@@ -255,5 +255,42 @@ func TestCallers(t *testing.T) {
 	}
 	if got := calls(); got != "checkout 2, other 2, support 1" {
 		t.Errorf("with names: %s", got)
+	}
+}
+
+// TestNative has a native histogram beside the classic buckets of latencies, which are
+// the same, unless Caddy pushes the metrics.
+func TestNative(t *testing.T) {
+	m := NewMetrics()
+	a := m.Account("cdef@example.com")
+	a.Prepare(nil, nil)
+	for range 20 {
+		a.Upstream("", wire.Check, &wire.Answer{}, 300*time.Millisecond, "0af7651916cd43dd8448eb211c80319c")
+	}
+	for _, pushed := range []bool{false, true, false} {
+		m.Pushed(pushed)
+		families := gather(t, m)
+		for _, metric := range []Metric{requestDuration, upstreamDuration, timeToSuccess, attempts} {
+			for _, one := range families[metric.Name].GetMetric() {
+				native := one.GetHistogram().GetZeroThreshold() > 0
+				if want := metric.Type == nativeHistogram && !pushed; native != want || len(one.GetHistogram().GetBucket()) == 0 {
+					t.Errorf("%s, pushed %t: native: %t", metric.Name, pushed, native)
+				}
+			}
+		}
+		exemplars := 0
+		for _, one := range families[upstreamDuration.Name].GetMetric() {
+			for _, bucket := range one.GetHistogram().GetBucket() {
+				if bucket.GetExemplar() != nil {
+					exemplars++
+				}
+			}
+			if h := one.GetHistogram(); h.GetSampleCount() == 20 && !pushed && len(h.GetPositiveDelta()) == 0 {
+				t.Error("the native histogram is empty")
+			}
+		}
+		if exemplars != 1 {
+			t.Errorf("pushed %t: %d exemplars", pushed, exemplars)
+		}
 	}
 }
