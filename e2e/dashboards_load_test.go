@@ -39,10 +39,10 @@ type load struct {
 var loadCountries = []struct{ name, prefix string }{{"GB", "447712"}, {"DE", "4915123"}, {"FR", "336121"}}
 
 // startLoaded starts a gateway for a load, which serves its metrics, too.
-func startLoaded(t *testing.T, provider, key, settings string) (address string) {
+func startLoaded(t *testing.T, provider, key, settings string, env ...string) (address string) {
 	t.Helper()
 	address = freeAddress(t)
-	startCaddyfile(t, []string{"E2E_LOAD_SECRET=" + loadPass}, fmt.Sprintf(`{
+	startCaddyfile(t, append(env, "E2E_LOAD_SECRET="+loadPass), fmt.Sprintf(`{
 		admin off
 		persist_config off
 		auto_https off

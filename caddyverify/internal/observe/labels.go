@@ -99,9 +99,10 @@ func statusesOf(o wire.Operation, source Source) []string {
 		return expected[o]
 	case FromMemory:
 		return kept[o]
-	}
-	if o == wire.Search {
-		return []string{"1", "2", "3", "4", "5", "6", "8", "9", "18"}
+	case FromGateway:
+		if o == wire.Search {
+			return []string{"1", "2", "3", "4", "5", "6", "8", "9", "18"}
+		}
 	}
 	return []string{"1", "2", "3", "4", "5", "8", "9"}
 }
