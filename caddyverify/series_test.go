@@ -88,7 +88,7 @@ func TestSeries(t *testing.T) {
 		d.network.RoundTripper = p
 		d.gateway.Logger = slog.New(slog.DiscardHandler)
 		begun := accountSeries(t, "@sandbox.invalid")
-		for i := range 40_000 {
+		for i := range 20_000 {
 			oddCall(d, p)
 			if i%100 == 0 {
 				time.Sleep(time.Minute) // so that circuits close and the account is tried again

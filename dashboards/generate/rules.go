@@ -85,7 +85,7 @@ func groups() []Group {
 	return []Group{
 		{"verify-calls", "", append(recordCalls(), alertCalls()...)},
 		{"verify-countries", "", append(recordCountries(), alertCountries()...)},
-		{"verify-conversion", "5m", append(recordConversion(), alertConversion())}, // four weeks of each minute would be many
+		{"verify-conversion", "4m", append(recordConversion(), alertConversion())}, // four weeks of each minute would be many
 		{"verify-cost", "", append(recordCost(), alertCost()...)},
 		{"verify-callers", "", []Rule{alertCallers()}},
 		{"verify-gateway", "", alertGateway()},
