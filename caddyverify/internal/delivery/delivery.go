@@ -56,7 +56,8 @@ type Deduper struct {
 	unreadBy map[string]digest  // where a verification's request is in unread
 
 	tracking bool
-	numbers  store // by a request's number, what may have started a verification of it
+	coming   map[digest]int // what Reserve has announced, by number and by Idempotency-Key
+	numbers  store          // by a request's number, what may have started a verification of it
 }
 
 // New returns a Deduper.
@@ -68,6 +69,7 @@ func New() *Deduper {
 		unread:   newStore(maxUnread),
 		unreadBy: map[string]digest{},
 		numbers:  newStore(maxUnread),
+		coming:   map[digest]int{},
 	}
 	_, _ = rand.Read(d.salt[:]) // never fails
 	d.unread.items.OnEvicted(func(key string, item any) {
@@ -156,6 +158,11 @@ func (d *Deduper) Sent(call Call) (requestID string, ok bool) {
 	defer d.mu.Unlock()
 	d.keys.sweep()
 	d.numbers.sweep()
+	for _, name := range d.names(&call) {
+		if d.coming[name] > 0 {
+			return "", true
+		}
+	}
 	if call.IdempotencyKey != "" && d.keys.get(d.idempotencyKey(&call)) != nil {
 		return "", true
 	}
@@ -163,6 +170,34 @@ func (d *Deduper) Sent(call Call) (requestID string, ok bool) {
 		return f.answer.RequestID, true
 	}
 	return "", false
+}
+
+// Reserve has Sent know of a request that is about to be delivered, until that has been.
+func (d *Deduper) Reserve(call Call) (release func()) {
+	names := d.names(&call)
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	for _, name := range names {
+		d.coming[name]++
+	}
+	return func() {
+		d.mu.Lock()
+		defer d.mu.Unlock()
+		for _, name := range names {
+			if d.coming[name]--; d.coming[name] == 0 {
+				delete(d.coming, name)
+			}
+		}
+	}
+}
+
+// names are what two requests of a caller must not differ in the account by.
+func (d *Deduper) names(call *Call) []digest {
+	names := []digest{d.number(call)}
+	if call.IdempotencyKey != "" {
+		names = append(names, d.idempotencyKey(call))
+	}
+	return names
 }
 
 // inTurn is enter's word for a check that has to wait until an identical one is

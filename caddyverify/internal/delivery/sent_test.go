@@ -72,3 +72,26 @@ func TestSentUnderWay(t *testing.T) {
 		t.Error("what started nothing is kept")
 	}
 }
+
+// TestReserve: what is about to be delivered is known of, too.
+func TestReserve(t *testing.T) {
+	d, call := New(), requestFor("447700900000").with(keyed("k"))
+	expect := func(c Call, want bool) {
+		t.Helper()
+		if _, sent := d.Sent(c); sent != want {
+			t.Errorf("Sent is %t, want %t", sent, want)
+		}
+	}
+	first, second := d.Reserve(call), d.Reserve(call)
+	expect(call, true)
+	expect(requestFor("447700900000", "brand", "Other"), true)
+	expect(requestFor("447700900001").with(keyed("k")), true)
+	expect(requestFor("447700900001"), false)
+	first()
+	expect(call, true)
+	second()
+	expect(call, false)
+	if len(d.coming) > 0 {
+		t.Error("something is left")
+	}
+}

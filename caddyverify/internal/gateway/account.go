@@ -60,6 +60,8 @@ type Account struct {
 	settlers atomic.Int32 // two for the moment of a reload
 	inForce  atomic.Pointer[Settings]
 
+	choosing sync.Mutex // see Gateway.choosing
+
 	stop, stopped chan struct{}
 	end           func()
 

@@ -38,6 +38,7 @@ type exchange struct {
 	delivered wire.DeliverySource
 	ack       delivery.Ack
 	running   *Running
+	reserved  func() // gives back what keeps its repetition to the same account
 }
 
 // end gives back what an answer holds, and tells whether the client received it.
@@ -45,6 +46,9 @@ func (x *exchange) end(received bool) {
 	x.result.Release()
 	if x.ack != nil {
 		x.ack(received)
+	}
+	if x.reserved != nil {
+		x.reserved()
 	}
 	if x.running != nil {
 		x.running.end()

@@ -42,6 +42,35 @@ func (g *Gateway) forCall(ctx context.Context, x *exchange) *Gateway {
 		return g.ofVerification(context.WithoutCancel(ctx), x.sent)
 	}
 	call := delivery.Call{Call: x.sent, IdempotencyKey: x.idempotencyKey}
+	defer g.choosing()()
+	chosen := g.forStart(x, call)
+	x.reserved = chosen.Account.deduper.Reserve(call)
+	return chosen
+}
+
+// choosing has no other request choose between these accounts meanwhile: of two for the
+// same number, the second goes where the first has.
+func (g *Gateway) choosing() (chosen func()) {
+	var accounts []*Account
+	for _, one := range g.chain {
+		if !slices.Contains(accounts, one.Account) {
+			accounts = append(accounts, one.Account)
+		}
+	}
+	// In one order, whatever that of the chain, so that two never wait for each other.
+	slices.SortFunc(accounts, func(a, b *Account) int { return bytes.Compare(a.salt[:], b.salt[:]) })
+	for _, a := range accounts {
+		a.choosing.Lock()
+	}
+	return func() {
+		for _, a := range accounts {
+			a.choosing.Unlock()
+		}
+	}
+}
+
+// forStart chooses for a request.
+func (g *Gateway) forStart(x *exchange, call delivery.Call) *Gateway {
 	for _, one := range g.chain {
 		if id, sent := one.Account.deduper.Sent(call); sent && !one.Account.ledger.Over(id) {
 			return one

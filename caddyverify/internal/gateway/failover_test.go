@@ -12,6 +12,7 @@ import (
 
 	"pgregory.net/rapid"
 
+	"github.com/caddyverify/caddy-verify/caddyverify/internal/wire"
 	"github.com/caddyverify/caddy-verify/caddyverify/sandbox"
 )
 
@@ -156,4 +157,28 @@ func (m *twoAccounts) madeAt(id, body string) string {
 		return fmt.Sprintf("%s was started with account %d, and a call about it made with account %d: %s", id, m.at[id], m.last, body)
 	}
 	return ""
+}
+
+// TestFailoverInOneMoment: of two requests for the same number the second goes where the first has, though the account is
+// refused between their choosing and their being made.
+func TestFailoverInOneMoment(t *testing.T) {
+	m := newTwoAccounts(t)
+	choose := func() (*Gateway, *exchange) {
+		call := &wire.Call{Operation: wire.Request, Params: []wire.Param{{Name: "number", Value: "447712900001"}, {Name: "brand", Value: "Acme"}}}
+		x := &exchange{operation: wire.Request, call: call, sent: call}
+		return m.gateway.forCall(t.Context(), x), x
+	}
+	first, x := choose()
+	first.way.Load().secrets.Observe(wire.Request, wire.Answer{Reading: wire.Reading{Verification: wire.Verification{Status: wire.AccountBarred}}})
+	second, y := choose()
+	if first != m.gateway || second != first {
+		t.Error("they go to two accounts")
+	}
+	x.end(true)
+	y.end(true)
+	if third, z := choose(); third == first {
+		t.Error("nothing was sent, and a later one does not go to the other account")
+	} else {
+		z.end(true)
+	}
 }
