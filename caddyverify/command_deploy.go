@@ -65,7 +65,7 @@ func cmdHealth(flags caddycmd.Flags) (int, error) {
 
 func trafficCommand() *cobra.Command {
 	cmd := &cobra.Command{
-		Use:   "traffic --gateway <url> (--sandbox <url> | --code <pin>) [--rate <n>/s] [--day <duration>] [--speed <factor>] [--seed <n>]",
+		Use:   "traffic [--gateway <url>] (--sandbox <url> | --code <pin>) [--rate <n>/s] [--day <duration>] [--speed <factor>] [--seed <n>]",
 		Short: "Makes calls to a gateway on a sandbox, as applications and their users would",
 		Long: `
 Starts verifications at a gateway that has a sandbox behind it. Most users enter the

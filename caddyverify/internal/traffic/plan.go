@@ -47,7 +47,7 @@ var numbers = []struct {
 	pick  func(*rand.Rand) string
 }{
 	{45, func(r *rand.Rand) string { // Ofcom
-		n := r.IntN(900)
+		n := 1 + r.IntN(899) // the first is that of the demo's curl lines
 		if n >= 100 {
 			n += 100 // from 100 to 199 they force a status
 		}

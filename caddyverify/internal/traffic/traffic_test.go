@@ -99,17 +99,18 @@ func TestDay(t *testing.T) {
 	}
 }
 
-// TestNumbers keeps to numbers that belong to nobody and force no status.
+// TestNumbers keeps to numbers that belong to nobody and force no status, and leaves the one of the demo's curl lines alone,
+// which would be answered status 10 while a user is under way with it.
 func TestNumbers(t *testing.T) {
 	countries := map[string]int{}
-	for i := range uint64(10000) {
+	for i := range uint64(100000) {
 		number := planOf(1, i).number
-		if strings.HasPrefix(number, "4477009001") || len(number) < 11 || len(number) > 12 {
+		if strings.HasPrefix(number, "4477009001") || number == "447700900000" || len(number) < 11 || len(number) > 12 {
 			t.Fatalf("a number is %s", number)
 		}
 		countries[number[:2]]++
 	}
-	if countries["44"] < 4000 || countries["49"] < 900 {
+	if countries["44"] < 40000 || countries["49"] < 9000 {
 		t.Errorf("the countries are %v", countries)
 	}
 }
