@@ -10,6 +10,7 @@ import (
 	"net/http"
 	"net/url"
 	"os"
+	"path/filepath"
 	"slices"
 	"strings"
 	"time"
@@ -192,15 +193,38 @@ func (e *examination) checkCredentials(p *patient, which string, c *Credentials)
 		add(doctor.Warn, "the api_secret stands in the configuration, where the admin API and the autosave file show it.", "`"+which+"` with a placeholder, such as {file./run/secrets/vonage_api_secret}.")
 	}
 	for _, path := range (&Credentials{APISecret: c.APISecret}).files() {
-		if info, err := os.Stat(path); err == nil && info.Mode().Perm()&0o004 != 0 {
+		if mode, may := readByAll(path); may {
 			fine = false
-			add(doctor.Warn, fmt.Sprintf("every user of this host may read %s (mode %04o).", path, info.Mode().Perm()), "chmod o-r "+path+"; the gateway's user must own it or be in its group.")
+			add(doctor.Warn, fmt.Sprintf("every user of this host may read %s (mode %04o).", path, mode), "chmod o-r "+path+"; the gateway's user must own it or be in its group.")
 		}
 	}
 	if fine {
 		add(doctor.OK, "both have values, which can be a key and a secret.", "")
 	}
 	return key, secret
+}
+
+// readByAll tells whether every user of this host may read a file: its mode lets them, and
+// so do the folders that it is in.
+func readByAll(path string) (mode os.FileMode, may bool) {
+	path, err := filepath.EvalSymlinks(path)
+	if err == nil {
+		path, err = filepath.Abs(path)
+	}
+	info, statErr := os.Stat(path)
+	if err != nil || statErr != nil {
+		return 0, false
+	}
+	mode = info.Mode().Perm()
+	may = mode&0o004 != 0
+	for above := filepath.Dir(path); may; above = filepath.Dir(above) {
+		folder, err := os.Stat(above)
+		may = err == nil && folder.Mode().Perm()&0o001 != 0
+		if above == filepath.Dir(above) {
+			break
+		}
+	}
+	return mode, may
 }
 
 // askProvider goes the way that calls go.

@@ -7,6 +7,7 @@ import (
 	"net/http"
 	"net/http/httptest"
 	"os"
+	"path/filepath"
 	"slices"
 	"strings"
 	"testing"
@@ -39,6 +40,24 @@ func TestDoctorFindsNothing(t *testing.T) {
 	}
 }
 
+// What README.md says makes a file for all to read in a folder that is its owner's.
+func TestDoctorOnSecretInOwnFolder(t *testing.T) {
+	c := newClinic(t)
+	c.file(t, "secret", canarySecret, 0o644)
+	chmod(t, c.folder, 0o700)
+	chmod(t, filepath.Dir(c.folder), 0o755)
+	if found, _ := c.examine(t); found[0].Level != doctor.OK {
+		t.Errorf("it finds %+v", found[0])
+	}
+}
+
+func chmod(t *testing.T, path string, mode os.FileMode) {
+	t.Helper()
+	if err := os.Chmod(path, mode); err != nil {
+		t.Fatal(err)
+	}
+}
+
 // Each fault is found, and nothing else.
 func TestDoctorFindsFaults(t *testing.T) {
 	documentation, err := os.ReadFile("../docs/doctor.md")
@@ -62,7 +81,10 @@ func TestDoctorFindsFaults(t *testing.T) {
 		}, doctor.Fail, "credentials", "the environment variable is not set"},
 		{"no secret but a line of a .env", func(t *testing.T, c *clinic) { c.file(t, "secret", "SECRET="+canarySecret, 0o600) }, doctor.Fail, "credentials", "is written as NAME=value"},
 		{"the secret is written out", func(t *testing.T, c *clinic) { literal(c) }, doctor.Warn, "credentials", "stands in the configuration"},
-		{"everybody may read the secret", func(t *testing.T, c *clinic) { c.file(t, "secret", canarySecret, 0o644) }, doctor.Warn, "credentials", "(mode 0644)"},
+		{"everybody may read the secret", func(t *testing.T, c *clinic) {
+			c.file(t, "secret", canarySecret, 0o644)
+			chmod(t, filepath.Dir(c.folder), 0o755) // a test's is 0700
+		}, doctor.Warn, "credentials", "(mode 0644)"},
 		{"the same secret twice", func(t *testing.T, c *clinic) { c.next(t, canarySecret) }, doctor.Warn, "next_credentials", "the same api_secret"},
 		{"the next secret is refused", func(t *testing.T, c *clinic) { c.next(t, canaryNext) }, doctor.Warn, "provider", "next_credentials are refused with status 4"},
 
