@@ -85,14 +85,16 @@ func TestSites(t *testing.T) {
 	}
 }
 
-// Caddyfile.example says the same to an SDK's other products.
+// Caddyfile.example and the Caddyfile of deployments say the same to an SDK's other products.
 func TestExampleEndsAsTheDemo(t *testing.T) {
-	example, err := os.ReadFile("../Caddyfile.example")
-	if err != nil {
-		t.Fatal(err)
-	}
-	if !bytes.Contains(example, []byte("respond @other `"+otherProducts+"` 404")) {
-		t.Errorf("Caddyfile.example does not end in %s", otherProducts)
+	for _, file := range []string{"../Caddyfile.example", "../deploy/Caddyfile"} {
+		content, err := os.ReadFile(file)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if !bytes.Contains(content, []byte("respond @other `"+otherProducts+"` 404")) {
+			t.Errorf("%s does not answer other products with %s", file, otherProducts)
+		}
 	}
 }
 
