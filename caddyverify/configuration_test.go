@@ -40,7 +40,7 @@ func TestDocumentedConfiguration(t *testing.T) {
 	loginAPI, logins := newProvider(t, "loginkey")
 	plain, secure := freeAddress(t), freeAddress(t)
 	for old, replacement := range map[string]string{
-		"admin unix//run/caddy/admin.sock|0600": "admin off\npersist_config off\nauto_https disable_redirects\nskip_install_trust\nstorage file_system " + folder,
+		"admin unix//run/caddy/admin.sock|0600": "admin off\npersist_config off\nskip_install_trust\nstorage file_system " + folder,
 		"/run/secrets/":                         folder + "/",
 		"account shop {\n\t\t\tcred":            "account shop {\n\t\t\tupstream " + shop.URL + "\n\t\t\tcred",
 		"account login {\n\t\t\tcred":           "account login {\n\t\t\tupstream " + logins.URL + "\n\t\t\tcred",
@@ -57,6 +57,9 @@ func TestDocumentedConfiguration(t *testing.T) {
 	config, err := adaptCaddyfile(example)
 	if err != nil {
 		t.Fatal(err)
+	}
+	if !strings.Contains(string(config), `"disable_redirects":true`) {
+		t.Error("it takes port 80, too, which a gateway without rights cannot")
 	}
 	if err := caddy.Load(config, true); err != nil {
 		t.Fatal(err)
