@@ -145,7 +145,7 @@ func (h *History) points(note func(*Point)) {
 	note(h.coarse.at(now))
 }
 
-// groups is points for verifications of a country and a caller, too.
+// verification is points, and has the groups of its country and its caller noted, too.
 func (h *History) verification(country, caller string, note func(*Point), group func(*Group)) {
 	h.points(note)
 	h.mu.Lock()

@@ -172,7 +172,10 @@ func circuitOf(c breaker.Snapshot) Circuit {
 	return circuit
 }
 
-// Sort puts accounts into the order of their labels.
+// Sort puts accounts into the order of their labels, and those of one label into that of
+// their names.
 func Sort(accounts []Account) {
-	slices.SortFunc(accounts, func(a, b Account) int { return cmp.Compare(a.Account, b.Account) })
+	slices.SortFunc(accounts, func(a, b Account) int {
+		return cmp.Or(cmp.Compare(a.Account, b.Account), slices.Compare(a.Names, b.Names))
+	})
 }

@@ -39,8 +39,8 @@ func (a *Account) write(w io.Writer, now time.Time) {
 	h := &a.Hour
 	fmt.Fprintf(w, "last hour\tstarted %d of %d\tverified %d\tsuccess %s\tspent %s\n", h.Started, h.Requested, h.Verified, Share(h.SuccessRate), Amounts(h.Spent))
 	fmt.Fprintf(w, "provider\tcalls %d\tfailed %d\tp50 %s\tp99 %s\n", h.Upstream.Calls, h.Upstream.Failed, Quantity(h.Upstream.P50, "ms"), Quantity(h.Upstream.P99, "ms"))
-	fmt.Fprintf(w, "searches\tfrom memory %d\tupstream %d\tentries %d\t\n", h.Calls["search"].Memory, h.Calls["search"].Upstream, a.Cache.Entries)
-	fmt.Fprintf(w, "under way\t%d\tunsettled %d\t\t\n", a.Verifications.UnderWay, a.Verifications.Unsettled)
+	fmt.Fprintf(w, "searches\tfrom memory %d\tupstream %d\tentries %d\n", h.Calls["search"].Memory, h.Calls["search"].Upstream, a.Cache.Entries)
+	fmt.Fprintf(w, "under way\t%d\tunsettled %d\n", a.Verifications.UnderWay, a.Verifications.Unsettled)
 	for _, c := range a.Circuits {
 		fmt.Fprintf(w, "breaker %s\t%s\n", c.Breaker, c.words(now))
 	}
