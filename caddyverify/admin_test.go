@@ -295,6 +295,12 @@ func TestAdminEvents(t *testing.T) {
 		}
 	}
 	expect("info An operator has purged the cache of 0 verifications.")
+	o.post("cache/purge", `{"request_id":"nobodys"}`, `200 {"done":1}`)
+	expect("info An operator has purged the cache of 0 verifications.")
+	id := o.start(0, "447700900001")
+	o.call(0, "search/json", "request_id="+id)
+	o.post("cache/purge", `{"request_id":"`+id+`"}`, `200 {"done":1}`)
+	expect("info An operator has purged the cache of one verification.")
 	o.post("breaker/shop/write/open", "", `200 {"done":1}`)
 	expect("warn Requests and controls are stopped (operator).")
 	o.post("breaker/shop/write/close", "", `200 {"done":1}`)

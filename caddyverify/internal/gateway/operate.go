@@ -20,11 +20,11 @@ func (a *Account) Verification(requestID string) (ledger.Verification, bool) {
 // Purge has searches for a verification, or for all where requestID is empty, asked of
 // the provider again.
 func (a *Account) Purge(requestID string) {
-	purged := 1
+	purged := 0
 	if requestID == "" {
 		purged = a.cache.Purge()
-	} else {
-		a.cache.Drop(requestID)
+	} else if a.cache.Drop(requestID) {
+		purged = 1
 	}
 	a.publish(CachePurged{purged})
 }

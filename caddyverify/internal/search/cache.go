@@ -98,9 +98,10 @@ func (c *Cache) Close() {
 // Drop forgets what is known about a verification, for all callers and in both
 // formats, and detaches the calls that are asking about it: what they bring is
 // not stored and not given to any search that begins after Drop. It belongs
-// before and after every check and control, whatever comes of them.
-func (c *Cache) Drop(requestID string) {
-	c.shard(requestID).drop(requestID, c.now())
+// before and after every check and control, whatever comes of them. It tells
+// whether something was kept.
+func (c *Cache) Drop(requestID string) (kept bool) {
+	return c.shard(requestID).drop(requestID, c.now())
 }
 
 // Purge is Drop for all verifications, and tells of how many something was kept.

@@ -138,10 +138,12 @@ func (s *shard) insert(c *Cache, f *flight, id string) (stored, stale bool) {
 }
 
 // drop forgets a verification, and what is being brought about it.
-func (s *shard) drop(id string, now time.Duration) {
+func (s *shard) drop(id string, now time.Duration) (kept bool) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
+	kept = s.store.first(id) != nil
 	s.dropLocked(id, now)
+	return kept
 }
 
 // purge drops all.

@@ -134,6 +134,9 @@ func words(detail gateway.Detail) (level, text string) {
 	case gateway.ConfigurationInForce:
 		return info, "A configuration has come into force."
 	case gateway.CachePurged:
+		if d.Verifications == 1 {
+			return info, "An operator has purged the cache of one verification."
+		}
 		return info, fmt.Sprintf("An operator has purged the cache of %d verifications.", d.Verifications)
 	case gateway.InvariantBroken:
 		return bad, fmt.Sprintf("The gateway has found a fault of its own and held a call back (%s).", d.Invariant)
