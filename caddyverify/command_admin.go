@@ -67,6 +67,9 @@ one, whatever opened it.`,
 	}
 	all := []*cobra.Command{statusCmd, explain, purge, breaker}
 	for _, cmd := range all {
+		if cmd.ValidArgsFunction == nil {
+			cmd.ValidArgsFunction = cobra.NoFileCompletions
+		}
 		cmd.Flags().String("address", "", "Address of Caddy's admin endpoint, if --config does not tell (default: "+caddy.DefaultAdminListen+")")
 		cmd.Flags().StringP("config", "c", "", "Configuration file that has the address of the admin endpoint")
 		cmd.Flags().StringP("adapter", "a", "", "Name of the config adapter, if --config needs one")
@@ -123,18 +126,36 @@ func adminError(address string, err error) error {
 }
 
 func cmdStatus(flags caddycmd.Flags) (int, error) {
-	for {
-		var text bytes.Buffer
-		if err := show(flags, "accounts", new(status.Status), &text); err != nil {
-			return caddy.ExitCodeFailedStartup, err
-		}
-		if !flags.Bool("watch") {
-			_, err := text.WriteTo(os.Stdout)
-			return caddy.ExitCodeSuccess, err
-		}
-		fmt.Print("\x1b[2J\x1b[H" + text.String()) // clears the terminal
-		time.Sleep(2 * time.Second)
+	look := func(w io.Writer) error { return show(flags, "accounts", new(status.Status), w) }
+	var err error
+	if flags.Bool("watch") {
+		err = watchStatus(os.Stdout, look, func() bool { time.Sleep(2 * time.Second); return true })
+	} else {
+		err = look(os.Stdout)
 	}
+	if err != nil {
+		return caddy.ExitCodeFailedStartup, err
+	}
+	return caddy.ExitCodeSuccess, nil
+}
+
+// watchStatus looks again and again, for as long as wait says, and clears the terminal before
+// each. Only the first look must succeed: gateways are reloaded and started anew.
+func watchStatus(w io.Writer, look func(io.Writer) error, wait func() bool) error {
+	for first := true; first || wait(); first = false {
+		var text bytes.Buffer
+		if err := look(&text); err != nil {
+			if first {
+				return err
+			}
+			text.Reset()
+			fmt.Fprintln(&text, err)
+		}
+		if _, err := io.WriteString(w, "\x1b[2J\x1b[H"+text.String()); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 func cmdExplain(flags caddycmd.Flags) (int, error) {

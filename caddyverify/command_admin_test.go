@@ -1,6 +1,8 @@
 package caddyverify
 
 import (
+	"errors"
+	"fmt"
 	"io"
 	"net"
 	"net/http"
@@ -107,5 +109,34 @@ func TestAdminCommandsElsewhere(t *testing.T) {
 		if _, err := runAdmin(t, "status", "--address", listener.Addr().String()); err == nil || !strings.Contains(err.Error(), name) {
 			t.Errorf("the error is %v, want %s", err, name)
 		}
+	}
+}
+
+// A gateway that is away for a while ends no watch, but one that was never there does.
+func TestWatchStatus(t *testing.T) {
+	away := errors.New("no Caddy answers")
+	for _, test := range []struct {
+		name  string
+		looks []error
+		want  string
+		err   error
+	}{
+		{"started anew", []error{nil, away, nil}, "<fine\n<no Caddy answers\n<fine\n", nil},
+		{"never there", []error{away}, "", away},
+	} {
+		t.Run(test.name, func(t *testing.T) {
+			var printed strings.Builder
+			looks := test.looks
+			look := func(w io.Writer) error {
+				err := looks[0]
+				looks = looks[1:]
+				fmt.Fprintln(w, "fine")
+				return err
+			}
+			err := watchStatus(&printed, look, func() bool { return len(looks) > 0 })
+			if got := strings.ReplaceAll(printed.String(), "\x1b[2J\x1b[H", "<"); got != test.want || !errors.Is(err, test.err) {
+				t.Errorf("it prints %q with error %v, want %q and %v", got, err, test.want, test.err)
+			}
+		})
 	}
 }
