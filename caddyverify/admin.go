@@ -2,8 +2,9 @@ package caddyverify
 
 import (
 	"encoding/json"
+	"errors"
 	"fmt"
-	"log/slog"
+	"io"
 	"net/http"
 	"runtime"
 	"slices"
@@ -11,6 +12,7 @@ import (
 	"time"
 
 	"github.com/caddyserver/caddy/v2"
+	"go.uber.org/zap"
 
 	"github.com/caddyverify/caddy-verify/caddyverify/internal/gateway"
 	"github.com/caddyverify/caddy-verify/caddyverify/internal/live"
@@ -27,7 +29,7 @@ func init() {
 // act: docs/admin.md has its paths and documents.
 type adminAPI struct {
 	ctx    caddy.Context
-	logger *slog.Logger
+	logger *zap.Logger
 }
 
 // CaddyModule returns the Caddy module information.
@@ -40,7 +42,7 @@ func (adminAPI) CaddyModule() caddy.ModuleInfo {
 
 // Provision sets up the module.
 func (a *adminAPI) Provision(ctx caddy.Context) error {
-	a.ctx, a.logger = ctx, ctx.Slogger()
+	a.ctx, a.logger = ctx, caddy.Log().Named(string(a.CaddyModule().ID)) // Caddy gives admin modules none of a name
 	return nil
 }
 
@@ -71,8 +73,12 @@ func (a *adminAPI) serve(w http.ResponseWriter, r *http.Request) error {
 		if !ok {
 			continue
 		}
-		if r.Method != route.method && (route.method != http.MethodGet || r.Method != http.MethodHead) {
-			w.Header().Set("Allow", route.method)
+		allowed := []string{route.method}
+		if route.method == http.MethodGet {
+			allowed = append(allowed, http.MethodHead)
+		}
+		if !slices.Contains(allowed, r.Method) {
+			w.Header().Set("Allow", strings.Join(allowed, ", "))
 			return apiError(http.StatusMethodNotAllowed, "%s takes %s", r.URL.Path, route.method)
 		}
 		return route.serve(w, r, named)
@@ -197,12 +203,9 @@ type done struct {
 
 // readJSON reads a small document, or none.
 func readJSON(w http.ResponseWriter, r *http.Request, into any) error {
-	if r.ContentLength == 0 {
-		return nil
-	}
 	decoder := json.NewDecoder(http.MaxBytesReader(w, r.Body, 64<<10))
 	decoder.DisallowUnknownFields()
-	if err := decoder.Decode(into); err != nil {
+	if err := decoder.Decode(into); err != nil && !errors.Is(err, io.EOF) {
 		return apiError(http.StatusBadRequest, "the body is no document of this path (docs/admin.md): %v", err)
 	}
 	return nil
@@ -228,7 +231,7 @@ func (a *adminAPI) circuit(w http.ResponseWriter, named []string, what string, a
 	if !act(account, class) {
 		return apiError(http.StatusConflict, "the breakers of account %s are off", account.Label())
 	}
-	a.logger.Warn("an operator has set a breaker", slog.String("account", account.Label()), slog.String("breaker", string(class)), slog.String("to", what))
+	a.logger.Warn("an operator has set a breaker", zap.String("account", account.Label()), zap.String("breaker", string(class)), zap.String("to", what))
 	return answer(w, done{1})
 }
 
@@ -238,7 +241,7 @@ func (a *adminAPI) try(w http.ResponseWriter, _ *http.Request, named []string) e
 		return err
 	}
 	tried := account.Try()
-	a.logger.Info("an operator has the account tried", slog.String("account", account.Label()), slog.Int("troubles", tried))
+	a.logger.Info("an operator has the account tried", zap.String("account", account.Label()), zap.Int("troubles", tried))
 	return answer(w, done{tried})
 }
 

@@ -98,6 +98,7 @@ type operated struct {
 	sites  [2]string
 	label  string
 	load   func(more string) // loads the configuration, with more settings of the account
+	logged func() string
 }
 
 // call calls the Verify API at one of the sites.
@@ -117,7 +118,8 @@ func newOperated(t *testing.T) *operated {
 	o := &operated{api: newUpstream(t), socket: filepath.Join(t.TempDir(), "admin.sock"), sites: [2]string{freeAddress(t), freeAddress(t)}}
 	o.label = "ef01@" + strings.TrimPrefix(o.api.URL, "http://")
 	o.adminClient = newAdminClient(t, o.socket)
-	option, _ := logFile(t)
+	option, logged := logFile(t)
+	o.logged = logged
 	o.load = func(more string) {
 		t.Helper()
 		config, err := adaptCaddyfile("{\nadmin unix/" + o.socket + "\npersist_config off\n" + option +
@@ -208,6 +210,44 @@ func TestAdmin(t *testing.T) {
 		if code, answer := o.ask(test.method, test.path, test.body); code != test.code || !strings.Contains(answer, test.want) {
 			t.Errorf("%s %s is answered %d %s, want %d with %s", test.method, test.path, code, answer, test.code, test.want)
 		}
+	}
+}
+
+// What an operator does is in the log, under the name that the admin API has as a module.
+func TestAdminLogs(t *testing.T) {
+	o := newOperated(t)
+	o.post("breaker/shop/read/open", "", `200 {"done":1}`)
+	o.post("breaker/shop/read/close", "", `200 {"done":1}`)
+	o.post("accounts/shop/try", "", `200 {"done":0}`)
+	got := 0
+	for line := range strings.Lines(o.logged()) {
+		if strings.Contains(line, "an operator has") {
+			if got++; !strings.Contains(line, `"logger":"admin.api.verify"`) {
+				t.Errorf("a line is %s", line)
+			}
+		}
+	}
+	if got != 3 {
+		t.Errorf("there are %d lines:\n%s", got, o.logged())
+	}
+}
+
+// Any HTTP client is told what a path takes, and may send nothing in its own way.
+func TestAdminHTTP(t *testing.T) {
+	o := newOperated(t)
+	for path, want := range map[string]string{"accounts": "GET, HEAD", "cache/purge": "POST"} {
+		response := unserved(t, &o.Client, func() *http.Request { return o.request(http.MethodPut, path, "") })
+		if got := response.Header.Get("Allow"); response.StatusCode != http.StatusMethodNotAllowed || got != want {
+			t.Errorf("PUT %s is answered %d and told of %s, want %s", path, response.StatusCode, got, want)
+		}
+	}
+	response := unserved(t, &o.Client, func() *http.Request {
+		r := o.request(http.MethodPost, "cache/purge", "")
+		r.Body, r.ContentLength = io.NopCloser(strings.NewReader("")), -1
+		return r
+	})
+	if response.StatusCode != http.StatusOK {
+		t.Errorf("no body, in chunks, is answered %d", response.StatusCode)
 	}
 }
 
