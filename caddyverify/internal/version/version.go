@@ -3,11 +3,16 @@ package version
 
 import (
 	"runtime/debug"
+	"slices"
 	"strings"
 	"sync"
 )
 
-const path = "github.com/caddyverify/caddy-verify"
+const (
+	path = "github.com/caddyverify/caddy-verify"
+	// none is what xcaddy's --replace has in place of a version.
+	none = "v0.0.0-00010101000000-000000000000"
+)
 
 // String is the module's version as Go's modules have them, such as v0.1.0; of a build
 // from a checkout that Go gave none it is dev, with the commit where that is known.
@@ -24,7 +29,7 @@ func UserAgent() string { return "caddy-verify/" + strings.TrimPrefix(String(), 
 
 func of(info *debug.BuildInfo) string {
 	for _, module := range append(info.Deps, &info.Main) {
-		if module.Path == path && module.Version != "" && module.Version != "(devel)" {
+		if module.Path == path && !slices.Contains([]string{"", "(devel)", none}, module.Version) {
 			return module.Version
 		}
 	}

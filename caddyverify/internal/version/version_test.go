@@ -14,6 +14,7 @@ func TestOf(t *testing.T) {
 		want string
 	}{
 		{"a plugin of another main module", debug.BuildInfo{Main: other, Deps: []*debug.Module{{Path: path, Version: "v0.1.0"}}, Settings: vcs}, "v0.1.0"},
+		{"xcaddy's replacement by a checkout", debug.BuildInfo{Main: other, Deps: []*debug.Module{{Path: path, Version: "v0.0.0-00010101000000-000000000000"}}}, "dev"},
 		{"go install of a release", debug.BuildInfo{Main: debug.Module{Path: path, Version: "v0.1.0"}}, "v0.1.0"},
 		{"go build of a commit", debug.BuildInfo{Main: debug.Module{Path: path, Version: "v0.0.0-20261128095326-0123456789ab+dirty"}, Settings: vcs}, "v0.0.0-20261128095326-0123456789ab+dirty"},
 		{"go build without a version", debug.BuildInfo{Main: debug.Module{Path: path, Version: "(devel)"}, Settings: vcs}, "dev-0123456789ab-dirty"},
