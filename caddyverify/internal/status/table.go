@@ -8,6 +8,7 @@ import (
 	"strings"
 	"text/tabwriter"
 	"time"
+	"unicode"
 
 	"github.com/caddyverify/caddy-verify/caddyverify/internal/history"
 	"github.com/caddyverify/caddy-verify/caddyverify/internal/wire"
@@ -61,7 +62,7 @@ func writeGroups(w io.Writer, what string, all []Group) {
 	}
 	fmt.Fprintf(w, "\n%s\tstarted\tverified\tsuccess\tunchecked\ttime to verify\tspent\n", what)
 	for _, g := range all[:min(len(all), maxRows)] {
-		fmt.Fprintf(w, "%s\t%d\t%d\t%s\t%d\t%s\t%s\n", g.Name, g.Started, g.Verified, Share(g.SuccessRate), g.Unchecked, Quantity(g.TimeToSuccess, "s"), Amounts(g.Spent))
+		fmt.Fprintf(w, "%s\t%d\t%d\t%s\t%d\t%s\t%s\n", printable(g.Name), g.Started, g.Verified, Share(g.SuccessRate), g.Unchecked, Quantity(g.TimeToSuccess, "s"), Amounts(g.Spent))
 	}
 	if more := len(all) - maxRows; more > 0 {
 		fmt.Fprintf(w, "and %d more\n", more)
@@ -121,10 +122,20 @@ func Amounts(m history.Money) string {
 	return strings.Join(all, ", ")
 }
 
+// printable is a name without what a terminal would obey: a caller's may be anybody's word.
+func printable(name string) string {
+	return strings.Map(func(r rune) rune {
+		if unicode.IsPrint(r) {
+			return r
+		}
+		return '?'
+	}, name)
+}
+
 // Write prints what is known of a verification for people.
 func (v *Verification) Write(w io.Writer) error {
 	t := tabwriter.NewWriter(w, 0, 0, 2, ' ', 0)
-	fmt.Fprintf(t, "%s\n\nrequest_id\t%s\naccount\t%s\nstate\t%s\n", v.Summary, v.RequestID, v.Account, v.State)
+	fmt.Fprintf(t, "%s\n\nrequest_id\t%s\naccount\t%s\nstate\t%s\n", printable(v.Summary), v.RequestID, v.Account, v.State)
 	for _, row := range [...]struct {
 		name string
 		at   time.Time
@@ -135,7 +146,7 @@ func (v *Verification) Write(w io.Writer) error {
 	}
 	for _, row := range [...][2]string{{"country", v.Country}, {"caller", v.Caller}, {"workflow", v.Workflow}} {
 		if row[1] != "" {
-			fmt.Fprintf(t, "%s\t%s\n", row[0], row[1])
+			fmt.Fprintf(t, "%s\t%s\n", row[0], printable(row[1]))
 		}
 	}
 	fmt.Fprintf(t, "attempts\t%d\nspent\t%s\n", v.Attempts, Amounts(v.Spent))

@@ -1,6 +1,7 @@
 package status
 
 import (
+	"io"
 	"slices"
 	"strings"
 	"testing"
@@ -32,6 +33,22 @@ func TestWriteEndsLines(t *testing.T) {
 	for line := range strings.Lines(text.String()) {
 		if strings.HasSuffix(line, " \n") {
 			t.Errorf("a line is %q", line)
+		}
+	}
+}
+
+// What a caller is called moves no cursor and no column.
+func TestWriteNames(t *testing.T) {
+	const name = "a\tb\n\x1b[31m\u009b2J"
+	status := Status{Accounts: []Account{{State: OK, Hour: Window{Callers: []Group{{Name: name}}}}}}
+	verification := Verification{Summary: "It was started by " + name + ".", Caller: name}
+	for what, document := range map[string]interface{ Write(w io.Writer) error }{"status": &status, "verification": &verification} {
+		var text strings.Builder
+		if err := document.Write(&text); err != nil {
+			t.Fatal(err)
+		}
+		if strings.ContainsAny(text.String(), "\t\x1b\u009b") || !strings.Contains(text.String(), "a?b??[31m?2J") {
+			t.Errorf("the %s is\n%q", what, text.String())
 		}
 	}
 }
