@@ -66,7 +66,7 @@ func (a *adminClient) request(method, path, body string) *http.Request {
 
 func (a *adminClient) ask(method, path, body string) (code int, answer string) {
 	a.Helper()
-	response := unserved(a.T, &a.Client, func() *http.Request { return a.request(method, path, body) })
+	response := unserved(a.T, &a.Client, func() *http.Request { return a.request(method, path, body) }) //nolint:bodyclose // unserved has it closed
 	text, err := io.ReadAll(response.Body)
 	if err != nil {
 		a.Fatal(err)
@@ -104,7 +104,7 @@ type operated struct {
 // call calls the Verify API at one of the sites.
 func (o *operated) call(site int, path, form string) reply {
 	o.Helper()
-	response := unserved(o.T, http.DefaultClient, func() *http.Request {
+	response := unserved(o.T, http.DefaultClient, func() *http.Request { //nolint:bodyclose // unserved has it closed
 		return request(o.T, http.MethodPost, "http://"+o.sites[site]+"/verify/"+path, "application/x-www-form-urlencoded", form)
 	})
 	body, err := io.ReadAll(response.Body)
@@ -236,12 +236,12 @@ func TestAdminLogs(t *testing.T) {
 func TestAdminHTTP(t *testing.T) {
 	o := newOperated(t)
 	for path, want := range map[string]string{"accounts": "GET, HEAD", "cache/purge": "POST"} {
-		response := unserved(t, &o.Client, func() *http.Request { return o.request(http.MethodPut, path, "") })
+		response := unserved(t, &o.Client, func() *http.Request { return o.request(http.MethodPut, path, "") }) //nolint:bodyclose // unserved has it closed
 		if got := response.Header.Get("Allow"); response.StatusCode != http.StatusMethodNotAllowed || got != want {
 			t.Errorf("PUT %s is answered %d and told of %s, want %s", path, response.StatusCode, got, want)
 		}
 	}
-	response := unserved(t, &o.Client, func() *http.Request {
+	response := unserved(t, &o.Client, func() *http.Request { //nolint:bodyclose // unserved has it closed
 		r := o.request(http.MethodPost, "cache/purge", "")
 		r.Body, r.ContentLength = io.NopCloser(strings.NewReader("")), -1
 		return r
@@ -305,7 +305,7 @@ func TestAdminEvents(t *testing.T) {
 	o := newOperated(t)
 	o.post("cache/purge", "", `200 {"done":1}`)
 	follow := func() (next func() string) {
-		response := unserved(t, &o.Client, func() *http.Request { return o.request(http.MethodGet, "events", "") })
+		response := unserved(t, &o.Client, func() *http.Request { return o.request(http.MethodGet, "events", "") }) //nolint:bodyclose // unserved has it closed
 		lines := bufio.NewScanner(response.Body)
 		return func() string {
 			for lines.Scan() {
