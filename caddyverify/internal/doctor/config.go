@@ -25,13 +25,15 @@ type Config struct {
 
 // Site is a verify handler and what stands before it.
 type Site struct {
-	// Name is what it is called by: its hosts or addresses.
+	// Name is what it is called by: its hosts or addresses, or both where the hosts are
+	// those of another site, too.
 	Name string
 	// Handler is the handler as it is written.
 	Handler json.RawMessage
 	// WriteTimeout is the server's; 0 for none.
 	WriteTimeout time.Duration
 
+	listen string
 	local  bool // bound to loopback addresses alone
 	mutual bool // TLS with certificates of the clients
 	state
@@ -56,7 +58,24 @@ func Read(config []byte) (*Config, error) {
 		w := walker{config: c, server: server, depth: maxDepth}
 		w.routes(list(server["routes"]), state{})
 	}
+	c.tellApart()
 	return c, nil
+}
+
+// tellApart gives sites of one name at several addresses a name of their own.
+func (c *Config) tellApart() {
+	addresses := map[string]map[string]bool{}
+	for _, site := range c.Sites {
+		if addresses[site.Name] == nil {
+			addresses[site.Name] = map[string]bool{}
+		}
+		addresses[site.Name][site.listen] = true
+	}
+	for _, site := range c.Sites {
+		if len(addresses[site.Name]) > 1 {
+			site.Name += " at " + site.listen
+		}
+	}
 }
 
 // Accounts are those of the app, by name.

@@ -101,6 +101,24 @@ func TestAccess(t *testing.T) {
 	}
 }
 
+// Of sites with one name a finding tells which it is.
+func TestSiteNames(t *testing.T) {
+	site := func(listen, host string) string {
+		return `{"listen":["` + listen + `"],"routes":[{"match":[{"host":["` + host + `"]}],"handle":[{"handler":"verify"}]}]}`
+	}
+	c, err := Read([]byte(`{"apps":{"http":{"servers":{"a":` + site(":8443", "verify.internal") + `,"b":` + site(":8080", "verify.internal") + `,"c":` + site(":8081", "localhost") + `}}}}`))
+	if err != nil {
+		t.Fatal(err)
+	}
+	var names []string
+	for _, site := range c.Sites {
+		names = append(names, site.Name)
+	}
+	if want := []string{"verify.internal at :8443", "verify.internal at :8080", "localhost"}; !slices.Equal(names, want) {
+		t.Errorf("the names are %q, want %q", names, want)
+	}
+}
+
 // What has another shape than a configuration is no reason to fall.
 func TestOddConfigurations(t *testing.T) {
 	for _, text := range []string{

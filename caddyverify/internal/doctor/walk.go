@@ -118,6 +118,7 @@ func (w *walker) found(handler object, s state) {
 		Name:         strings.Join(name, " "),
 		Handler:      raw(handler),
 		WriteTimeout: duration(w.server["write_timeout"]),
+		listen:       strings.Join(listen, " "),
 		local:        len(listen) > 0 && !slices.ContainsFunc(listen, func(address string) bool { return !isLocal(address) }),
 		mutual:       mutualTLS(list(w.server["tls_connection_policies"]), s.hosts),
 		state:        s,
