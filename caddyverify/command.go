@@ -53,6 +53,7 @@ GET /sandbox/calls, which tells what it received.
 			alone.Flags().String("listen", "127.0.0.1:8081", "Address to listen on")
 			alone.Flags().String("credentials", "", "Credentials that callers must present, <api_key>:<api_secret> (default: any)")
 			sandboxFlags(alone, "")
+			cmd.Use = "verify" // Caddy ends it with a blank, for arguments
 			cmd.Args = cobra.NoArgs
 			cmd.RunE = func(cmd *cobra.Command, _ []string) error { return cmd.Help() }
 			cmd.AddCommand(demo, alone, versionCommand(), healthCommand(), trafficCommand(), doctorCommand())

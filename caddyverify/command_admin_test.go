@@ -11,6 +11,9 @@ import (
 	"regexp"
 	"strings"
 	"testing"
+
+	caddycmd "github.com/caddyserver/caddy/v2/cmd"
+	"github.com/spf13/cobra"
 )
 
 // run runs a command as the command line would, and returns what it prints.
@@ -138,5 +141,19 @@ func TestWatchStatus(t *testing.T) {
 				t.Errorf("it prints %q with error %v, want %q and %v", got, err, test.want, test.err)
 			}
 		})
+	}
+}
+
+// The help of caddy verify is written as that of its commands.
+func TestUsage(t *testing.T) {
+	cmd := &cobra.Command{Use: "verify "} // as Caddy makes it
+	caddycmd.Commands()["verify"].CobraFunc(cmd)
+	if got := cmd.UseLine(); got != "verify" {
+		t.Errorf("it is used as %q", got)
+	}
+	for _, sub := range cmd.Commands() {
+		if sub.Short == "" || strings.Contains(sub.Use, "  ") {
+			t.Errorf("%q is for %q", sub.Use, sub.Short)
+		}
 	}
 }
