@@ -109,6 +109,7 @@ func TestExampleLetsIn(t *testing.T) {
 		{"10.1.2.3", "evil.example", "/verify", 421, ""},
 		{"10.1.2.3", "10.1.2.4:8080", "/health/live", 200, `{"status":"live"}`},
 		{"203.0.113.7", "verify.internal:8080", "/health/live", 403, ""},
+		{"10.1.2.3", "verify.internal:8080", "/live/stream", 200, ""}, // an empty answer: it is off
 		{"10.1.2.3", "verify.internal:8080", "/v2/verify", 404, "Only version 1 of the Verify API"},
 	} {
 		r := httptest.NewRequest(http.MethodGet, "http://"+test.host+test.path, nil)

@@ -1,6 +1,7 @@
 package caddyverify
 
 import (
+	"bufio"
 	"bytes"
 	"crypto/rand"
 	"encoding/base64"
@@ -56,6 +57,7 @@ func TestCanary(t *testing.T) {
 		":8080 {": strings.TrimPrefix(site, "127.0.0.1") + " {\nbind 127.0.0.1\nhandle_errors {\nrespond 500\n}\nerror /boom* 500\n" +
 			"rewrite /rewritten* /elsewhere?{query}\nredir /moved* /elsewhere?{query}\nroute /proxied* {\nreverse_proxy " + u.URL + "\n}",
 		"# otlp":                                "otlp",
+		"# verify_live":                         "verify_live",
 		"# tracing /verify/* {":                 "tracing /verify/* {\nspan verify\n}",
 		"{file./run/secrets/vonage_api_key}":    "{file." + folder + "/vonage_api_key}",
 		"{file./run/secrets/vonage_api_secret}": "{file." + folder + "/vonage_api_secret}",
@@ -259,7 +261,7 @@ func TestCanary(t *testing.T) {
 		}
 	}
 
-	shown := adminAnswers(t, admin)
+	shown, page := adminAnswers(t, admin), livePage(t, site)
 	scraped := get(t, "http://"+site+"/metrics").body
 	health := get(t, "http://"+site+"/health/ready").body
 	if err := caddy.Stop(); err != nil {
@@ -314,7 +316,7 @@ func TestCanary(t *testing.T) {
 
 	basic := base64.StdEncoding.EncodeToString([]byte(testKey + ":" + canarySecret))
 	for where, text := range map[string]string{
-		"answers": answers.String(), "logs": logged, "admin API": shown, "scrape": scraped, "health": health, "spans": spans, "exported metrics": pushed,
+		"answers": answers.String(), "logs": logged, "admin API": shown, "live page": page, "scrape": scraped, "health": health, "spans": spans, "exported metrics": pushed,
 		"headers": headers.String(), "standard error": stderr(),
 	} {
 		for _, secret := range []string{canarySecret, canaryNext, canaryNewest, basic} {
@@ -427,6 +429,32 @@ func shippedConfig(t *testing.T, replace map[string]string) []byte {
 		t.Fatal(err)
 	}
 	return config
+}
+
+// livePage is the page and the beginning of its stream.
+func livePage(t *testing.T, address string) string {
+	t.Helper()
+	stream := request(t, http.MethodGet, "http://"+address+"/live/stream", "", "")
+	response, err := http.DefaultClient.Do(stream)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer response.Body.Close()
+	var all strings.Builder
+	for lines := bufio.NewReader(response.Body); !strings.Contains(all.String(), `"windows":`); {
+		line, err := lines.ReadString('\n')
+		if err != nil {
+			t.Fatalf("the stream of the live page ends: %v %s", err, all.String())
+		}
+		all.WriteString(line)
+	}
+	page := get(t, "http://"+address+"/live").body
+	for _, text := range []string{all.String(), page} {
+		if !strings.Contains(text, "refuses the account: credentials (4)") {
+			t.Error("the live page does not tell that the account is refused: the test does not see what it shows")
+		}
+	}
+	return page + all.String()
 }
 
 // adminAnswers is what Caddy's admin API tells.

@@ -22,7 +22,7 @@ const (
 	demoSecret = "demo-secret-of-the-gateway"
 	demoCode   = "1234"
 	// demoRate is how many verifications the demo's own users start a second.
-	demoRate = 0.5
+	demoRate = 1
 )
 
 // cmdDemo runs the gateway with a sandbox for its upstream.

@@ -3,6 +3,7 @@ package caddyverify
 import (
 	"bytes"
 	"encoding/json"
+	"errors"
 	"io"
 	"net/http"
 	"net/http/httptest"
@@ -45,8 +46,11 @@ func serveRoutes(t *testing.T, all ...caddyhttp.RouteList) (servers []*httptest.
 		app.(*App).takeOver()
 		compiled := routes.Compile(caddyhttp.HandlerFunc(func(http.ResponseWriter, *http.Request) error { return nil }))
 		server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-			r = caddyhttp.PrepareRequest(r, caddy.NewReplacer(), w, nil)
-			if err := compiled.ServeHTTP(w, r); err != nil {
+			r = caddyhttp.PrepareRequest(r, caddy.NewReplacer(), w, new(caddyhttp.Server))
+			err := compiled.ServeHTTP(w, r)
+			if refused, ok := errors.AsType[caddyhttp.HandlerError](err); ok && refused.StatusCode < 500 {
+				w.WriteHeader(refused.StatusCode)
+			} else if err != nil {
 				t.Error(err)
 			}
 		}))
@@ -82,6 +86,47 @@ func TestSites(t *testing.T) {
 		if got := postForm(t, server.URL+"/verify/json", "number=447700900000&brand=Demo&api_key=k&api_secret=s"); got.field("status") != "0" || !strings.HasSuffix(got.body, "}\n") {
 			t.Errorf("%d: a request is answered with %q", i, got.body)
 		}
+	}
+}
+
+// TestDemoRoutes looks at what the demo has beside the gateway.
+func TestDemoRoutes(t *testing.T) {
+	var asked []string
+	sandbox := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		asked = append(asked, r.Method+" "+r.URL.Path)
+	}))
+	t.Cleanup(sandbox.Close)
+	u := newUpstream(t)
+	gateway := &Handler{Account: Account{Upstream: u.URL, Credentials: &Credentials{APIKey: testKey, APISecret: testSecret}}}
+	server := serveSites(t, site{"demo", gateway, demoPage("http://demo", "http://sandbox"), demoRoutes(strings.TrimPrefix(sandbox.URL, "http://"))})[0]
+	for _, test := range []struct {
+		name, method, path, accept, from string
+		code                             int
+		text                             string
+	}{
+		{"a browser is led to the page", "GET", "/", "text/html,*/*;q=0.8", "127.0.0.1", 302, ""},
+		{"curl is not", "GET", "/", "*/*", "127.0.0.1", 200, "curl http://demo"},
+		{"the page", "GET", "/live", "text/html", "127.0.0.1", 200, `data-path="/sandbox/faults"`},
+		{"the page from elsewhere", "GET", "/live", "text/html", "10.1.2.3", 403, "Caddy has let in"},
+		{"metrics", "GET", "/metrics", "", "127.0.0.1", 200, "go_goroutines"},
+		{"health", "GET", "/health/ready", "", "127.0.0.1", 503, `"starting"`}, // in a test
+		{"faults", "GET", "/sandbox/faults", "", "127.0.0.1", 200, ""},
+		{"faults from elsewhere", "POST", "/sandbox/faults", "", "10.1.2.3", 404, "Only version 1"},
+		{"what else the sandbox has", "GET", "/sandbox/calls", "", "127.0.0.1", 404, "Only version 1"},
+	} {
+		t.Run(test.name, func(t *testing.T) {
+			r := httptest.NewRequest(test.method, "http://localhost"+test.path, nil)
+			r.RemoteAddr = test.from + ":4711"
+			r.Header.Set("Accept", test.accept)
+			w := httptest.NewRecorder()
+			server.Config.Handler.ServeHTTP(w, r)
+			if w.Code != test.code || !strings.Contains(w.Body.String(), test.text) || test.code == 302 && w.Header().Get("Location") != "/live" {
+				t.Errorf("it is %d %v %.300s", w.Code, w.Header(), w.Body)
+			}
+		})
+	}
+	if got := strings.Join(asked, ", "); got != "GET /sandbox/faults" {
+		t.Errorf("the sandbox is asked for %s", got)
 	}
 }
 

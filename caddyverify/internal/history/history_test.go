@@ -70,6 +70,14 @@ func TestWindows(t *testing.T) {
 			expect(w, all)
 		}
 		time.Sleep(16 * time.Minute)
+		if countries, _ := h.GroupsBefore(QuarterHour); countries["GB"].Verified() != 1 {
+			t.Errorf("the quarter of an hour before had %v", countries)
+		}
+		for _, w := range []Window{Hour, Day} {
+			if countries, _ := h.GroupsBefore(w); len(countries) > 0 {
+				t.Errorf("the time before %v had %v", w.Duration(), countries)
+			}
+		}
 		expect(QuarterHour, "0 0 0 0 0 0 0 0 0 map[]")
 		expect(Hour, all)
 		if before := h.HourBefore().Started; before != 0 {
@@ -78,6 +86,9 @@ func TestWindows(t *testing.T) {
 		time.Sleep(time.Hour)
 		if before := h.HourBefore().Started; before != 2 {
 			t.Errorf("the hour before had %d", before)
+		}
+		if countries, callers := h.GroupsBefore(Hour); countries["GB"].Verified() != 1 || callers["checkout"].Verified() != 1 {
+			t.Errorf("the hour before had %v and %v", countries, callers)
 		}
 		expect(Hour, "0 0 0 0 0 0 0 0 0 map[]")
 		expect(Day, all)
@@ -94,7 +105,10 @@ func TestSeries(t *testing.T) {
 			h.Started("GB", "")
 			time.Sleep(time.Duration(i) * time.Second)
 			for _, w := range Windows {
-				step, points := h.Series(w)
+				step, end, points := h.Series(w)
+				if left := time.Until(end); left <= 0 || left > step {
+					t.Fatalf("the present point of %v ends in %v", step, left)
+				}
 				if len(points) != int(w.Duration()/step) {
 					t.Fatalf("%v has %d points of %v", w.Duration(), len(points), step)
 				}

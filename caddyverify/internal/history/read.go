@@ -73,16 +73,41 @@ func (h *History) HourBefore() (p Point) {
 	return p
 }
 
+// GroupsBefore sums up the groups of the time before a window, which is as long as the
+// window is: of an hour by quarters of an hour. Of the day before nothing is known.
+func (h *History) GroupsBefore(w Window) (countries, callers map[string]*Group) {
+	countries, callers = map[string]*Group{}, map[string]*Group{}
+	if w == Day {
+		return countries, callers
+	}
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	all := &h.minutes
+	if w == Hour {
+		all = &h.day
+	}
+	steps, n := int(w.Duration()/all.step), 0
+	all.last(h.now(), 2*steps, func(g *groups) {
+		if n++; n <= steps && g != nil {
+			mergeGroups(countries, g.countries)
+			mergeGroups(callers, g.callers)
+		}
+	})
+	return countries, callers
+}
+
 // Series returns the points of a window: of the day by minutes, else by five seconds, the
-// oldest first. One in which nothing happened is zero.
-func (h *History) Series(w Window) (step time.Duration, points []Point) {
+// oldest first. One in which nothing happened is zero. The last is the present one, which
+// is not over before end.
+func (h *History) Series(w Window) (step time.Duration, end time.Time, points []Point) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	r, n := &h.fine, int(w.Duration()/fine)
 	if w == Day {
 		r, n = &h.coarse, coarses
 	}
-	r.last(h.now(), n, func(p *Point) {
+	now := h.now()
+	r.last(now, n, func(p *Point) {
 		var copied Point
 		if p != nil {
 			copied = *p
@@ -90,7 +115,7 @@ func (h *History) Series(w Window) (step time.Duration, points []Point) {
 		}
 		points = append(points, copied)
 	})
-	return r.step, points
+	return r.step, time.Now().Add(now.Truncate(r.step) + r.step - now), points
 }
 
 func (p *Point) merge(other *Point) {

@@ -36,7 +36,9 @@ func ServeEvents(w http.ResponseWriter, r *http.Request, done <-chan struct{}, a
 	for out.flush() {
 		select {
 		case event := <-feed.events:
-			out.send("", event)
+			if !feed.past.has(event) {
+				out.send("", event)
+			}
 		case <-beat.C:
 			out.comment()
 		case <-r.Context().Done():
@@ -49,17 +51,32 @@ func ServeEvents(w http.ResponseWriter, r *http.Request, done <-chan struct{}, a
 
 // feed has the notable events of accounts.
 type feed struct {
-	past   []status.Event // the oldest first
-	events chan status.Event
+	past   past
+	events chan status.Event // those since, and perhaps some of the past
 	stops  []func()
+}
+
+// past is the events that are known when a feed begins, the oldest first.
+type past []status.Event
+
+// has tells whether an event is among them. Only those about the feed's beginning can be.
+func (p past) has(event status.Event) bool {
+	for _, other := range slices.Backward(p) {
+		if other == event {
+			return true
+		}
+		if event.Time.Sub(other.Time) > time.Minute {
+			break
+		}
+	}
+	return false
 }
 
 func newFeed(accounts []*gateway.Account) *feed {
 	f := &feed{events: make(chan status.Event, maxBehind)}
 	for _, account := range accounts {
-		begun := time.Now()
 		f.stops = append(f.stops, account.Subscribe(func(e gateway.Event) {
-			if event, ok := status.EventOf(e); ok && e.Time.After(begun) { // else it is among the past ones
+			if event, ok := status.EventOf(e); ok {
 				select {
 				case f.events <- event:
 				default:
@@ -67,7 +84,7 @@ func newFeed(accounts []*gateway.Account) *feed {
 			}
 		}))
 		for _, e := range account.Notices() {
-			if event, ok := status.EventOf(e); ok && !e.Time.After(begun) {
+			if event, ok := status.EventOf(e); ok {
 				f.past = append(f.past, event)
 			}
 		}

@@ -5,6 +5,7 @@ import (
 	"crypto/sha256"
 	_ "embed"
 	"encoding/base64"
+	"fmt"
 	"html/template"
 	"net/http"
 	"os"
@@ -54,6 +55,7 @@ var (
 		"style":  func() template.HTML { return template.HTML("<style>" + style + "</style>") },    //nolint:gosec // ours
 		"script": func() template.HTML { return template.HTML("<script>" + script + "</script>") }, //nolint:gosec // ours
 		"share":  status.Share, "money": status.Amounts, "quantity": status.Quantity, "label": label,
+		"of": of, "change": change, "table": func(name, origin string, groups []group) table { return table{name, origin, groups} },
 	}).Parse(pageHTML))
 
 	// Nothing but what is in the page itself, by its hash, and its stream.
@@ -67,6 +69,39 @@ var (
 func hashOf(text string) string {
 	sum := sha256.Sum256([]byte(text))
 	return "'sha256-" + base64.StdEncoding.EncodeToString(sum[:]) + "'"
+}
+
+// table is what a table of groups is made of.
+type table struct {
+	Name, Origin string
+	Groups       []group
+}
+
+func of(part, whole uint32) string {
+	if whole == 0 {
+		return status.Share(nil)
+	}
+	share := float64(part) / float64(whole)
+	return status.Share(&share)
+}
+
+// change is a difference of shares in percentage points.
+func change(v *float64) string {
+	switch {
+	case v == nil:
+		return status.Share(nil)
+	case *v < 0:
+		return fmt.Sprintf("−%.1f", -*v*100)
+	}
+	return fmt.Sprintf("+%.1f", *v*100)
+}
+
+// origin is the gateway as the reader has reached it.
+func origin(r *http.Request) string {
+	if r.TLS != nil {
+		return "https://" + r.Host
+	}
+	return "http://" + r.Host
 }
 
 // label is an account as people call it.
@@ -94,7 +129,7 @@ func (p *Page) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		p.stream(w, r, account)
 		return
 	}
-	v := view{Version: p.Version, Host: hostname(), Accounts: p.statuses(), Faults: p.Faults, Time: time.Now().UTC()}
+	v := view{Version: p.Version, Host: hostname(), Origin: origin(r), Accounts: p.statuses(), Faults: p.Faults, Time: time.Now().UTC()}
 	if account != nil {
 		v.chosen(account)
 	}

@@ -2,6 +2,7 @@ package live
 
 import (
 	"net/http"
+	"slices"
 	"time"
 
 	"github.com/caddyverify/caddy-verify/caddyverify/internal/gateway"
@@ -11,9 +12,10 @@ import (
 
 // hello begins a stream: what the page's charts show.
 type hello struct {
-	Hour   series         `json:"hour"`
-	Day    series         `json:"day"`
-	Events []status.Event `json:"events"` // the newest first
+	Version string `json:"version"`
+	Hour    series `json:"hour"`
+	Day     series `json:"day"`
+	Events  past   `json:"events"` // the newest first
 }
 
 // now is told each second.
@@ -28,8 +30,10 @@ type now struct {
 	Numbers       numbers              `json:"numbers"`
 }
 
-// more is told each five seconds: the next point of the hour's charts, and the windows.
+// more is told each five seconds: the last point of the hour's charts that is over, when
+// that was in Unix time, and the windows.
 type more struct {
+	At      int64               `json:"at"`
 	Point   map[string]*float64 `json:"point"`
 	Windows []window            `json:"windows"`
 }
@@ -43,18 +47,27 @@ func (p *Page) stream(w http.ResponseWriter, r *http.Request, account *gateway.A
 		http.Error(w, "the configuration has no verify handler", http.StatusNotFound)
 		return
 	}
+	if r.Method == http.MethodHead {
+		newStream(w)
+		return
+	}
 	feed := newFeed([]*gateway.Account{account})
 	defer feed.stop()
 	out := newStream(w)
 	tick := time.NewTicker(time.Second)
 	defer tick.Stop()
-	out.send("hello", hello{seriesOf(account, history.Hour), seriesOf(account, history.Day), eventsOf(account)})
+	out.write("retry: 1000\n")
+	newest := append(past{}, feed.past[max(len(feed.past)-maxEvents, 0):]...)
+	slices.Reverse(newest)
+	out.send("hello", hello{p.Version, seriesOf(account, history.Hour), seriesOf(account, history.Day), newest})
 	out.send("now", nowOf(account))
 	out.send("more", moreOf(account))
 	for seconds := 1; out.flush(); {
 		select {
 		case event := <-feed.events:
-			out.send("event", event)
+			if !feed.past.has(event) {
+				out.send("event", event)
+			}
 		case <-tick.C:
 			out.send("now", nowOf(account))
 			if seconds++; seconds%pointEvery == 0 {
@@ -74,7 +87,6 @@ func nowOf(account *gateway.Account) now {
 }
 
 func moreOf(account *gateway.Account) more {
-	step, points := account.History().Series(history.QuarterHour)
-	// The last but one: the present one is not over yet.
-	return more{columns(&points[max(len(points)-2, 0)], step), windowsOf(account)}
+	step, end, points := account.History().Series(history.QuarterHour)
+	return more{end.Add(-step).Unix(), columns(&points[len(points)-2], step), windowsOf(account)}
 }

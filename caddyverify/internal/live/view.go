@@ -21,6 +21,7 @@ const (
 type view struct {
 	Version  string
 	Host     string
+	Origin   string
 	Time     time.Time
 	Accounts []status.Account
 	Faults   string
@@ -66,6 +67,16 @@ func numbersOf(a *gateway.Account) numbers {
 type window struct {
 	Name string `json:"name"`
 	status.Window
+	Countries []group `json:"countries"`
+	Callers   []group `json:"callers"`
+}
+
+// group is a country or a caller.
+type group struct {
+	status.Group
+	// Change is by how much its success rate differs from that of the time before; absent
+	// where one of them is not known.
+	Change *float64 `json:"change,omitempty"`
 }
 
 // The names of the windows, in their order.
@@ -73,26 +84,42 @@ var windowNames = [...]string{"15 minutes", "hour", "day"}
 
 func windowsOf(a *gateway.Account) (all []window) {
 	for i, w := range history.Windows {
-		one := window{windowNames[i], status.WindowOf(a.History().Total(w))}
-		one.Countries = worstFirst(one.Countries, one.SuccessRate)
-		one.Callers = worstFirst(one.Callers, one.SuccessRate)
+		one := window{Name: windowNames[i], Window: status.WindowOf(a.History().Total(w))}
+		var before history.Total
+		before.Countries, before.Callers = a.History().GroupsBefore(w)
+		then := status.WindowOf(before)
+		one.Countries = worstFirst(one.Window.Countries, then.Countries, one.SuccessRate)
+		one.Callers = worstFirst(one.Window.Callers, then.Callers, one.SuccessRate)
 		all = append(all, one)
 	}
 	return all
 }
 
-// worstFirst has those before the others that succeed much less than all do, and keeps
-// the largest.
-func worstFirst(groups []status.Group, all *float64) []status.Group {
+// worstFirst keeps the largest groups, and has those before the others that succeed much
+// less than all do.
+func worstFirst(largest, before []status.Group, all *float64) []group {
 	const enough, less = 10, 0.2
-	wrong := func(g status.Group) int {
+	rates := map[string]*float64{}
+	for _, g := range before {
+		rates[g.Name] = g.SuccessRate
+	}
+	largest = largest[:min(len(largest), maxGroups)]
+	groups := make([]group, 0, len(largest))
+	for _, g := range largest {
+		one := group{Group: g}
+		if then := rates[g.Name]; then != nil && g.SuccessRate != nil {
+			change := *g.SuccessRate - *then
+			one.Change = &change
+		}
+		groups = append(groups, one)
+	}
+	wrong := func(g group) int {
 		if all != nil && g.SuccessRate != nil && g.Started >= enough && *g.SuccessRate < *all-less {
 			return 0
 		}
 		return 1
 	}
-	groups = groups[:min(len(groups), maxGroups)]
-	slices.SortStableFunc(groups, func(a, b status.Group) int { return wrong(a) - wrong(b) })
+	slices.SortStableFunc(groups, func(a, b group) int { return wrong(a) - wrong(b) })
 	return groups
 }
 
@@ -105,7 +132,8 @@ func eventsOf(a *gateway.Account) (all []status.Event) {
 	return all
 }
 
-// series is the points of a time, column by column: a value for each step, the last at End.
+// series is the points of a time, column by column: a value for each step, of which the
+// last ended at End.
 type series struct {
 	Step    int                   `json:"step"` // seconds
 	End     int64                 `json:"end"`  // of Unix time
@@ -113,9 +141,9 @@ type series struct {
 }
 
 func seriesOf(a *gateway.Account, w history.Window) series {
-	step, points := a.History().Series(w)
-	s := series{Step: int(step.Seconds()), End: time.Now().Unix(), Columns: map[string][]*float64{}}
-	for i := range points {
+	step, end, points := a.History().Series(w)
+	s := series{Step: int(step.Seconds()), End: end.Add(-step).Unix(), Columns: map[string][]*float64{}}
+	for i := range points[:len(points)-1] { // the present one is not over yet
 		for name, value := range columns(&points[i], step) {
 			s.Columns[name] = append(s.Columns[name], value)
 		}

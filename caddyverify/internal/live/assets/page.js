@@ -18,7 +18,10 @@
   });
   darkly.addEventListener("change", () => { nameTheme(); drawAll(); });
   nameTheme();
-  if (!$("sentence")) return; // there is no account
+  if (!$("sentence")) { // there is no account; perhaps a reload brings one
+    setTimeout(() => location.reload(), 10_000);
+    return;
+  }
   $("choices").hidden = false;
 
   // Words.
@@ -26,9 +29,11 @@
   const tenth = new Intl.NumberFormat("en-GB", { maximumFractionDigits: 1 });
   const none = "–";
   const share = (v) => (v == null ? none : tenth.format(v * 100) + " %");
+  const change = (v) => (v == null ? none : (v > 0 ? "+" : v < 0 ? "−" : "±") + tenth.format(Math.abs(v) * 100));
   const ms = (v) => (v == null ? none : v < 1 ? "under 1 ms" : (v < 10 ? tenth : whole).format(v) + " ms");
-  const seconds = (v) => (v == null ? none : whole.format(v) + " s");
+  const seconds = (v) => (v == null ? none : (v < 10 ? tenth : whole).format(v) + " s");
   const number = (v) => (v == null ? none : (v < 10 && v % 1 ? tenth : whole).format(v));
+  const count = (n, one, many) => whole.format(n) + " " + (n === 1 ? one : many || one + "s");
   const money = (m) => {
     const all = Object.entries(m || {}).map(([currency, amount]) => {
       try { return new Intl.NumberFormat("en-GB", { style: "currency", currency }).format(amount); } catch { return tenth.format(amount) + " " + currency; }
@@ -77,7 +82,8 @@
     { title: "Calls of applications a second", lines: [["Requests", "requests"], ["Checks", "checks"], ["Searches", "searches"]], unit: number },
     { title: "Calls to the provider a second", lines: [["Made", "upstream"], ["From memory instead", "memory"], ["Failed", "failed"]], unit: number },
     { title: "Time to the provider's answer", lines: [["Median", "p50"], ["99th percentile", "p99"]], unit: ms },
-    { title: "Limit and waiting calls", lines: [["Limit", "rate"], ["Waiting", "waiting"]], unit: number },
+    { title: "Limit and waiting calls", lines: [["Limit a second", "rate"], ["Waiting", "waiting"]], unit: number },
+    { title: "Circuits that are not closed", lines: [["Of two", "not_ready"]], unit: number },
   ];
   const sync = uPlot.sync("verify");
   for (const chart of charts) {
@@ -91,6 +97,9 @@
     chart.details = make("details");
     chart.table = make("table");
     const scroll = make("div", null, "scroll");
+    scroll.tabIndex = 0;
+    scroll.setAttribute("role", "group");
+    scroll.setAttribute("aria-label", chart.title + ", a table");
     scroll.append(chart.table);
     chart.details.append(make("summary", "As a table"), scroll);
     chart.details.addEventListener("toggle", () => fillTable(chart));
@@ -114,15 +123,15 @@
     chart.data = [s.x, ...chart.lines.map(([, name]) => s.column(name))];
     if (chart.plot) chart.plot.destroy();
     chart.plot = new uPlot({
-      width: chart.place.clientWidth, height: 120, legend: { show: false },
+      width: chart.place.clientWidth, height: 120, padding: [8, 8, 0, 0], legend: { show: false },
       cursor: { y: false, drag: { x: false, y: false }, sync: { key: sync.key } },
       scales: { y: { range: (u, min, max) => [0, Math.max(max, 1) * 1.05] } },
+      hooks: { setCursor: [(u) => legend(chart, u.cursor.idx)] },
       axes: [
         axis({ size: 24, space: 56, values: (u, all) => all.map((v) => new Date(v * 1000).toLocaleTimeString("en-GB", { hour: "2-digit", minute: "2-digit" })) }),
         axis({ size: 48, values: (u, all) => all.map((v) => number(v)) }),
       ],
       series: [{}, ...chart.lines.map(([label], i) => ({ label, stroke: lineColor(i), dash: dashes[i], width: 1.5, spanGaps: false, points: { show: false } }))],
-      hooks: { setCursor: [(u) => legend(chart, u.cursor.idx)] },
     }, chart.data, chart.place);
     legend(chart);
     fillTable(chart);
@@ -152,6 +161,7 @@
   };
 
   // The small lines of the four numbers, of the last hour by minutes.
+  const enoughFor = (column) => column.filter((v) => v != null).length > 1;
   const sparks = { "s-success": (d) => d.rate, "s-started": (d) => d.started, "s-p99": (d) => d.p99 };
   const sparkPlots = {};
   const spark = () => {
@@ -160,6 +170,7 @@
     const data = { started, p99: last("p99"), rate: started.map((s, i) => (s ? Math.min(verified[i] / s, 1) : null)) };
     const x = started.map((_, i) => i);
     for (const [id, pick] of Object.entries(sparks)) {
+      if (!enoughFor(pick(data))) continue;
       if (sparkPlots[id]) { sparkPlots[id].setData([x, pick(data)]); continue; }
       sparkPlots[id] = new uPlot({
         width: $(id).clientWidth, height: 40, legend: { show: false }, cursor: { show: false }, padding: [2, 0, 2, 0],
@@ -183,6 +194,7 @@
   const showNow = (n) => {
     heard = Date.now();
     $("sentence").className = "sentence " + n.state;
+    if ($("state").textContent !== n.state) put("said", n.state + ": " + n.summary); // read out
     put("state", n.state);
     put("summary", n.summary);
     timed($("asof"), n.time);
@@ -205,8 +217,8 @@
     });
     const waiting = n.limit.callers.filter((c) => c.waiting || c.lately).map((c) => (c.caller || "anyone") + " " + c.lately + "/s" + (c.waiting ? ", " + c.waiting + " waiting" : ""));
     rows.push(row("Limit", n.limit.rate ? n.limit.rate + " a second" + (n.limit.throttled ? ", lowered by the provider" : "") + ", " + n.limit.waiting + " waiting" + (waiting.length ? " (" + waiting.join("; ") + ")" : "") : "off"));
-    rows.push(row("From memory", whole.format(n.cache.hits) + " searches of " + whole.format(n.cache.entries) + " entries"));
-    rows.push(row("Under way", whole.format(n.verifications.under_way) + ", unsettled " + whole.format(n.verifications.unsettled)));
+    rows.push(row("From memory", count(n.cache.hits, "search", "searches") + ", " + count(n.cache.entries, "state") + " kept"));
+    rows.push(row("Under way", count(n.verifications.under_way, "verification") + ", " + whole.format(n.verifications.unsettled) + " ended and nobody asked how"));
     $("way").tBodies[0].replaceChildren(...rows);
   };
   const showWindow = () => {
@@ -219,7 +231,7 @@
       section.hidden = id === "callers-title" && !groups.length;
       if (!groups.length) continue;
       section.querySelector("tbody").replaceChildren(...groups.map((g) => row(g.name, whole.format(g.started), whole.format(g.verified),
-        bar(g.verified, g.started, "Success in " + g.name), whole.format(g.unchecked), seconds(g.time_to_success_s), money(g.spent))));
+        bar(g.verified, g.started, "Success, " + g.name), change(g.change), whole.format(g.unchecked), seconds(g.time_to_success_s), money(g.spent))));
     }
   };
   const showEvents = (events) => {
@@ -233,14 +245,16 @@
   };
   const push = (s, point) => {
     for (const name of Object.keys(s.columns)) {
-      s.columns[name].push(point[name]);
+      s.columns[name].push(point[name] ?? null);
       s.columns[name].shift();
     }
     s.end += s.step;
   };
   // Of a minute of the day's charts, the mean of what came; of quantiles, the most.
   let minute = [];
-  const grow = (point) => {
+  const grow = (point, at) => {
+    if (at - series.hour.end < series.hour.step / 2) return; // it is there
+    while (at - series.hour.end > series.hour.step * 1.5) push(series.hour, {});
     push(series.hour, point);
     minute.push(point);
     if (minute.length < 12) return;
@@ -253,16 +267,22 @@
     push(series.day, mean);
   };
 
-  const source = new EventSource("live/stream" + location.search);
-  const on = (name, f) => source.addEventListener(name, (e) => f(JSON.parse(e.data)));
-  let first = true, fresh = true;
+  let source, fresh = true;
+  const heeds = [];
+  const on = (name, f) => heeds.push([name, (e) => f(JSON.parse(e.data))]);
+  const connect = () => {
+    source = new EventSource("live/stream" + location.search);
+    for (const [name, f] of heeds) source.addEventListener(name, f);
+    // It tries again by itself, but not after an answer that is no stream.
+    source.addEventListener("error", () => { if (source.readyState === EventSource.CLOSED) setTimeout(connect, 2000); });
+  };
   on("hello", (h) => {
+    if (h.version !== root.dataset.version) { location.reload(); return; }
     series.hour = h.hour;
     series.day = h.day;
     minute = [];
-    if (fresh && first && !series.hour.columns.rate.slice(0, -180).some((v) => v != null)) $("window").value = "0"; // it has just begun
+    if (fresh && !series.hour.columns.rate.slice(0, -180).some((v) => v != null)) $("window").value = "0"; // it has just begun
     fresh = false;
-    first = true;
     showEvents(h.events);
     drawAll();
   });
@@ -270,8 +290,7 @@
   on("more", (m) => {
     windows = m.windows;
     showWindow();
-    if (first) { first = false; return; } // hello has that point
-    grow(m.point);
+    grow(m.point, m.at);
     charts.forEach(update);
     spark();
   });
@@ -284,6 +303,7 @@
     if (kept > 0) list.scrollTop = kept + list.scrollHeight - before; // somebody reads
     while (list.children.length > 50) list.lastElementChild.remove();
   });
+  connect();
   setInterval(() => {
     const silent = Math.round((Date.now() - heard) / 1000);
     root.classList.toggle("stale", silent > 5);
@@ -298,6 +318,7 @@
       ["Wrong credentials", "* status 4"], ["Throttled", "* status 1"], ["No credit", "request status 9"], ["Outage", "* close"],
     ];
     const active = new Set();
+    let sent = Promise.resolve(); // one after the other
     const send = async () => {
       const body = JSON.stringify({ faults: [...active] });
       const answer = await fetch(panel.dataset.path, { method: "POST", body, headers: { "Content-Type": "application/json" } });
@@ -312,7 +333,7 @@
         const on = button.getAttribute("aria-pressed") !== "true";
         button.setAttribute("aria-pressed", String(on));
         if (on) active.add(fault); else active.delete(fault);
-        send().catch((e) => put("faults-said", "The sandbox cannot be reached: " + e.message));
+        sent = sent.then(send).catch((e) => put("faults-said", "The sandbox cannot be reached: " + e.message));
       });
       return button;
     });
