@@ -65,6 +65,9 @@ func TestWindows(t *testing.T) {
 				t.Errorf("%v after %v:\n\t%s, want\n\t%s", w.Duration(), h.now(), got, want)
 			}
 		}
+		if minute := h.LastMinute(); minute.Sent != 2 || minute.Failed != 1 {
+			t.Errorf("the last minute has %d of %d calls failed", minute.Failed, minute.Sent)
+		}
 		const all = "2 2 1 1 2 1 2 1 7 map[EUR:0.15000000000000002]; GB 1 1 1 0 map[EUR:0.15000000000000002]; DE 1 1 0 1 map[]; checkout 1 1"
 		for _, w := range Windows {
 			expect(w, all)
@@ -77,6 +80,9 @@ func TestWindows(t *testing.T) {
 			if countries, _ := h.GroupsBefore(w); len(countries) > 0 {
 				t.Errorf("the time before %v had %v", w.Duration(), countries)
 			}
+		}
+		if minute := h.LastMinute(); minute.Sent != 0 {
+			t.Error("the last minute has calls of a quarter of an hour ago")
 		}
 		expect(QuarterHour, "0 0 0 0 0 0 0 0 0 map[]")
 		expect(Hour, all)

@@ -60,6 +60,18 @@ func (h *History) Total(w Window) Total {
 	return t
 }
 
+// LastMinute sums up the last minute.
+func (h *History) LastMinute() (p Point) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	h.fine.last(h.now(), int(time.Minute/fine), func(other *Point) {
+		if other != nil {
+			p.merge(other)
+		}
+	})
+	return p
+}
+
 // HourBefore sums up the hour before the last one.
 func (h *History) HourBefore() (p Point) {
 	h.mu.Lock()

@@ -157,7 +157,8 @@ func Of(a *gateway.Account) Account {
 			Caller: c.Name, Waiting: c.Waiting, Lately: c.Lately, Weight: c.Weight, Rate: c.Rate,
 		})
 	}
-	account.State, account.Summary = account.summary(time.Now())
+	minute := a.History().LastMinute()
+	account.State, account.Summary = account.summary(time.Now(), &minute)
 	return account
 }
 

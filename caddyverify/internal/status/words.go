@@ -6,11 +6,19 @@ import (
 	"time"
 
 	"github.com/caddyverify/caddy-verify/caddyverify/internal/gateway"
+	"github.com/caddyverify/caddy-verify/caddyverify/internal/history"
 	"github.com/caddyverify/caddy-verify/caddyverify/internal/wire"
 )
 
+// So many calls without an answer, and so large a share of a minute's, are told of before
+// a circuit opens.
+const (
+	someFailed = 3
+	muchFailed = 0.1
+)
+
 // summary tells how an account is in a word and a sentence: what is worst comes first.
-func (a *Account) summary(now time.Time) (State, string) {
+func (a *Account) summary(now time.Time, minute *history.Point) (State, string) {
 	if len(a.Troubles) > 0 {
 		t := a.Troubles[0]
 		return Down, fmt.Sprintf("The provider refuses the account: %s (%s) since %s.", meaning(t.Status), t.Status, clock(t.Since))
@@ -28,6 +36,9 @@ func (a *Account) summary(now time.Time) (State, string) {
 	}
 	if a.Limit.Throttled {
 		return Degraded, fmt.Sprintf("The provider finds the calls too many: %d a second are made until it does not.", a.Limit.Rate)
+	}
+	if minute.Failed >= someFailed && float64(minute.Failed) >= muchFailed*float64(minute.Sent) {
+		return Degraded, fmt.Sprintf("%d of the %d calls that were made to the provider in the last minute got no answer.", minute.Failed, minute.Sent)
 	}
 	return OK, a.Hour.summary()
 }

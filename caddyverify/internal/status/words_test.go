@@ -5,6 +5,7 @@ import (
 	"time"
 
 	"github.com/caddyverify/caddy-verify/caddyverify/internal/gateway"
+	"github.com/caddyverify/caddy-verify/caddyverify/internal/history"
 	"github.com/caddyverify/caddy-verify/caddyverify/internal/wire"
 )
 
@@ -36,8 +37,26 @@ func TestSummary(t *testing.T) {
 		{"kept open", Account{Circuits: []Circuit{{Breaker: wire.WriteClass, State: wire.CircuitOpen, Held: true, Since: now}}}, Down, "Requests and controls are stopped by an operator since 14:02:31 UTC."},
 		{"throttled", Account{Limit: Limit{Rate: 14, Throttled: true}}, Degraded, "The provider finds the calls too many: 14 a second are made until it does not."},
 	} {
-		if state, got := test.account.summary(now); state != test.state || got != test.want {
+		if state, got := test.account.summary(now, new(history.Point)); state != test.state || got != test.want {
 			t.Errorf("%s: %s, %s\nwant %s, %s", test.name, state, got, test.state, test.want)
+		}
+	}
+}
+
+// Calls that fail are told of before a circuit opens.
+func TestSummaryOfTheLastMinute(t *testing.T) {
+	for _, test := range []struct {
+		sent, failed uint32
+		state        State
+		want         string
+	}{
+		{20, 2, OK, "No verification was started in the last hour."},
+		{200, 19, OK, "No verification was started in the last hour."},
+		{3, 3, Degraded, "3 of the 3 calls that were made to the provider in the last minute got no answer."},
+		{200, 20, Degraded, "20 of the 200 calls that were made to the provider in the last minute got no answer."},
+	} {
+		if state, got := new(Account).summary(time.Now(), &history.Point{Sent: test.sent, Failed: test.failed}); state != test.state || got != test.want {
+			t.Errorf("%d of %d: %s, %s", test.failed, test.sent, state, got)
 		}
 	}
 }
