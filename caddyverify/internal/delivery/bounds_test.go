@@ -141,7 +141,7 @@ func TestBounds(t *testing.T) {
 func held(d *Deduper) int {
 	return d.keys.len() + d.keys.order.Len() + d.keys.quota.used + len(d.keys.quota.by) +
 		d.unread.len() + d.unread.order.Len() + d.unread.quota.used + len(d.unread.quota.by) +
-		len(d.unreadBy) + len(d.flights) + d.underWay.used + len(d.underWay.by)
+		len(d.unreadBy) + len(d.flights) + len(d.turns) + d.underWay.used + len(d.underWay.by)
 }
 
 // What is too large to be kept is not sent again for that.

@@ -51,6 +51,7 @@ type Deduper struct {
 	mu       sync.Mutex
 	underWay quota
 	flights  map[digest]*flight // requests by all that they say; checks by what repeats them
+	turns    map[digest][]*turn // checks that wait for an identical one
 	keys     store              // by Idempotency-Key
 	unread   store              // by what repeats them: requests and checks that no client got the answer to
 	unreadBy map[string]digest  // where a verification's request is in unread
@@ -65,6 +66,7 @@ func New() *Deduper {
 	d := &Deduper{
 		underWay: newQuota(maxUnderWay),
 		flights:  map[digest]*flight{},
+		turns:    map[digest][]*turn{},
 		keys:     newStore(maxKeys),
 		unread:   newStore(maxUnread),
 		unreadBy: map[string]digest{},
@@ -90,6 +92,8 @@ type Call struct {
 	*wire.Call
 	// IdempotencyKey is the client's own name for the call, or "".
 	IdempotencyKey string
+
+	turn *turn // of a check that waits for an identical one; else nil
 }
 
 // Upstream is how Deliver learns what it does not know. Neither of its functions is
@@ -122,9 +126,10 @@ func (d *Deduper) Deliver(ctx context.Context, call Call, upstream Upstream) (wi
 			return refused.Answer(), source, func(bool) {}
 		case source == inTurn:
 			select {
-			case <-f.settled:
+			case <-call.turn.come:
 				continue
 			case <-ctx.Done():
+				d.leave(&call)
 				return left().Answer(), wire.Shared, func(bool) {}
 			}
 		}
@@ -208,11 +213,21 @@ const inTurn wire.DeliverySource = "in turn"
 // enter finds the flight that answers a call. A new one, to be run by the caller,
 // has the source wire.Sent.
 func (d *Deduper) enter(call *Call) (*flight, wire.DeliverySource, *wire.Fault) {
+	own := &flight{done: make(chan struct{}), fingerprint: d.fingerprint(call)}
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	d.keys.sweep()
 	d.unread.sweep()
-	f := &flight{done: make(chan struct{}), fingerprint: d.fingerprint(call)}
+	f, source, refused := d.find(call, own)
+	if call.turn != nil && source != inTurn {
+		d.endTurn(call, refused == nil && source == wire.Sent)
+	}
+	return f, source, refused
+}
+
+// find finds the flight that answers a call, which may be f, a new one. The caller holds
+// d.mu.
+func (d *Deduper) find(call *Call, f *flight) (*flight, wire.DeliverySource, *wire.Fault) {
 	if call.IdempotencyKey != "" {
 		if known := d.keys.get(d.idempotencyKey(call)); known != nil {
 			if known.fingerprint != f.fingerprint {
@@ -227,17 +242,21 @@ func (d *Deduper) enter(call *Call) (*flight, wire.DeliverySource, *wire.Fault) 
 	}
 	f.key = f.fingerprint
 	if call.Operation == wire.Check {
-		f.key, f.settled = d.repetitionKey(call), make(chan struct{})
+		f.key = d.repetitionKey(call)
 	}
 	if known, ok := d.flights[f.key]; ok {
-		if call.Operation == wire.Check {
+		switch {
+		case call.Operation != wire.Check:
+		case d.queue(call, f.key):
 			return known, inTurn, nil
+		default:
+			return nil, wire.Sent, tooMany()
 		}
 		known.unacked++
 		d.bindKey(call, known)
 		return known, wire.Shared, nil
 	}
-	if !d.underWay.acquire(call.Caller) {
+	if call.turn == nil && !d.underWay.acquire(call.Caller) {
 		return nil, wire.Sent, tooMany()
 	}
 	f.last = d.takeUnread(call)

@@ -18,10 +18,8 @@ type flight struct {
 	fingerprint digest // all that the call says
 	key         digest // where it is in Deduper.flights
 	done        chan struct{}
-	// settled is closed when all clients of a check have their answer, or have left.
-	settled chan struct{}
-	last    *flight  // the unread one that this repeats, until it is done
-	keys    []digest // the Idempotency-Keys that stand for it, until it is done
+	last        *flight  // the unread one that this repeats, until it is done
+	keys        []digest // the Idempotency-Keys that stand for it, until it is done
 	answer  wire.Answer
 	unacked int       // clients whose Ack is still to come
 	acked   bool      // a client got the answer
@@ -147,6 +145,6 @@ func (d *Deduper) ack(call *Call, f *flight, ok bool) {
 	}
 	if call.Operation == wire.Check && d.flights[f.key] == f {
 		delete(d.flights, f.key)
-		close(f.settled)
+		d.nextTurn(f.key)
 	}
 }
