@@ -38,7 +38,7 @@ func (l *Ledger) now() time.Duration { return time.Since(l.epoch) }
 func (l *Ledger) Origin(requestID string) (country string, link Link, ok bool) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	if r := l.records.byID[requestID]; r != nil && !r.untracked {
+	if r := l.records.find(requestID); r != nil && !r.untracked {
 		return r.country, r.link, true
 	}
 	return "", Link{}, false
@@ -48,7 +48,7 @@ func (l *Ledger) Origin(requestID string) (country string, link Link, ok bool) {
 func (l *Ledger) StartedBy(requestID string) (caller string, ok bool) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	if r := l.records.byID[requestID]; r != nil && !r.untracked {
+	if r := l.records.find(requestID); r != nil && !r.untracked {
 		return r.caller, true
 	}
 	return "", false
@@ -59,7 +59,7 @@ func (l *Ledger) StartedBy(requestID string) (caller string, ok bool) {
 func (l *Ledger) Over(requestID string) bool {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	r := l.records.byID[requestID]
+	r := l.records.find(requestID)
 	return r != nil && r.finished
 }
 

@@ -55,7 +55,7 @@ func (l *Ledger) request(o *Observation, now time.Duration, events *Events) {
 	if o.Answer.Status != wire.Success || id == "" || len(id) > maxID {
 		return // status 10 names the verification that is under way already
 	}
-	if r := l.records.byID[id]; r != nil {
+	if r := l.records.find(id); r != nil {
 		if !r.untracked {
 			return
 		}
@@ -71,7 +71,7 @@ func (l *Ledger) request(o *Observation, now time.Duration, events *Events) {
 
 func (l *Ledger) check(o *Observation, now time.Duration, events *Events) {
 	id := o.Call.RequestID()
-	r := l.records.byID[id]
+	r := l.records.find(id)
 	status := o.Answer.Status
 	switch status {
 	case wire.Success, wire.WrongCode, wire.TooManyWrongCodes:
@@ -101,7 +101,7 @@ func (l *Ledger) search(o *Observation, now time.Duration, events *Events) {
 	}
 	var told [wire.MaxIDs]bool
 	for _, v := range a.Found {
-		n := slices.Index(ids, v.RequestID)
+		n := slices.IndexFunc(ids, func(id string) bool { return spelling(id) == spelling(v.RequestID) })
 		if v.RequestID == "" && len(ids) == 1 && !a.List {
 			n = 0
 		}
@@ -112,7 +112,7 @@ func (l *Ledger) search(o *Observation, now time.Duration, events *Events) {
 		if outcome, final := outcomeOf(v.Status); final {
 			l.end(ids[n], outcome, now, events)
 		}
-		if r := l.records.byID[ids[n]]; r != nil {
+		if r := l.records.find(ids[n]); r != nil {
 			l.price(r, v, events)
 		}
 	}
@@ -138,7 +138,7 @@ func (l *Ledger) refused(ids []string, s wire.Status, now time.Duration, events 
 	switch s {
 	case wire.NoResponse, wire.Invalid, wire.NotFoundOrFinished:
 		for _, id := range ids {
-			if r := l.records.byID[id]; r != nil {
+			if r := l.records.find(id); r != nil {
 				r.alone = true
 			}
 		}
@@ -148,14 +148,14 @@ func (l *Ledger) refused(ids []string, s wire.Status, now time.Duration, events 
 // gone gives up a verification that the provider does not know. Before it is
 // overdue that says nothing: a search may answer 101 right after the end.
 func (l *Ledger) gone(id string, now time.Duration, events *Events) {
-	if r := l.records.byID[id]; r != nil && r.overdue {
+	if r := l.records.find(id); r != nil && r.overdue {
 		l.finish(r, wire.OutcomeUnknown, now, events)
 	}
 }
 
 // end finishes a verification, or notes the end of one that is untracked.
 func (l *Ledger) end(id string, outcome wire.Outcome, now time.Duration, events *Events) *Finish {
-	if r := l.records.byID[id]; r != nil {
+	if r := l.records.find(id); r != nil {
 		return l.finish(r, outcome, now, events)
 	}
 	if id == "" || len(id) > maxID {

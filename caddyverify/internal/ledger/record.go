@@ -3,6 +3,7 @@ package ledger
 import (
 	"container/heap"
 	"container/list"
+	"strings"
 	"time"
 
 	"github.com/caddyverify/caddy-verify/caddyverify/internal/wire"
@@ -49,7 +50,7 @@ type Link struct {
 // linked lists let a record leave from the middle. So whatever is due next, or to be
 // evicted next, is at the front of one of them.
 type records struct {
-	byID map[string]*record
+	byID map[string]*record // by their spelling
 	// waiting for their expiry, or for the next time to be asked about.
 	waiting waiting
 	seq     uint64 // that of the last one
@@ -60,9 +61,16 @@ type records struct {
 
 func (s *records) add(id string) *record {
 	r := &record{id: id, index: -1}
-	s.byID[id] = r
+	s.byID[spelling(id)] = r
 	return r
 }
+
+func (s *records) find(id string) *record { return s.byID[spelling(id)] }
+
+// spelling is one of all those of a request_id that a provider might take for the same:
+// it is a UUID, which has no dashes here. Whose a verification is must not depend on how
+// its id is written.
+func spelling(id string) string { return strings.ToLower(strings.ReplaceAll(id, "-", "")) }
 
 // push puts a record that is nowhere at the end of a queue.
 func (s *records) push(queue *list.List, r *record) {
@@ -97,7 +105,7 @@ func (s *records) leave(r *record) {
 // drop ends a record.
 func (s *records) drop(r *record) {
 	s.leave(r)
-	delete(s.byID, r.id)
+	delete(s.byID, spelling(r.id))
 }
 
 // first returns the oldest record of a queue, or nil.

@@ -30,7 +30,7 @@ type Verification struct {
 func (l *Ledger) Verification(requestID string) (v Verification, ok bool) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	r := l.records.byID[requestID]
+	r := l.records.find(requestID)
 	if r == nil {
 		return v, false
 	}
