@@ -247,7 +247,10 @@ func (a *adminAPI) try(w http.ResponseWriter, _ *http.Request, named []string) e
 
 // events tells what has happened and happens.
 func (a *adminAPI) events(w http.ResponseWriter, r *http.Request, _ []string) error {
-	live.ServeEvents(w, r, a.ctx.Done(), allAccounts())
+	if err := live.ServeEvents(w, r, a.ctx.Done(), allAccounts()); err != nil {
+		w.Header().Set("Retry-After", "10")
+		return apiError(http.StatusServiceUnavailable, "%v", err)
+	}
 	return nil
 }
 

@@ -20,7 +20,8 @@ func init() {
 
 // Live is a page that shows the gateway as it is, at /live: whether it works, how many
 // verifications succeed and where not, the way to the provider, and what happened. It has
-// the last day, from memory, and only reads. All else is left to the next handler.
+// the last day, from memory, and only reads. A hundred may be open at a time; others show
+// how it was when they were loaded. All else is left to the next handler.
 //
 // It is shown to whom one of Caddy's handlers has let in (basic_auth, forward_auth, TLS
 // client certificates), and else to clients on the same machine alone.

@@ -44,6 +44,7 @@ type History struct {
 	coarse  ring[Point]
 	minutes ring[groups] // for the hour
 	day     ring[groups] // by quarters of an hour
+	over    [len(Windows)]sum
 }
 
 // New returns a History of nothing.

@@ -37,26 +37,25 @@ type Total struct {
 func (h *History) Total(w Window) Total {
 	h.mu.Lock()
 	defer h.mu.Unlock()
-	t := Total{Countries: map[string]*Group{}, Callers: map[string]*Group{}}
 	now := h.now()
 	points, all := &h.fine, &h.minutes
 	if w == Day {
 		points, all = &h.coarse, &h.day
 	}
-	n := int(w.Duration() / all.step)
-	// The points of the same time, so that the parts make the sum.
-	since := now.Truncate(all.step) - time.Duration(n-1)*all.step
-	points.last(now, int((now.Truncate(points.step)-since)/points.step)+1, func(p *Point) {
-		if p != nil {
-			t.merge(p)
-		}
-	})
-	all.last(now, n, func(g *groups) {
-		if g != nil {
-			mergeGroups(t.Countries, g.countries)
-			mergeGroups(t.Callers, g.callers)
-		}
-	})
+	over := &h.over[w]
+	if p, g := points.number(now), all.number(now); over.point != p || over.group != g {
+		*over = sum{p, g, newTotal()}
+		n := int(w.Duration() / all.step)
+		// The points of the same time, so that the parts make the sum.
+		since := now.Truncate(all.step) - time.Duration(n-1)*all.step
+		points.before(now, int((now.Truncate(points.step)-since)/points.step), over.mergePoint)
+		all.before(now, n-1, over.mergeGroups)
+	}
+	t := newTotal()
+	t.merge(&over.Point)
+	t.mergeGroups(&groups{over.Countries, over.Callers})
+	points.last(now, 1, t.mergePoint)
+	all.last(now, 1, t.mergeGroups)
 	return t
 }
 
@@ -70,6 +69,29 @@ func (h *History) LastMinute() (p Point) {
 		}
 	})
 	return p
+}
+
+// sum is a Total of the steps before the present ones, which have these numbers. They are
+// over and do not change: to sum them up each time that somebody looks would take
+// milliseconds, in which calls wait.
+type sum struct {
+	point, group int64
+	Total
+}
+
+func newTotal() Total { return Total{Countries: map[string]*Group{}, Callers: map[string]*Group{}} }
+
+func (t *Total) mergePoint(p *Point) {
+	if p != nil {
+		t.merge(p)
+	}
+}
+
+func (t *Total) mergeGroups(g *groups) {
+	if g != nil {
+		mergeGroups(t.Countries, g.countries)
+		mergeGroups(t.Callers, g.callers)
+	}
 }
 
 // HourBefore sums up the hour before the last one.

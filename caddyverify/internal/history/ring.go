@@ -31,8 +31,12 @@ func (r *ring[T]) at(now time.Duration) *T {
 }
 
 // last calls f for the last n steps, the oldest first; v is nil where nothing happened.
-func (r *ring[T]) last(now time.Duration, n int, f func(v *T)) {
-	end := r.number(now)
+func (r *ring[T]) last(now time.Duration, n int, f func(v *T)) { r.until(r.number(now), n, f) }
+
+// before is last for n steps before the present one.
+func (r *ring[T]) before(now time.Duration, n int, f func(v *T)) { r.until(r.number(now)-1, n, f) }
+
+func (r *ring[T]) until(end int64, n int, f func(v *T)) {
 	for step := end - int64(min(n, len(r.places))) + 1; step <= end; step++ {
 		if step < 1 {
 			f(nil)

@@ -23,11 +23,19 @@ const (
 )
 
 // ServeEvents tells what an operator should know of, as server-sent events: first what the
-// accounts remember, then what happens, until the client leaves or done is closed.
-func ServeEvents(w http.ResponseWriter, r *http.Request, done <-chan struct{}, accounts []*gateway.Account) {
+// accounts remember, then what happens, until the client leaves or done is closed. Where
+// there are too many such streams it returns ErrTooMany, and has written nothing.
+func ServeEvents(w http.ResponseWriter, r *http.Request, done <-chan struct{}, accounts []*gateway.Account) error {
+	if err := ofEvents.enter(); err != nil {
+		return err
+	}
+	defer ofEvents.leave()
 	feed := newFeed(accounts)
 	defer feed.stop()
 	out := newStream(w)
+	if r.Method == http.MethodHead { // has no end to wait for
+		return nil
+	}
 	beat := time.NewTicker(beatEvery)
 	defer beat.Stop()
 	for _, event := range feed.past {
@@ -42,11 +50,12 @@ func ServeEvents(w http.ResponseWriter, r *http.Request, done <-chan struct{}, a
 		case <-beat.C:
 			out.comment()
 		case <-r.Context().Done():
-			return
+			return nil
 		case <-done:
-			return
+			return nil
 		}
 	}
+	return nil
 }
 
 // feed has the notable events of accounts.

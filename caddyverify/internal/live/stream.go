@@ -51,6 +51,12 @@ func (p *Page) stream(w http.ResponseWriter, r *http.Request, account *gateway.A
 		newStream(w)
 		return
 	}
+	if err := ofPage.enter(); err != nil {
+		w.Header().Set("Retry-After", "10")
+		http.Error(w, err.Error(), http.StatusServiceUnavailable)
+		return
+	}
+	defer ofPage.leave()
 	feed := newFeed([]*gateway.Account{account})
 	defer feed.stop()
 	out := newStream(w)
