@@ -17,7 +17,7 @@ const maxEscapes = 16
 
 // In tells whether text contains the secret in a way that a reader could get at by
 // decoding: plain, in whatever case, with characters escaped as in URLs, JSON, XML or
-// HTML, split by XML's markup, in Base64 or hexadecimal digits, and any of that within
+// HTML, split by XML's markup, in Base64 or hexadecimal digits, byte by byte as in dumps, and any of that within
 // any other. A text that cannot be looked through to its end is taken to contain it.
 func (s Secret) In(text []byte) bool { return s.contained(text) }
 
@@ -37,7 +37,7 @@ type look struct {
 func (l *look) in(text []byte) bool {
 	for range maxEscapes {
 		text = bytes.ReplaceAll(text, []byte{0}, nil) // of UTF-16
-		if l.left -= len(text); l.left < 0 || l.shows(text) || l.encoded(text) {
+		if l.left -= len(text); l.left < 0 || l.shows(text) || l.encoded(text) || l.listed(text) {
 			return true
 		}
 		if bare := withoutMarkup(text); len(bare) < len(text) && l.in(bare) {

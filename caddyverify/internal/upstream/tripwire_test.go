@@ -45,6 +45,10 @@ var encodings = map[string]func(string) string{
 	"UTF-16 in Base64": func(s string) string { return base64.StdEncoding.EncodeToString(utf16LE(s)) },
 	"hex":              func(s string) string { return hex.EncodeToString([]byte(s)) },
 	"upper case hex":   func(s string) string { return strings.ToUpper(hex.EncodeToString([]byte(s))) },
+	"a dump":           each("%02x:"),
+	"a C array":        each("0x%02x, "),
+	"quoted-printable": each("=%02X"),
+	"decimal bytes":    func(s string) string { return strings.ReplaceAll(fmt.Sprint([]byte(s)), " ", ",") }, // as of Node's Buffer
 }
 
 func each(format string) func(string) string {
