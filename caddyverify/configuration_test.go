@@ -38,7 +38,7 @@ func TestDocumentedConfiguration(t *testing.T) {
 	login := newCertificate(t, folder)
 	shopAPI, shop := newProvider(t, "shopkey1")
 	loginAPI, logins := newProvider(t, "loginkey")
-	plain, secure := freeAddress(t), freeAddress(t)
+	plain, secure, monitoring := freeAddress(t), freeAddress(t), freeAddress(t)
 	for old, replacement := range map[string]string{
 		"admin unix//run/caddy/admin.sock|0600": "admin off\npersist_config off\nskip_install_trust\nstorage file_system " + folder,
 		"/run/secrets/":                         folder + "/",
@@ -46,6 +46,8 @@ func TestDocumentedConfiguration(t *testing.T) {
 		"account login {\n\t\t\tcred":           "account login {\n\t\t\tupstream " + logins.URL + "\n\t\t\tcred",
 		"CN=login-*,O=Acme":                     "CN=sh*,O=Acme",
 		"http://verify.internal:8080":           "http://" + plain,
+		"http://verify.internal:9180":           "http://" + monitoring,
+		"remote_ip 10.0.9.1":                    "remote_ip 127.0.0.1",
 		"https://verify.internal:8443":          "https://" + strings.Replace(secure, "127.0.0.1", "localhost", 1),
 		"/etc/caddy/verify.pem":                 folder + "/cert.pem",
 		"/etc/caddy/verify.key":                 folder + "/key.pem",
@@ -102,9 +104,12 @@ func TestDocumentedConfiguration(t *testing.T) {
 	if answer := call("plain", "stranger", "/verify/search/json", url.Values{"request_id": {mine}}); answer.StatusCode != http.StatusUnauthorized {
 		t.Errorf("whom Caddy does not know reads %d %s", answer.StatusCode, answer.body)
 	}
+	if answer := get(t, base["plain"]+"/metrics"); strings.Contains(answer.body, "verify_") {
+		t.Error("applications read the metrics, by which callers can be told apart")
+	}
 	var metrics string
 	for range 100 { // what is told of isolation comes within a second
-		if metrics = get(t, base["plain"]+"/metrics").body; strings.Contains(metrics, `caller="newsletter",operation="search"} 1`) {
+		if metrics = get(t, "http://"+monitoring+"/metrics").body; strings.Contains(metrics, `caller="newsletter",operation="search"} 1`) {
 			break
 		}
 		time.Sleep(50 * time.Millisecond)

@@ -20,10 +20,10 @@ type flight struct {
 	done        chan struct{}
 	last        *flight  // the unread one that this repeats, until it is done
 	keys        []digest // the Idempotency-Keys that stand for it, until it is done
-	answer  wire.Answer
-	unacked int       // clients whose Ack is still to come
-	acked   bool      // a client got the answer
-	until   time.Time // when the answer is of no use any more
+	answer      wire.Answer
+	unacked     int       // clients whose Ack is still to come
+	acked       bool      // a client got the answer
+	until       time.Time // when the answer is of no use any more
 }
 
 // run answers the call. Whatever becomes of it, those who wait get an answer.

@@ -27,7 +27,7 @@ func TestStreamsAreBounded(t *testing.T) {
 	}))
 	defer server.Close()
 	defer close(done)
-	open := func(method, path string, want int) *http.Response {
+	open := func(method, path string, want int) (end func() error) {
 		t.Helper()
 		r, err := http.NewRequestWithContext(t.Context(), method, server.URL+path, nil)
 		if err != nil {
@@ -37,27 +37,29 @@ func TestStreamsAreBounded(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		t.Cleanup(func() { response.Body.Close() })
+		t.Cleanup(func() { _ = response.Body.Close() })
 		if response.StatusCode != want {
 			t.Errorf("%s %s: %s, want %d", method, path, response.Status, want)
 		}
-		return response
+		return response.Body.Close
 	}
 	kinds := map[string]*streams{StreamPath: &ofPage, "/events": &ofEvents}
 	for path, kind := range kinds {
-		open(http.MethodHead, path, http.StatusOK) // ends at once
-		var last *http.Response
+		_ = open(http.MethodHead, path, http.StatusOK) // ends at once
+		var end func() error
 		for range maxStreams {
-			last = open(http.MethodGet, path, http.StatusOK)
+			end = open(http.MethodGet, path, http.StatusOK)
 		}
 		if n := kind.open.Load(); n != maxStreams {
 			t.Errorf("%s: %d are open", path, n)
 		}
-		open(http.MethodGet, path, http.StatusServiceUnavailable)
-		last.Body.Close()
+		_ = open(http.MethodGet, path, http.StatusServiceUnavailable)
+		if err := end(); err != nil {
+			t.Error(err)
+		}
 		for kind.open.Load() == maxStreams {
 			runtime.Gosched() // the server is told that it is closed
 		}
-		open(http.MethodGet, path, http.StatusOK)
+		_ = open(http.MethodGet, path, http.StatusOK)
 	}
 }

@@ -48,7 +48,7 @@ var encodings = map[string]func(string) string{
 	"a dump":           each("%02x:"),
 	"a C array":        each("0x%02x, "),
 	"quoted-printable": each("=%02X"),
-	"decimal bytes":    func(s string) string { return strings.ReplaceAll(fmt.Sprint([]byte(s)), " ", ",") }, // as of Node's Buffer
+	"decimal bytes":    each("%d, "),
 }
 
 func each(format string) func(string) string {
