@@ -234,7 +234,12 @@ func (d *Deduper) find(call *Call, f *flight) (*flight, wire.DeliverySource, *wi
 				return nil, wire.Sent, wire.Refuse(wire.IdempotencyKeyReused, "")
 			}
 			known.unacked++
-			return known, wire.Replayed, nil
+			select {
+			case <-known.done:
+				return known, wire.Replayed, nil
+			default:
+				return known, wire.Shared, nil // it is under way
+			}
 		}
 		if !d.keys.quota.available(call.Caller) {
 			return nil, wire.Sent, tooMany()

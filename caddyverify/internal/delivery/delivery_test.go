@@ -351,3 +351,29 @@ func TestPanicLeavesNobodyWaiting(t *testing.T) {
 		t.Errorf("%d flights, %d under way", len(d.flights), d.underWay.used)
 	}
 }
+
+// A call that comes with the key of one that is under way shares its answer, as an
+// identical one does; only what was answered before is replayed.
+func TestKeyUnderWay(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		d, call := New(), requestFor("447700900000").with(keyed("k"))
+		upstream := Upstream{Send: func() wire.Answer {
+			time.Sleep(time.Second)
+			return wire.Answer{Reading: wire.Reading{Verification: wire.Verification{Status: wire.Success, RequestID: "id"}}}
+		}, State: func(string) State { return Running }}
+		var sources [3]wire.DeliverySource
+		var all sync.WaitGroup
+		for i := range sources {
+			all.Go(func() {
+				time.Sleep(time.Duration(i) * 600 * time.Millisecond)
+				_, source, ack := d.Deliver(t.Context(), call, upstream)
+				ack(true)
+				sources[i] = source
+			})
+		}
+		all.Wait()
+		if want := [...]wire.DeliverySource{wire.Sent, wire.Shared, wire.Replayed}; sources != want {
+			t.Errorf("the answers come from %v, want %v", sources, want)
+		}
+	})
+}
