@@ -1,0 +1,173 @@
+package store
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/sony/gobreaker/v2"
+)
+
+const (
+	// Budget is how long a call to a store may take.
+	Budget = 20 * time.Millisecond
+	// Flights is how many calls may be under way. A store that hangs holds no more.
+	Flights = 16
+	// trip is how many failures in a row open the circuit, for openFor.
+	trip    = 5
+	openFor = time.Second
+	// pulse is the time between two beats; pulses without an answer for unheard mean that
+	// changes elsewhere may go unnoticed.
+	pulse   = 175 * time.Millisecond
+	unheard = 800 * time.Millisecond
+)
+
+// Shared is a store as gateways use it. It hides names and seals values, and answers within
+// Budget whatever the store does: with ErrAway, if need be.
+type Shared struct {
+	store   Store
+	keys    *Keys
+	flights chan struct{}
+	unwatch func()
+	circuit *gobreaker.TwoStepCircuitBreaker[any]
+
+	watchers watchers
+	waiting  waiting
+	beating  beating
+
+	trips, errors, aways atomic.Uint64
+	mu                   sync.Mutex
+	since                time.Time // away; zero while it is not
+	last                 error
+}
+
+// Stats are what Shared has counted, and how it is.
+type Stats struct {
+	// Calls is how many were sent to the store, beats among them; Failed how many of them
+	// brought no answer in time; Alone how many were not sent, since the circuit was open or
+	// too many were under way.
+	Calls, Failed, Alone uint64
+	// Away is since when the store has not answered; zero if it does.
+	Away time.Time
+	// Why is the last error; nil if the store answers.
+	Why error
+	// Gateways is how many were seen last, also while the store is away; 0 before the first beat.
+	Gateways int
+	// Local is Shared.Local.
+	Local bool
+	// Forgot is how often the store turned out to have forgotten what it knew.
+	Forgot uint64
+}
+
+// NewShared wraps the store of an account, which NewKeys names. Run it, so that it beats.
+func NewShared(s Store, k *Keys) *Shared {
+	shared := &Shared{store: s, keys: k, flights: make(chan struct{}, Flights)}
+	shared.circuit = gobreaker.NewTwoStepCircuitBreaker[any](gobreaker.Settings{
+		Timeout:     openFor,
+		ReadyToTrip: func(c gobreaker.Counts) bool { return c.ConsecutiveFailures >= trip },
+		IsExcluded:  func(err error) bool { return errors.Is(err, errLeft) },
+	})
+	shared.waiting.init()
+	shared.unwatch = s.Watch(shared.changed)
+	return shared
+}
+
+var (
+	// errLeft is for a caller that did not wait: the store has done nothing wrong.
+	errLeft = errors.New("the caller has left")
+	errLate = fmt.Errorf("no answer within %v", Budget)
+	errBusy = fmt.Errorf("%d calls are under way", Flights)
+)
+
+// away is an ErrAway with its reason.
+type away struct{ why error }
+
+func (a away) Error() string   { return ErrAway.Error() + ": " + a.why.Error() }
+func (a away) Unwrap() []error { return []error{ErrAway, a.why} }
+
+// call runs f, and leaves it behind when it does not come back in time.
+func call[T any](ctx context.Context, s *Shared, f func(context.Context) (T, error)) (T, error) {
+	var none T
+	done, err := s.circuit.Allow()
+	if err != nil {
+		s.aways.Add(1)
+		return none, away{err}
+	}
+	ctx, cancel := context.WithTimeoutCause(ctx, Budget, errLate)
+	defer cancel()
+	select {
+	case s.flights <- struct{}{}:
+	case <-ctx.Done():
+		s.aways.Add(1)
+		err := s.cause(ctx, errBusy)
+		done(err)
+		return none, s.failed(err)
+	}
+	s.trips.Add(1)
+	type result struct {
+		v   T
+		err error
+	}
+	back := make(chan result, 1)
+	go func() {
+		defer func() { <-s.flights }()
+		v, err := f(ctx)
+		back <- result{v, err}
+	}()
+	select {
+	case r := <-back:
+		if r.err == nil {
+			done(nil)
+			s.answered()
+			return r.v, nil
+		}
+		err = r.err
+		if ctx.Err() != nil {
+			err = s.cause(ctx, err)
+		}
+	case <-ctx.Done():
+		err = s.cause(ctx, errLate)
+	}
+	s.errors.Add(1)
+	done(err)
+	return none, s.failed(err)
+}
+
+// cause tells whether it was the store or the caller who took too long.
+func (s *Shared) cause(ctx context.Context, late error) error {
+	if errors.Is(context.Cause(ctx), errLate) {
+		return late
+	}
+	return errLeft
+}
+
+func (s *Shared) failed(err error) error {
+	if !errors.Is(err, errLeft) {
+		s.mu.Lock()
+		defer s.mu.Unlock()
+		if s.since.IsZero() {
+			s.since = time.Now()
+		}
+		s.last = err
+	}
+	return away{err}
+}
+
+func (s *Shared) answered() {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.since, s.last = time.Time{}, nil
+}
+
+// Stats returns what was counted until now.
+func (s *Shared) Stats() Stats {
+	st := Stats{Calls: s.trips.Load(), Failed: s.errors.Load(), Alone: s.aways.Load(), Local: s.Local()}
+	st.Gateways, st.Forgot = s.beating.seen()
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	st.Away, st.Why = s.since, s.last
+	return st
+}
