@@ -30,7 +30,13 @@ require (
 	pgregory.net/rapid v1.3.0
 )
 
-require github.com/fsnotify/fsnotify v1.9.0
+require (
+	github.com/alicebob/miniredis/v2 v2.40.0
+	github.com/fsnotify/fsnotify v1.9.0
+	github.com/redis/rueidis v1.0.79
+)
+
+require github.com/yuin/gopher-lua v1.1.1 // indirect
 
 require (
 	cel.dev/cel-go v0.32.0 // indirect

@@ -38,6 +38,7 @@ type Shared struct {
 	waiting  waiting
 	beating  beating
 
+	spent                atomic.Int64 // calls, of which no beat has told
 	trips, errors, aways atomic.Uint64
 	mu                   sync.Mutex
 	since                time.Time // away; zero while it is not

@@ -22,17 +22,17 @@ func (b *beating) seen() (gateways int, forgot uint64) {
 	return b.gateways, b.forgot
 }
 
-// Run beats until ctx ends, and then signs off; the Shared is of no use after that. spent is asked how many calls were made
-// without a slot since it was asked last, as Pulse.Spent says; it may be nil.
-func (s *Shared) Run(ctx context.Context, spent func() int) {
+// Spent tells of calls that were made without a slot, so that the next beat tells others.
+func (s *Shared) Spent(n int) { s.spent.Add(int64(n)) }
+
+// Run beats until ctx ends, and then signs off; the Shared is of no use after that.
+func (s *Shared) Run(ctx context.Context) {
 	tick := time.NewTicker(pulse)
 	defer tick.Stop()
 	defer s.unwatch()
 	var p Pulse
 	for {
-		if spent != nil {
-			p.Spent += spent()
-		}
+		p.Spent += int(s.spent.Swap(0))
 		if s.beat(ctx, p) == nil {
 			p.Spent = 0
 		} else if s.longAway() {

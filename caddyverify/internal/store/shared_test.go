@@ -169,8 +169,7 @@ func TestBeats(t *testing.T) {
 		expect("before the first beat", false, 0)
 		ctx, stop := context.WithCancel(t.Context())
 		defer stop()
-		var spend atomic.Int64
-		go s.Run(ctx, func() int { return int(spend.Swap(0)) })
+		go s.Run(ctx)
 		expect("after it", true, 1)
 		time.Sleep(10 * time.Second)
 		expect("after many", true, 1)
@@ -191,7 +190,7 @@ func TestBeats(t *testing.T) {
 		}
 
 		f.fails.Store(true)
-		spend.Store(3)
+		s.Spent(3)
 		time.Sleep(500 * time.Millisecond)
 		f.fails.Store(false)
 		time.Sleep(400 * time.Millisecond)
@@ -377,52 +376,4 @@ func TestMovedEntryDoesNotOpen(t *testing.T) {
 			}
 		})
 	}
-}
-
-// spy notes what a store is given.
-type spy struct {
-	store.Store
-	mu    sync.Mutex
-	given []byte
-	field store.Field
-	value []byte
-}
-
-func (s *spy) note(words ...string) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	for _, word := range words {
-		s.given = append(s.given, word...)
-	}
-}
-
-func (s *spy) Look(ctx context.Context, n store.Name, f store.Field) (store.Found, error) {
-	s.note(n.ID, string(f))
-	return s.Store.Look(ctx, n, f)
-}
-
-func (s *spy) Keep(ctx context.Context, n store.Name, t store.Token, f store.Field, v []byte, life time.Duration) (bool, error) {
-	s.note(n.ID, string(f), string(v))
-	s.field, s.value = f, v
-	return s.Store.Keep(ctx, n, t, f, v, life)
-}
-
-func (s *spy) Begin(ctx context.Context, n store.Name, v []byte, ttl time.Duration) error {
-	s.note(n.ID, string(v))
-	return s.Store.Begin(ctx, n, v, ttl)
-}
-
-func (s *spy) Claim(ctx context.Context, n store.Name, m store.Mark, says [32]byte, lease, ttl time.Duration) (store.Claim, error) {
-	s.note(n.ID, string(says[:]))
-	return s.Store.Claim(ctx, n, m, says, lease, ttl)
-}
-
-func (s *spy) Answer(ctx context.Context, n store.Name, m store.Mark, v []byte, ttl time.Duration) (bool, error) {
-	s.note(n.ID, string(v))
-	return s.Store.Answer(ctx, n, m, v, ttl)
-}
-
-func (s *spy) Hint(ctx context.Context, n store.Name, v []byte, life time.Duration) error {
-	s.note(n.ID, string(v))
-	return s.Store.Hint(ctx, n, v, life)
 }

@@ -190,7 +190,7 @@ const (
 	// Full: there is none within Ask.Most; Slot.Wait is when to ask again.
 	Full
 	// Alone: the store does not know yet what was called of late, for Slot.Wait. Use this
-	// gateway's share, as without a store, and tell of it by Pulse.Spent.
+	// gateway's share, as without a store, and tell of it by Shared.Spent.
 	Alone
 )
 

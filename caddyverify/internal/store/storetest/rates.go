@@ -15,7 +15,7 @@ func (w *world) open(gateways ...string) []store.Store {
 	}
 	for range 100 {
 		w.beat(all...)
-		if must[store.Slot](w)(all[0].Slot(w.Context(), store.Ask{Size: 10, Most: -1})).State != store.Alone {
+		if must[store.Slot](w)(all[0].Slot(w.Context(), store.Ask{Size: 10, Most: -time.Second})).State != store.Alone {
 			return all
 		}
 		w.Pass(50 * time.Millisecond)
@@ -69,14 +69,14 @@ var rates = []behaviour{
 	}},
 	{"in no second there are more", func(w *world) {
 		s := w.open("a", "b", "c")
-		start := time.Now()
+		start := w.now()
 		var at []time.Duration
-		for i := 0; time.Since(start) < 2500*time.Millisecond; i++ {
+		for i := 0; w.now().Sub(start) < 2500*time.Millisecond; i++ {
 			ask := store.Ask{Size: 10, Most: 250 * time.Millisecond, Spare: i % 2 * 3}
 			slot := must[store.Slot](w)(s[i%3].Slot(w.Context(), ask))
 			// The store took its time before it answered: by then, at the latest.
 			if slot.State == store.Given {
-				at = append(at, time.Since(start)+slot.Wait)
+				at = append(at, w.now().Sub(start)+slot.Wait)
 			}
 			if i%9 == 0 {
 				w.Pass(10 * time.Millisecond)
@@ -90,7 +90,7 @@ var rates = []behaviour{
 	}},
 	{"what was called without a slot is taken off", func(w *world) {
 		s := w.open("a", "b")
-		must[store.Slot](w)(s[0].Slot(w.Context(), store.Ask{Size: 10, Most: -1})) // so that there is a ring
+		must[store.Slot](w)(s[0].Slot(w.Context(), store.Ask{Size: 10, Most: -time.Second})) // so that there is a ring
 		must[store.Seen](w)(s[1].Beat(w.Context(), store.Pulse{Spent: 7}))
 		if n, _ := w.take(s[0], store.Ask{Size: 10}); n != 3 {
 			w.Errorf("%d calls, want 3", n)

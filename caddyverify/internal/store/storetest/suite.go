@@ -16,6 +16,8 @@ type Subject struct {
 	Open func(gateway string) store.Store
 	// Pass lets time pass for the store.
 	Pass func(time.Duration)
+	// Now is the store's time; nil where that is time.Now.
+	Now func() time.Time
 	// Real says that time is real, so that no more than seconds are let pass.
 	Real bool
 	// Deaf says that nothing is told to those who watch.
@@ -65,6 +67,13 @@ func (w *world) hidden(n store.Name) store.Name {
 		return n
 	}
 	return w.Hidden(n)
+}
+
+func (w *world) now() time.Time {
+	if w.Now == nil {
+		return time.Now()
+	}
+	return w.Now()
 }
 
 // long lets time pass that is too long for a real clock.

@@ -1,0 +1,55 @@
+package redis
+
+import (
+	"strconv"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"github.com/alicebob/miniredis/v2"
+
+	"github.com/caddyverify/caddy-verify/caddyverify/internal/store"
+	"github.com/caddyverify/caddy-verify/caddyverify/internal/store/storetest"
+)
+
+// TestScripts has the scripts' logic under a clock that is turned by hand.
+func TestScripts(t *testing.T) {
+	storetest.Run(t, func(t *testing.T, test func(*testing.T, storetest.Subject)) {
+		m := miniredis.RunT(t)
+		now := time.Now()
+		m.SetTime(now)
+		c := dialTest(t, options{addresses: []string{m.Addr()}, prefix: "verify", deaf: true})
+		test(t, storetest.Subject{
+			Open: func(gateway string) store.Store { return c.open("account", gateway) },
+			Pass: func(d time.Duration) {
+				now = now.Add(d)
+				m.SetTime(now)
+				m.FastForward(d)
+			},
+			Now:  func() time.Time { return now },
+			Deaf: true,
+		})
+	})
+}
+
+// TestServer has them on a real one, over two connections. The time limit of what wraps a store
+// is left out: it is not of the server's making when the machine is busy.
+func TestServer(t *testing.T) {
+	s := newServer(t)
+	one, two := s.dial(), s.dial()
+	var account atomic.Int64
+	storetest.Run(t, func(t *testing.T, test func(*testing.T, storetest.Subject)) {
+		t.Parallel()
+		tag := "account" + strconv.FormatInt(account.Add(1), 10)
+		test(t, storetest.Subject{
+			Open: func(gateway string) store.Store {
+				if gateway == "b" {
+					return two.open(tag, gateway)
+				}
+				return one.open(tag, gateway)
+			},
+			Pass: time.Sleep,
+			Real: true,
+		})
+	})
+}
