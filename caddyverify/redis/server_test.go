@@ -174,3 +174,13 @@ func eventually(t *testing.T, within time.Duration, what string, is func() bool)
 	}
 	return time.Since(start)
 }
+
+// listenMute is the address of a server that accepts and says nothing.
+func listenMute(t *testing.T) string {
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { l.Close() })
+	return l.Addr().String()
+}
