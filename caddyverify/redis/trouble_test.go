@@ -1,0 +1,175 @@
+package redis
+
+import (
+	"context"
+	"errors"
+	"slices"
+	"sync"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"github.com/caddyverify/caddy-verify/caddyverify/internal/store"
+)
+
+const (
+	callers = 400
+	// late is the most that a call may take while the store is in trouble.
+	late = 25 * time.Millisecond
+	back = 5 * time.Second
+)
+
+// TestTrouble has 400 callers use a store to which something happens.
+func TestTrouble(t *testing.T) {
+	for _, tt := range []struct {
+		name          string
+		begin, end    func(*server)
+		empty, noLate bool
+	}{
+		{name: "it hangs", begin: (*server).hang, end: (*server).resume},
+		{name: "it dies and comes back empty", begin: (*server).kill, end: (*server).restart, empty: true},
+		{name: "connections are cut", begin: cutAll, end: func(*server) {}},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			s := newServer(t)
+			g := gateway(t, s.dial(), "gateway")
+			eventually(t, back, "connected", g.Local)
+			var flushes atomic.Int64
+			g.Watch(func(n store.Name) {
+				if n == (store.Name{}) {
+					flushes.Add(1)
+				}
+			})
+			ctx, stop := context.WithCancel(t.Context())
+			var wg sync.WaitGroup
+			took := make([][]time.Duration, callers)
+			lateness := new(atomic.Int64) // of the machine itself
+			wg.Go(func() {
+				for ctx.Err() == nil {
+					start := time.Now()
+					time.Sleep(time.Millisecond)
+					lateness.Store(max(lateness.Load(), int64(time.Since(start)-time.Millisecond)))
+				}
+			})
+			for i := range callers {
+				wg.Go(func() {
+					for ctx.Err() == nil {
+						start := time.Now()
+						_, err := g.Look(context.WithoutCancel(ctx), store.Name{Kind: store.Verification, ID: "id"}, "json")
+						took[i] = append(took[i], time.Since(start))
+						if err != nil && !errors.Is(err, store.ErrAway) {
+							t.Error(err)
+						}
+						time.Sleep(50 * time.Millisecond)
+					}
+				})
+			}
+			time.Sleep(300 * time.Millisecond)
+			tt.begin(s)
+			time.Sleep(1500 * time.Millisecond)
+			stats := g.Stats()
+			tt.end(s)
+			recovery := eventually(t, back, "back", func() bool { return g.Local() && g.Stats().Away.IsZero() })
+			stop()
+			wg.Wait()
+
+			all := make(chan time.Duration, 1<<20)
+			for _, one := range took {
+				for _, d := range one {
+					all <- d
+				}
+			}
+			close(all)
+			n := len(all)
+			p50, p99, most := percentiles(all)
+			t.Logf("%d calls: p50 %v, p99 %v, at most %v, of a machine late by up to %v; back after %v; %d sent, %d not",
+				n, p50, p99, most, time.Duration(lateness.Load()), recovery, stats.Calls, stats.Alone)
+			if most > late+time.Duration(lateness.Load()) {
+				t.Error("calls are late")
+			}
+			if flushes.Load() == 0 {
+				t.Error("copies in memory are kept")
+			}
+			if tt.empty && g.Stats().Forgot == 0 {
+				t.Error("nobody knows that the store has forgotten")
+			}
+		})
+	}
+}
+
+func cutAll(s *server) {
+	admin := s.admin()
+	if err := admin.Do(s.t.Context(), admin.B().ClientKill().TypeNormal().SkipmeYes().Build()).Error(); err != nil {
+		s.t.Error(err)
+	}
+}
+
+// TestPushAfterLoss has pushes come again after a loss, without a call but the beats.
+func TestPushAfterLoss(t *testing.T) {
+	s := newServer(t)
+	here, there := gateway(t, s.dial(), "here"), gateway(t, s.dial(), "there")
+	id := store.Name{Kind: store.Verification, ID: "id"}
+	told := make(chan store.Name, 100)
+	here.Watch(func(n store.Name) { told <- n })
+	local := func() bool { return here.Local() && there.Stats().Away.IsZero() }
+	eventually(t, back, "connected", local)
+	for range 3 {
+		cutAll(s)
+		eventually(t, back, "noticed", func() bool { return !here.Local() })
+		eventually(t, back, "back", local)
+		eventually(t, back, "told", func() bool {
+			_, _ = there.Before(t.Context(), id, store.NewMark(), time.Second)
+			for {
+				select {
+				case n := <-told:
+					if n == here.Hidden(id) {
+						return true
+					}
+				case <-time.After(100 * time.Millisecond):
+					return false
+				}
+			}
+		})
+	}
+}
+
+// TestPushTime measures how long it takes until a check elsewhere is heard of.
+func TestPushTime(t *testing.T) {
+	s := newServer(t)
+	here, there := s.dial().open("account", "here"), s.dial().open("account", "there")
+	told := make(chan time.Time, 1)
+	here.Watch(func(n store.Name) {
+		if n != (store.Name{}) {
+			told <- time.Now()
+		}
+	})
+	const n = 500
+	times := make(chan time.Duration, n)
+	for range n {
+		start := time.Now()
+		if err := there.After(t.Context(), store.Name{Kind: store.Verification, ID: "id"}, "m"); err != nil {
+			t.Fatal(err)
+		}
+		select {
+		case at := <-told:
+			times <- at.Sub(start)
+		case <-time.After(back):
+			t.Fatal("a push is lost")
+		}
+	}
+	close(times)
+	p50, p99, most := percentiles(times)
+	t.Logf("heard of p50 %v, p99 %v, at most %v after the call began", p50, p99, most)
+}
+
+func percentiles(times <-chan time.Duration) (p50, p99, most time.Duration) {
+	var all []time.Duration
+	for d := range times {
+		all = append(all, d)
+	}
+	if len(all) == 0 {
+		return 0, 0, 0
+	}
+	slices.Sort(all)
+	return all[len(all)/2], all[len(all)*99/100], all[len(all)-1]
+}
