@@ -1,6 +1,7 @@
 package redis
 
 import (
+	"slices"
 	"strconv"
 	"strings"
 
@@ -60,13 +61,7 @@ func (s *Store) unmarshal(d *caddyfile.Dispenser, name string, args []string) (e
 		return nil
 	}
 	some := func(to *[]string, usage string) error {
-		for _, arg := range args {
-			if arg == "" {
-				args = nil
-				break
-			}
-		}
-		if len(args) == 0 {
+		if len(args) == 0 || slices.Contains(args, "") {
 			return d.Errf("%s takes at least one argument: %s %s%s", name, name, usage, unset)
 		}
 		*to = args

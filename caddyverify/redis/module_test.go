@@ -44,7 +44,7 @@ func TestCaddyfile(t *testing.T) {
 	if err != nil || !reflect.DeepEqual(got, want) {
 		t.Errorf("got %+v, %v", got, err)
 	}
-	text, _ := json.Marshal(got)
+	text, _ := json.Marshal(got) //nolint:gosec // its secrets are placeholders
 	back := new(Store)
 	if err := json.Unmarshal(text, back); err != nil || !reflect.DeepEqual(back, want) {
 		t.Errorf("by way of JSON: %s, %v", text, err)
@@ -63,7 +63,7 @@ func TestCaddyfileErrors(t *testing.T) {
 		{"twice", "redis {\n" + needed + "address other:6379\n}", "address is given more than once"},
 		{"unknown", "redis {\n" + needed + "sentinel mymaster\n}", `unrecognized subdirective of store redis "sentinel"`},
 		{"a secret in a place of its own", "redis {\n" + needed + "hunter2!hunter2\n}", "a line begins with what is no subdirective"},
-		{"two passwords", "redis {\n" + needed + "password hunter2 hunter2\n}", "password takes one argument"},
+		{"two passwords", "redis {\n" + needed + "password hunter2 hunter2!\n}", "password takes one argument"},
 		{"db", "redis {\n" + needed + "db -1\n}", "db: write a whole number"},
 		{"tls", "redis {\n" + needed + "tls a b\n}", "tls takes one argument"},
 	} {

@@ -2,6 +2,7 @@ package redis
 
 import (
 	"fmt"
+	"strings"
 	"time"
 
 	"github.com/redis/rueidis"
@@ -78,11 +79,7 @@ end
 `, store.Silent.Microseconds(), store.Gone.Microseconds(), store.Closed.Microseconds(), store.MaxGateways, store.Gone.Milliseconds())
 
 func script(parts ...string) *rueidis.Lua {
-	text := prelude
-	for _, part := range parts {
-		text += part
-	}
-	return rueidis.NewLuaScript(text)
+	return rueidis.NewLuaScript(prelude + strings.Join(parts, ""))
 }
 
 var (
