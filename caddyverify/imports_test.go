@@ -72,6 +72,11 @@ func TestOnlyTheFaceKnowsCaddy(t *testing.T) {
 			t.Errorf("%s is a part of what knows no Caddy", path)
 		}
 	}
+	for _, path := range goList(t, "-deps", ".") {
+		if strings.HasPrefix(path, "github.com/redis/") {
+			t.Errorf("who does not import the store on Redis carries %s", path)
+		}
+	}
 	for _, path := range goList(t, "-deps", "./sandbox") {
 		if strings.HasPrefix(path, module+"caddyverify/internal/") {
 			t.Errorf("the sandbox shares %s with the gateway: a misreading of the API could agree with itself", path)

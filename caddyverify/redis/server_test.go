@@ -18,7 +18,7 @@ import (
 
 // server is a redis-server of a test's own.
 type server struct {
-	t    *testing.T
+	t    testing.TB
 	port string
 	args []string
 	cmd  *exec.Cmd
@@ -27,7 +27,7 @@ type server struct {
 
 // newServer starts one, with nothing of it on disk. Where there is none to start, the test is
 // skipped, or fails with the tag e2e.
-func newServer(t *testing.T, args ...string) *server {
+func newServer(t testing.TB, args ...string) *server {
 	t.Helper()
 	if _, err := exec.LookPath("redis-server"); err != nil {
 		if mustHaveServer {
@@ -47,7 +47,7 @@ func newServer(t *testing.T, args ...string) *server {
 	return nil
 }
 
-func freePort(t *testing.T) string {
+func freePort(t testing.TB) string {
 	l, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
 		t.Fatal(err)
@@ -113,7 +113,7 @@ func (s *server) dial() *client {
 	return dialTest(s.t, options{addresses: []string{s.address()}, prefix: "verify"})
 }
 
-func dialTest(t *testing.T, o options) *client {
+func dialTest(t testing.TB, o options) *client {
 	t.Helper()
 	c := dial(o)
 	t.Cleanup(c.close)
