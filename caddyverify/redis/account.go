@@ -99,8 +99,8 @@ func (a account) Begin(ctx context.Context, id store.Name, start []byte, ttl tim
 	return a.run(ctx, begin, a.keys(id), rueidis.BinaryString(start), milliseconds(ttl)).Error()
 }
 
-func (a account) Finish(ctx context.Context, id store.Name) (bool, error) {
-	return a.run(ctx, finish, a.keys(id), a.gateway, milliseconds(store.Life)).AsBool()
+func (a account) Finish(ctx context.Context, id store.Name, ttl time.Duration) (bool, error) {
+	return a.run(ctx, finish, a.keys(id), a.gateway, milliseconds(ttl)).AsBool()
 }
 
 func (a account) Claim(ctx context.Context, k store.Name, m store.Mark, says [32]byte, lease, ttl time.Duration) (c store.Claim, err error) {

@@ -32,7 +32,7 @@ func BenchmarkCalls(b *testing.B) {
 		{"Look", func() error { _, err := g.Look(ctx, id, "json"); return err }},
 		{"Before", func() error { _, err := g.Before(ctx, id, mark, time.Minute); return err }},
 		{"After", func() error { return g.After(ctx, id, mark) }},
-		{"Finish", func() error { _, err := g.Finish(ctx, id); return err }},
+		{"Finish", func() error { _, err := g.Finish(ctx, id, time.Hour); return err }},
 		{"Claim", func() error { _, err := g.Claim(ctx, claimed, mark, [32]byte{}, time.Minute, time.Minute); return err }},
 		{"Slot", func() error { _, err := g.Slot(ctx, store.Ask{Size: 28}); return err }},
 		{"Beat", func() error { _, err := g.Beat(ctx, store.Pulse{}); return err }},

@@ -193,7 +193,11 @@ return 1`)
 	slot = script(clock, `
 local size, most = tonumber(ARGV[3]), tonumber(ARGV[5])
 local open = tonumber(is.open)
-local n = redis.call('LLEN', KEYS[1])
+local n, last = redis.call('LLEN', KEYS[1]), redis.call('LINDEX', KEYS[1], -1)
+if last and tonumber(last) > now + 10000000 then -- the server's clock was set back
+  redis.call('DEL', KEYS[1])
+  n, open = 0, now
+end
 if n == 0 then
   if is.ring and now >= open then -- lost, though the gateways are known
     open = now + closed

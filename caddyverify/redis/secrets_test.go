@@ -31,7 +31,7 @@ func TestNothingInClear(t *testing.T) {
 			}
 			return err
 		},
-		func() error { _, err := g.Finish(ctx, id); return err },
+		func() error { _, err := g.Finish(ctx, id, time.Hour); return err },
 		func() error {
 			_, err := g.Before(ctx, store.Name{Kind: store.Verification, ID: requestID + code}, "mark", time.Second)
 			return err

@@ -32,6 +32,28 @@ func TestScripts(t *testing.T) {
 	})
 }
 
+// TestClockSetBack has the server's clock jump back by an hour: the rate is open again in time.
+func TestClockSetBack(t *testing.T) {
+	m := miniredis.RunT(t)
+	now := time.Now()
+	a := dialTest(t, options{addresses: []string{m.Addr()}, prefix: "verify", deaf: true}).open("account", "gateway")
+	ask := func(want store.SlotState) {
+		t.Helper()
+		m.SetTime(now)
+		if slot, err := a.Slot(t.Context(), store.Ask{Size: 1}); err != nil || slot.State != want {
+			t.Fatalf("%+v, %v, want %d", slot, err, want)
+		}
+	}
+	ask(store.Alone)
+	now = now.Add(2 * store.Closed)
+	ask(store.Given)
+	ask(store.Full)
+	now = now.Add(-time.Hour)
+	ask(store.Alone)
+	now = now.Add(2 * store.Closed)
+	ask(store.Given)
+}
+
 // TestServer has them on a real one, over two connections. The time limit of what wraps a store
 // is left out: it is not of the server's making when the machine is busy.
 func TestServer(t *testing.T) {

@@ -190,10 +190,10 @@ func (m view) Begin(_ context.Context, id Name, start []byte, ttl time.Duration)
 	return nil
 }
 
-func (m view) Finish(_ context.Context, id Name) (bool, error) {
+func (m view) Finish(_ context.Context, id Name, ttl time.Duration) (bool, error) {
 	now := m.at()
 	defer m.mu.Unlock()
-	v := m.verification(id, now, Life)
+	v := m.verification(id, now, ttl)
 	if v.finished == "" {
 		v.finished = m.gateway
 	}

@@ -50,15 +50,10 @@ func (s *Shared) Begin(ctx context.Context, id Name, start []byte, ttl time.Dura
 	return s.do(ctx, func(ctx context.Context) error { return s.store.Begin(ctx, id, start, ttl) })
 }
 
-// Finish is Verifications.Finish. It asks once more itself when nobody knows.
-func (s *Shared) Finish(ctx context.Context, id Name) (bool, error) {
+// Finish is Verifications.Finish.
+func (s *Shared) Finish(ctx context.Context, id Name, ttl time.Duration) (bool, error) {
 	id = s.keys.name(id)
-	finish := func(ctx context.Context) (bool, error) { return s.store.Finish(ctx, id) }
-	first, err := call(ctx, s, finish)
-	if err != nil {
-		return call(ctx, s, finish)
-	}
-	return first, nil
+	return call(ctx, s, func(ctx context.Context) (bool, error) { return s.store.Finish(ctx, id, ttl) })
 }
 
 // Claim is Claims.Claim. An answer that cannot be opened is lost.

@@ -47,8 +47,9 @@ type Verifications interface {
 	// Begin notes how a verification started, unless that is known already, for ttl.
 	Begin(ctx context.Context, id Name, start []byte, ttl time.Duration) error
 	// Finish tells whether this gateway is the one that counts the verification as over. It
-	// says so again to the gateway to which it has: after an error, ask again.
-	Finish(ctx context.Context, id Name) (bool, error)
+	// says so again to the gateway to which it has: after an error, ask again. It is known for
+	// ttl.
+	Finish(ctx context.Context, id Name, ttl time.Duration) (bool, error)
 }
 
 // Claims let one of several gateways send what all were asked to, and hand the answer to

@@ -193,7 +193,7 @@ var ledger = []behaviour{
 			s     store.Store
 			first bool
 		}{{a, true}, {b, false}, {a, true}, {b, false}} {
-			if first := must[bool](w)(want.s.Finish(w.Context(), id)); first != want.first {
+			if first := must[bool](w)(want.s.Finish(w.Context(), id, time.Hour)); first != want.first {
 				w.Errorf("answer %d is %v", i, first)
 			}
 		}
@@ -202,6 +202,10 @@ var ledger = []behaviour{
 		}
 		if k := must[store.Known](w)(b.Before(w.Context(), id, store.NewMark(), time.Second)); !k.Finished {
 			w.Error("a check does not know that it is over")
+		}
+		w.long(30 * time.Minute)
+		if must[bool](w)(b.Finish(w.Context(), id, time.Hour)) {
+			w.Error("it is counted again after half an hour")
 		}
 	}},
 	{"hints are told and end", func(w *world) {
