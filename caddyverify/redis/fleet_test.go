@@ -112,7 +112,6 @@ func TestOneCounts(t *testing.T) {
 
 // TestRate offers twice as much as there is, over four gateways, for some seconds.
 func TestRate(t *testing.T) {
-	const size = 28
 	s := newServer(t)
 	var all []store.Store
 	for i := range 4 {
