@@ -198,14 +198,18 @@ func (a account) Beat(ctx context.Context, p store.Pulse) (s store.Seen, err err
 	if err != nil {
 		return s, err
 	}
-	if len(r) != 2 {
+	if len(r) != 3 {
 		return s, errReply
 	}
 	seen, err := r[0].AsInt64()
 	if err != nil {
 		return s, err
 	}
-	s.Gateways = int(seen)
+	used, err := r[2].AsInt64()
+	if err != nil {
+		return s, err
+	}
+	s.Gateways, s.Used = int(seen), int(used)
 	s.Boot, err = r[1].ToString()
 	return s, err
 }

@@ -16,8 +16,9 @@ const size = 28
 // what it has sent itself in the last second.
 type alone struct {
 	*store.Shared
-	mu   sync.Mutex
-	sent []time.Time
+	mu     sync.Mutex
+	sent   []time.Time
+	lonely []time.Time // those without a slot
 }
 
 // wait returns after what time a call may be made; false if it may not.
@@ -32,18 +33,29 @@ func (a *alone) wait(t *testing.T, ask store.Ask) (time.Duration, bool) {
 		}
 		return slot.Wait, slot.State == store.Given
 	}
-	n := 0
-	for _, at := range a.sent {
-		if at.After(now.Add(-time.Second)) {
+	stats := a.Stats()
+	// In the first second, what the fleet had not used is all that there is.
+	left := size
+	if !stats.Away.IsZero() && now.Sub(stats.Away) < time.Second {
+		left -= stats.Used
+	}
+	since := now.Add(-time.Second)
+	gateways := max(1, stats.Gateways)
+	if count(a.sent, since) >= size/gateways || count(a.lonely, since) >= left/gateways {
+		return 0, false
+	}
+	a.sent, a.lonely = append(a.sent, now), append(a.lonely, now)
+	a.Spent(1)
+	return 0, true
+}
+
+func count(all []time.Time, since time.Time) (n int) {
+	for _, at := range all {
+		if at.After(since) {
 			n++
 		}
 	}
-	if n >= size/max(1, a.Stats().Gateways) {
-		return 0, false
-	}
-	a.sent = append(a.sent, now)
-	a.Spent(1)
-	return 0, true
+	return n
 }
 
 // TestRateInTrouble offers 64 calls a second to four gateways, 40 of them to one. In the second

@@ -50,8 +50,8 @@ local function del(fields) if #fields > 0 then redis.call('HDEL', KEYS[1], unpac
 `
 
 // clock, at the end of which a script has the ring in KEYS[1] and the gateways in KEYS[2]: fields
-// boot, open (when the rate opens), beat (the last one), ring (that there was one) and
-// g:<gateway> (heard at).
+// boot, open (when the rate opens), beat (the last one), ring (that there was one), debt (calls
+// made before there is one) and g:<gateway> (heard at).
 var clock = fmt.Sprintf(`
 local me, silent, gone, closed = 'g:' .. ARGV[1], %d, %d, %d
 if redis.call('HSETNX', KEYS[2], 'boot', ARGV[2]) == 1 then
@@ -205,6 +205,8 @@ if n == 0 then
   end
   redis.call('HSET', KEYS[2], 'ring', 1)
   for i = 1, size do redis.call('RPUSH', KEYS[1], str(math.max(now, open))) end
+  for i = 1, math.min(tonumber(is.debt or 0), size) do use(now, size) end
+  redis.call('HDEL', KEYS[2], 'debt')
   n = size
 end
 if n > size then redis.call('LTRIM', KEYS[1], n - size, -1) end
@@ -246,8 +248,13 @@ if #dead > 0 then redis.call('HDEL', KEYS[2], unpack(dead)) end
 redis.call('HSET', KEYS[2], 'beat', str(now))
 local n = redis.call('LLEN', KEYS[1])
 for i = 1, math.min(tonumber(ARGV[3]), n) do use(now, n) end
+if n == 0 and tonumber(ARGV[3]) > 0 then redis.call('HINCRBY', KEYS[2], 'debt', ARGV[3]) end
 if n > 0 then live(KEYS[1], gone / 1000) end
-return {seen, is.boot}`)
+local used = 0
+for _, back in ipairs(redis.call('LRANGE', KEYS[1], 0, -1)) do
+  if tonumber(back) > now then used = used + 1 end
+end
+return {seen, is.boot, used}`)
 
 	// leave: ARGV gateway.
 	leave = script(`

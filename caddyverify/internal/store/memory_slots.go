@@ -90,6 +90,11 @@ func (m view) Beat(_ context.Context, p Pulse) (Seen, error) {
 	for range min(p.Spent, len(m.rate.back)) {
 		m.rate.use(now)
 	}
+	for _, back := range m.rate.back {
+		if back.After(now) {
+			seen.Used++
+		}
+	}
 	return seen, nil
 }
 

@@ -57,6 +57,8 @@ type Stats struct {
 	Why error
 	// Gateways is how many were seen last, also while the store is away; 0 before the first beat.
 	Gateways int
+	// Used is Seen.Used of the last beat.
+	Used int
 	// Local is Shared.Local.
 	Local bool
 	// Forgot is how often the store turned out to have forgotten what it knew.
@@ -166,7 +168,7 @@ func (s *Shared) answered() {
 // Stats returns what was counted until now.
 func (s *Shared) Stats() Stats {
 	st := Stats{Calls: s.trips.Load(), Failed: s.errors.Load(), Alone: s.aways.Load(), Local: s.Local()}
-	st.Gateways, st.Forgot = s.beating.seen()
+	st.Gateways, st.Used, st.Forgot = s.beating.seen()
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	st.Away, st.Why = s.since, s.last

@@ -11,15 +11,17 @@ type beating struct {
 	mu       sync.Mutex
 	heard    time.Time // the last answer to a beat; zero since a loss
 	losses   int       // of pushes
-	gateways int
+	gateways int       // the most of late
+	most     time.Time // when there were as many
+	used     int
 	boot     string
 	forgot   uint64
 }
 
-func (b *beating) seen() (gateways int, forgot uint64) {
+func (b *beating) seen() (gateways, used int, forgot uint64) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	return b.gateways, b.forgot
+	return b.gateways, b.used, b.forgot
 }
 
 // Spent tells of calls that were made without a slot, so that the next beat tells others.
@@ -30,13 +32,11 @@ func (s *Shared) Run(ctx context.Context) {
 	tick := time.NewTicker(pulse)
 	defer tick.Stop()
 	defer s.unwatch()
-	var p Pulse
+	var told recent
 	for {
-		p.Spent += int(s.spent.Swap(0))
-		if s.beat(ctx, p) == nil {
-			p.Spent = 0
-		} else if s.longAway() {
-			p.Spent = 0 // what was spent more than a second ago does not count
+		told.add(int(s.spent.Swap(0)), time.Now())
+		if s.beat(ctx, Pulse{Spent: told.sum()}) == nil {
+			told = nil
 		}
 		select {
 		case <-tick.C:
@@ -47,11 +47,27 @@ func (s *Shared) Run(ctx context.Context) {
 	}
 }
 
-// longAway tells whether the store has been away for longer than calls count.
-func (s *Shared) longAway() bool {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	return !s.since.IsZero() && time.Since(s.since) > time.Second
+// recent are calls of the last second, as they were told of.
+type recent []struct {
+	at time.Time
+	n  int
+}
+
+func (r *recent) add(n int, now time.Time) {
+	*r = append(*r, struct {
+		at time.Time
+		n  int
+	}{now, n})
+	for now.Sub((*r)[0].at) > time.Second {
+		*r = (*r)[1:]
+	}
+}
+
+func (r recent) sum() (n int) {
+	for _, one := range r {
+		n += one.n
+	}
+	return n
 }
 
 func (s *Shared) beat(ctx context.Context, p Pulse) error {
@@ -70,7 +86,11 @@ func (s *Shared) beat(ctx context.Context, p Pulse) error {
 	}
 	// What came before this beat may have been missed.
 	missed := b.heard.IsZero() || time.Since(b.heard) > unheard
-	b.gateways, b.boot = seen.Gateways, seen.Boot
+	// A store that has forgotten hears of them one by one; until then shares must not grow.
+	if now := time.Now(); seen.Gateways >= b.gateways || now.Sub(b.most) > 2*Closed {
+		b.gateways, b.most = seen.Gateways, now
+	}
+	b.used, b.boot = seen.Used, seen.Boot
 	b.mu.Unlock()
 	if forgot || missed {
 		s.tell(Name{})

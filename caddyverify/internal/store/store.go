@@ -212,6 +212,10 @@ type Pulse struct {
 type Seen struct {
 	// Gateways are those that were heard from of late, this one among them.
 	Gateways int
+	// Used is how many slots are in use: what all gateways have called in the last second, and
+	// are about to. When the store is lost, what is left of the rate is all that there is for
+	// the second that follows.
+	Used int
 	// Boot changes when the store has forgotten what it knew.
 	Boot string
 }

@@ -95,6 +95,9 @@ var rates = []behaviour{
 		if n, _ := w.take(s[0], store.Ask{Size: 10}); n != 3 {
 			w.Errorf("%d calls, want 3", n)
 		}
+		if seen := must[store.Seen](w)(s[0].Beat(w.Context(), store.Pulse{})); seen.Used != 10 {
+			w.Errorf("%d slots are in use, want 10", seen.Used)
+		}
 	}},
 	{"the share of who is silent is kept back", func(w *world) {
 		s := w.open("a", "b")
