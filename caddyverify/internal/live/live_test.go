@@ -246,7 +246,7 @@ func TestEvents(t *testing.T) {
 		}()
 		for begun := range 40 {
 			time.Sleep(time.Duration(begun) * 100 * time.Microsecond)
-			r, stop := follow(t, func(w http.ResponseWriter, r *http.Request) { ServeEvents(w, r, nil, accounts) })
+			r, stop := follow(t, func(w http.ResponseWriter, r *http.Request) { _ = ServeEvents(w, r, nil, accounts) })
 			time.Sleep(10 * time.Millisecond)
 			synctest.Wait()
 			stop()
@@ -271,7 +271,7 @@ func TestEvents(t *testing.T) {
 func TestSlowReader(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		a := newAccount(t, "key", "shop")
-		r, stop := follow(t, func(w http.ResponseWriter, r *http.Request) { ServeEvents(w, r, nil, []*gateway.Account{a}) })
+		r, stop := follow(t, func(w http.ResponseWriter, r *http.Request) { _ = ServeEvents(w, r, nil, []*gateway.Account{a}) })
 		r.mu.Lock()
 		begun := time.Now()
 		for range maxBehind {
