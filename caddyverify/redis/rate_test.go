@@ -59,7 +59,7 @@ func count(all []time.Time, since time.Time) (n int) {
 }
 
 // TestRateInTrouble offers 64 calls a second to four gateways, 40 of them to one. In the second
-// in which the store is lost or returns there may be 46, in all others 28; an answer may come
+// in which the store is lost or returns there may be 40, in all others 28; an answer may come
 // a little later than the slot was given.
 func TestRateInTrouble(t *testing.T) {
 	for _, tt := range []struct {
@@ -70,6 +70,7 @@ func TestRateInTrouble(t *testing.T) {
 		{"it dies and comes back empty", (*server).kill, (*server).restart},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
+			t.Parallel()
 			s := newServer(t)
 			var gateways []*alone
 			for i := range 4 {
@@ -123,7 +124,7 @@ func TestRateInTrouble(t *testing.T) {
 			after := storetest.Most(between(lost[1]+3500*time.Millisecond, time.Hour), window)
 			most := storetest.Most(at, time.Second)
 			t.Logf("%d calls; most in a second: %d; in 0.9 s before %d, while it is away %d, afterwards %d", len(at), most, calm, away, after)
-			if calm > size || away > size || after > size || most > 46 {
+			if calm > size || away > size || after > size || most > 40 {
 				t.Error("too many")
 			}
 			if calm < size/2 || away < size/4 || after < size/2 {

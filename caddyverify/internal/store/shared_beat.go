@@ -12,7 +12,7 @@ type beating struct {
 	heard    time.Time // the last answer to a beat; zero since a loss
 	losses   int       // of pushes
 	gateways int       // the most of late
-	most     time.Time // when there were as many
+	fewer    time.Time // since when there are fewer; zero if there are not
 	used     int
 	boot     string
 	forgot   uint64
@@ -87,8 +87,11 @@ func (s *Shared) beat(ctx context.Context, p Pulse) error {
 	// What came before this beat may have been missed.
 	missed := b.heard.IsZero() || time.Since(b.heard) > unheard
 	// A store that has forgotten hears of them one by one; until then shares must not grow.
-	if now := time.Now(); seen.Gateways >= b.gateways || now.Sub(b.most) > 2*Closed {
-		b.gateways, b.most = seen.Gateways, now
+	switch now := time.Now(); {
+	case seen.Gateways >= b.gateways || !missed && !b.fewer.IsZero() && now.Sub(b.fewer) > 2*Closed:
+		b.gateways, b.fewer = seen.Gateways, time.Time{}
+	case missed || b.fewer.IsZero():
+		b.fewer = now
 	}
 	b.used, b.boot = seen.Used, seen.Boot
 	b.mu.Unlock()
