@@ -5,6 +5,7 @@ package redis
 import (
 	"os/exec"
 	"strconv"
+	"strings"
 	"sync/atomic"
 	"testing"
 	"time"
@@ -17,13 +18,20 @@ import (
 func TestCluster(t *testing.T) {
 	args := []string{"--cluster", "create"}
 	var addresses []string
+	var servers []*server
 	for range 3 {
 		s := newServer(t, "--cluster-enabled", "yes", "--cluster-node-timeout", "2000", "--cluster-port", freePort(t))
-		addresses = append(addresses, s.address())
+		servers, addresses = append(servers, s), append(addresses, s.address())
 	}
 	args = append(append(args, addresses...), "--cluster-yes")
 	if out, err := exec.CommandContext(t.Context(), "redis-cli", args...).CombinedOutput(); err != nil {
 		t.Fatalf("%v\n%s", err, out)
+	}
+	for _, s := range servers { // each node hears of the others in its own time
+		eventually(t, 20*time.Second, "a cluster for all nodes", func() bool {
+			out, err := exec.CommandContext(t.Context(), "redis-cli", "-p", s.port, "cluster", "info").Output()
+			return err == nil && strings.Contains(string(out), "cluster_state:ok")
+		})
 	}
 	o := options{addresses: addresses, prefix: "verify"}
 	one, two := dialTest(t, o), dialTest(t, o)

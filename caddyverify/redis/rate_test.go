@@ -61,7 +61,7 @@ func count(all []time.Time, since time.Time) (n int) {
 // TestRateInTrouble offers 64 calls a second to four gateways, 40 of them to one. In the second
 // in which the store is lost or returns there may be 40, in all others 28; an answer may come
 // a little later than the slot was given.
-func TestRateInTrouble(t *testing.T) {
+func TestRateInTrouble(t *testing.T) { //nolint:tparallel // it would slow the others' clocks
 	for _, tt := range []struct {
 		name       string
 		begin, end func(*server)
