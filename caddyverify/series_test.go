@@ -14,6 +14,7 @@ import (
 	"regexp"
 	"strconv"
 	"strings"
+	"sync"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -27,7 +28,21 @@ import (
 type oddProvider struct {
 	*rand.Rand
 	sandbox *direct
-	ids     []string // of verifications
+
+	mu  sync.Mutex
+	ids []string // of verifications
+}
+
+// lockedSource is drawn from by the test and by calls that nobody waits for.
+type lockedSource struct {
+	mu     sync.Mutex
+	source rand.Source
+}
+
+func (s *lockedSource) Uint64() uint64 {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.source.Uint64()
 }
 
 func (p *oddProvider) one(of ...string) string { return of[p.IntN(len(of))] }
@@ -52,7 +67,9 @@ func (p *oddProvider) RoundTrip(r *http.Request) (*http.Response, error) {
 		return nil, err
 	}
 	if id := saidID.FindSubmatch(body); id != nil {
+		p.mu.Lock()
 		p.ids = append(p.ids, string(id[2]))
+		p.mu.Unlock()
 	}
 	if p.IntN(10) == 0 {
 		body = saidStatus.ReplaceAll(body, []byte("${1}"+p.one("0", "3", "6", "7", "10", "15", "16", "17", "19", "29", "101", "SUCCESS", "CANCELLED", strconv.Itoa(p.IntN(1000)), "PENDING "+strconv.Itoa(p.Int()))))
@@ -71,6 +88,8 @@ func (p *oddProvider) RoundTrip(r *http.Request) (*http.Response, error) {
 }
 
 func (p *oddProvider) id() string {
+	p.mu.Lock()
+	defer p.mu.Unlock()
 	if n := len(p.ids); n > 0 && p.IntN(10) > 0 {
 		return p.ids[max(0, n-1-p.IntN(50))]
 	}
@@ -84,7 +103,7 @@ func TestSeries(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		d := newDirect(t, &Handler{}, sandboxConfig)
 		defer d.close(t)
-		p := &oddProvider{Rand: rand.New(rand.NewPCG(3, 4)), sandbox: d} //nolint:gosec // the same each time
+		p := &oddProvider{Rand: rand.New(&lockedSource{source: rand.NewPCG(3, 4)}), sandbox: d} //nolint:gosec // the same each time
 		d.network.RoundTripper = p
 		d.gateway.Logger = slog.New(slog.DiscardHandler)
 		begun := accountSeries(t, "@sandbox.invalid")
