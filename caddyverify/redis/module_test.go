@@ -167,7 +167,7 @@ func TestReload(t *testing.T) {
 	if again, _ := two.Open("account", "gateway"); again != shared {
 		t.Error("the next configuration has another store")
 	}
-	eventually(t, 5*time.Second, "connected", func() bool { return shared.Local() })
+	eventually(t, 5*time.Second, "connected", func() bool { return shared.Watching() })
 	t.Setenv("STORE_KEY", encryptionKey+" changed")
 	three := provision("{env.STORE_KEY}")
 	if other, _ := three.Open("account", "gateway"); other == shared {

@@ -26,15 +26,15 @@ func TestServerThatRefuses(t *testing.T) {
 					t.Fatal(err)
 				}
 			}
-			eventually(t, back, "connected", g.Local)
+			eventually(t, back, "connected", g.Watching)
 			run(tt.begin)
 			eventually(t, back, tt.why, func() bool {
 				why := g.Stats().Why
 				return why != nil && strings.Contains(why.Error(), tt.why)
 			})
-			eventually(t, back, "without copies in memory", func() bool { return !g.Local() })
+			eventually(t, back, "without copies in memory", func() bool { return !g.Watching() })
 			run(tt.end)
-			took := eventually(t, back, "back", func() bool { return g.Local() && g.Stats().Away.IsZero() })
+			took := eventually(t, back, "back", func() bool { return g.Watching() && g.Stats().Away.IsZero() })
 			t.Logf("back after %v", took)
 		})
 	}

@@ -16,7 +16,7 @@ func TestNothingInClear(t *testing.T) {
 	const number, code, requestID, caller = "447700900123", "731984", "0b1f6a3c9d8e4f5a8b7c6d5e4f3a2b1c", "checkout-app"
 	s := newServer(t)
 	g := gateway(t, s.dial(), "gateway")
-	eventually(t, back, "connected", g.Local)
+	eventually(t, back, "connected", g.Watching)
 	ctx := t.Context()
 	id := store.Name{Kind: store.Verification, ID: requestID}
 	request := store.Name{Kind: store.Request, ID: caller + " " + number}

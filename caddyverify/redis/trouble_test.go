@@ -29,7 +29,7 @@ func TestTrouble(t *testing.T) {
 		t.Run(tt.name, func(t *testing.T) {
 			s := newServer(t)
 			g := gateway(t, s.dial(), "gateway")
-			eventually(t, back, "connected", g.Local)
+			eventually(t, back, "connected", g.Watching)
 			var flushes atomic.Int64
 			g.Watch(func(n store.Name) {
 				if n == (store.Name{}) {
@@ -65,7 +65,7 @@ func TestTrouble(t *testing.T) {
 			time.Sleep(1500 * time.Millisecond)
 			stats := g.Stats()
 			tt.end(s)
-			recovery := eventually(t, back, "back", func() bool { return g.Local() && g.Stats().Away.IsZero() })
+			recovery := eventually(t, back, "back", func() bool { return g.Watching() && g.Stats().Away.IsZero() })
 			stop()
 			wg.Wait()
 
@@ -107,11 +107,11 @@ func TestPushAfterLoss(t *testing.T) {
 	id := store.Name{Kind: store.Verification, ID: "id"}
 	told := make(chan store.Name, 100)
 	here.Watch(func(n store.Name) { told <- n })
-	local := func() bool { return here.Local() && there.Stats().Away.IsZero() }
+	local := func() bool { return here.Watching() && there.Stats().Away.IsZero() }
 	eventually(t, back, "connected", local)
 	for range 3 {
 		cutAll(s)
-		eventually(t, back, "noticed", func() bool { return !here.Local() })
+		eventually(t, back, "noticed", func() bool { return !here.Watching() })
 		eventually(t, back, "back", local)
 		eventually(t, back, "told", func() bool {
 			_, _ = there.Before(t.Context(), id, store.NewMark(), time.Second)

@@ -59,8 +59,8 @@ type Stats struct {
 	Gateways int
 	// Used is Seen.Used of the last beat.
 	Used int
-	// Local is Shared.Local.
-	Local bool
+	// Watching is Shared.Watching.
+	Watching bool
 	// Forgot is how often the store turned out to have forgotten what it knew.
 	Forgot uint64
 }
@@ -167,7 +167,7 @@ func (s *Shared) answered() {
 
 // Stats returns what was counted until now.
 func (s *Shared) Stats() Stats {
-	st := Stats{Calls: s.trips.Load(), Failed: s.errors.Load(), Alone: s.aways.Load(), Local: s.Local()}
+	st := Stats{Calls: s.trips.Load(), Failed: s.errors.Load(), Alone: s.aways.Load(), Watching: s.Watching()}
 	st.Gateways, st.Used, st.Forgot = s.beating.seen()
 	s.mu.Lock()
 	defer s.mu.Unlock()

@@ -106,9 +106,9 @@ func (s *Shared) beat(ctx context.Context, p Pulse) error {
 	return nil
 }
 
-// Local tells whether copies in memory may be used as if they were the store's: changes
+// Watching tells whether copies in memory may be used as if they were the store's: changes
 // elsewhere have been heard of until a moment ago.
-func (s *Shared) Local() bool {
+func (s *Shared) Watching() bool {
 	b := &s.beating
 	b.mu.Lock()
 	defer b.mu.Unlock()

@@ -162,8 +162,8 @@ func TestBeats(t *testing.T) {
 		expect := func(when string, local bool, flushes int64) {
 			t.Helper()
 			synctest.Wait()
-			if s.Local() != local || flushed.Load() != flushes {
-				t.Errorf("%s: local copies %v, %d flushes; want %v, %d", when, s.Local(), flushed.Load(), local, flushes)
+			if s.Watching() != local || flushed.Load() != flushes {
+				t.Errorf("%s: local copies %v, %d flushes; want %v, %d", when, s.Watching(), flushed.Load(), local, flushes)
 			}
 		}
 		expect("before the first beat", false, 0)
@@ -173,7 +173,7 @@ func TestBeats(t *testing.T) {
 		expect("after it", true, 1)
 		time.Sleep(10 * time.Second)
 		expect("after many", true, 1)
-		if st := s.Stats(); st.Gateways != 2 || st.Used != 5 || !st.Local {
+		if st := s.Stats(); st.Gateways != 2 || st.Used != 5 || !st.Watching {
 			t.Errorf("stats: %+v", st)
 		}
 
@@ -201,12 +201,12 @@ func TestBeats(t *testing.T) {
 		f.hangs.Store(true)
 		time.Sleep(time.Second)
 		expect("when it has hung for a second", false, flushed.Load())
-		if st := s.Stats(); st.Gateways != 2 || st.Local {
+		if st := s.Stats(); st.Gateways != 2 || st.Watching {
 			t.Errorf("stats: %+v", st)
 		}
 		f.hangs.Store(false)
 		time.Sleep(1500 * time.Millisecond)
-		if !s.Local() {
+		if !s.Watching() {
 			t.Error("it does not come back within a second and a half")
 		}
 		stop()
