@@ -44,6 +44,9 @@ func TestWindows(t *testing.T) {
 		h.Sent(false, time.Second)
 		h.Spent("EUR", "GB", "checkout", .1)
 		h.Gauge(Gauges{Rate: 28, Waiting: 3})
+		if lately := h.Lately(); lately.Sent != 2 || lately.Failed != 1 {
+			t.Errorf("lately %d of %d calls failed", lately.Failed, lately.Sent)
+		}
 		time.Sleep(20 * time.Second)
 		h.Finished(wire.OutcomeSuccess, "GB", "checkout", 1, 20*time.Second)
 		h.Finished(wire.OutcomeExpired, "DE", "", 0, 0)
@@ -65,9 +68,6 @@ func TestWindows(t *testing.T) {
 				t.Errorf("%v after %v:\n\t%s, want\n\t%s", w.Duration(), h.now(), got, want)
 			}
 		}
-		if minute := h.LastMinute(); minute.Sent != 2 || minute.Failed != 1 {
-			t.Errorf("the last minute has %d of %d calls failed", minute.Failed, minute.Sent)
-		}
 		const all = "2 2 1 1 2 1 2 1 7 map[EUR:0.15000000000000002]; GB 1 1 1 0 map[EUR:0.15000000000000002]; DE 1 1 0 1 map[]; checkout 1 1"
 		for _, w := range Windows {
 			expect(w, all)
@@ -81,8 +81,8 @@ func TestWindows(t *testing.T) {
 				t.Errorf("the time before %v had %v", w.Duration(), countries)
 			}
 		}
-		if minute := h.LastMinute(); minute.Sent != 0 {
-			t.Error("the last minute has calls of a quarter of an hour ago")
+		if lately := h.Lately(); lately.Sent != 0 {
+			t.Error("calls of a quarter of an hour ago are lately")
 		}
 		expect(QuarterHour, "0 0 0 0 0 0 0 0 0 map[]")
 		expect(Hour, all)

@@ -59,11 +59,11 @@ func (h *History) Total(w Window) Total {
 	return t
 }
 
-// LastMinute sums up the last minute.
-func (h *History) LastMinute() (p Point) {
+// Lately sums up the last 15 seconds, or all of them but a part of the first five.
+func (h *History) Lately() (p Point) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
-	h.fine.last(h.now(), int(time.Minute/fine), func(other *Point) {
+	h.fine.last(h.now(), 3, func(other *Point) {
 		if other != nil {
 			p.merge(other)
 		}

@@ -157,8 +157,8 @@ func Of(a *gateway.Account) Account {
 			Caller: c.Name, Waiting: c.Waiting, Lately: c.Lately, Weight: c.Weight, Rate: c.Rate,
 		})
 	}
-	minute := a.History().LastMinute()
-	account.State, account.Summary = account.summary(time.Now(), &minute)
+	lately := a.History().Lately()
+	account.State, account.Summary = account.summary(time.Now(), &lately)
 	return account
 }
 

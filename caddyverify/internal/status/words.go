@@ -10,7 +10,7 @@ import (
 	"github.com/caddyverify/caddy-verify/caddyverify/internal/wire"
 )
 
-// So many calls without an answer, and so large a share of a minute's, are told of before
+// So many calls without an answer, and so large a share of all, are told of before
 // a circuit opens.
 const (
 	someFailed = 3
@@ -18,7 +18,7 @@ const (
 )
 
 // summary tells how an account is in a word and a sentence: what is worst comes first.
-func (a *Account) summary(now time.Time, minute *history.Point) (State, string) {
+func (a *Account) summary(now time.Time, lately *history.Point) (State, string) {
 	if len(a.Troubles) > 0 {
 		t := a.Troubles[0]
 		return Down, fmt.Sprintf("The provider refuses the account: %s (%s) since %s.", meaning(t.Status), t.Status, clock(t.Since))
@@ -37,8 +37,8 @@ func (a *Account) summary(now time.Time, minute *history.Point) (State, string) 
 	if a.Limit.Throttled {
 		return Degraded, fmt.Sprintf("The provider finds the calls too many: %d a second are made until it does not.", a.Limit.Rate)
 	}
-	if minute.Failed >= someFailed && float64(minute.Failed) >= muchFailed*float64(minute.Sent) {
-		return Degraded, fmt.Sprintf("%d of the %d calls that were made to the provider in the last minute got no answer.", minute.Failed, minute.Sent)
+	if lately.Failed >= someFailed && float64(lately.Failed) >= muchFailed*float64(lately.Sent) {
+		return Degraded, fmt.Sprintf("%d of the %d calls that were made to the provider in the last 15 seconds got no answer.", lately.Failed, lately.Sent)
 	}
 	return OK, a.Hour.summary()
 }

@@ -44,7 +44,7 @@ func TestSummary(t *testing.T) {
 }
 
 // Calls that fail are told of before a circuit opens.
-func TestSummaryOfTheLastMinute(t *testing.T) {
+func TestSummaryOfLateCalls(t *testing.T) {
 	for _, test := range []struct {
 		sent, failed uint32
 		state        State
@@ -52,8 +52,8 @@ func TestSummaryOfTheLastMinute(t *testing.T) {
 	}{
 		{20, 2, OK, "No verification was started in the last hour."},
 		{200, 19, OK, "No verification was started in the last hour."},
-		{3, 3, Degraded, "3 of the 3 calls that were made to the provider in the last minute got no answer."},
-		{200, 20, Degraded, "20 of the 200 calls that were made to the provider in the last minute got no answer."},
+		{3, 3, Degraded, "3 of the 3 calls that were made to the provider in the last 15 seconds got no answer."},
+		{200, 20, Degraded, "20 of the 200 calls that were made to the provider in the last 15 seconds got no answer."},
 	} {
 		if state, got := new(Account).summary(time.Now(), &history.Point{Sent: test.sent, Failed: test.failed}); state != test.state || got != test.want {
 			t.Errorf("%d of %d: %s, %s", test.failed, test.sent, state, got)
