@@ -1,6 +1,7 @@
 package caddyverify
 
 import (
+	"context"
 	"net"
 	"net/http"
 	"net/netip"
@@ -31,6 +32,7 @@ type Live struct {
 	SandboxFaults string `json:"sandbox_faults,omitempty"`
 
 	page *live.Page
+	end  context.CancelFunc // of its streams
 }
 
 // CaddyModule returns the Caddy module information.
@@ -41,9 +43,23 @@ func (Live) CaddyModule() caddy.ModuleInfo {
 	}
 }
 
-// Provision sets up the page.
+// Provision sets up the page. Its streams end when their server begins to shut down, which
+// else would wait for them for its grace period, and by default for ever.
 func (l *Live) Provision(ctx caddy.Context) error {
-	l.page = &live.Page{Accounts: allAccounts, Version: version.String(), Faults: l.SandboxFaults, Done: ctx.Done()}
+	streams, end := context.WithCancel(ctx)
+	if server, ok := ctx.Value(caddyhttp.ServerCtxKey).(*caddyhttp.Server); ok {
+		server.RegisterOnShutdown(end)
+	}
+	l.end = end
+	l.page = &live.Page{Accounts: allAccounts, Version: version.String(), Faults: l.SandboxFaults, Done: streams.Done()}
+	return nil
+}
+
+// Cleanup ends the streams.
+func (l *Live) Cleanup() error {
+	if l.end != nil {
+		l.end()
+	}
 	return nil
 }
 
@@ -112,6 +128,7 @@ func local(r *http.Request) bool {
 // Interface guards
 var (
 	_ caddy.Provisioner           = (*Live)(nil)
+	_ caddy.CleanerUpper          = (*Live)(nil)
 	_ caddyhttp.MiddlewareHandler = (*Live)(nil)
 	_ caddyfile.Unmarshaler       = (*Live)(nil)
 )
