@@ -261,7 +261,7 @@ func TestCanary(t *testing.T) {
 		}
 	}
 
-	shown, page := adminAnswers(t, admin), livePage(t, site)
+	shown, page := adminAnswers(t, admin, newest.Verifications()), livePage(t, site)
 	scraped := get(t, "http://"+site+"/metrics").body
 	health := get(t, "http://"+site+"/health/ready").body
 	if err := caddy.Stop(); err != nil {
@@ -458,10 +458,16 @@ func livePage(t *testing.T, address string) string {
 }
 
 // adminAnswers is what Caddy's admin API tells.
-func adminAnswers(t *testing.T, address string) string {
+func adminAnswers(t *testing.T, address string, verifications []sandbox.Verification) string {
 	t.Helper()
+	const ofOne = "/verify/verifications/"
 	var all strings.Builder
-	for _, path := range []string{"/config/", "/metrics", "/reverse_proxy/upstreams", "/verify/accounts", "/verify/events"} {
+	var paths []string
+	for _, v := range verifications {
+		paths = append(paths, ofOne+v.RequestID)
+	}
+	known := 0
+	for _, path := range append(paths, "/config/", "/metrics", "/reverse_proxy/upstreams", "/verify/accounts", "/verify/events") {
 		response, err := http.Get("http://" + address + path)
 		if err != nil {
 			t.Fatal(err)
@@ -479,10 +485,17 @@ func adminAnswers(t *testing.T, address string) string {
 			t.Fatal(err)
 		}
 		response.Body.Close()
-		if path == "/config/" && !json.Valid(body) {
-			t.Errorf("%s: %s", path, body)
+		of := strings.HasPrefix(path, ofOne)
+		if of && response.StatusCode == http.StatusOK {
+			known++ // of others the answer to the request was spoiled
+		}
+		if !of && response.StatusCode != http.StatusOK || path == "/config/" && !json.Valid(body) {
+			t.Errorf("%s: %d %s", path, response.StatusCode, body)
 		}
 		all.Write(body)
+	}
+	if known == 0 {
+		t.Error("the gateway tells of no verification")
 	}
 	return all.String()
 }

@@ -4,14 +4,9 @@ package redis
 
 import (
 	"os/exec"
-	"strconv"
 	"strings"
-	"sync/atomic"
 	"testing"
 	"time"
-
-	"github.com/caddyverify/caddy-verify/caddyverify/internal/store"
-	"github.com/caddyverify/caddy-verify/caddyverify/internal/store/storetest"
 )
 
 // TestCluster has the contract on three masters, each account on one of them.
@@ -35,19 +30,5 @@ func TestCluster(t *testing.T) {
 	}
 	o := options{addresses: addresses, prefix: "verify"}
 	one, two := dialTest(t, o), dialTest(t, o)
-	var account atomic.Int64
-	storetest.Run(t, func(t *testing.T, test func(*testing.T, storetest.Subject)) {
-		t.Parallel()
-		tag := "account" + strconv.FormatInt(account.Add(1), 10)
-		test(t, storetest.Subject{
-			Open: func(gateway string) store.Store {
-				if gateway == "b" {
-					return two.open(tag, gateway)
-				}
-				return one.open(tag, gateway)
-			},
-			Pass: time.Sleep,
-			Real: true,
-		})
-	})
+	runContract(t, one, two)
 }

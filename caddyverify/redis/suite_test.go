@@ -54,11 +54,9 @@ func TestClockSetBack(t *testing.T) {
 	ask(store.Given)
 }
 
-// TestServer has them on a real one, over two connections. The time limit of what wraps a store
-// is left out: it is not of the server's making when the machine is busy.
-func TestServer(t *testing.T) {
-	s := newServer(t)
-	one, two := s.dial(), s.dial()
+// runContract holds a real server to the contract, by two connections to it.
+func runContract(t *testing.T, one, two *client) {
+	t.Helper()
 	var account atomic.Int64
 	storetest.Run(t, func(t *testing.T, test func(*testing.T, storetest.Subject)) {
 		t.Parallel()
@@ -74,4 +72,12 @@ func TestServer(t *testing.T) {
 			Real: true,
 		})
 	})
+}
+
+// TestServer has them on a real one, over two connections. The time limit of what wraps a store
+// is left out: it is not of the server's making when the machine is busy.
+func TestServer(t *testing.T) {
+	s := newServer(t)
+	one, two := s.dial(), s.dial()
+	runContract(t, one, two)
 }

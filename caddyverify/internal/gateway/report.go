@@ -38,9 +38,9 @@ func (g *Gateway) report(r *http.Request, x *exchange) {
 }
 
 func (g *Gateway) count(x *exchange, took time.Duration) {
-	m := g.Account.metrics
-	m.Call(x.callerName(), x.operation, observe.StatusLabel(&x.answer), x.source(), took)
-	if from := x.source(); from != observe.FromMemory || x.operation != wire.Search { // see tick
+	m, from := g.Account.metrics, x.source()
+	m.Call(x.callerName(), x.operation, observe.StatusLabel(&x.answer), from, took)
+	if from != observe.FromMemory || x.operation != wire.Search { // see gauge
 		g.Account.history.Answered(x.operation, historySource[from], observe.Trouble(&x.answer))
 	}
 	if len(x.ignored) > 0 {

@@ -85,7 +85,7 @@ var Mutants = []Mutant{
 	},
 	{
 		"answers from memory are not counted", internal + "gateway/report.go",
-		"\tm.Call(x.callerName(), x.operation, observe.StatusLabel(&x.answer), x.source(), took)\n", "\tif x.source() != observe.FromMemory {\n\t\tm.Call(x.callerName(), x.operation, observe.StatusLabel(&x.answer), x.source(), took)\n\t}\n",
+		"\tm.Call(x.callerName(), x.operation, observe.StatusLabel(&x.answer), from, took)\n", "\tif from != observe.FromMemory {\n\t\tm.Call(x.callerName(), x.operation, observe.StatusLabel(&x.answer), from, took)\n\t}\n",
 	},
 	{
 		"the log has what a client sent", internal + "gateway/report.go",
