@@ -18,6 +18,7 @@ import (
 	"github.com/caddyserver/caddy/v2/caddyconfig/httpcaddyfile"
 
 	_ "github.com/caddyverify/caddy-verify/caddyverify"
+	_ "github.com/caddyverify/caddy-verify/caddyverify/redis"
 )
 
 // description is all that xcaddy.json may say: what xcaddy.Builder reads, and what only readers do. Anything else is a

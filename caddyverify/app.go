@@ -2,6 +2,7 @@ package caddyverify
 
 import (
 	"context"
+	"encoding/json"
 	"log/slog"
 	"maps"
 	"slices"
@@ -69,6 +70,16 @@ type App struct {
 	// Callers are the applications that call. Default: whom Caddy's authentication finds.
 	Callers *Callers `json:"callers,omitempty"`
 
+	// Store is what all gateways of the accounts share what they know by. Default: none, each
+	// gateway is alone.
+	StoreRaw json.RawMessage `json:"store,omitempty" caddy:"namespace=verify.stores inline_key=store"`
+
+	// OnUnknown is what becomes of an isolated caller's verification while the store is away
+	// and cannot say who has started it: `allow` has it be as if he had, `deny` as if nobody
+	// had. Default: `allow`.
+	OnUnknown string `json:"on_unknown,omitempty"`
+
+	store    sharedStore // nil for none
 	uses     []*accountUse
 	used     map[string]bool // accounts, by name
 	handlers []*Handler
@@ -107,6 +118,9 @@ func (a *App) Provision(ctx caddy.Context) error {
 	if err := a.checkAccounts(); err != nil {
 		return err
 	}
+	if err := a.loadStore(ctx); err != nil {
+		return err
+	}
 	events, err := ctx.App("events")
 	if err != nil {
 		return err
@@ -141,6 +155,9 @@ func (a *App) join(h *Handler, id accountID, host string, config gateway.Config)
 	}
 	settings, err := use.settings.with(&h.Account)
 	if err != nil {
+		return err
+	}
+	if err := a.share(id, settings.core); err != nil {
 		return err
 	}
 	pooled, _, err := accounts.LoadOrNew(id, func() (caddy.Destructor, error) {

@@ -1,6 +1,8 @@
 package caddyverify
 
 import (
+	"errors"
+
 	"github.com/caddyserver/caddy/v2/caddyconfig"
 	"github.com/caddyserver/caddy/v2/caddyconfig/caddyfile"
 	"github.com/caddyserver/caddy/v2/caddyconfig/httpcaddyfile"
@@ -24,6 +26,10 @@ func parseApp(d *caddyfile.Dispenser, earlier any) (any, error) {
 //	        # settings of the handler but for account, errors, strict and browsers
 //	        failover <name...>
 //	    }
+//	    store redis {
+//	        # settings of the store
+//	    }
+//	    on_unknown allow|deny
 //	    callers {
 //	        caller <name> <placeholder> <value...> {
 //	            account     <name>
@@ -51,13 +57,19 @@ func (a *App) UnmarshalCaddyfile(d *caddyfile.Dispenser) error {
 				return line.WrapErr(err)
 			}
 			return nil
+		case "store":
+			a.StoreRaw, err = parseStore(d)
+			return err
+		case "on_unknown":
+			a.OnUnknown, err = oneArg(d, name, "allow|deny")
+			return err
 		}
 		return d.Errf("unrecognized subdirective %q", name)
 	}, "account")
 	if err != nil {
 		return err
 	}
-	if err := a.checkAccounts(); err != nil {
+	if err := errors.Join(a.checkAccounts(), a.checkStore()); err != nil {
 		return end.WrapErr(err)
 	}
 	return nil

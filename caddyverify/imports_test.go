@@ -27,15 +27,16 @@ var mayImport = map[string][]string{
 	"probe":           {"wire", "lease"},
 	"suspend":         {"wire", "event", "probe"},
 	"breaker":         {"wire", "event", "probe"},
-	"limit":           {"wire", "event"},
+	"limit":           {"wire", "event", "store"},
 	"ledger":          {"wire"},
-	"delivery":        {"wire"},
+	"search":          {"wire", "store"},
+	"delivery":        {"wire", "store"},
 	"caller":          nil,
 	"doctor":          {"wire", "upstream"},
 	"history":         {"wire"},
 	"live":            {"wire", "history", "gateway", "status"},
 	"status":          {"wire", "breaker", "history", "gateway"},
-	"gateway":         {"wire", "caller", "event", "history", "lease", "country", "suspend", "breaker", "limit", "retry", "ledger", "delivery", "search", "observe", "upstream"},
+	"gateway":         {"wire", "caller", "event", "history", "lease", "country", "suspend", "breaker", "limit", "retry", "ledger", "delivery", "search", "store", "observe", "upstream"},
 }
 
 // TestImports holds the house to its plan: arrows point from caddyverify to gateway, from

@@ -1,5 +1,5 @@
 // Package redis is the store that gateways share by way of Redis or Valkey: the Caddy module
-// verify.stores.redis. Only a Caddy that imports it has it, and no configuration uses it yet.
+// verify.stores.redis. Only a Caddy that imports it has it.
 package redis
 
 import (

@@ -7,6 +7,7 @@ import (
 	_ "github.com/caddyserver/caddy/v2/modules/standard"
 
 	_ "github.com/caddyverify/caddy-verify/caddyverify"
+	_ "github.com/caddyverify/caddy-verify/caddyverify/redis"
 )
 
 func main() { caddycmd.Main() }

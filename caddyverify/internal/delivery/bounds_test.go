@@ -206,7 +206,7 @@ func TestTimeIsMonotonic(t *testing.T) {
 	ask(d, s, requestFor("447700900000").with(keyed("k")), false)
 	ask(d, s, Call{Call: &wire.Call{Operation: wire.Check, Params: params("request_id", "a", "code", "1234")}}, false)
 	times := 0
-	for _, s := range []*store{&d.keys, &d.unread} {
+	for _, s := range []*kept{&d.keys, &d.unread} {
 		for key, item := range s.items.Items() {
 			if item.Expiration > 0 {
 				t.Errorf("%x expires by the wall clock", key)

@@ -8,8 +8,10 @@ import (
 	"context"
 	"crypto/rand"
 	"sync"
+	"sync/atomic"
 	"time"
 
+	"github.com/caddyverify/caddy-verify/caddyverify/internal/store"
 	"github.com/caddyverify/caddy-verify/caddyverify/internal/wire"
 )
 
@@ -46,19 +48,20 @@ const (
 //
 // What it keeps is bounded, and no caller can take up what others need: see quota.
 type Deduper struct {
-	salt [32]byte
+	salt   [32]byte
+	shared atomic.Pointer[store.Shared] // nil: nobody else
 
 	mu       sync.Mutex
 	underWay quota
 	flights  map[digest]*flight // requests by all that they say; checks by what repeats them
 	turns    map[digest][]*turn // checks that wait for an identical one
-	keys     store              // by Idempotency-Key
-	unread   store              // by what repeats them: requests and checks that no client got the answer to
+	keys     kept               // by Idempotency-Key
+	unread   kept               // by what repeats them: requests and checks that no client got the answer to
 	unreadBy map[string]digest  // where a verification's request is in unread
 
 	tracking bool
 	coming   map[digest]int // what Reserve has announced, by number and by Idempotency-Key
-	numbers  store          // by a request's number, what may have started a verification of it
+	numbers  kept           // by a request's number, what may have started a verification of it
 }
 
 // New returns a Deduper.
@@ -67,10 +70,10 @@ func New() *Deduper {
 		underWay: newQuota(maxUnderWay),
 		flights:  map[digest]*flight{},
 		turns:    map[digest][]*turn{},
-		keys:     newStore(maxKeys),
-		unread:   newStore(maxUnread),
+		keys:     newKept(maxKeys),
+		unread:   newKept(maxUnread),
 		unreadBy: map[string]digest{},
-		numbers:  newStore(maxUnread),
+		numbers:  newKept(maxUnread),
 		coming:   map[digest]int{},
 	}
 	_, _ = rand.Read(d.salt[:]) // never fails

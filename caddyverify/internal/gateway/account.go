@@ -18,6 +18,7 @@ import (
 	"github.com/caddyverify/caddy-verify/caddyverify/internal/observe"
 	"github.com/caddyverify/caddy-verify/caddyverify/internal/retry"
 	"github.com/caddyverify/caddy-verify/caddyverify/internal/search"
+	"github.com/caddyverify/caddy-verify/caddyverify/internal/store"
 	"github.com/caddyverify/caddy-verify/caddyverify/internal/upstream"
 	"github.com/caddyverify/caddy-verify/caddyverify/internal/wire"
 )
@@ -35,6 +36,11 @@ type Settings struct {
 	Callers []string
 	// Names are those that the configuration has for the account, if it has any.
 	Names []string
+	// Shared is what other gateways know of the account, too; nil where there is no store.
+	Shared *store.Shared
+	// DenyUnknown has an isolated caller's verification be nobody's while the store is away and
+	// cannot say whose it is. Otherwise it is as if he had started it.
+	DenyUnknown bool
 }
 
 // Account is what the gateway knows and has under way of one API key at one upstream,
@@ -173,6 +179,9 @@ func (a *Account) apply(s *Settings) {
 		return
 	}
 	a.cache.Configure(s.Cache)
+	a.cache.Share(s.Shared)
+	a.deduper.Share(s.Shared)
+	a.limiter.Share(s.Shared)
 	a.breakers.Configure(s.Breaker)
 	a.limiter.Configure(s.Limit)
 }

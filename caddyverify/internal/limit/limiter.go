@@ -12,12 +12,14 @@ import (
 	"time"
 
 	"github.com/caddyverify/caddy-verify/caddyverify/internal/event"
+	"github.com/caddyverify/caddy-verify/caddyverify/internal/store"
 )
 
 // Limiter gives each call of an account its time. Its methods may be used by any
 // number of goroutines; it has none of its own.
 type Limiter struct {
-	off atomic.Bool // there is no limit at all
+	off    atomic.Bool                  // there is no limit at all
+	shared atomic.Pointer[store.Shared] // nil: nobody else
 
 	mu       sync.Mutex
 	settings Settings

@@ -5,6 +5,8 @@ import (
 	"sync"
 	"sync/atomic"
 	"time"
+
+	"github.com/caddyverify/caddy-verify/caddyverify/internal/store"
 )
 
 const (
@@ -26,6 +28,7 @@ type Cache struct {
 	inForce atomic.Pointer[configured] // replaced, never changed
 	begun   time.Time
 	seed    maphash.Seed
+	shared  atomic.Pointer[store.Shared] // nil: nobody else
 	// OnStale is told of a state from before a drop that would have been kept after it,
 	// which must not be. It is set before the first search.
 	OnStale  func()
@@ -82,7 +85,7 @@ func newShards(s Settings, held *held, counters *counters) []shard {
 	}
 	shards := make([]shard, n)
 	for i := range shards {
-		shards[i].store = newStore(s.MaxEntries/n, s.MaxBytes/int64(n), held, counters)
+		shards[i].store = newEntries(s.MaxEntries/n, s.MaxBytes/int64(n), held, counters)
 		shards[i].flights = make(map[string][]*flight)
 		shards[i].dropped = make(map[string]dropped)
 	}

@@ -13,7 +13,7 @@ import (
 // in memory, on its way or missing, and a drop comes before or after it.
 type shard struct {
 	mu      sync.RWMutex
-	store   store
+	store   entries
 	flights map[string][]*flight // by request_id
 	// drops counts what was dropped, and dropped says when that was for what was being
 	// asked about then, as long as an answer may still come.

@@ -7,11 +7,11 @@ import (
 	"github.com/patrickmn/go-cache"
 )
 
-// store is a bounded TTL store: it keeps calls for a while, KeepFor at most. It is
+// kept is a bounded TTL store: it keeps calls for a while, KeepFor at most. It is
 // go-cache with what that lacks: a quota that callers share, an order in which to look
 // for what has expired, and a time that goes on evenly when the clock is set. go-cache's
 // own is the wall clock's.
-type store struct {
+type kept struct {
 	items *cache.Cache // *entry, by the text of its key
 	order list.List    // of *entry, the oldest first
 	quota quota
@@ -26,13 +26,13 @@ type entry struct {
 	element *list.Element // in the store's order
 }
 
-func newStore(size int) store {
+func newKept(size int) kept {
 	// No janitor: it would be a goroutine that only the garbage collector ends.
-	return store{items: cache.New(cache.NoExpiration, 0), quota: newQuota(size)}
+	return kept{items: cache.New(cache.NoExpiration, 0), quota: newQuota(size)}
 }
 
 // get returns the call that is stored for a key, or nil.
-func (s *store) get(key digest) *flight {
+func (s *kept) get(key digest) *flight {
 	if item, ok := s.items.Get(key.text()); ok {
 		if e := item.(*entry); time.Until(e.until) > 0 {
 			return e.flight
@@ -43,7 +43,7 @@ func (s *store) get(key digest) *flight {
 
 // put stores a call in place of what was there. It reports false when the caller's quota
 // is used up.
-func (s *store) put(key digest, caller string, f *flight, until time.Time) bool {
+func (s *kept) put(key digest, caller string, f *flight, until time.Time) bool {
 	s.remove(key.text())
 	if !s.quota.acquire(caller) {
 		return false
@@ -55,20 +55,20 @@ func (s *store) put(key digest, caller string, f *flight, until time.Time) bool 
 }
 
 // replace stores a call in place of another for the rest of its time.
-func (s *store) replace(key digest, f, by *flight) {
+func (s *kept) replace(key digest, f, by *flight) {
 	if item, ok := s.items.Get(key.text()); ok && item.(*entry).flight == f {
 		item.(*entry).flight = by
 	}
 }
 
 // drop forgets a call, unless something else has taken its place.
-func (s *store) drop(key digest, f *flight) {
+func (s *kept) drop(key digest, f *flight) {
 	if item, ok := s.items.Get(key.text()); ok && item.(*entry).flight == f {
 		s.remove(key.text())
 	}
 }
 
-func (s *store) remove(key string) {
+func (s *kept) remove(key string) {
 	item, ok := s.items.Get(key)
 	if !ok {
 		return
@@ -80,7 +80,7 @@ func (s *store) remove(key string) {
 }
 
 // sweep forgets what has expired, but for what came after something that has not.
-func (s *store) sweep() {
+func (s *kept) sweep() {
 	for first := s.order.Front(); first != nil; first = s.order.Front() {
 		e := first.Value.(*entry)
 		if time.Until(e.until) > 0 {
@@ -90,4 +90,4 @@ func (s *store) sweep() {
 	}
 }
 
-func (s *store) len() int { return s.items.ItemCount() }
+func (s *kept) len() int { return s.items.ItemCount() }

@@ -9,14 +9,14 @@ import (
 	"github.com/caddyverify/caddy-verify/caddyverify/internal/wire"
 )
 
-// store keeps one shard's entries within its bounds. It is not safe for
+// entries keeps one shard's entries within its bounds. It is not safe for
 // concurrent use: the shard's lock also guards the order that go-cache lacks.
 //
 // go-cache maps a verification to the first of its entries, which links to the
 // others, so that forgetting it for every caller is one deletion. go-cache knows
 // nothing of lifetimes here and runs no janitor: that would hold its lock over
 // all entries at once.
-type store struct {
+type entries struct {
 	items      *gocache.Cache
 	queues     queues
 	maxEntries int
@@ -27,8 +27,8 @@ type store struct {
 	counters   *counters
 }
 
-func newStore(maxEntries int, maxBytes int64, held *held, counters *counters) store {
-	return store{
+func newEntries(maxEntries int, maxBytes int64, held *held, counters *counters) entries {
+	return entries{
 		items:      gocache.New(gocache.NoExpiration, 0),
 		queues:     queues{of: map[string]*shares{}},
 		maxEntries: maxEntries,
@@ -39,7 +39,7 @@ func newStore(maxEntries int, maxBytes int64, held *held, counters *counters) st
 }
 
 // first returns the first entry of a verification; another links to the rest.
-func (s *store) first(id string) *entry {
+func (s *entries) first(id string) *entry {
 	if item, ok := s.items.Get(id); ok {
 		return item.(*entry)
 	}
@@ -47,7 +47,7 @@ func (s *store) first(id string) *entry {
 }
 
 // get returns the entry, fresh or not, or nil.
-func (s *store) get(id, caller string, f wire.Format) *entry {
+func (s *entries) get(id, caller string, f wire.Format) *entry {
 	for e := s.first(id); e != nil; e = e.another {
 		if k := e.kind.Value(); k.format == f && k.caller == caller {
 			return e
@@ -58,7 +58,7 @@ func (s *store) get(id, caller string, f wire.Format) *entry {
 
 // put stores e in place of before, which is nil or what get returned. It reports
 // false for an entry that is larger than the bounds.
-func (s *store) put(e, before *entry, id string) bool {
+func (s *entries) put(e, before *entry, id string) bool {
 	if before != nil {
 		s.remove(before)
 	}
@@ -82,7 +82,7 @@ func (s *store) put(e, before *entry, id string) bool {
 }
 
 // drop removes all entries of a verification.
-func (s *store) drop(id string) {
+func (s *entries) drop(id string) {
 	for e := s.first(id); e != nil; e = e.another {
 		s.queues.unlink(e)
 		s.count(-1, -e.size(id))
@@ -90,7 +90,7 @@ func (s *store) drop(id string) {
 	s.items.Delete(id)
 }
 
-func (s *store) remove(e *entry) {
+func (s *entries) remove(e *entry) {
 	switch head := s.first(e.id); {
 	case head != e:
 		for head.another != e {
@@ -107,7 +107,7 @@ func (s *store) remove(e *entry) {
 }
 
 // expire removes up to most entries whose time is over, and tells how many.
-func (s *store) expire(now time.Duration, most int) (removed int) {
+func (s *entries) expire(now time.Duration, most int) (removed int) {
 	for _, all := range s.queues.of { // which changes meanwhile, as a map may
 		for c := range classes {
 			for removed < most {
@@ -124,7 +124,7 @@ func (s *store) expire(now time.Duration, most int) (removed int) {
 	return removed
 }
 
-func (s *store) count(entries int, bytes int64) {
+func (s *entries) count(entries int, bytes int64) {
 	s.entries += entries
 	s.bytes += bytes
 	s.held.entries.Add(int64(entries))

@@ -1,0 +1,84 @@
+package caddyverify
+
+import (
+	"crypto/rand"
+	"encoding/json"
+	"fmt"
+
+	"github.com/caddyserver/caddy/v2"
+	"github.com/caddyserver/caddy/v2/caddyconfig"
+	"github.com/caddyserver/caddy/v2/caddyconfig/caddyfile"
+
+	"github.com/caddyverify/caddy-verify/caddyverify/internal/gateway"
+	"github.com/caddyverify/caddy-verify/caddyverify/internal/store"
+)
+
+// storesNamespace is where the modules are that gateways can share what they know by.
+const storesNamespace = "verify.stores"
+
+// gatewayName tells this process from the others that share a store.
+var gatewayName = rand.Text()
+
+// sharedStore is a module of storesNamespace.
+type sharedStore interface {
+	// Open returns what gateways share of an account, as the one of that name sees it.
+	Open(account, gateway string) (*store.Shared, error)
+}
+
+// What OnUnknown may be.
+const (
+	allowUnknown = "allow"
+	denyUnknown  = "deny"
+)
+
+func (a *App) checkStore() error {
+	switch {
+	case a.OnUnknown != "" && a.OnUnknown != allowUnknown && a.OnUnknown != denyUnknown:
+		return fmt.Errorf("on_unknown: it must be %s or %s, not %q", allowUnknown, denyUnknown, a.OnUnknown)
+	case a.OnUnknown != "" && a.StoreRaw == nil:
+		return fmt.Errorf("on_unknown: there is no store that could be away; add one, or leave this out")
+	}
+	return nil
+}
+
+func (a *App) loadStore(ctx caddy.Context) error {
+	if err := a.checkStore(); err != nil || a.StoreRaw == nil {
+		return err
+	}
+	module, err := ctx.LoadModule(a, "StoreRaw")
+	if err != nil {
+		return err
+	}
+	shared, ok := module.(sharedStore)
+	if !ok {
+		return fmt.Errorf("store: %T is none", module)
+	}
+	a.store = shared
+	return nil
+}
+
+// share has an account's settings say what it shares with other gateways.
+func (a *App) share(id accountID, s *gateway.Settings) (err error) {
+	if a.store == nil {
+		return nil
+	}
+	s.DenyUnknown = a.OnUnknown == denyUnknown
+	s.Shared, err = a.store.Open(id.upstream+" "+id.apiKey, gatewayName)
+	return err
+}
+
+func parseStore(d *caddyfile.Dispenser) (json.RawMessage, error) {
+	var name string
+	if !d.AllArgs(&name) {
+		return nil, d.Err("store takes the name of a store and its settings in braces: store redis { … }")
+	}
+	id := storesNamespace + "." + name
+	if _, err := caddy.GetModule(id); err != nil {
+		return nil, d.Errf("there is no store %s in this Caddy; `caddy verify version` tells what is; to build one with the store redis, add github.com/caddyverify/caddy-verify/caddyverify/redis to the plugins", name)
+	}
+	unmarshaler, err := caddyfile.UnmarshalModule(d, id)
+	if err != nil {
+		return nil, err
+	}
+	return caddyconfig.JSONModuleObject(unmarshaler, "store", name, nil), nil
+}
