@@ -22,7 +22,7 @@ var mayImport = map[string][]string{
 	"store":           nil,
 	"store/storetest": {"store"},
 	"traffic":         nil,
-	"observe":         {"wire", "version"},
+	"observe":         {"wire", "version", "store"},
 	"upstream":        {"wire", "version"},
 	"probe":           {"wire", "lease"},
 	"suspend":         {"wire", "event", "probe"},
@@ -35,7 +35,7 @@ var mayImport = map[string][]string{
 	"doctor":          {"wire", "upstream"},
 	"history":         {"wire"},
 	"live":            {"wire", "history", "gateway", "status"},
-	"status":          {"wire", "breaker", "history", "gateway"},
+	"status":          {"wire", "breaker", "history", "gateway", "store"},
 	"gateway":         {"wire", "caller", "event", "history", "lease", "country", "suspend", "breaker", "limit", "retry", "ledger", "delivery", "search", "store", "observe", "upstream"},
 }
 

@@ -53,7 +53,7 @@ var (
 
 // language is what is no metric and no label in the expressions.
 var language = []string{
-	"sum", "rate", "increase", "max", "count", "topk", "group", "histogram_quantile", "max_over_time", "avg_over_time", "absent", "vector",
+	"sum", "rate", "increase", "max", "min", "count", "topk", "group", "histogram_quantile", "max_over_time", "avg_over_time", "absent", "vector",
 	"label_replace", "clamp_min", "histogram_fraction", "quantile_over_time",
 	"and", "or", "unless", "bool",
 }

@@ -55,6 +55,18 @@ func upstream() *Dashboard {
 					query(quantile(.5, "verify_request_duration_seconds_bucket{"+gateways+"}", step, "source"), "{{source}} p50"),
 					query(quantile(.99, "verify_request_duration_seconds_bucket{"+gateways+"}", step, "source"), "{{source}} p99")),
 			}},
+			row{"Store", 7, []*Panel{
+				states("Store", "Whether the store that gateways share answers all of them; there is none without one. Red: those that it does not answer go on alone; runbook VerifyStoreAway.",
+					in("none").colours(below(.5, 1)...).words(values(map[string]mapped{"0": {"away", bad, 0}, "1": {"answers", good, 1}})),
+					query("min by (account) (verify_store_up{"+gateways+"})", "{{account}}")),
+				lines("Gateways of the store", "How many gateways the store has heard of, and how many are scraped. Fewer than run: some do not reach it, or use another one.",
+					in("none").digits(0), query("min by (account) (verify_store_gateways{"+gateways+"})", "seen, {{account}}"),
+					query("count by (account) (verify_store_up{"+gateways+"})", "scraped, {{account}}")),
+				lines("Calls to the store", "Calls a second by result. failed: it took longer than 20 ms, or there is none. skipped: it is known to be away. The rest is beats, six a second of each gateway and account, and what calls need.",
+					in("reqps"), query(sum("rate", "verify_store_calls_total{"+gateways+"}", step, "result"), "{{result}}")),
+				lines("Time alone", "Share of the time in which the store was away, by gateway. One gateway: its way to the store. All: the store.",
+					in("percentunit"), query(sum("rate", "verify_store_away_seconds_total{"+gateways+"}", step, "instance"), "{{instance}}")),
+			}},
 			row{"Rate", 8, []*Panel{
 				lines("Rate and limit", "Calls sent a second, and how many may be made at present, by account, of all gateways together. The limit falls by half when the provider throttles and recovers by one call a second. "+
 					"They meet: calls wait and then get status 1; runbook VerifyThrottled.",

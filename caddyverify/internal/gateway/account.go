@@ -62,6 +62,7 @@ type Account struct {
 	history  *history.History
 	notices  notices
 	hits     uint64       // of the cache, as of the last tick
+	alone    time.Time    // since when the store is away, as of the last tick
 	salt     [32]byte     // see standInFor
 	settlers atomic.Int32 // two for the moment of a reload
 	inForce  atomic.Pointer[Settings]
@@ -138,6 +139,7 @@ func (a *Account) tick() {
 		case <-ticker.C:
 			a.publishEvents(a.ledger.Advance())
 			a.publishPending()
+			a.watchStore()
 			a.gauge()
 		}
 	}

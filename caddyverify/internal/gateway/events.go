@@ -56,6 +56,13 @@ type (
 		Operation wire.Operation
 		Caller    string
 	}
+	// StoreChanged tells that the store is away, so that the gateway goes on alone, or that it
+	// answers again.
+	StoreChanged struct {
+		Away bool
+		Why  error
+		For  time.Duration // that it was away
+	}
 	// FailedOver tells that a request is made with another account.
 	FailedOver struct{ To string }
 	// ConfigurationInForce tells that a configuration with the account has been loaded.
@@ -88,6 +95,7 @@ func (CallIsolated) detail()         {}
 func (ConfigurationInForce) detail() {}
 func (CachePurged) detail()          {}
 func (FailedOver) detail()           {}
+func (StoreChanged) detail()         {}
 func (InvariantBroken) detail()      {}
 func (CallRetried) detail()          {}
 func (VerificationStarted) detail()  {}
@@ -211,6 +219,11 @@ func (e Event) describe() (level slog.Level, message string, attrs []slog.Attr) 
 		level, message = slog.LevelInfo, "secret replaced"
 	case CachePurged:
 		level, message, attrs = slog.LevelInfo, "cache purged", []slog.Attr{slog.Int("verifications", d.Verifications)}
+	case StoreChanged:
+		level, message, attrs = slog.LevelInfo, "store is back", []slog.Attr{slog.Duration("away_for", d.For)}
+		if d.Away {
+			level, message, attrs = slog.LevelWarn, "store is away, going on alone", []slog.Attr{slog.Any("error", d.Why)}
+		}
 	case InvariantBroken:
 		level, message, attrs = slog.LevelError, "invariant broken", []slog.Attr{slog.String("invariant", string(d.Invariant))}
 	case MethodChanged:

@@ -12,6 +12,7 @@ import (
 	"github.com/caddyverify/caddy-verify/caddyverify/internal/limit"
 	"github.com/caddyverify/caddy-verify/caddyverify/internal/observe"
 	"github.com/caddyverify/caddy-verify/caddyverify/internal/search"
+	"github.com/caddyverify/caddy-verify/caddyverify/internal/store"
 	"github.com/caddyverify/caddy-verify/caddyverify/internal/suspend"
 	"github.com/caddyverify/caddy-verify/caddyverify/internal/wire"
 )
@@ -39,6 +40,8 @@ type Snapshot struct {
 	// their outcomes.
 	Verifications ledger.Stats
 	Settling      bool
+	// Store is the one that gateways share; nil without one.
+	Store *store.Stats
 }
 
 // Snapshot takes one.
@@ -56,6 +59,10 @@ func (a *Account) Snapshot() Snapshot {
 	if !a.breakers.Off() {
 		circuits := a.breakers.Snapshot()
 		s.Circuits = circuits[:]
+	}
+	if shared := a.shared(); shared != nil {
+		stats := shared.Stats()
+		s.Store = &stats
 	}
 	a.mu.Lock()
 	defer a.mu.Unlock()
@@ -110,6 +117,14 @@ func (c Collector) Collect(to chan<- prometheus.Metric) {
 	}
 }
 
+// partOfLimit is what all gateways' add up from.
+func (s *Snapshot) partOfLimit() float64 {
+	if s.Store == nil || s.Store.Gateways == 0 {
+		return float64(s.Limit.Rate)
+	}
+	return float64(s.Limit.Rate) / float64(s.Store.Gateways)
+}
+
 func (s *Snapshot) addTo(state *observe.State) {
 	for _, circuit := range s.Circuits {
 		state.Circuits[observe.Circuit{Class: circuit.Class, State: circuit.State}]++
@@ -124,10 +139,13 @@ func (s *Snapshot) addTo(state *observe.State) {
 	state.CacheBytes += s.Cache.Bytes
 	state.EvictedSize += s.Cache.EvictedSize
 	state.EvictedExpired += s.Cache.EvictedExpired
-	state.LimitRate += s.Limit.Rate
+	state.LimitRate += s.partOfLimit()
 	state.LimitWaiting += s.Limit.Waiting
 	state.UnderWay += s.Verifications.UnderWay
 	state.Unsettled += s.Verifications.Unsettled
+	if s.Store != nil {
+		state.Store = append(state.Store, *s.Store)
+	}
 	if s.Settling {
 		state.SettlerBacklog += s.Verifications.Unsettled
 	}

@@ -70,13 +70,18 @@ var (
 	accountTrouble     = Metric{"verify_account_trouble", "gauge", "1 while the upstream refuses the account with a status.", []Label{{"status", "4 (credentials), 8 (barred), 9 (no credit)"}}}
 	secretInUse        = Metric{"verify_secret_in_use", "gauge", "1 for the secret that calls are made with; both where sites differ.", []Label{labelSecret}}
 	secretSwitches     = Metric{"verify_secret_switches_total", "counter", "Changes of the secret that calls are made with.", []Label{{"reason", values(wire.SwitchReasons[:], map[wire.SwitchReason]string{wire.SwitchStatus4: "to the other, since the upstream refuses the one in use", wire.SwitchUnauthorized: "the same by HTTP 401 or 403", wire.SwitchFile: "a new one in its file"})}}}
-	limitRate          = Metric{"verify_limit_rate", "gauge", "Upstream requests a second that may be made at present; 0 for no limit.", nil}
+	limitRate          = Metric{"verify_limit_rate", "gauge", "Upstream requests a second that may be made at present; 0 for no limit. With a store, this gateway's part of what all may make.", nil}
 	limitWaiting       = Metric{"verify_limit_waiting", "gauge", "Upstream requests that wait for their turn.", nil}
 
 	cacheRequests  = Metric{"verify_cache_requests_total", "counter", "Searches, by cache result.", []Label{{"result", values(wire.CacheResults[:], map[wire.CacheResult]string{wire.CacheCoalesced: "with a call under way", wire.CacheBypass: "cache off"})}}}
 	cacheEntries   = Metric{"verify_cache_entries", "gauge", "Cache entries.", nil}
 	cacheBytes     = Metric{"verify_cache_bytes", "gauge", "Memory that the cache entries take, in bytes.", nil}
 	cacheEvictions = Metric{"verify_cache_evictions_total", "counter", "Cache entries removed.", []Label{{"reason", "size, expired"}}}
+
+	storeUp       = Metric{"verify_store_up", "gauge", "1 while the store answers, 0 while the gateway goes on alone. There is none without a store; so it is with all of the store.", nil}
+	storeGateways = Metric{"verify_store_gateways", "gauge", "Gateways that share the store, as it was heard last.", nil}
+	storeCalls    = Metric{"verify_store_calls_total", "counter", "Calls to the store.", []Label{{"result", "answered, failed (not in time, or not at all), skipped (not made, since the store is away or too many are under way)"}}}
+	storeAway     = Metric{"verify_store_away_seconds_total", "counter", "Time in which the store was away, in seconds.", nil}
 
 	startedTotal  = Metric{"verify_verifications_started_total", "counter", "Verifications started: requests and psd2 with status 0, each once.", []Label{labelCountry}}
 	finishedTotal = Metric{"verify_verifications_finished_total", "counter", "Verifications that ended, each once. unknown: given up, the provider never told.", []Label{
@@ -118,6 +123,7 @@ var Catalogue = []Metric{
 	upstreamTotal, upstreamDuration, upstreamRetries, relabelledTotal, throttledTotal, deliveriesTotal,
 	breakerState, breakerTransitions, accountTrouble, secretInUse, secretSwitches, limitRate, limitWaiting,
 	cacheRequests, cacheEntries, cacheBytes, cacheEvictions,
+	storeUp, storeGateways, storeCalls, storeAway,
 	startedTotal, finishedTotal, workflowStarted, workflowSucceeded, untrackedTotal, underWay, unsettled, timeToSuccess, attempts, costTotal,
 	settlerBacklog, settlerLookups,
 	callerRequests, callerRefused, callerIsolated, callerUpstream, callerStarted, callerFinished, callerUnchecked, callerCost,

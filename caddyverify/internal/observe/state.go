@@ -3,6 +3,7 @@ package observe
 import (
 	"github.com/prometheus/client_golang/prometheus"
 
+	"github.com/caddyverify/caddy-verify/caddyverify/internal/store"
 	"github.com/caddyverify/caddy-verify/caddyverify/internal/wire"
 )
 
@@ -21,8 +22,11 @@ type State struct {
 	Circuits                            map[Circuit]int
 	CacheEntries, CacheBytes            int64
 	EvictedSize, EvictedExpired         uint64
-	LimitRate, LimitWaiting             int
+	LimitRate                           float64
+	LimitWaiting                        int
 	UnderWay, Unsettled, SettlerBacklog int
+	// Store are those that gateways share; none without one.
+	Store []store.Stats
 }
 
 // NewState returns the State of an account of which nothing is held.
@@ -36,6 +40,7 @@ var descriptions = func() map[string]*prometheus.Desc {
 	for _, m := range []Metric{
 		breakerState, accountTrouble, secretInUse, limitRate, limitWaiting,
 		cacheEntries, cacheBytes, cacheEvictions, underWay, unsettled, settlerBacklog,
+		storeUp, storeGateways, storeCalls, storeAway,
 	} {
 		all[m.Name] = prometheus.NewDesc(m.Name, m.Help, m.labelNames(), nil)
 	}
@@ -77,7 +82,7 @@ func (s *State) Collect(to chan<- prometheus.Metric) {
 		}
 		send(secretInUse, value, string(secret))
 	}
-	send(limitRate, float64(s.LimitRate))
+	send(limitRate, s.LimitRate)
 	send(limitWaiting, float64(s.LimitWaiting))
 	send(cacheEntries, float64(s.CacheEntries))
 	send(cacheBytes, float64(s.CacheBytes))
@@ -86,4 +91,23 @@ func (s *State) Collect(to chan<- prometheus.Metric) {
 	send(underWay, float64(s.UnderWay))
 	send(unsettled, float64(s.Unsettled))
 	send(settlerBacklog, float64(s.SettlerBacklog))
+	if len(s.Store) > 0 {
+		up, all := 1.0, store.Stats{}
+		for _, one := range s.Store {
+			if !one.Away.IsZero() {
+				up = 0
+			}
+			all.Gateways = max(all.Gateways, one.Gateways)
+			all.Calls += one.Calls
+			all.Failed += one.Failed
+			all.Alone += one.Alone
+			all.AwayFor += one.AwayFor
+		}
+		send(storeUp, up)
+		send(storeGateways, float64(all.Gateways))
+		send(storeCalls, float64(all.Calls-all.Failed), "answered")
+		send(storeCalls, float64(all.Failed), "failed")
+		send(storeCalls, float64(all.Alone), "skipped")
+		send(storeAway, all.AwayFor.Seconds())
+	}
 }

@@ -11,6 +11,7 @@ import (
 	"github.com/caddyverify/caddy-verify/caddyverify/internal/breaker"
 	"github.com/caddyverify/caddy-verify/caddyverify/internal/gateway"
 	"github.com/caddyverify/caddy-verify/caddyverify/internal/history"
+	"github.com/caddyverify/caddy-verify/caddyverify/internal/store"
 	"github.com/caddyverify/caddy-verify/caddyverify/internal/wire"
 )
 
@@ -52,6 +53,8 @@ type Account struct {
 	Limit         Limit             `json:"limit"`
 	Cache         Cache             `json:"cache"`
 	Verifications Verifications     `json:"verifications"`
+	// Store is what gateways share; absent without one.
+	Store *Store `json:"store,omitempty"`
 	// Hour is what happened within the last hour, or since the gateway began, if that is
 	// less.
 	Hour Window `json:"hour"`
@@ -127,6 +130,39 @@ type Verifications struct {
 	Settling bool `json:"settling"`
 }
 
+// Store is what the gateways of the account share. The counts are since the account is in
+// use.
+type Store struct {
+	// Away tells that it does not answer, and that the gateway goes on alone, Since when, and
+	// Why.
+	Away  bool      `json:"away"`
+	Since time.Time `json:"since,omitzero"`
+	Why   string    `json:"why,omitempty"`
+	// Gateways is how many share it, as was heard last; this one among them.
+	Gateways int `json:"gateways"`
+	// Calls is how many were made, Failed how many of them brought no answer in time, and
+	// Skipped how many were not made, since it was away.
+	Calls   uint64 `json:"calls"`
+	Failed  uint64 `json:"failed"`
+	Skipped uint64 `json:"skipped"`
+	// AwaySeconds is how long it was away, all in all.
+	AwaySeconds float64 `json:"away_seconds"`
+}
+
+func storeOf(s *store.Stats) *Store {
+	if s == nil {
+		return nil
+	}
+	of := &Store{Gateways: s.Gateways, Calls: s.Calls, Failed: s.Failed, Skipped: s.Alone, AwaySeconds: s.AwayFor.Seconds()}
+	if !s.Away.IsZero() {
+		of.Away, of.Since = true, s.Away.UTC()
+	}
+	if s.Why != nil {
+		of.Why = s.Why.Error()
+	}
+	return of
+}
+
 // Of returns the account's status.
 func Of(a *gateway.Account) Account {
 	s := a.Snapshot()
@@ -144,7 +180,8 @@ func Of(a *gateway.Account) Account {
 		Verifications: Verifications{
 			UnderWay: s.Verifications.UnderWay, Unsettled: s.Verifications.Unsettled, Kept: s.Verifications.Entries, Settling: s.Settling,
 		},
-		Hour: WindowOf(a.History().Total(history.Hour)),
+		Store: storeOf(s.Store),
+		Hour:  WindowOf(a.History().Total(history.Hour)),
 	}
 	for _, c := range s.Circuits {
 		account.Circuits = append(account.Circuits, circuitOf(c))

@@ -46,6 +46,9 @@ func (a *Account) write(w io.Writer, now time.Time) {
 		fmt.Fprintf(w, "breaker %s\t%s\n", c.Breaker, c.words(now))
 	}
 	fmt.Fprintf(w, "limit\t%s\twaiting %d\n", a.Limit.words(), a.Limit.Waiting)
+	if s := a.Store; s != nil {
+		fmt.Fprintf(w, "store\t%s\tgateways %d\tcalls %d\tfailed %d\n", s.words(now), s.Gateways, s.Calls, s.Failed)
+	}
 	for _, t := range a.Troubles {
 		fmt.Fprintf(w, "refused\tstatus %s (%s)\tsince %s\ttried again at %s\n", t.Status, meaning(t.Status), clock(t.Since), clock(t.Until))
 	}
@@ -67,6 +70,13 @@ func writeGroups(w io.Writer, what string, all []Group) {
 	if more := len(all) - maxRows; more > 0 {
 		fmt.Fprintf(w, "and %d more\n", more)
 	}
+}
+
+func (s *Store) words(now time.Time) string {
+	if s.Away {
+		return "away for " + age(now.Sub(s.Since))
+	}
+	return "answers"
 }
 
 func (c *Circuit) words(now time.Time) string {

@@ -40,6 +40,9 @@ func (a *Account) summary(now time.Time, lately *history.Point) (State, string) 
 	if lately.Failed >= someFailed && float64(lately.Failed) >= muchFailed*float64(lately.Sent) {
 		return Degraded, fmt.Sprintf("%d of the %d calls that were made to the provider in the last 15 seconds got no answer.", lately.Failed, lately.Sent)
 	}
+	if a.Store != nil && a.Store.Away {
+		return Degraded, fmt.Sprintf("The store is away for %s: this gateway goes on alone.", age(now.Sub(a.Store.Since)))
+	}
 	return OK, a.Hour.summary()
 }
 
@@ -149,6 +152,11 @@ func words(detail gateway.Detail) (level, text string) {
 			return info, "An operator has purged the cache of one verification."
 		}
 		return info, fmt.Sprintf("An operator has purged the cache of %d verifications.", d.Verifications)
+	case gateway.StoreChanged:
+		if !d.Away {
+			return info, fmt.Sprintf("The store answers again; it was away for %s.", age(d.For))
+		}
+		return warn, "The store is away: this gateway goes on alone."
 	case gateway.InvariantBroken:
 		return bad, fmt.Sprintf("The gateway has found a fault of its own and held a call back (%s).", d.Invariant)
 	}

@@ -41,7 +41,8 @@ type Shared struct {
 	spent                atomic.Int64 // calls, of which no beat has told
 	trips, errors, aways atomic.Uint64
 	mu                   sync.Mutex
-	since                time.Time // away; zero while it is not
+	since                time.Time     // away; zero while it is not
+	awayFor              time.Duration // until since
 	last                 error
 }
 
@@ -53,6 +54,8 @@ type Stats struct {
 	Calls, Failed, Alone uint64
 	// Away is since when the store has not answered; zero if it does.
 	Away time.Time
+	// AwayFor is how long it has been away, all in all.
+	AwayFor time.Duration
 	// Why is the last error; nil if the store answers.
 	Why error
 	// Gateways is how many were seen last, also while the store is away; 0 before the first beat.
@@ -162,6 +165,9 @@ func (s *Shared) failed(err error) error {
 func (s *Shared) answered() {
 	s.mu.Lock()
 	defer s.mu.Unlock()
+	if !s.since.IsZero() {
+		s.awayFor += time.Since(s.since)
+	}
 	s.since, s.last = time.Time{}, nil
 }
 
@@ -171,6 +177,9 @@ func (s *Shared) Stats() Stats {
 	st.Gateways, st.Used, st.Forgot = s.beating.seen()
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	st.Away, st.Why = s.since, s.last
+	st.Away, st.AwayFor, st.Why = s.since, s.awayFor, s.last
+	if !s.since.IsZero() {
+		st.AwayFor += time.Since(s.since)
+	}
 	return st
 }

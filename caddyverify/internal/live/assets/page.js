@@ -217,6 +217,13 @@
     });
     const waiting = n.limit.callers.filter((c) => c.waiting || c.lately).map((c) => (c.caller || "anyone") + " " + c.lately + "/s" + (c.waiting ? ", " + c.waiting + " waiting" : ""));
     rows.push(row("Limit", n.limit.rate ? n.limit.rate + " a second" + (n.limit.throttled ? ", lowered by the provider" : "") + ", " + n.limit.waiting + " waiting" + (waiting.length ? " (" + waiting.join("; ") + ")" : "") : "off"));
+    if (n.store) {
+      const td = make("td");
+      td.append(make("span", n.store.away ? "away" : "answers", "state " + (n.store.away ? "open" : "closed")));
+      if (n.store.away) td.append(" since ", timed(make("time"), n.store.since), ", this gateway goes on alone");
+      td.append(" " + count(n.store.gateways, "gateway") + ", " + count(n.store.calls, "call") + ", " + whole.format(n.store.failed) + " without an answer");
+      rows.push(row("Store", td));
+    }
     rows.push(row("From memory", count(n.cache.hits, "search", "searches") + ", " + count(n.cache.entries, "state") + " kept"));
     rows.push(row("Under way", count(n.verifications.under_way, "verification") + ", " + whole.format(n.verifications.unsettled) + " ended and nobody asked how"));
     $("way").tBodies[0].replaceChildren(...rows);

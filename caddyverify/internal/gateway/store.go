@@ -1,0 +1,27 @@
+package gateway
+
+import (
+	"time"
+
+	"github.com/caddyverify/caddy-verify/caddyverify/internal/store"
+)
+
+// shared is what gateways share of the account; nil where there is no store.
+func (a *Account) shared() *store.Shared { return a.inForce.Load().Shared }
+
+// watchStore tells when the store goes and comes back. It is called each second.
+func (a *Account) watchStore() {
+	shared := a.shared()
+	if shared == nil {
+		a.alone = time.Time{}
+		return
+	}
+	switch now := shared.Stats(); {
+	case now.Away.IsZero() && !a.alone.IsZero():
+		a.publish(StoreChanged{For: time.Since(a.alone)})
+		a.alone = time.Time{}
+	case !now.Away.IsZero() && a.alone.IsZero():
+		a.publish(StoreChanged{Away: true, Why: now.Why})
+		a.alone = now.Away
+	}
+}
