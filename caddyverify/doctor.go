@@ -94,10 +94,11 @@ func (e *examination) run(ctx context.Context) {
 	for _, p := range patients {
 		good = e.checkSettings(p) && good
 	}
-	e.checkLoads(written, good, len(sites), len(patients))
+	tried := e.checkLoads(written, good, len(sites), len(patients))
 	for _, p := range patients {
 		e.askProvider(ctx, written, p)
 	}
+	e.checkStore(ctx, config.Store(), tried)
 	for _, s := range sites {
 		e.report.CheckSite(s.Site, s.of, s.timeout, s.handler.Browsers)
 	}
@@ -128,7 +129,7 @@ func (e *examination) load() ([]byte, error) {
 }
 
 // writtenCredentials are the arguments of a Caddyfile's directives.
-var writtenCredentials = regexp.MustCompile(`(?m)^\s*(?:next_)?credentials\s+(.+)$`)
+var writtenCredentials = regexp.MustCompile(`(?m)^\s*(?:(?:next_)?credentials|password|encryption_key)\s+(.+)$`)
 
 // withoutCredentials is what Caddy says of a configuration that it cannot read, without
 // what stands in a file in place of credentials: an error shows the word that it is at.
@@ -152,8 +153,8 @@ func withoutCredentials(err error, file string) string {
 }
 
 // checkLoads tells whether Caddy can load the configuration. Where settings are bad
-// anyway, it says no more than that.
-func (e *examination) checkLoads(config []byte, good bool, handlers, accounts int) {
+// anyway, it says no more than that, and reports false: it was not tried.
+func (e *examination) checkLoads(config []byte, good bool, handlers, accounts int) (tried bool) {
 	f := doctor.Finding{Level: doctor.OK, Check: "configuration", Text: fmt.Sprintf("Caddy can load it. Handlers: %d, accounts: %d.", handlers, accounts)}
 	switch {
 	case handlers == 0:
@@ -161,11 +162,13 @@ func (e *examination) checkLoads(config []byte, good bool, handlers, accounts in
 	case !good:
 		f = doctor.Finding{Level: doctor.Skip, Check: "configuration", Text: "Caddy cannot load it before what fails above is right."}
 	default:
+		tried = true
 		if err := validate(config); err != nil {
 			f.Level, f.Text, f.Change = doctor.Fail, "Caddy cannot load it: "+sentence(err), "what the sentence names."
 		}
 	}
 	e.report.Add(f)
+	return tried
 }
 
 // sentence is an error as one that ends.

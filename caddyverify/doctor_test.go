@@ -167,6 +167,9 @@ func TestDoctorFindsFaults(t *testing.T) {
 		}, doctor.Warn, "callers", "{http.request.header.X-App}"},
 		{"no limit", func(t *testing.T, c *clinic) { c.config["limit 28/s"] = "limit off" }, doctor.Warn, "limit", "it is off"},
 		{"a high limit", func(t *testing.T, c *clinic) { c.config["limit 28/s"] = "limit 300/s" }, doctor.Warn, "limit", "it is 300/s"},
+		{"the store is gone", func(t *testing.T, c *clinic) {
+			c.config["log default {"] = "admin " + c.admin + "\n\tverify {\n\t\tstore redis {\n\t\t\taddress " + freeAddress(t) + "\n\t\t\tencryption_key {file." + c.file(t, "store", strings.Repeat(canaryNext, 3), 0o600) + "}\n\t\t}\n\t}\n\tlog default {"
+		}, doctor.Warn, "store", "it is away, so each gateway would go on alone: connect: dial tcp"},
 		{"the server is impatient", func(t *testing.T, c *clinic) { c.config["write 30s"] = "write 1s" }, doctor.Warn, "timeout", "after 1s, when the upstream's 2s are not over"},
 		{"the admin endpoint is everybody's", func(t *testing.T, c *clinic) {
 			c.config["log default {"] = "admin 0.0.0.0:" + c.admin[strings.LastIndex(c.admin, ":")+1:] + "\n\tlog default {"

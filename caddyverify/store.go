@@ -1,14 +1,18 @@
 package caddyverify
 
 import (
+	"context"
 	"crypto/rand"
 	"encoding/json"
+	"errors"
 	"fmt"
+	"time"
 
 	"github.com/caddyserver/caddy/v2"
 	"github.com/caddyserver/caddy/v2/caddyconfig"
 	"github.com/caddyserver/caddy/v2/caddyconfig/caddyfile"
 
+	"github.com/caddyverify/caddy-verify/caddyverify/internal/doctor"
 	"github.com/caddyverify/caddy-verify/caddyverify/internal/gateway"
 	"github.com/caddyverify/caddy-verify/caddyverify/internal/store"
 )
@@ -36,7 +40,7 @@ func (a *App) checkStore() error {
 	case a.OnUnknown != "" && a.OnUnknown != allowUnknown && a.OnUnknown != denyUnknown:
 		return fmt.Errorf("on_unknown: it must be %s or %s, not %q", allowUnknown, denyUnknown, a.OnUnknown)
 	case a.OnUnknown != "" && a.StoreRaw == nil:
-		return fmt.Errorf("on_unknown: there is no store that could be away; add one, or leave this out")
+		return errors.New("on_unknown: there is no store that could be away; add one, or leave this out")
 	}
 	return nil
 }
@@ -55,6 +59,46 @@ func (a *App) loadStore(ctx caddy.Context) error {
 	}
 	a.store = shared
 	return nil
+}
+
+// checkStore is the doctor's look at the store: whether it answers as gateways need it. tried
+// tells that Caddy has tried to load the configuration.
+func (e *examination) checkStore(ctx context.Context, written json.RawMessage, tried bool) {
+	if written == nil {
+		return
+	}
+	const check = "store"
+	say := func(l doctor.Level, text, change string) {
+		e.report.Add(doctor.Finding{Level: l, Check: check, Text: text, Change: change})
+	}
+	loading, cancel := caddy.NewContext(caddy.Context{Context: ctx})
+	defer cancel()
+	app := &App{StoreRaw: written}
+	if err := app.loadStore(loading); err != nil {
+		if !tried { // else it is told already that Caddy cannot load this
+			say(doctor.Fail, sentence(err), "what stands in `store`.")
+		}
+		return
+	}
+	shared, err := app.store.Open("", rand.Text())
+	if err != nil {
+		say(doctor.Fail, sentence(err), "what stands in `store`.")
+		return
+	}
+	for range 20 { // the connection is being made
+		if _, err = shared.Beat(ctx, store.Pulse{}); err == nil {
+			say(doctor.OK, fmt.Sprintf("it answers within %v.", store.Budget), "")
+			return
+		}
+		select {
+		case <-time.After(100 * time.Millisecond):
+		case <-ctx.Done():
+		}
+	}
+	if why := shared.Stats().Why; why != nil {
+		err = why // not that it has been given up
+	}
+	say(doctor.Warn, "it is away, so each gateway would go on alone: "+sentence(err), "`store`, or the way to it.")
 }
 
 // share has an account's settings say what it shares with other gateways.

@@ -88,6 +88,15 @@ func (c *Config) Accounts() map[string]json.RawMessage {
 	return all
 }
 
+// Store is the one that gateways share; nil where there is none.
+func (c *Config) Store() json.RawMessage {
+	store, ok := at(c.root, "apps", "verify", "store").(object)
+	if !ok {
+		return nil
+	}
+	return raw(store)
+}
+
 // at returns what is at a path of names; nil for nothing.
 func at(value any, path ...string) any {
 	for _, name := range path {
