@@ -50,7 +50,7 @@ func (a account) Look(ctx context.Context, id store.Name, entry store.Field) (f 
 	if err != nil {
 		return f, err
 	}
-	if len(r) != 7 {
+	if len(r) != 8 {
 		return f, errReply
 	}
 	if f.Entry, err = value(r[0]); err != nil {
@@ -99,8 +99,13 @@ func (a account) Begin(ctx context.Context, id store.Name, start []byte, ttl tim
 	return a.run(ctx, begin, a.keys(id), rueidis.BinaryString(start), milliseconds(ttl)).Error()
 }
 
-func (a account) Finish(ctx context.Context, id store.Name, ttl time.Duration) (bool, error) {
-	return a.run(ctx, finish, a.keys(id), a.gateway, milliseconds(ttl)).AsBool()
+func (a account) Finish(ctx context.Context, id store.Name, m store.Mark, ttl time.Duration) (bool, error) {
+	return a.run(ctx, finish, a.keys(id), string(m), milliseconds(ttl)).AsBool()
+}
+
+func (a account) Paid(ctx context.Context, id store.Name, m store.Mark, kind store.Field, amount int64, ttl time.Duration) (int64, error) {
+	return a.run(ctx, paid, a.keys(id), "c:"+string(kind)+":", string(m), fmt.Sprint(amount), milliseconds(ttl),
+		fmt.Sprint(store.MaxEntries)).AsInt64()
 }
 
 func (a account) Claim(ctx context.Context, k store.Name, m store.Mark, says [32]byte, lease, ttl time.Duration) (c store.Claim, err error) {
@@ -220,13 +225,13 @@ func (a account) Leave(ctx context.Context) error {
 
 func (a account) Watch(f func(store.Name)) (stop func()) { return a.watch(a.tag, f) }
 
-// known reads a start and a flag.
+// known reads a start and two flags.
 func known(r []rueidis.RedisMessage) (k store.Known, err error) {
-	if len(r) != 2 {
+	if len(r) != 3 {
 		return k, errReply
 	}
 	k.Start, err = value(r[0])
-	k.Finished = !r[1].IsNil()
+	k.Finished, k.Tried = !r[1].IsNil(), !r[2].IsNil()
 	return k, err
 }
 

@@ -93,7 +93,7 @@ func TestOneCounts(t *testing.T) {
 		for part := range 4 {
 			wg.Go(func() {
 				for id := part; id < ids; id += 4 {
-					is, err := g.Finish(t.Context(), store.Name{Kind: store.Verification, ID: fmt.Sprint(id)}, time.Hour)
+					is, err := g.Finish(t.Context(), store.Name{Kind: store.Verification, ID: fmt.Sprint(id)}, store.NewMark(), time.Hour)
 					if err != nil {
 						t.Error(err)
 					}

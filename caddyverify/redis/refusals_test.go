@@ -63,7 +63,7 @@ func TestPassword(t *testing.T) {
 	c := dial(options{addresses: []string{s.address()}, prefix: "verify", password: wrong})
 	defer c.close()
 	eventually(t, back, "refused", func() bool {
-		_, err := c.open("account", "gateway").Finish(t.Context(), store.Name{Kind: store.Verification, ID: "id"}, back)
+		_, err := c.open("account", "gateway").Finish(t.Context(), store.Name{Kind: store.Verification, ID: "id"}, "mark", back)
 		if err == nil || strings.Contains(err.Error(), "hunter") {
 			t.Fatalf("error: %v", err)
 		}

@@ -24,11 +24,12 @@ end
 local function told() redis.call('SET', KEYS[2], '', 'PX', 5000) end
 `
 
-// hash reads the verification KEYS[1]: fields e (epoch), p:<mark> (held until), s (start),
-// f (finished by), b:<field> (an entry: kept at, valid until, value).
+// hash reads the verification KEYS[1]: fields e (epoch), p:<mark> (held until), t (tried),
+// s (start), f (finished by), b:<field> (an entry: kept at, valid until, value). Others, such as
+// c:<kind>:<mark> (a part of its cost), it leaves alone: a later version may have more of them.
 const hash = `
 local all = redis.call('HGETALL', KEYS[1])
-local epoch, start, finished, entry = false, false, false, false
+local epoch, start, finished, tried, entry = false, false, false, false, false
 local entries, held, over, latest = {}, {}, {}, 0
 for i = 1, #all, 2 do
   local k, v = all[i], all[i + 1]
@@ -36,6 +37,7 @@ for i = 1, #all, 2 do
   if k == 'e' then epoch = v
   elseif k == 's' then start = v
   elseif k == 'f' then finished = 1
+  elseif k == 't' then tried = 1
   elseif kind == 'b:' then
     entries[#entries + 1] = k
     if k == ARGV[1] then entry = v end
@@ -97,7 +99,7 @@ if entry then
   entry = string.sub(entry, 33)
   if left <= 0 then entry = false end
 end
-return {entry, age, left, epoch, hold, start, finished}`)
+return {entry, age, left, epoch, hold, start, finished, tried}`)
 
 	// keep: ARGV field, the epoch it takes, life in microseconds, value, ttl, the most entries.
 	keep = script(hash, `
@@ -116,10 +118,10 @@ if #held >= tonumber(ARGV[5]) then
   mark = 'p:'
   if latest > last then last = latest end
 end
-redis.call('HSET', KEYS[1], 'e', ARGV[3], mark, str(last))
+redis.call('HSET', KEYS[1], 'e', ARGV[3], 't', 1, mark, str(last))
 live(KEYS[1], ARGV[4])
 told()
-return {start, finished}`)
+return {start, finished, tried}`)
 
 	// after: ARGV mark, a new epoch, ttl.
 	after = script(hash, `
@@ -136,12 +138,34 @@ redis.call('HSETNX', KEYS[1], 's', ARGV[1])
 live(KEYS[1], ARGV[2])
 return 1`)
 
-	// finish: ARGV gateway, ttl.
+	// finish: ARGV mark, ttl.
 	finish = script(`
-redis.call('HSETNX', KEYS[1], 'f', ARGV[1])
+if redis.call('HSETNX', KEYS[1], 'f', ARGV[1]) == 1 then told() end
 live(KEYS[1], ARGV[2])
 if redis.call('HGET', KEYS[1], 'f') == ARGV[1] then return 1 end
 return 0`)
+
+	// paid: the parts of each kind add up to what is known. ARGV kind, mark, amount, ttl, the
+	// most parts.
+	paid = script(`
+local all = redis.call('HGETALL', KEYS[1])
+local parts, sum = {}, 0
+for i = 1, #all, 2 do
+  if string.sub(all[i], 1, #ARGV[1]) == ARGV[1] then
+    if all[i] == ARGV[1] .. ARGV[2] then return tonumber(all[i + 1]) end
+    parts[#parts + 1] = all[i]
+    sum = sum + tonumber(all[i + 1])
+  end
+end
+local more = tonumber(ARGV[3]) - sum
+if more <= 0 then return 0 end
+if #parts >= tonumber(ARGV[5]) then
+  redis.call('HDEL', KEYS[1], unpack(parts))
+  redis.call('HSET', KEYS[1], ARGV[1], str(sum))
+end
+redis.call('HSET', KEYS[1], ARGV[1] .. ARGV[2], str(more))
+live(KEYS[1], ARGV[4])
+return more`)
 
 	// claim: KEYS[1] has the fields o (owner), s (what is said), u (lease until), a (answer).
 	// ARGV mark, says, lease in microseconds, ttl.

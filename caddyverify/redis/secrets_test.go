@@ -31,7 +31,8 @@ func TestNothingInClear(t *testing.T) {
 			}
 			return err
 		},
-		func() error { _, err := g.Finish(ctx, id, time.Hour); return err },
+		func() error { _, err := g.Finish(ctx, id, "mark", time.Hour); return err },
+		func() error { _, err := g.Paid(ctx, id, "mark", caller, 10, time.Hour); return err },
 		func() error {
 			_, err := g.Before(ctx, store.Name{Kind: store.Verification, ID: requestID + code}, "mark", time.Second)
 			return err

@@ -54,7 +54,9 @@ type verification struct {
 	epoch    Token
 	pending  map[Mark]time.Time
 	start    []byte
-	finished string
+	finished Mark
+	tried    bool
+	paid     map[Field]map[Mark]int64 // the parts of each kind, by who told of them
 	entries  map[Field]entry
 	until    time.Time
 }
@@ -103,7 +105,7 @@ func (m *memory) at() time.Time {
 func (m *memory) verification(id Name, now time.Time, ttl time.Duration) *verification {
 	v := m.verifications[id]
 	if v == nil || !v.until.After(now) {
-		v = &verification{epoch: Token(rand.Text()), pending: map[Mark]time.Time{}, entries: map[Field]entry{}}
+		v = &verification{epoch: Token(rand.Text()), pending: map[Mark]time.Time{}, entries: map[Field]entry{}, paid: map[Field]map[Mark]int64{}}
 		m.verifications[id] = v
 	}
 	v.until = later(v.until, now.Add(ttl))
@@ -122,7 +124,7 @@ func (v *verification) drop() {
 }
 
 func (v *verification) known() Known {
-	return Known{Start: slices.Clone(v.start), Finished: v.finished != ""}
+	return Known{Start: slices.Clone(v.start), Finished: v.finished != "", Tried: v.tried}
 }
 
 func (m view) Look(_ context.Context, id Name, field Field) (Found, error) {
@@ -156,6 +158,8 @@ func (m view) Before(_ context.Context, id Name, mark Mark, hold time.Duration) 
 	now := m.at()
 	defer m.mu.Unlock()
 	v := m.verification(id, now, max(Life, hold))
+	known := v.known()
+	v.tried = true
 	v.held(now)
 	v.drop()
 	until := now.Add(hold)
@@ -167,7 +171,7 @@ func (m view) Before(_ context.Context, id Name, mark Mark, hold time.Duration) 
 		mark = ""
 	}
 	v.pending[mark] = until
-	return v.known(), nil
+	return known, nil
 }
 
 func (m view) After(_ context.Context, id Name, mark Mark) error {
@@ -190,14 +194,43 @@ func (m view) Begin(_ context.Context, id Name, start []byte, ttl time.Duration)
 	return nil
 }
 
-func (m view) Finish(_ context.Context, id Name, ttl time.Duration) (bool, error) {
+func (m view) Finish(_ context.Context, id Name, mark Mark, ttl time.Duration) (bool, error) {
+	now := m.at()
+	v := m.verification(id, now, ttl)
+	first := v.finished == ""
+	if first {
+		v.finished = mark
+	}
+	is := v.finished == mark
+	m.mu.Unlock()
+	if first {
+		m.watchers.tell(id)
+	}
+	return is, nil
+}
+
+func (m view) Paid(_ context.Context, id Name, mark Mark, kind Field, amount int64, ttl time.Duration) (int64, error) {
 	now := m.at()
 	defer m.mu.Unlock()
 	v := m.verification(id, now, ttl)
-	if v.finished == "" {
-		v.finished = m.gateway
+	parts := v.paid[kind]
+	if more, ok := parts[mark]; ok {
+		return more, nil
 	}
-	return v.finished == m.gateway, nil
+	var paid int64
+	for _, part := range parts {
+		paid += part
+	}
+	more := amount - paid
+	if more <= 0 {
+		return 0, nil
+	}
+	if parts == nil || len(parts) >= MaxEntries { // one part for all
+		parts = map[Mark]int64{"": paid}
+		v.paid[kind] = parts
+	}
+	parts[mark] = more
+	return more, nil
 }
 
 func (m view) Hint(_ context.Context, h Name, v []byte, life time.Duration) error {

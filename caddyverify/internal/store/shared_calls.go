@@ -51,9 +51,15 @@ func (s *Shared) Begin(ctx context.Context, id Name, start []byte, ttl time.Dura
 }
 
 // Finish is Verifications.Finish.
-func (s *Shared) Finish(ctx context.Context, id Name, ttl time.Duration) (bool, error) {
+func (s *Shared) Finish(ctx context.Context, id Name, m Mark, ttl time.Duration) (bool, error) {
 	id = s.keys.name(id)
-	return call(ctx, s, func(ctx context.Context) (bool, error) { return s.store.Finish(ctx, id, ttl) })
+	return call(ctx, s, func(ctx context.Context) (bool, error) { return s.store.Finish(ctx, id, m, ttl) })
+}
+
+// Paid is Verifications.Paid.
+func (s *Shared) Paid(ctx context.Context, id Name, m Mark, kind Field, amount int64, ttl time.Duration) (int64, error) {
+	id, kind = s.keys.name(id), s.keys.field(kind)
+	return call(ctx, s, func(ctx context.Context) (int64, error) { return s.store.Paid(ctx, id, m, kind, amount, ttl) })
 }
 
 // Claim is Claims.Claim. An answer that cannot be opened is lost.

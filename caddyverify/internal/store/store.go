@@ -46,10 +46,16 @@ type Verifications interface {
 	After(ctx context.Context, id Name, m Mark) error
 	// Begin notes how a verification started, unless that is known already, for ttl.
 	Begin(ctx context.Context, id Name, start []byte, ttl time.Duration) error
-	// Finish tells whether this gateway is the one that counts the verification as over. It
-	// says so again to the gateway to which it has: after an error, ask again. It is known for
-	// ttl.
-	Finish(ctx context.Context, id Name, ttl time.Duration) (bool, error)
+	// Finish tells whether m is the first to tell that the verification is over, so that it is
+	// counted once. m is of NewMark, one for each time that somebody learns of an end; asked
+	// again with the same one, it says the same: after an error, ask again. It is known for ttl.
+	Finish(ctx context.Context, id Name, m Mark, ttl time.Duration) (bool, error)
+	// Paid tells by how much an amount that a verification is known to have cost is more than
+	// what anybody has told of, 0 if it is not: so that each part is counted once. Amounts are
+	// whole numbers up to MaxAmount, of a kind each, and stay readable for who can read the
+	// store. m is of NewMark, one for each time that somebody learns of an amount; asked again
+	// with the same one, it says the same. It is known for ttl.
+	Paid(ctx context.Context, id Name, m Mark, kind Field, amount int64, ttl time.Duration) (more int64, err error)
 }
 
 // Claims let one of several gateways send what all were asked to, and hand the answer to
@@ -92,7 +98,7 @@ type Fleet interface {
 	// Leave says that this gateway goes, so that its share is the others' at once.
 	Leave(ctx context.Context) error
 	// Watch calls f with the name of what has changed, whoever changed it: a verification
-	// of which something was dropped, a claim that was answered or released, a hint. The zero
+	// of which something was dropped or which has ended, a claim that was answered or released, a hint. The zero
 	// Name means that anything may have. f must not block, and not call the store. Names are
 	// the store's own, see Shared.Hidden.
 	Watch(f func(Name)) (stop func())
@@ -129,6 +135,9 @@ type Known struct {
 	Start []byte
 	// Finished tells that some gateway has counted it as over.
 	Finished bool
+	// Tried tells that some gateway has begun a check or control of it: that Before has been
+	// called. What Before itself returns is of the time before it, but for one that runs twice.
+	Tried bool
 }
 
 // Found is what Look found.
@@ -178,6 +187,9 @@ type Ask struct {
 	// Most is how long the call would wait.
 	Most time.Duration
 }
+
+// MaxAmount bounds what Paid is told: a number that every store can reckon with.
+const MaxAmount = 1 << 53
 
 // MaxSize bounds Ask.Size.
 const MaxSize = 1000
@@ -229,8 +241,9 @@ const (
 	Gone = time.Minute
 	// Life is how long what is known of a verification is kept at least.
 	Life = 10 * time.Minute
-	// MaxEntries bounds the entries of a verification, and the checks under way of it that
-	// are told apart. Beyond it nothing is stored, or it is held longer.
+	// MaxEntries bounds the entries of a verification, and the checks under way of it and the
+	// amounts of a kind that are told apart. Beyond it nothing is stored, it is held longer, or
+	// what was said of an amount is not said again.
 	MaxEntries = 32
 	// MaxGateways bounds how many are told apart.
 	MaxGateways = 64

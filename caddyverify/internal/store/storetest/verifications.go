@@ -189,14 +189,20 @@ var ledger = []behaviour{
 	}},
 	{"one gateway counts it, however often they ask", func(w *world) {
 		a, b := w.Open("a"), w.Open("b")
+		e := w.listen(b)
 		for i, want := range []struct {
 			s     store.Store
+			mark  store.Mark
 			first bool
-		}{{a, true}, {b, false}, {a, true}, {b, false}} {
-			if first := must[bool](w)(want.s.Finish(w.Context(), id, time.Hour)); first != want.first {
+		}{{a, "one", true}, {b, "two", false}, {a, "one", true}, {b, "two", false}, {a, "three", false}} {
+			if first := must[bool](w)(want.s.Finish(w.Context(), id, want.mark, time.Hour)); first != want.first {
 				w.Errorf("answer %d is %v", i, first)
 			}
+			if i == 0 {
+				w.hears(e, id)
+			}
 		}
+		w.heardNothing(e)
 		if !w.look(b).Finished {
 			w.Error("it is not known to be over")
 		}
@@ -204,8 +210,67 @@ var ledger = []behaviour{
 			w.Error("a check does not know that it is over")
 		}
 		w.long(30 * time.Minute)
-		if must[bool](w)(b.Finish(w.Context(), id, time.Hour)) {
+		if must[bool](w)(b.Finish(w.Context(), id, "two", time.Hour)) {
 			w.Error("it is counted again after half an hour")
+		}
+	}},
+	{"what is tried is known to those who come later", func(w *world) {
+		a, b := w.Open("a"), w.Open("b")
+		w.ok(a.Begin(w.Context(), id, []byte("start"), time.Hour))
+		if w.look(b).Tried {
+			w.Error("it was tried before anybody did")
+		}
+		m := store.NewMark()
+		if must[store.Known](w)(a.Before(w.Context(), id, m, time.Second)).Tried {
+			w.Error("the first check says that there was one before it")
+		}
+		w.after(a, m)
+		if !w.look(b).Tried {
+			w.Error("a search does not know that it was tried")
+		}
+		if !must[store.Known](w)(b.Before(w.Context(), id, store.NewMark(), time.Second)).Tried {
+			w.Error("a second check does not know of the first")
+		}
+	}},
+	{"each part of a cost is told once", func(w *world) {
+		a, b := w.Open("a"), w.Open("b")
+		for i, want := range []struct {
+			s            store.Store
+			mark         store.Mark
+			kind         store.Field
+			amount, more int64
+		}{
+			{a, "one", "price", 10_000_000, 10_000_000},
+			{b, "two", "price", 10_000_000, 0},
+			{b, "three", "price", 25_000_000, 15_000_000},
+			{a, "one", "price", 10_000_000, 10_000_000}, // it was not heard the first time
+			{a, "four", "price", 20_000_000, 0},
+			{a, "one", "estimate", 1, 1},
+			{b, "three", "price", 25_000_000, 15_000_000},
+			{a, "most", "price", store.MaxAmount, store.MaxAmount - 25_000_000},
+		} {
+			if more := must[int64](w)(want.s.Paid(w.Context(), id, want.mark, want.kind, want.amount, time.Hour)); more != want.more {
+				w.Errorf("answer %d is %d, want %d", i, more, want.more)
+			}
+		}
+	}},
+	{"the parts of a cost are bounded", func(w *world) {
+		a := w.Open("a")
+		var sum int64
+		for i := range int64(3 * store.MaxEntries) {
+			for range 2 {
+				if more := must[int64](w)(a.Paid(w.Context(), id, store.Mark(fmt.Sprint(i)), "price", 2*i, time.Hour)); more != min(2*i, 2) {
+					w.Fatalf("part %d is %d", i, more)
+				}
+			}
+			sum += min(2*i, 2)
+		}
+		if more := must[int64](w)(a.Paid(w.Context(), id, "last", "price", sum+5, time.Hour)); more != 5 {
+			w.Errorf("of %d and 5 there are %d more", sum, more)
+		}
+		w.before(a, time.Second) // whatever else is in it is left alone
+		if more := must[int64](w)(a.Paid(w.Context(), id, "later", "price", sum+5, time.Hour)); more != 0 {
+			w.Errorf("after a check there are %d more", more)
 		}
 	}},
 	{"hints are told and end", func(w *world) {
