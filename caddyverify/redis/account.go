@@ -50,7 +50,7 @@ func (a account) Look(ctx context.Context, id store.Name, entry store.Field) (f 
 	if err != nil {
 		return f, err
 	}
-	if len(r) != 8 {
+	if len(r) != 9 {
 		return f, errReply
 	}
 	if f.Entry, err = value(r[0]); err != nil {
@@ -225,13 +225,19 @@ func (a account) Leave(ctx context.Context) error {
 
 func (a account) Watch(f func(store.Name)) (stop func()) { return a.watch(a.tag, f) }
 
-// known reads a start and two flags.
+// known reads a start, its age, and two flags.
 func known(r []rueidis.RedisMessage) (k store.Known, err error) {
-	if len(r) != 3 {
+	if len(r) != 4 {
 		return k, errReply
 	}
-	k.Start, err = value(r[0])
-	k.Finished, k.Tried = !r[1].IsNil(), !r[2].IsNil()
+	if k.Start, err = value(r[0]); err != nil {
+		return k, err
+	}
+	if k.Start != nil {
+		k.Begun, err = duration(r[1], time.Microsecond)
+		k.Begun = max(0, k.Begun) // whatever the server's clock does
+	}
+	k.Finished, k.Tried = !r[2].IsNil(), !r[3].IsNil()
 	return k, err
 }
 

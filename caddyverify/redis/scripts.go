@@ -25,17 +25,17 @@ local function told() redis.call('SET', KEYS[2], '', 'PX', 5000) end
 `
 
 // hash reads the verification KEYS[1]: fields e (epoch), p:<mark> (held until), t (tried),
-// s (start), f (finished by), b:<field> (an entry: kept at, valid until, value). Others, such as
+// s (begun at, start), f (finished by), b:<field> (an entry: kept at, valid until, value). Others, such as
 // c:<kind>:<mark> (a part of its cost), it leaves alone: a later version may have more of them.
 const hash = `
 local all = redis.call('HGETALL', KEYS[1])
-local epoch, start, finished, tried, entry = false, false, false, false, false
+local epoch, start, begun, finished, tried, entry = false, false, 0, false, false, false
 local entries, held, over, latest = {}, {}, {}, 0
 for i = 1, #all, 2 do
   local k, v = all[i], all[i + 1]
   local kind = string.sub(k, 1, 2)
   if k == 'e' then epoch = v
-  elseif k == 's' then start = v
+  elseif k == 's' then start, begun = string.sub(v, 17), now - tonumber(string.sub(v, 1, 16))
   elseif k == 'f' then finished = 1
   elseif k == 't' then tried = 1
   elseif kind == 'b:' then
@@ -99,7 +99,7 @@ if entry then
   entry = string.sub(entry, 33)
   if left <= 0 then entry = false end
 end
-return {entry, age, left, epoch, hold, start, finished, tried}`)
+return {entry, age, left, epoch, hold, start, begun, finished, tried}`)
 
 	// keep: ARGV field, the epoch it takes, life in microseconds, value, ttl, the most entries.
 	keep = script(hash, `
@@ -121,7 +121,7 @@ end
 redis.call('HSET', KEYS[1], 'e', ARGV[3], 't', 1, mark, str(last))
 live(KEYS[1], ARGV[4])
 told()
-return {start, finished, tried}`)
+return {start, begun, finished, tried}`)
 
 	// after: ARGV mark, a new epoch, ttl.
 	after = script(hash, `
@@ -134,7 +134,7 @@ return 1`)
 
 	// begin: ARGV start, ttl.
 	begin = script(`
-redis.call('HSETNX', KEYS[1], 's', ARGV[1])
+redis.call('HSETNX', KEYS[1], 's', str(now) .. ARGV[1])
 live(KEYS[1], ARGV[2])
 return 1`)
 

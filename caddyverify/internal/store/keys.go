@@ -10,6 +10,7 @@ import (
 	"errors"
 	"fmt"
 	"hash"
+	"strings"
 	"sync"
 )
 
@@ -107,13 +108,31 @@ func (k *Keys) mac(n int, words ...string) string {
 	return base64.RawURLEncoding.EncodeToString(h.Sum(sum[:0]))[:n]
 }
 
+// spelling is one of all those of a request_id that a provider might take for the same: it
+// is a UUID, which has no dashes here. A check that is made of another spelling is one of the
+// same verification.
+func spelling(requestID string) string {
+	return strings.ToLower(strings.ReplaceAll(requestID, "-", ""))
+}
+
 // name hides a name.
 func (k *Keys) name(n Name) Name {
+	if n.Kind == Verification {
+		n.ID = spelling(n.ID)
+	}
 	return Name{n.Kind, k.mac(22, "name", string(rune(n.Kind)), n.ID)}
 }
 
 // field hides a field, whose name is the same for every verification.
 func (k *Keys) field(f Field) Field { return Field(k.mac(11, "field", string(f))) }
+
+// entry hides the field of an entry. What was told of one spelling is not told of another.
+func (k *Keys) entry(n Name, f Field) Field {
+	if spelling(n.ID) != n.ID {
+		f += Field("\x00" + n.ID)
+	}
+	return k.field(f)
+}
 
 // digest hides what is said: it is short of digits enough to be guessed.
 func (k *Keys) digest(says [32]byte) (out [32]byte) {

@@ -54,6 +54,7 @@ type verification struct {
 	epoch    Token
 	pending  map[Mark]time.Time
 	start    []byte
+	begun    time.Time
 	finished Mark
 	tried    bool
 	paid     map[Field]map[Mark]int64 // the parts of each kind, by who told of them
@@ -123,15 +124,19 @@ func (v *verification) drop() {
 	v.epoch = Token(rand.Text())
 }
 
-func (v *verification) known() Known {
-	return Known{Start: slices.Clone(v.start), Finished: v.finished != "", Tried: v.tried}
+func (v *verification) known(now time.Time) Known {
+	k := Known{Start: slices.Clone(v.start), Finished: v.finished != "", Tried: v.tried}
+	if k.Start != nil {
+		k.Begun = now.Sub(v.begun)
+	}
+	return k
 }
 
 func (m view) Look(_ context.Context, id Name, field Field) (Found, error) {
 	now := m.at()
 	defer m.mu.Unlock()
 	v := m.verification(id, now, Life)
-	f := Found{Known: v.known(), Token: v.epoch, Hold: v.held(now)}
+	f := Found{Known: v.known(now), Token: v.epoch, Hold: v.held(now)}
 	if e, ok := v.entries[field]; ok && e.until.After(now) {
 		f.Entry, f.Age, f.Left = slices.Clone(e.v), now.Sub(e.kept), e.until.Sub(now)
 	}
@@ -158,7 +163,7 @@ func (m view) Before(_ context.Context, id Name, mark Mark, hold time.Duration) 
 	now := m.at()
 	defer m.mu.Unlock()
 	v := m.verification(id, now, max(Life, hold))
-	known := v.known()
+	known := v.known(now)
 	v.tried = true
 	v.held(now)
 	v.drop()
@@ -189,7 +194,7 @@ func (m view) Begin(_ context.Context, id Name, start []byte, ttl time.Duration)
 	defer m.mu.Unlock()
 	v := m.verification(id, now, ttl)
 	if v.start == nil {
-		v.start = slices.Clone(start)
+		v.start, v.begun = slices.Clone(start), now
 	}
 	return nil
 }

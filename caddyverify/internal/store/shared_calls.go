@@ -11,7 +11,8 @@ type nothing struct{}
 
 // Look is Verifications.Look. An entry that cannot be opened is none.
 func (s *Shared) Look(ctx context.Context, id Name, entry Field) (Found, error) {
-	id, entry = s.keys.name(id), s.keys.field(entry)
+	entry = s.keys.entry(id, entry)
+	id = s.keys.name(id)
 	f, err := call(ctx, s, func(ctx context.Context) (Found, error) { return s.store.Look(ctx, id, entry) })
 	if err != nil {
 		return Found{}, err
@@ -25,7 +26,8 @@ func (s *Shared) Look(ctx context.Context, id Name, entry Field) (Found, error) 
 
 // Keep is Verifications.Keep.
 func (s *Shared) Keep(ctx context.Context, id Name, t Token, entry Field, v []byte, life time.Duration) (bool, error) {
-	id, entry = s.keys.name(id), s.keys.field(entry)
+	entry = s.keys.entry(id, entry)
+	id = s.keys.name(id)
 	v = s.keys.seal(place(id, "b:"+string(entry)), v)
 	return call(ctx, s, func(ctx context.Context) (bool, error) { return s.store.Keep(ctx, id, t, entry, v, life) })
 }
@@ -157,7 +159,9 @@ func (s *Shared) do(ctx context.Context, f func(context.Context) error) error {
 
 func (s *Shared) known(id Name, k Known) Known {
 	if k.Start != nil {
-		k.Start = s.keys.open(place(id, "s"), k.Start)
+		if k.Start = s.keys.open(place(id, "s"), k.Start); k.Start == nil {
+			k.Begun = 0
+		}
 	}
 	return k
 }

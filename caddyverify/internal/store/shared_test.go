@@ -304,3 +304,28 @@ func TestAwait(t *testing.T) {
 		})
 	}
 }
+
+// TestSpellings has a verification be one however its id is written, and each spelling be
+// answered with what was told of it.
+func TestSpellings(t *testing.T) {
+	s := store.NewShared(new(store.Memory).Open("account", "a"), keys(t, "account", first))
+	name := func(spelling string) store.Name { return store.Name{Kind: store.Verification, ID: spelling} }
+	for _, spelling := range []string{"abc-def", "ABCDEF", "abcdef"} {
+		f, err := s.Look(t.Context(), name(spelling), "json")
+		if err != nil || f.Entry != nil {
+			t.Errorf("%s: %s, %v", spelling, f.Entry, err)
+		}
+		if kept, err := s.Keep(t.Context(), name(spelling), f.Token, "json", []byte(spelling), time.Minute); !kept || err != nil {
+			t.Errorf("%s: %v, %v", spelling, kept, err)
+		}
+	}
+	if f, err := s.Look(t.Context(), name("ABCDEF"), "json"); string(f.Entry) != "ABCDEF" || err != nil {
+		t.Errorf("found %s, %v", f.Entry, err)
+	}
+	if _, err := s.Before(t.Context(), name("ABC-DEF"), store.NewMark(), time.Second); err != nil {
+		t.Fatal(err)
+	}
+	if f, err := s.Look(t.Context(), name("abcdef"), "json"); f.Entry != nil || !f.Tried || err != nil {
+		t.Errorf("after a check: %+v, %v", f, err)
+	}
+}

@@ -114,7 +114,8 @@ const (
 	Topic        Kind = 'h' // by what a hint is about
 )
 
-// Name is what something is known by. Gateways that mean the same must make the same ID.
+// Name is what something is known by. Gateways that mean the same must make the same ID; but
+// for a request_id, of which Shared takes all spellings for one.
 type Name struct {
 	Kind Kind
 	ID   string
@@ -131,8 +132,9 @@ type Mark string
 
 // Known is what is known of a verification.
 type Known struct {
-	// Start is what Begin was given; nil if nobody knows.
+	// Start is what Begin was given, and Begun how long ago that was; nil if nobody knows.
 	Start []byte
+	Begun time.Duration
 	// Finished tells that some gateway has counted it as over.
 	Finished bool
 	// Tried tells that some gateway has begun a check or control of it: that Before has been

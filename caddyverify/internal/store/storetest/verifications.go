@@ -170,11 +170,12 @@ var ledger = []behaviour{
 		a, b := w.Open("a"), w.Open("b")
 		w.ok(a.Begin(w.Context(), id, []byte("start"), time.Hour))
 		w.ok(b.Begin(w.Context(), id, []byte("another"), time.Hour))
-		if f := w.look(b); string(f.Start) != "start" || f.Finished {
+		w.Pass(tick)
+		if f := w.look(b); string(f.Start) != "start" || f.Begun < tick || f.Begun > 2*time.Second || f.Finished {
 			w.Errorf("a search knows %+v", f.Known)
 		}
 		m := store.NewMark()
-		if k := must[store.Known](w)(b.Before(w.Context(), id, m, time.Second)); string(k.Start) != "start" || k.Finished {
+		if k := must[store.Known](w)(b.Before(w.Context(), id, m, time.Second)); string(k.Start) != "start" || k.Begun < tick || k.Finished {
 			w.Errorf("a check knows %+v", k)
 		}
 		w.after(b, m)
