@@ -66,16 +66,19 @@ type Account struct {
 	salt     [32]byte     // see standInFor
 	settlers atomic.Int32 // two for the moment of a reload
 	inForce  atomic.Pointer[Settings]
+	books    books
 
 	choosing sync.Mutex // see Gateway.choosing
 
 	stop, stopped chan struct{}
 	end           func()
 
-	// configuring guards configured. What is told of while it is held may ask about the
+	// configuring guards configured, sharing and unwatch. What is told of while it is held may ask about the
 	// account, which takes mu.
 	configuring sync.Mutex
 	configured  []*Settings
+	sharing     *store.Shared // what the ledger shares
+	unwatch     func()        // nil without it
 
 	mu      sync.Mutex
 	pending []Detail               // to be told of with the next tick
@@ -109,6 +112,13 @@ func NewAccount(host, apiKey string, metrics *observe.Metrics, s *Settings) *Acc
 	a.end = sync.OnceFunc(func() {
 		close(a.stop)
 		<-a.stopped
+		a.configuring.Lock()
+		if a.unwatch != nil {
+			a.unwatch()
+			a.unwatch = nil
+		}
+		a.configuring.Unlock()
+		a.books.close()
 		a.cache.Close()
 		metrics.Drop(a.metrics)
 	})
@@ -138,6 +148,7 @@ func (a *Account) tick() {
 			return
 		case <-ticker.C:
 			a.publishEvents(a.ledger.Advance())
+			a.books.tick()
 			a.publishPending()
 			a.watchStore()
 			a.gauge()
@@ -184,6 +195,7 @@ func (a *Account) apply(s *Settings) {
 	a.cache.Share(s.Shared)
 	a.deduper.Share(s.Shared)
 	a.limiter.Share(s.Shared)
+	a.share(s.Shared)
 	a.breakers.Configure(s.Breaker)
 	a.limiter.Configure(s.Limit)
 }

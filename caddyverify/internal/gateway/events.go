@@ -51,10 +51,12 @@ type (
 		Cause     wire.Cause
 		Caller    string
 	}
-	// CallIsolated tells that a caller's call was about another's verification.
+	// CallIsolated tells that a caller's call was about another's verification, or, where
+	// Unknown, about one that may have been another's while the store could not tell.
 	CallIsolated struct {
 		Operation wire.Operation
 		Caller    string
+		Unknown   bool
 	}
 	// StoreChanged tells that the store is away, so that the gateway goes on alone, or that it
 	// answers again.
@@ -145,6 +147,7 @@ func (a *Account) publishEvents(events ledger.Events) {
 		details = append(details, UntrackedFinished{outcome})
 	}
 	a.publish(details...)
+	a.book(&events)
 }
 
 func (a *Account) retried(o wire.Operation) { a.publish(CallRetried{o}) }

@@ -43,7 +43,7 @@ func (g *Gateway) forCall(ctx context.Context, x *exchange) *Gateway {
 	}
 	call := delivery.Call{Call: x.sent, IdempotencyKey: x.idempotencyKey}
 	defer g.choosing()()
-	chosen := g.forStart(x, call)
+	chosen := g.forStart(ctx, x, call)
 	x.reserved = chosen.Account.deduper.Reserve(call)
 	return chosen
 }
@@ -70,9 +70,9 @@ func (g *Gateway) choosing() (chosen func()) {
 }
 
 // forStart chooses for a request.
-func (g *Gateway) forStart(x *exchange, call delivery.Call) *Gateway {
+func (g *Gateway) forStart(ctx context.Context, x *exchange, call delivery.Call) *Gateway {
 	for _, one := range g.chain {
-		if id, sent := one.Account.deduper.Sent(call); sent && !one.Account.ledger.Over(id) {
+		if id, sent := one.Account.deduper.Sent(call); sent && !one.Account.ended(ctx, id) {
 			return one
 		}
 	}
@@ -91,13 +91,11 @@ func (g *Gateway) forStart(x *exchange, call delivery.Call) *Gateway {
 // them has seen that, each is asked.
 func (g *Gateway) ofVerification(ctx context.Context, call *wire.Call) *Gateway {
 	id := call.RequestID()
-	for _, one := range g.chain {
-		if _, known := one.Account.ledger.StartedBy(id); known {
-			return one
-		}
+	if start := g.whose(ctx, []string{id}, started.known)[0]; start.known() {
+		return start.at
 	}
 	for _, one := range g.chain {
-		if one.state(ctx, call.Caller, id) != delivery.Unknown {
+		if one.Account.ledger.Over(id) || one.stateAtProvider(ctx, call.Caller, id) != delivery.Unknown {
 			return one
 		}
 	}
@@ -114,9 +112,16 @@ func (g *Gateway) searchAll(ctx context.Context, x *exchange) {
 	sent := x.sent
 	defer func() { x.sent = sent }()
 	ids, list := sent.IDs()
+	starts := g.whose(ctx, ids, started.known)
 	parts, searches := map[string][]byte{}, 0
 	for _, one := range g.chain {
-		ask := slices.DeleteFunc(slices.Clone(ids), func(id string) bool { return parts[id] != nil || !g.mayBeOf(one, id) })
+		var ask []string
+		for i, id := range ids {
+			// Where none is known to have started it, each account may have.
+			if mayBe := !starts[i].known() || starts[i].at.Account == one.Account; mayBe && parts[id] == nil {
+				ask = append(ask, id)
+			}
+		}
 		if len(ask) == 0 {
 			continue
 		}
@@ -137,14 +142,6 @@ func (g *Gateway) searchAll(ctx context.Context, x *exchange) {
 	if list && searches > 1 && len(parts) > 0 {
 		x.answer = compose(sent.Format, ids, parts)
 	}
-}
-
-// mayBeOf tells whether an account may have started a verification: it has, or none has as
-// far as is known.
-func (g *Gateway) mayBeOf(one *Gateway, id string) bool {
-	_, started := one.Account.ledger.StartedBy(id)
-	_, known := g.startedBy(id)
-	return started || !known
 }
 
 // takeParts copies out of a list what it says of each verification.

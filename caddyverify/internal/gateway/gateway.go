@@ -116,7 +116,7 @@ func (g *Gateway) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	defer func() { x.end(received) }()
 	if g.parse(r, &x) {
 		// Here is the place of the spend guard: who calls is known, and nothing is done yet.
-		g.isolate(&x)
+		g.isolate(r.Context(), &x)
 		if x.operation == wire.Search {
 			g.searchAll(r.Context(), &x)
 		} else {
@@ -125,7 +125,7 @@ func (g *Gateway) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 			by = g.forCall(r.Context(), &x)
 			by.deliver(r.Context(), &x)
 		}
-		g.reveal(&x)
+		g.reveal(r.Context(), &x)
 	}
 	if x.answer.Fault != nil {
 		x.answer = wire.Say(x.answer.Fault, x.operation, x.format, g.HTTPErrors)
@@ -209,12 +209,17 @@ func (g *Gateway) deliver(ctx context.Context, x *exchange) {
 	}
 }
 
-// state finds out whether a verification is still running. The ledger knows what ended
-// through this gateway; of what other gateways and the provider did, it knows nothing.
+// state finds out whether a verification is still running, and nobody has tried a code: an
+// answer that nobody got is of no use after that. The ledger and the store know what gateways
+// did; of what the provider did, they know nothing.
 func (g *Gateway) state(ctx context.Context, caller, requestID string) delivery.State {
-	if g.Account.ledger.Over(requestID) {
+	if g.Account.done(ctx, requestID) {
 		return delivery.Over
 	}
+	return g.stateAtProvider(ctx, caller, requestID)
+}
+
+func (g *Gateway) stateAtProvider(ctx context.Context, caller, requestID string) delivery.State {
 	search := wire.SearchFor(wire.JSON, []string{requestID}, false)
 	search.Caller = caller
 	answer := g.send(ctx, search)

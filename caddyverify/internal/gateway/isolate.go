@@ -2,6 +2,7 @@ package gateway
 
 import (
 	"bytes"
+	"context"
 	"crypto/hmac"
 	"crypto/sha256"
 	"encoding/hex"
@@ -18,18 +19,23 @@ type standIn struct{ asked, used string }
 // does not know: by the provider itself, and in the same time. For that the same is done
 // for those that nobody has.
 //
-// What this gateway has not seen start is nobody's, and the provider says what it is.
-func (g *Gateway) isolate(x *exchange) {
+// What no gateway has seen start is nobody's, and the provider says what it is; while the store
+// is away, what this one has not seen start, unless such calls are denied.
+func (g *Gateway) isolate(ctx context.Context, x *exchange) {
 	c := x.caller
 	if !c.Isolated || x.operation.Starts() || c.ReadsAll && x.operation == wire.Search {
 		return
 	}
+	his := func(s started) bool { return s.known() && (s.caller == c.Name || s.caller == "") } // those from before callers had names are everybody's
+	var ids []string
+	var places []int // among the parameters
 	for i, p := range x.call.Params {
-		if p.Name != "request_id" && p.Name != "request_ids" {
-			continue
+		if p.Name == "request_id" || p.Name == "request_ids" {
+			ids, places = append(ids, p.Value), append(places, i)
 		}
-		by, known := g.startedBy(p.Value)
-		if known && (by == c.Name || by == "") { // those from before callers had names are everybody's
+	}
+	for n, start := range g.whose(ctx, ids, his) {
+		if his(start) {
 			continue
 		}
 		if x.sent == x.call {
@@ -37,23 +43,14 @@ func (g *Gateway) isolate(x *exchange) {
 			sent.Params = slices.Clone(sent.Params)
 			x.sent = &sent
 		}
-		used := g.Account.standInFor(p.Value)
-		x.standIns = append(x.standIns, standIn{p.Value, used})
-		if known {
-			x.sent.Params[i].Value = used
-			g.Account.publishLater(CallIsolated{Operation: x.operation, Caller: c.Name}) // to tell takes time, too
+		used := g.Account.standInFor(ids[n])
+		x.standIns = append(x.standIns, standIn{ids[n], used})
+		denied := !start.known() && start.away && g.Account.inForce.Load().DenyUnknown
+		if start.known() || denied {
+			x.sent.Params[places[n]].Value = used
+			g.Account.publishLater(CallIsolated{Operation: x.operation, Caller: c.Name, Unknown: denied}) // to tell takes time, too
 		}
 	}
-}
-
-// startedBy is the caller that started a verification with any of the accounts.
-func (g *Gateway) startedBy(id string) (caller string, known bool) {
-	for _, one := range g.chain {
-		if caller, known = one.Account.ledger.StartedBy(id); known {
-			break
-		}
-	}
-	return caller, known
 }
 
 // standInFor is a request_id as the provider gives them, the same for the same one.
@@ -66,13 +63,14 @@ func (a *Account) standInFor(id string) string {
 // reveal has the answer be about what was asked. The request_id of a verification under
 // way, which the provider tells whoever starts another for the same number, is told to
 // nobody but the caller that is known to have started it.
-func (g *Gateway) reveal(x *exchange) {
+func (g *Gateway) reveal(ctx context.Context, x *exchange) {
 	for _, s := range x.standIns {
 		x.answer.Body = bytes.ReplaceAll(x.answer.Body, []byte(s.used), []byte(s.asked))
 	}
 	a := &x.answer
 	if x.caller.Isolated && x.operation.Starts() && a.Fault == nil && a.Status == wire.Concurrent && a.RequestID != "" {
-		if by, known := g.startedBy(a.RequestID); !known || by != x.caller.Name {
+		his := func(s started) bool { return s.known() && s.caller == x.caller.Name }
+		if !his(g.whose(ctx, []string{a.RequestID}, his)[0]) {
 			*a = a.WithoutRequestID(x.operation, x.format)
 		}
 	}

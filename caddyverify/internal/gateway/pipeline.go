@@ -46,6 +46,7 @@ func (g *Gateway) pipelines(w *way, client *upstream.Client) {
 		a.oneDelivery,
 		observed,
 		recorded,
+		a.acquainted,
 	)
 	// A search of the settler can wait: it comes again later.
 	w.sendSettle = wire.Chain(client.RoundTrip,

@@ -25,7 +25,7 @@ func (l *Ledger) advance(most int, events *Events) (moved int) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	now := l.now()
-	for moved < most && (l.expire(now) || l.giveUp(now, events) || l.forget(now)) {
+	for moved < most && (l.expire(now, events) || l.giveUp(now, events) || l.forget(now)) {
 		moved++
 	}
 	return moved
@@ -33,14 +33,19 @@ func (l *Ledger) advance(most int, events *Events) (moved int) {
 
 // expire moves a verification that has run out, or is to be asked about again, to those
 // due. It reports false when there is none.
-func (l *Ledger) expire(now time.Duration) bool {
+func (l *Ledger) expire(now time.Duration, events *Events) bool {
 	r := l.records.next(now)
 	if r == nil {
 		return false
 	}
 	if !r.overdue {
 		r.overdue = true
-		l.overdue++
+		if !r.adopted {
+			l.overdue++
+		}
+		if l.hide != nil {
+			events.Overdue = append(events.Overdue, r.id)
+		}
 	}
 	l.records.push(&l.records.due, r)
 	return true

@@ -17,6 +17,23 @@ type Events struct {
 	// Finished, since they are none of Started either, and bring no Costs: who saw
 	// the start counts them. Each is told once for as long as it is remembered.
 	Untracked []wire.Outcome
+
+	// With Share, other gateways are to know of Beginnings, and of what is Overdue they may
+	// know the end. Finished, Costs and Untracked are empty: Bookings have their place.
+	Beginnings []Beginning
+	Overdue    []string
+	Bookings   []Booking
+}
+
+// finished adds an end, as a booking if there is one, and returns it.
+func (e *Events) finished(b *Booking, f Finish) *Finish {
+	if b != nil {
+		b.Finish = &f
+		e.Bookings = append(e.Bookings, *b)
+		return &f
+	}
+	e.Finished = append(e.Finished, f)
+	return &e.Finished[len(e.Finished)-1]
 }
 
 // Start is a verification that began.

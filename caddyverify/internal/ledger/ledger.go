@@ -20,6 +20,9 @@ type Ledger struct {
 	overdue, open int
 	lost          uint64
 	currencies    [MaxCurrencies]string
+	// hide is what Share was given, and names are the records that Named finds.
+	hide  func(requestID string) string
+	names map[string]*record
 }
 
 // New returns an empty Ledger.
@@ -98,7 +101,11 @@ func (l *Ledger) evict(now time.Duration, events *Events) {
 		if victim == nil {
 			continue
 		}
-		if !victim.finished {
+		switch {
+		case victim.finished:
+		case victim.adopted: // who saw its start has it
+			l.leaveNames(victim)
+		default:
 			l.lost++
 			l.finish(victim, wire.OutcomeUnknown, now, events)
 		}
@@ -111,22 +118,40 @@ func (l *Ledger) evict(now time.Duration, events *Events) {
 // events, or nil.
 func (l *Ledger) finish(r *record, outcome wire.Outcome, now time.Duration, events *Events) *Finish {
 	if r.finished {
+		if r.elsewhere { // now it is known how
+			r.elsewhere, r.outcome = false, indexOf(outcome)
+		}
 		return nil
 	}
-	l.records.leave(r)
-	l.open--
-	if r.overdue {
-		l.overdue--
-	}
-	r.finished, r.outcome = true, indexOf(outcome)
-	r.when = now + l.settings.Keep
-	l.records.push(&l.records.finished, r)
-	events.Finished = append(events.Finished, Finish{
+	l.close(r, indexOf(outcome), now)
+	return events.finished(l.booking(r), Finish{
 		Outcome:  outcome,
 		Country:  r.country,
 		Workflow: Workflows[r.workflow],
 		Caller:   r.caller,
 		Attempts: r.attempts,
 	})
-	return &events.Finished[len(events.Finished)-1]
+}
+
+// close moves a record that has not finished to those that have.
+func (l *Ledger) close(r *record, outcome uint8, now time.Duration) {
+	l.records.leave(r)
+	l.leaveNames(r)
+	if !r.adopted {
+		l.open--
+		if r.overdue {
+			l.overdue--
+		}
+	}
+	r.finished, r.outcome = true, outcome
+	r.when = now + l.settings.Keep
+	l.records.push(&l.records.finished, r)
+}
+
+// booking is for what is told of a record: nil where nobody else counts it.
+func (l *Ledger) booking(r *record) *Booking {
+	if l.hide == nil && !r.adopted {
+		return nil
+	}
+	return &Booking{RequestID: r.id, Own: !r.adopted}
 }

@@ -65,8 +65,13 @@ func (l *Ledger) request(o *Observation, now time.Duration, events *Events) {
 	r.country, r.workflow, r.link, r.caller = o.Country, workflowOf(o.Call), o.Link, o.Call.Caller
 	r.expires = now + o.Call.Lifetime() + l.settings.Grace
 	l.records.wait(r, r.expires)
+	l.enter(r)
 	l.open++
-	events.Started = append(events.Started, Start{Country: r.country, Workflow: Workflows[r.workflow], Caller: r.caller})
+	start := Start{Country: r.country, Workflow: Workflows[r.workflow], Caller: r.caller}
+	events.Started = append(events.Started, start)
+	if l.hide != nil {
+		events.Beginnings = append(events.Beginnings, Beginning{RequestID: r.id, Start: start, Link: r.link, Lifetime: o.Call.Lifetime()})
+	}
 }
 
 func (l *Ledger) check(o *Observation, now time.Duration, events *Events) {
@@ -165,6 +170,10 @@ func (l *Ledger) end(id string, outcome wire.Outcome, now time.Duration, events 
 	r.untracked, r.finished, r.outcome = true, true, indexOf(outcome)
 	r.when = now + l.settings.Keep
 	l.records.push(&l.records.untracked, r)
+	if l.hide != nil {
+		events.Bookings = append(events.Bookings, Booking{RequestID: r.id, Untracked: outcome})
+		return nil
+	}
 	events.Untracked = append(events.Untracked, outcome)
 	return nil
 }

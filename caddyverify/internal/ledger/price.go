@@ -64,13 +64,19 @@ func (l *Ledger) price(r *record, v *wire.Verification, events *Events) {
 		if !ok {
 			return
 		}
-		events.Costs = append(events.Costs, Cost{
+		cost := Cost{
 			Currency: currency,
 			Kind:     wire.CostKinds[i],
 			Country:  r.country,
 			Caller:   r.caller,
 			Amount:   float64(amount-r.paid[i]) / unit,
-		})
+		}
+		if b := l.booking(r); b != nil {
+			b.Cost, b.Amount = &cost, int64(amount)
+			events.Bookings = append(events.Bookings, *b)
+		} else {
+			events.Costs = append(events.Costs, cost)
+		}
 		r.paid[i] = amount
 	}
 }

@@ -30,6 +30,9 @@ type record struct {
 	overdue   bool  // expires has passed
 	finished  bool
 	untracked bool
+	adopted   bool   // another gateway saw it start
+	elsewhere bool   // another gateway has counted its end, and how it ended is not known here
+	name      string // while Named finds it
 
 	// A record is in a queue at an element, or else waits at an index of the heap.
 	queue   *list.List

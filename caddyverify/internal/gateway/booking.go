@@ -1,0 +1,294 @@
+package gateway
+
+import (
+	"context"
+	"slices"
+	"sync"
+	"time"
+
+	"github.com/caddyverify/caddy-verify/caddyverify/internal/ledger"
+	"github.com/caddyverify/caddy-verify/caddyverify/internal/store"
+)
+
+const (
+	// shareFor is how long the store knows of a verification: longer than any lasts.
+	shareFor = 2 * time.Hour
+	// maxBookings is how many wait for the store.
+	maxBookings = 10_000
+	// bookAgain is when to ask a store again that is away, and bookAlone for how long, until the
+	// gateway decides alone what it counts.
+	bookAgain = 250 * time.Millisecond
+	bookAlone = time.Minute
+)
+
+// booking is something that the store is told, or is to decide who counts it.
+type booking struct {
+	ledger.Booking
+	began *ledger.Beginning // nil, or else there is no Booking
+	mark  store.Mark
+	since time.Time
+	// alone tells that the gateway has counted it without the store, which is told all the same,
+	// so that nobody else counts it.
+	alone bool
+}
+
+// books are what the store is to be told or asked, off the way of calls.
+type books struct {
+	once          sync.Once
+	wake          chan struct{}
+	stop, stopped chan struct{}
+
+	mu      sync.Mutex
+	waiting []*booking
+	looks   map[string]struct{} // verifications that may have ended elsewhere
+	closed  bool
+}
+
+// open begins the work of an account's books, once.
+func (b *books) open(a *Account) {
+	b.once.Do(func() {
+		b.wake, b.stop, b.stopped = make(chan struct{}, 1), make(chan struct{}), make(chan struct{})
+		b.looks = map[string]struct{}{}
+		go a.keepBooks()
+	})
+}
+
+// close has all that waits decided. What comes later is decided at once.
+func (b *books) close() {
+	b.once.Do(func() {}) // never opened
+	if b.stop != nil {
+		close(b.stop)
+		<-b.stopped
+	}
+}
+
+// add has a booking wait, unless there are too many. After close it cannot.
+func (b *books) add(one *booking) (added, closed bool) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	if b.closed || len(b.waiting) >= maxBookings {
+		return false, b.closed
+	}
+	b.waiting = append(b.waiting, one)
+	b.poke()
+	return true, false
+}
+
+func (b *books) poke() {
+	select {
+	case b.wake <- struct{}{}:
+	default:
+	}
+}
+
+// next takes out the booking that has waited for longest, or returns nil.
+func (b *books) next() *booking {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	if len(b.waiting) == 0 {
+		return nil
+	}
+	one := b.waiting[0]
+	b.waiting[0] = nil
+	b.waiting = b.waiting[1:]
+	return one
+}
+
+// putBack has a booking that the store did not take come last, should it be the only one that
+// the store does not take. It drops what nobody waits for any more, and returns what is to be
+// counted alone.
+func (b *books) putBack(one *booking) (late []*booking) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	b.waiting = slices.DeleteFunc(append(b.waiting, one), func(one *booking) bool {
+		waited := time.Since(one.since)
+		switch {
+		case waited < bookAlone:
+			return false
+		case one.alone:
+			return waited >= shareFor
+		case one.Own:
+			one.alone = true
+			late = append(late, one)
+			return false
+		}
+		return true // another's matter
+	})
+	return late
+}
+
+func (b *books) takeAll() []*booking {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	all := b.waiting
+	b.waiting, b.closed = nil, true
+	return all
+}
+
+// look has a verification looked up with the next tick: several changes of a moment are one.
+func (b *books) look(requestIDs ...string) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	for _, id := range requestIDs {
+		if len(b.looks) < maxBookings {
+			b.looks[id] = struct{}{}
+		}
+	}
+}
+
+func (b *books) tick() {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	if len(b.looks) > 0 {
+		b.poke()
+	}
+}
+
+func (b *books) takeLooks() (ids []string) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	for id := range b.looks {
+		ids = append(ids, id)
+	}
+	clear(b.looks)
+	return ids
+}
+
+// keepBooks is the books' work, until they are closed.
+func (a *Account) keepBooks() {
+	b := &a.books
+	defer close(b.stopped)
+	again := time.NewTimer(bookAgain)
+	defer again.Stop()
+	for {
+		select {
+		case <-b.wake:
+		case <-again.C:
+		case <-b.stop:
+			for _, one := range b.takeAll() {
+				a.decideNow(one)
+			}
+			return
+		}
+		if !a.lookUp() || !a.decideAll() {
+			again.Reset(bookAgain)
+		}
+	}
+}
+
+// lookUp asks about verifications that may have ended. It reports false when the store is away.
+func (a *Account) lookUp() bool {
+	ids := a.books.takeLooks()
+	for i, id := range ids {
+		s := a.shared()
+		if s == nil || a.ledger.Over(id) {
+			continue
+		}
+		if _, err := a.ask(context.Background(), s, id); err != nil {
+			a.books.look(ids[i:]...)
+			return false
+		}
+	}
+	return true
+}
+
+// decideAll works off what waits. It reports false when the store is away.
+func (a *Account) decideAll() bool {
+	for one := a.books.next(); one != nil; one = a.books.next() {
+		if a.decide(one) == nil {
+			continue
+		}
+		for _, late := range a.books.putBack(one) {
+			a.publish(late.counted())
+		}
+		return false
+	}
+	return true
+}
+
+// book has the store told of what the ledger has learnt.
+func (a *Account) book(events *ledger.Events) {
+	for i := range events.Beginnings {
+		// Before the client knows of the verification.
+		if one := (&booking{began: &events.Beginnings[i], since: time.Now()}); a.decide(one) != nil {
+			a.books.add(one)
+		}
+	}
+	a.books.look(events.Overdue...)
+	for _, b := range events.Bookings {
+		one := &booking{Booking: b, mark: store.NewMark(), since: time.Now()}
+		switch added, closed := a.books.add(one); {
+		case added:
+		case closed:
+			a.decideNow(one)
+		default:
+			a.countAlone(one)
+		}
+	}
+}
+
+func (a *Account) decideNow(one *booking) {
+	if a.decide(one) != nil {
+		a.countAlone(one)
+	}
+}
+
+// countAlone is for when the store cannot say who counts something: who has seen the start does.
+func (a *Account) countAlone(one *booking) {
+	if one.Own && !one.alone {
+		a.publish(one.counted())
+	}
+}
+
+// decide tells the store, and counts what is to be counted here.
+func (a *Account) decide(one *booking) error {
+	s := a.shared()
+	if s == nil {
+		a.countAlone(one)
+		return nil
+	}
+	ctx := context.Background() // it is bounded by the store's budget
+	if one.began != nil {
+		return s.Begin(ctx, verification(one.began.RequestID), one.began.Encode(), shareFor)
+	}
+	id := verification(one.RequestID)
+	if one.Cost != nil {
+		more, err := s.Paid(ctx, id, one.mark, store.Field(one.Cost.Kind), one.Amount, shareFor)
+		if err == nil && more > 0 && !one.alone {
+			a.publish(CostLearned(one.Cost.Of(more)))
+		}
+		return err
+	}
+	if one.Finish == nil {
+		if _, err := a.ask(ctx, s, one.RequestID); err != nil {
+			return err
+		}
+	}
+	first, err := s.Finish(ctx, id, one.mark, shareFor)
+	switch {
+	case err != nil || !first || one.alone:
+		return err
+	case one.Finish != nil:
+		a.publish(one.counted())
+	default:
+		a.publish(a.untracked(one))
+	}
+	return nil
+}
+
+// counted is the event of a booking of a verification whose start is known.
+func (b *booking) counted() Detail {
+	if b.Cost != nil {
+		return CostLearned(*b.Cost)
+	}
+	return VerificationFinished(*b.Finish)
+}
+
+// untracked is the end of a verification whose start the ledger may have learnt of by now.
+func (a *Account) untracked(b *booking) Detail {
+	v, ok := a.ledger.Verification(b.RequestID)
+	if !ok || v.Untracked {
+		return UntrackedFinished{b.Untracked}
+	}
+	return VerificationFinished{Outcome: b.Untracked, Country: v.Country, Workflow: v.Workflow, Caller: v.Caller, Attempts: v.Attempts}
+}

@@ -1,0 +1,172 @@
+package ledger
+
+import (
+	"encoding/binary"
+	"time"
+
+	"github.com/caddyverify/caddy-verify/caddyverify/internal/wire"
+)
+
+// Beginning is how a verification began, as one gateway tells the others.
+type Beginning struct {
+	RequestID string
+	Start
+	Link Link
+	// Lifetime is how long it can be under way from its beginning.
+	Lifetime time.Duration
+}
+
+// Booking is an end or a cost that other gateways may learn of as well, for whoever finds out
+// which of them counts it.
+type Booking struct {
+	RequestID string
+	// Own tells that this ledger has seen it start.
+	Own bool
+	// Of these one is there: an end, the end of a verification whose start nobody has told of
+	// yet, or a cost.
+	Finish    *Finish
+	Untracked wire.Outcome
+	Cost      *Cost
+	// Amount is what the verification is known to have cost of the Cost's kind, in all. It is in
+	// units that Of takes.
+	Amount int64
+}
+
+// Of returns the cost with another amount, in the units of Booking.Amount.
+func (c Cost) Of(amount int64) Cost {
+	c.Amount = float64(amount) / unit
+	return c
+}
+
+const (
+	// beginningVersion is the first byte of an encoded Beginning.
+	beginningVersion = 1
+	// maxWord and maxLifetime bound what is believed of what another gateway says.
+	maxWord     = 255
+	maxLifetime = 2 * time.Hour
+	// patience is how much longer than the one that saw the start other ledgers wait for an
+	// end, before they ask for it: in good order they never have to.
+	patience = 5 * time.Minute
+)
+
+// Encode returns what DecodeBeginning reads, but for the request_id.
+func (b *Beginning) Encode() []byte {
+	v := binary.AppendUvarint([]byte{beginningVersion}, uint64(max(0, b.Lifetime/time.Second))) //nolint:gosec // it is above 0
+	v = append(append(v, b.Link.Trace[:]...), b.Link.Span[:]...)
+	for _, word := range [...]string{b.Caller, b.Country, b.Workflow} {
+		word = word[:min(len(word), maxWord)]
+		v = append(append(v, byte(len(word))), word...)
+	}
+	return v
+}
+
+// DecodeBeginning reads what Encode has written. It reports false for anything else, such as
+// what a later version has written.
+func DecodeBeginning(requestID string, v []byte) (b Beginning, ok bool) {
+	if len(v) == 0 || v[0] != beginningVersion || requestID == "" || len(requestID) > maxID {
+		return b, false
+	}
+	b.RequestID = requestID
+	seconds, n := binary.Uvarint(v[1:])
+	v = v[1+max(0, n):]
+	if n <= 0 || len(v) < len(b.Link.Trace)+len(b.Link.Span) {
+		return b, false
+	}
+	b.Lifetime = time.Duration(min(seconds, uint64(maxLifetime/time.Second))) * time.Second //nolint:gosec // of two hours
+	v = v[copy(b.Link.Trace[:], v):]
+	v = v[copy(b.Link.Span[:], v):]
+	for _, word := range [...]*string{&b.Caller, &b.Country, &b.Workflow} {
+		if len(v) == 0 || len(v)-1 < int(v[0]) {
+			return b, false
+		}
+		*word, v = string(v[1:1+v[0]]), v[1+v[0]:]
+	}
+	return b, len(v) == 0
+}
+
+// Share has ends and costs come as Bookings, and Named find verifications by what hide makes of
+// their request_id. nil is for no other gateway.
+func (l *Ledger) Share(hide func(requestID string) string) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.hide, l.names = hide, map[string]*record{}
+	for _, r := range l.records.byID {
+		r.name = ""
+		if !r.finished {
+			l.enter(r)
+		}
+	}
+}
+
+// Named returns the verification of a hidden name, if it is here and not known to be over.
+func (l *Ledger) Named(name string) (requestID string, ok bool) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if r := l.names[name]; r != nil {
+		return r.id, true
+	}
+	return "", false
+}
+
+// enter has Named find a record until leaveNames.
+func (l *Ledger) enter(r *record) {
+	if l.hide != nil {
+		r.name = l.hide(r.id)
+		l.names[r.name] = r
+	}
+}
+
+func (l *Ledger) leaveNames(r *record) {
+	if r.name != "" {
+		delete(l.names, r.name)
+		r.name = ""
+	}
+}
+
+// Adopt takes in a verification that another gateway has seen start, age ago. over tells that
+// its end has been counted. It is none of Started, nor of Stats' UnderWay and Unsettled: who saw
+// the start counts it.
+func (l *Ledger) Adopt(b Beginning, age time.Duration, over bool) (events Events) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	now := l.now()
+	known := l.records.find(b.RequestID)
+	if known != nil && !known.untracked {
+		if over {
+			l.endElsewhere(known, now)
+		}
+		return events
+	}
+	if known != nil {
+		l.records.drop(known)
+	}
+	r := l.insert(b.RequestID, now, &events)
+	r.adopted, r.begun = true, now-max(0, age)
+	r.country, r.caller, r.workflow, r.link = b.Country, b.Caller, workflowNamed(b.Workflow), b.Link
+	r.expires = r.begun + b.Lifetime + l.settings.Grace + patience
+	l.records.wait(r, r.expires)
+	l.enter(r)
+	switch {
+	case known != nil: // its end is known, and told of
+		l.close(r, known.outcome, now)
+	case over:
+		l.endElsewhere(r, now)
+	}
+	return events
+}
+
+// EndedElsewhere notes that another gateway has counted the end of a verification.
+func (l *Ledger) EndedElsewhere(requestID string) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if r := l.records.find(requestID); r != nil && !r.untracked {
+		l.endElsewhere(r, l.now())
+	}
+}
+
+func (l *Ledger) endElsewhere(r *record, now time.Duration) {
+	if !r.finished {
+		r.elsewhere = true
+		l.close(r, indexOf(wire.OutcomeUnknown), now)
+	}
+}
