@@ -84,6 +84,9 @@ func (e *Events) add(more Events) {
 	e.Finished = append(e.Finished, more.Finished...)
 	e.Costs = append(e.Costs, more.Costs...)
 	e.Untracked = append(e.Untracked, more.Untracked...)
+	e.Beginnings = append(e.Beginnings, more.Beginnings...)
+	e.Overdue = append(e.Overdue, more.Overdue...)
+	e.Bookings = append(e.Bookings, more.Bookings...)
 }
 
 func (e Events) outcomes() (outcomes []wire.Outcome) {

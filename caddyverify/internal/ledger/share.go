@@ -76,10 +76,11 @@ func DecodeBeginning(requestID string, v []byte) (b Beginning, ok bool) {
 	v = v[copy(b.Link.Trace[:], v):]
 	v = v[copy(b.Link.Span[:], v):]
 	for _, word := range [...]*string{&b.Caller, &b.Country, &b.Workflow} {
-		if len(v) == 0 || len(v)-1 < int(v[0]) {
+		if len(v) == 0 || len(v) <= int(v[0]) {
 			return b, false
 		}
-		*word, v = string(v[1:1+v[0]]), v[1+v[0]:]
+		end := 1 + int(v[0])
+		*word, v = string(v[1:end]), v[end:]
 	}
 	return b, len(v) == 0
 }
