@@ -40,6 +40,7 @@ type Shared struct {
 
 	spent                atomic.Int64 // calls, of which no beat has told
 	trips, errors, aways atomic.Uint64
+	away                 atomic.Bool
 	mu                   sync.Mutex
 	since                time.Time     // away; zero while it is not
 	awayFor              time.Duration // until since
@@ -156,6 +157,7 @@ func (s *Shared) failed(err error) error {
 		defer s.mu.Unlock()
 		if s.since.IsZero() {
 			s.since = time.Now()
+			s.away.Store(true)
 		}
 		s.last = err
 	}
@@ -169,7 +171,11 @@ func (s *Shared) answered() {
 		s.awayFor += time.Since(s.since)
 	}
 	s.since, s.last = time.Time{}, nil
+	s.away.Store(false)
 }
+
+// Away tells whether the store has not answered when it was asked last. It takes no lock.
+func (s *Shared) Away() bool { return s.away.Load() }
 
 // Stats returns what was counted until now.
 func (s *Shared) Stats() Stats {

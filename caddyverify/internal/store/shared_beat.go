@@ -3,16 +3,19 @@ package store
 import (
 	"context"
 	"sync"
+	"sync/atomic"
 	"time"
 )
 
 // beating is what the beats tell.
 type beating struct {
+	watching atomic.Bool // heard is not long ago; read without the lock
 	mu       sync.Mutex
-	heard    time.Time // the last answer to a beat; zero since a loss
-	losses   int       // of pushes
-	gateways int       // the most of late
-	fewer    time.Time // since when there are fewer; zero if there are not
+	heard    time.Time   // the last answer to a beat; zero since a loss
+	over     *time.Timer // ends watching
+	losses   int         // of pushes
+	gateways int         // the most of late
+	fewer    time.Time   // since when there are fewer; zero if there are not
 	used     int
 	boot     string
 	forgot   uint64
@@ -101,19 +104,31 @@ func (s *Shared) beat(ctx context.Context, p Pulse) error {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	if losses == b.losses {
-		b.heard = time.Now()
+		b.hear()
 	}
 	return nil
 }
 
-// Watching tells whether copies in memory may be used as if they were the store's: changes
-// elsewhere have been heard of until a moment ago.
-func (s *Shared) Watching() bool {
-	b := &s.beating
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	return !b.heard.IsZero() && time.Since(b.heard) <= unheard
+// hear is for the answer to a beat. The caller holds b.mu.
+func (b *beating) hear() {
+	b.heard = time.Now()
+	b.watching.Store(true)
+	if b.over != nil {
+		b.over.Reset(unheard)
+		return
+	}
+	b.over = time.AfterFunc(unheard, func() {
+		b.mu.Lock()
+		defer b.mu.Unlock()
+		if time.Since(b.heard) >= unheard {
+			b.watching.Store(false)
+		}
+	})
 }
+
+// Watching tells whether copies in memory may be used as if they were the store's: changes
+// elsewhere have been heard of until a moment ago. It takes no lock.
+func (s *Shared) Watching() bool { return s.beating.watching.Load() }
 
 // changed is told by the store what has changed.
 func (s *Shared) changed(n Name) {
@@ -121,6 +136,7 @@ func (s *Shared) changed(n Name) {
 		b := &s.beating
 		b.mu.Lock()
 		b.heard = time.Time{}
+		b.watching.Store(false)
 		b.losses++
 		b.mu.Unlock()
 	}
