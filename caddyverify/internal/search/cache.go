@@ -25,10 +25,11 @@ const (
 
 // Cache answers searches for one account. Make it with New.
 type Cache struct {
-	inForce atomic.Pointer[configured] // replaced, never changed
-	begun   time.Time
-	seed    maphash.Seed
-	shared  atomic.Pointer[store.Shared] // nil: nobody else
+	inForce  atomic.Pointer[configured] // replaced, never changed
+	changing sync.Mutex                 // held while it is replaced
+	unwatch  func()                     // ends what Share has begun
+	begun    time.Time
+	seed     maphash.Seed
 	// OnStale is told of a state from before a drop that would have been kept after it,
 	// which must not be. It is set before the first search.
 	OnStale  func()
@@ -46,12 +47,14 @@ type configured struct {
 	lifetimes lifetimes
 	shards    []shard
 	held      *held
+	shared    *store.Shared // what others know, too; nil: there is no store
 }
 
 // New makes a Cache, and with it a goroutine that Close ends.
 func New(s Settings) *Cache {
 	c := &Cache{
 		begun:   time.Now(),
+		unwatch: func() {},
 		OnStale: func() {},
 		seed:    maphash.MakeSeed(),
 		stop:    make(chan struct{}),
@@ -68,18 +71,24 @@ func New(s Settings) *Cache {
 // empty, and what is under way is not stored.
 func (c *Cache) Configure(s Settings) {
 	s = s.withDefaults()
+	c.changing.Lock()
+	defer c.changing.Unlock()
 	next := &configured{settings: s, lifetimes: newLifetimes(s)}
-	if now := c.inForce.Load(); now != nil && now.settings.MaxEntries == s.MaxEntries && now.settings.MaxBytes == s.MaxBytes {
+	now := c.inForce.Load()
+	if now != nil {
+		next.shared = now.shared
+	}
+	if now != nil && now.settings.MaxEntries == s.MaxEntries && now.settings.MaxBytes == s.MaxBytes {
 		next.shards, next.held = now.shards, now.held
 	} else {
-		next.held = new(held)
-		next.shards = newShards(s, next.held, &c.counters)
+		next.empty(&c.counters)
 	}
 	c.inForce.Store(next)
 }
 
-func newShards(s Settings, held *held, counters *counters) []shard {
-	n := 1
+// empty has nothing kept. What is under way is not stored, nor joined by others.
+func (c *configured) empty(counters *counters) {
+	s, held, n := c.settings, new(held), 1
 	for n < maxShards && s.MaxEntries/(2*n) >= minShardEntries && s.MaxBytes/int64(2*n) >= minShardBytes {
 		n *= 2
 	}
@@ -88,12 +97,14 @@ func newShards(s Settings, held *held, counters *counters) []shard {
 		shards[i].store = newEntries(s.MaxEntries/n, s.MaxBytes/int64(n), held, counters)
 		shards[i].flights = make(map[string][]*flight)
 		shards[i].dropped = make(map[string]dropped)
+		shards[i].watchBy(c.shared)
 	}
-	return shards
+	c.shards, c.held = shards, held
 }
 
-// Close ends the Cache's goroutine. A closed Cache still answers.
+// Close ends the Cache's goroutine and what it shares. A closed Cache still answers.
 func (c *Cache) Close() {
+	c.Share(nil)
 	c.close.Do(func() { close(c.stop) })
 	<-c.swept
 }
@@ -119,8 +130,9 @@ func (c *Cache) Purge() (dropped int) {
 // Stats tells what the Cache holds and has done. It takes no lock.
 func (c *Cache) Stats() Stats { return c.counters.read(c.inForce.Load().held) }
 
-func (c *Cache) shard(id string) *shard {
-	shards := c.inForce.Load().shards
+func (c *Cache) shard(id string) *shard { return c.shardOf(c.inForce.Load().shards, id) }
+
+func (c *Cache) shardOf(shards []shard, id string) *shard {
 	return &shards[maphash.String(c.seed, id)&uint64(len(shards)-1)] //nolint:gosec // a power of two, 32 at most
 }
 

@@ -35,6 +35,9 @@ func compose(q *query) (wire.Answer, Result) {
 		if p.entry != nil {
 			r.addCached(p.entry, now)
 		}
+		if p.shared {
+			r.result.Shared++
+		}
 	}
 	return r.answer(q)
 }
@@ -55,13 +58,27 @@ func (r *reply) addFetched(q *query, p *part, now time.Duration) {
 	case leftOut: // nothing is said of it
 	case rejected:
 		if inTrouble(a) {
-			p.entry = q.cache.shard(p.id).findStale(p.id, q.caller, q.format, now, q.cache.inForce.Load().lifetimes.stale)
+			p.entry = q.standIn(p.id, now)
 		}
 		if p.entry == nil && r.failure == nil {
 			r.failure = a
 		}
 		r.stale = r.stale || p.entry != nil && p.entry.expires <= now
 	}
+}
+
+// standIn is the entry that stands in for what trouble keeps away. While nobody tells of
+// checks at other gateways, that is no state past its lifetime which one may have changed.
+func (q *query) standIn(id string, now time.Duration) *entry {
+	in := q.cache.inForce.Load()
+	if !in.local() {
+		return nil
+	}
+	e := q.cache.shardOf(in.shards, id).findStale(id, q.caller, q.format, now, in.lifetimes.stale)
+	if e != nil && e.class == inProgress && now >= e.expires && !in.watching() {
+		return nil
+	}
+	return e
 }
 
 // addCached takes in a part that memory answered.

@@ -25,6 +25,10 @@ type entries struct {
 	bytes      int64
 	held       *held
 	counters   *counters
+	// extra is what each takes besides, and gone is told of a verification whose last entry
+	// is removed, but not by drop; nil for none.
+	extra int64
+	gone  func(id string)
 }
 
 func newEntries(maxEntries int, maxBytes int64, held *held, counters *counters) entries {
@@ -62,7 +66,7 @@ func (s *entries) put(e, before *entry, id string) bool {
 	if before != nil {
 		s.remove(before)
 	}
-	size := e.size(id)
+	size := s.size(e, id)
 	if size > s.maxBytes {
 		return false
 	}
@@ -85,7 +89,7 @@ func (s *entries) put(e, before *entry, id string) bool {
 func (s *entries) drop(id string) {
 	for e := s.first(id); e != nil; e = e.another {
 		s.queues.unlink(e)
-		s.count(-1, -e.size(id))
+		s.count(-1, -s.size(e, id))
 	}
 	s.items.Delete(id)
 }
@@ -101,10 +105,15 @@ func (s *entries) remove(e *entry) {
 		s.items.Set(e.id, e.another, gocache.NoExpiration)
 	default:
 		s.items.Delete(e.id)
+		if s.gone != nil {
+			s.gone(e.id)
+		}
 	}
 	s.queues.unlink(e)
-	s.count(-1, -e.size(e.id))
+	s.count(-1, -s.size(e, e.id))
 }
+
+func (s *entries) size(e *entry, id string) int64 { return e.size(id) + s.extra }
 
 // expire removes up to most entries whose time is over, and tells how many.
 func (s *entries) expire(now time.Duration, most int) (removed int) {

@@ -9,6 +9,7 @@ import (
 	"sync"
 	"time"
 
+	"github.com/caddyverify/caddy-verify/caddyverify/internal/store"
 	"github.com/caddyverify/caddy-verify/caddyverify/internal/wire"
 )
 
@@ -25,6 +26,10 @@ type flight struct {
 	list bool
 	// since is, for each of them, how much its shard had dropped when it was asked for.
 	since []uint64
+	// shared is the store that is asked first, nil where there is none; strict tells that what
+	// others do may go unnoticed just now, so that only the store and the upstream are asked.
+	shared *store.Shared
+	strict bool
 	// done is closed once answer is there and what can be kept is stored.
 	done chan struct{}
 	// stored tells that something was; valid after done.
@@ -36,6 +41,7 @@ type flight struct {
 	// over: answer will not change any more.
 	over   bool
 	answer wire.Answer
+	looks  []look // by ids; nil until the store has been asked
 	cancel context.CancelFunc
 }
 
@@ -44,11 +50,12 @@ func newFlight(caller string, f wire.Format, list bool) *flight {
 }
 
 // join makes the caller wait for the flight, unless it has failed: an error is
-// for those who asked before it happened.
+// for those who asked before it happened. One that is over and still there waits for the
+// store's word, so nobody knows whether its answer is good for others.
 func (f *flight) join() bool {
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	if f.over && failed(&f.answer) {
+	if f.over && (f.shared != nil || failed(&f.answer)) {
 		return false
 	}
 	f.waiters++
@@ -92,8 +99,8 @@ func (f *flight) begin(ctx context.Context, c *Cache) context.Context {
 // waiting for.
 const grace = time.Second
 
-// fetch makes the upstream call and completes the flight, soon after its deadline at the
-// latest, even where send hangs.
+// fetch looks in the store, makes the upstream call for what is not there, and completes the
+// flight, soon after its deadline at the latest, even where send hangs.
 func (c *Cache) fetch(ctx context.Context, f *flight, send wire.Sender) {
 	stuck := time.AfterFunc(c.inForce.Load().settings.Timeout+grace, func() {
 		c.complete(f, fault(wire.UpstreamTimeout, true, f.format, ctx.Err()))
@@ -105,27 +112,47 @@ func (c *Cache) fetch(ctx context.Context, f *flight, send wire.Sender) {
 			answer = fault(wire.AnswerUnreadable, true, f.format, fmt.Errorf("panic in a search: %v\n%s", p, debug.Stack()))
 		}
 		stuck.Stop()
-		c.complete(f, f.examine(answer))
+		if len(f.asked()) > 0 {
+			answer = f.examine(answer)
+		}
+		c.keep(ctx, f, c.complete(f, answer))
 		f.cancel()
 	}()
-	call := wire.SearchFor(f.format, f.ids, f.list)
+	if f.shared != nil && !c.look(ctx, f) {
+		return // all have left meanwhile
+	}
+	ids := f.asked()
+	if len(ids) == 0 {
+		return
+	}
+	call := wire.SearchFor(f.format, ids, f.list)
 	call.Caller = f.caller
 	answer = send(ctx, call)
 }
 
-// complete ends the flight and stores what may be.
-func (c *Cache) complete(f *flight, a wire.Answer) {
+// complete ends the flight and stores what may be. With a store it returns that, for keep.
+func (c *Cache) complete(f *flight, a wire.Answer) (fresh map[string]*entry) {
 	if !f.end(a) {
-		return
+		return nil
 	}
-	for _, id := range f.ids {
-		stored, stale := c.shard(id).insert(c, f, id)
-		f.stored = f.stored || stored
+	for _, id := range f.asked() {
+		e, stale := c.shard(id).insert(c, f, id)
 		if stale {
 			c.OnStale()
 		}
+		if e == nil {
+			continue
+		}
+		f.stored = true
+		if f.shared != nil {
+			if fresh == nil {
+				fresh = make(map[string]*entry, len(f.ids))
+			}
+			fresh[id] = e
+		}
 	}
 	close(f.done)
+	return fresh
 }
 
 var (

@@ -22,6 +22,10 @@ type Result struct {
 	// Asked is how many verifications were asked for, FromMemory for how many of
 	// them memory had the answer.
 	Asked, FromMemory int
+	// Shared is for how many of those it was the store that had it.
+	Shared int
+	// Alone tells that there is a store, and that it is away.
+	Alone bool
 	// TTL is for how long the answer can still be given from memory: that of the
 	// part which expires first, negative for a stale one. Only for CacheHit and CacheStale.
 	TTL time.Duration
@@ -69,15 +73,13 @@ func (r Result) AgeSeconds() (seconds int64, ok bool) {
 
 // CacheStatus returns the value of the header Cache-Status.
 func (r Result) CacheStatus() string {
-	b := append(make([]byte, 0, 64), "caddy-verify"...)
+	b := append(make([]byte, 0, 96), "caddy-verify"...)
 	switch {
 	case r.Refused != "":
 		return refused(r.Refused)
-	case r.Kind == wire.CacheHit:
-		return string(appendTTL(append(b, "; hit"...), r.TTL))
-	case r.Kind == wire.CacheStale:
-		// Nobody waits for the call that failed: to the client this is a hit.
-		return string(append(appendTTL(append(b, "; hit"...), r.TTL), "; detail=stale-if-error"...))
+	case r.Kind == wire.CacheHit, r.Kind == wire.CacheStale:
+		// Of a stale one nobody waits for the call that failed: to the client this is a hit.
+		return string(r.appendDetail(appendTTL(append(b, "; hit"...), r.TTL)))
 	case r.Kind == wire.CachePartial:
 		b = append(b, "; fwd=partial"...)
 	default:
@@ -89,12 +91,31 @@ func (r Result) CacheStatus() string {
 	if r.Collapsed {
 		b = append(b, "; collapsed"...)
 	}
-	if r.Kind == wire.CachePartial {
+	return string(r.appendDetail(b))
+}
+
+// appendDetail appends what there is to say besides. There is one detail, so where there are
+// two things to say it is a text.
+func (r Result) appendDetail(b []byte) []byte {
+	switch {
+	case r.Kind == wire.CachePartial:
 		b = strconv.AppendInt(append(b, `; detail="`...), int64(r.FromMemory), 10)
 		b = strconv.AppendInt(append(b, " of "...), int64(r.Asked), 10)
-		b = append(b, ` from memory"`...)
+		b = append(b, ` from memory`...)
+		if r.Alone {
+			b = append(b, ", alone"...)
+		}
+		return append(b, '"')
+	case r.Kind == wire.CacheStale && r.Alone:
+		return append(b, `; detail="stale-if-error, alone"`...)
+	case r.Kind == wire.CacheStale:
+		return append(b, "; detail=stale-if-error"...)
+	case r.Alone:
+		return append(b, "; detail=alone"...)
+	case r.Shared > 0:
+		return append(b, "; detail=store"...)
 	}
-	return string(b)
+	return b
 }
 
 // Bypassed returns the value of the header Cache-Status for an answer that memory has

@@ -19,14 +19,17 @@ import (
 // with the Fault ClientLeft, and the upstream call goes on for the others.
 func (c *Cache) Search(ctx context.Context, call *wire.Call, send wire.Sender) (wire.Answer, Result) {
 	answer, result := c.search(ctx, call, send)
+	result.Alone = c.inForce.Load().alone()
 	c.counters.add(&result)
 	return answer, result
 }
 
 func (c *Cache) search(ctx context.Context, call *wire.Call, send wire.Sender) (wire.Answer, Result) {
-	if id := call.Get("request_id"); id != "" { // the common one, without any allocation
+	in := c.inForce.Load()
+	local := in.local()
+	if id := call.Get("request_id"); id != "" && local { // the common one, without any allocation
 		now := c.now()
-		if e := c.shard(id).find(id, call.Caller, call.Format, now); e != nil {
+		if e := c.shardOf(in.shards, id).find(id, call.Caller, call.Format, now); e != nil {
 			return e.answer(), Result{Kind: wire.CacheHit, Asked: 1, FromMemory: 1, TTL: e.expires - now, Age: now - e.fetched}
 		}
 	}
@@ -39,7 +42,7 @@ func (c *Cache) search(ctx context.Context, call *wire.Call, send wire.Sender) (
 	for _, id := range ids {
 		q.parts = append(q.parts, part{id: id, open: true})
 	}
-	if list && q.lookup() {
+	if list && local && q.lookup(in) {
 		return compose(&q)
 	}
 	if err := ctx.Err(); err != nil {
@@ -52,6 +55,7 @@ func (c *Cache) search(ctx context.Context, call *wire.Call, send wire.Sender) (
 		if !q.wait(ctx) {
 			return fault(wire.ClientLeft, true, q.format, ctx.Err()), missed(len(ids))
 		}
+		q.takeLooked()
 		if alone || !q.reopen() {
 			break
 		}
@@ -74,15 +78,16 @@ type part struct {
 	entry  *entry  // where memory had it
 	flight *flight // where it was waited for
 	joined bool    // flight is another search's
+	shared bool    // entry is the store's
 	open   bool    // neither yet
 }
 
 // lookup looks everything up in memory. It reports false if something is missing.
-func (q *query) lookup() bool {
+func (q *query) lookup(in *configured) bool {
 	now := q.cache.now()
 	for i := range q.parts {
 		p := &q.parts[i]
-		if p.entry = q.cache.shard(p.id).find(p.id, q.caller, q.format, now); p.entry == nil {
+		if p.entry = q.cache.shardOf(in.shards, p.id).find(p.id, q.caller, q.format, now); p.entry == nil {
 			return false
 		}
 	}
@@ -92,11 +97,13 @@ func (q *query) lookup() bool {
 // findOrJoin finds for each open part its entry or a flight to wait for. It returns
 // the flight that it has to begin, or nil.
 func (q *query) findOrJoin(alone bool) *flight {
+	in := q.cache.inForce.Load()
 	own := newFlight(q.caller, q.format, q.list)
+	own.shared, own.strict = in.shared, !in.local()
 	now := q.cache.now()
 	for i := range q.parts {
 		if p := &q.parts[i]; p.open {
-			p.entry, p.flight = q.cache.shard(p.id).findOrJoin(p.id, own, alone, now)
+			p.entry, p.flight = q.cache.shardOf(in.shards, p.id).findOrJoin(p.id, own, alone, now)
 			p.joined = p.flight != nil && p.flight != own
 			p.open = false
 		}
@@ -149,7 +156,7 @@ func (q *query) reopen() (any bool) {
 		}
 		a := &p.flight.answer
 		_, v := p.flight.verdictOn(a, p.id)
-		p.open = v == leftOut && !q.list || v == rejected && !inTrouble(a) && len(p.flight.ids) > 1
+		p.open = v == leftOut && !q.list || v == rejected && !inTrouble(a) && len(p.flight.asked()) > 1
 		any = any || p.open
 	}
 	return any

@@ -19,6 +19,7 @@ type shard struct {
 	// asked about then, as long as an answer may still come.
 	drops   uint64
 	dropped map[string]dropped
+	names   names
 }
 
 // dropped is when a verification was dropped: the how manieth drop it was, and at what
@@ -54,12 +55,12 @@ func (s *shard) findStale(id, caller string, f wire.Format, now, stale time.Dura
 func (s *shard) findOrJoin(id string, own *flight, alone bool, now time.Duration) (*entry, *flight) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if e := s.store.get(id, own.caller, own.format); e != nil && now < e.expires {
+	if e := s.store.get(id, own.caller, own.format); e != nil && now < e.expires && !own.strict {
 		return e, nil
 	}
 	for _, f := range s.flights[id] {
 		if f.caller == own.caller && f.format == own.format {
-			if !alone && f.join() {
+			if !alone && !own.strict && f.join() {
 				return nil, f
 			}
 			s.detachLocked(id, f)
@@ -70,6 +71,7 @@ func (s *shard) findOrJoin(id string, own *flight, alone bool, now time.Duration
 	own.ids = append(own.ids, id)
 	own.since = append(own.since, s.drops)
 	s.flights[id] = append(s.flights[id], own)
+	s.names.add(id)
 	return nil, own
 }
 
@@ -90,6 +92,7 @@ func (s *shard) detachLocked(id string, f *flight) bool {
 		return false
 	case len(flights) == 1:
 		delete(s.flights, id)
+		s.unname(id)
 	default:
 		s.flights[id] = slices.Delete(flights, i, i+1)
 	}
@@ -98,8 +101,9 @@ func (s *shard) detachLocked(id string, f *flight) bool {
 
 // insert stores what a flight brought about a verification, unless the flight has
 // been detached since: then the state may have changed after the provider sent it. stale
-// tells that it would have stored such a state all the same.
-func (s *shard) insert(c *Cache, f *flight, id string) (stored, stale bool) {
+// tells that it would have stored such a state all the same. With a store it is for settle
+// to do so, once the store has taken what insert returns.
+func (s *shard) insert(c *Cache, f *flight, id string) (stored *entry, stale bool) {
 	state, v := f.verdictOn(&f.answer, id)
 	var e *entry
 	switch {
@@ -107,17 +111,17 @@ func (s *shard) insert(c *Cache, f *flight, id string) (stored, stale bool) {
 		// A list that tells a number for one of its parts: not seen, not kept.
 	case v == found && f.answer.List:
 		e = newEntry(f.caller, f.format, state, nil, f.answer.ContentType)
-	case v == found, v == unknown && len(f.ids) == 1:
+	case v == found, v == unknown && len(f.asked()) == 1:
 		// Alone, so that its bytes are the whole answer to this search.
 		e = newEntry(f.caller, f.format, &f.answer.Verification, f.answer.Body, f.answer.ContentType)
 	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if !s.detachLocked(id, f) || v == rejected {
-		return false, false
+		return nil, false
 	}
-	if s.dropped[id].drop > f.since[slices.Index(f.ids, id)] {
-		return false, true
+	if s.droppedSince(f, id) {
+		return nil, true
 	}
 	before := s.store.get(id, f.caller, f.format)
 	if e != nil {
@@ -128,13 +132,26 @@ func (s *shard) insert(c *Cache, f *flight, id string) (stored, stale bool) {
 			e.class = class
 			e.expires = now + lifetimes.fresh[class]
 			e.until = now + lifetimes.kept[class]
-			return s.store.put(e, before, id), false
+			if f.shared == nil {
+				if !s.store.put(e, before, id) {
+					e = nil
+				}
+				return e, false
+			}
+			s.flights[id] = append(s.flights[id], f) // until settle
+			s.names.add(id)
+			stored = e
 		}
 	}
 	if before != nil {
 		s.store.remove(before) // it is no longer what the provider says
 	}
-	return false, false
+	return stored, false
+}
+
+// droppedSince tells that a verification was dropped since a flight was to ask about it.
+func (s *shard) droppedSince(f *flight, id string) bool {
+	return s.dropped[id].drop > f.since[slices.Index(f.ids, id)]
 }
 
 // drop forgets a verification, and what is being brought about it.
@@ -167,6 +184,7 @@ func (s *shard) dropLocked(id string, now time.Duration) {
 		s.dropped[id] = dropped{s.drops, now}
 	}
 	delete(s.flights, id)
+	s.unname(id)
 }
 
 // sweep removes expired entries, at most so many, and tells how many. What was dropped

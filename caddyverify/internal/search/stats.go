@@ -17,6 +17,10 @@ type Stats struct {
 	// EvictedSize and EvictedExpired count the entries removed to keep within
 	// MaxEntries and MaxBytes, and those whose time was over.
 	EvictedSize, EvictedExpired uint64
+	// SharedHits counts the parts of searches that the store answered; SharedDrops the entries
+	// in memory that were dropped when the store told of a change, or that it may have missed
+	// to.
+	SharedHits, SharedDrops uint64
 }
 
 // held is what is kept now.
@@ -25,9 +29,13 @@ type held struct{ entries, bytes atomic.Int64 }
 type counters struct {
 	hits, misses, coalesced, stale atomic.Uint64
 	evictedSize, evictedExpired    atomic.Uint64
+	sharedHits, sharedDrops        atomic.Uint64
 }
 
 func (c *counters) add(r *Result) {
+	if r.Shared > 0 {
+		c.sharedHits.Add(uint64(r.Shared))
+	}
 	switch r.Label() {
 	case wire.CacheHit:
 		c.hits.Add(1)
@@ -51,5 +59,7 @@ func (c *counters) read(held *held) Stats {
 		Stale:          c.stale.Load(),
 		EvictedSize:    c.evictedSize.Load(),
 		EvictedExpired: c.evictedExpired.Load(),
+		SharedHits:     c.sharedHits.Load(),
+		SharedDrops:    c.sharedDrops.Load(),
 	}
 }
