@@ -190,10 +190,8 @@ func (g *Gateway) search(ctx context.Context, x *exchange) {
 
 // deliver sees to it that a call is made once and its answer reaches the client.
 func (g *Gateway) deliver(ctx context.Context, x *exchange) {
-	// Whatever comes back, what memory knows of this verification may be over, and so may
-	// be what a search that is under way brings back.
-	g.Account.forget(x.sent)
-	defer g.Account.forget(x.sent)
+	lift := g.fence(ctx, x.sent)
+	defer lift()
 	call := delivery.Call{Call: x.sent, IdempotencyKey: x.idempotencyKey}
 	lasting := withOnceOnly(context.WithoutCancel(ctx)) // it may cost money by then
 	var source wire.DeliverySource

@@ -18,13 +18,17 @@ func (a *Account) Verification(requestID string) (ledger.Verification, bool) {
 }
 
 // Purge has searches for a verification, or for all where requestID is empty, asked of
-// the provider again.
+// the provider again. With a store, that is so at all gateways for one verification; for
+// all, only this gateway's memory is emptied, and what the store has yet is found there.
 func (a *Account) Purge(requestID string) {
 	purged := 0
 	if requestID == "" {
 		purged = a.cache.Purge()
-	} else if a.cache.Drop(requestID) {
-		purged = 1
+	} else {
+		if a.cache.Drop(requestID) {
+			purged = 1
+		}
+		a.purgeShared(requestID)
 	}
 	a.publish(CachePurged{purged})
 }

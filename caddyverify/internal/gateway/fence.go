@@ -1,0 +1,52 @@
+package gateway
+
+import (
+	"context"
+	"time"
+
+	"github.com/caddyverify/caddy-verify/caddyverify/internal/store"
+	"github.com/caddyverify/caddy-verify/caddyverify/internal/wire"
+)
+
+const (
+	// spare is for how much longer than a call can last others keep nothing of what it is
+	// about, where its end is not told.
+	spare = 5 * time.Second
+	// purgeHold is the same for a purge, which is over at once.
+	purgeHold = time.Second
+)
+
+// fence is for before a check or control, and what it returns for after it. Whatever comes
+// back, what memory knows of the verification may be over then, and so may be what a search
+// that is under way brings back; with a store, other gateways' memory and searches, too. A
+// store that is away holds nothing up: what others keep is over soon, see search.Cache.Share.
+func (g *Gateway) fence(ctx context.Context, call *wire.Call) (lift func()) {
+	a := g.Account
+	shared, id := a.shared(), call.RequestID()
+	if shared == nil || id == "" {
+		a.forget(call)
+		return func() { a.forget(call) }
+	}
+	ctx = context.WithoutCancel(ctx) // a check goes on when its client has left
+	named, mark := verification(id), store.NewMark()
+	if known, err := shared.Before(ctx, named, mark, g.Timeout+spare); err == nil {
+		a.learn(id, known)
+	}
+	a.forget(call) // now that nothing older comes from the store
+	return func() {
+		a.forget(call)
+		_ = shared.After(ctx, named, mark) // the hold runs out by itself
+	}
+}
+
+// purgeShared drops what the store has of a verification, and with it what other gateways
+// have in memory.
+func (a *Account) purgeShared(requestID string) {
+	shared := a.shared()
+	if shared == nil {
+		return
+	}
+	ctx, named, mark := context.Background(), verification(requestID), store.NewMark()
+	_, _ = shared.Before(ctx, named, mark, purgeHold) // the store may be away
+	_ = shared.After(ctx, named, mark)
+}
