@@ -153,7 +153,7 @@ func (a account) Take(ctx context.Context, k store.Name, says [32]byte) ([]byte,
 
 func (a account) Slot(ctx context.Context, ask store.Ask) (s store.Slot, err error) {
 	r, err := a.run(ctx, slot, a.rates(), a.gateway, rand.Text(), fmt.Sprint(max(1, min(ask.Size, store.MaxSize))),
-		fmt.Sprint(ask.Spare), microseconds(ask.Most)).ToArray()
+		fmt.Sprint(ask.Spare), microseconds(ask.Most), fmt.Sprint(ask.Later), microseconds(ask.Soon)).ToArray()
 	if err != nil {
 		return s, err
 	}

@@ -213,7 +213,7 @@ return 1`)
 
 	hinted = script(`return {redis.call('GET', KEYS[1]), redis.call('PTTL', KEYS[1])}`)
 
-	// slot: ARGV gateway, a new boot, size, spare, the longest wait.
+	// slot: ARGV gateway, a new boot, size, spare, the longest wait, later, soon.
 	slot = script(clock, `
 local size, most = tonumber(ARGV[3]), tonumber(ARGV[5])
 local open = tonumber(is.open)
@@ -233,10 +233,10 @@ if n == 0 then
   redis.call('HDEL', KEYS[2], 'debt')
   n = size
 end
-if n > size then redis.call('LTRIM', KEYS[1], n - size, -1) end
 if n < size then
   local back = math.max(now + 1000000, tonumber(redis.call('LINDEX', KEYS[1], -1)))
   for i = n + 1, size do redis.call('RPUSH', KEYS[1], str(back)) end
+  n = size
 end
 live(KEYS[1], gone / 1000)
 if now < open then return {'alone', open - now} end
@@ -247,10 +247,11 @@ for _, at in pairs(heard) do
     if now - at >= silent then mute = mute + 1 end
   end
 end
-local spare = tonumber(ARGV[4])
+local spare = tonumber(ARGV[4]) + n - size
 if mute > 0 then spare = spare + math.floor(size * mute / known) end
-spare = math.max(0, math.min(spare, size - 1))
-local wait = math.max(0, tonumber(redis.call('LINDEX', KEYS[1], spare)) - now)
+local function free(i) return tonumber(redis.call('LINDEX', KEYS[1], i)) - now end
+spare = math.max(0, math.min(spare, n - 1))
+local wait = math.max(0, free(spare), free(math.max(spare, math.min(spare + ARGV[6], n - 1))) - ARGV[7])
 if wait > most then return {'full', wait} end
 use(now + wait, size)
 return {'given', wait}`)

@@ -11,14 +11,10 @@ import (
 // slots, and no two come back closer together than an even pace would have it.
 type rate struct{ back []time.Time }
 
-// resize has as many slots as are asked for. Those that are new come back within a second,
-// as if those that went were in use.
-func (r *rate) resize(size int, now time.Time) {
+// grow has at least as many slots as are asked for. Those that are new come back within a second.
+func (r *rate) grow(size int, now time.Time) {
 	if r.back == nil {
 		r.back = slices.Repeat([]time.Time{now}, size)
-	}
-	if more := len(r.back) - size; more > 0 {
-		r.back = r.back[more:]
 	}
 	for len(r.back) < size {
 		r.back = append(r.back, later(now.Add(time.Second), r.last()))
@@ -27,9 +23,9 @@ func (r *rate) resize(size int, now time.Time) {
 
 func (r *rate) last() time.Time { return r.back[len(r.back)-1] }
 
-// use takes the first slot for a call at a time.
-func (r *rate) use(at time.Time) {
-	back := later(at.Add(time.Second), r.last().Add(time.Second/time.Duration(len(r.back))))
+// use takes the first slot for a call at a time, when there are so many a second.
+func (r *rate) use(at time.Time, size int) {
+	back := later(at.Add(time.Second), r.last().Add(time.Second/time.Duration(size)))
 	r.back = append(r.back[1:], back)
 }
 
@@ -37,8 +33,8 @@ func (m view) Slot(_ context.Context, ask Ask) (Slot, error) {
 	now := m.at()
 	defer m.mu.Unlock()
 	m.heard(m.gateway, now)
-	m.rate.resize(max(1, min(ask.Size, MaxSize)), now)
-	size := len(m.rate.back)
+	size := max(1, min(ask.Size, MaxSize))
+	m.rate.grow(size, now)
 	known, silent := 0, 0
 	for _, last := range m.gateways {
 		switch since := now.Sub(last); {
@@ -49,15 +45,18 @@ func (m view) Slot(_ context.Context, ask Ask) (Slot, error) {
 		}
 		known++
 	}
-	spare := ask.Spare
+	all := len(m.rate.back)
+	spare := ask.Spare + all - size
 	if silent > 0 {
 		spare += size * silent / known
 	}
-	wait := max(0, m.rate.back[max(0, min(spare, size-1))].Sub(now))
+	spare = max(0, min(spare, all-1))
+	later := max(spare, min(spare+ask.Later, all-1))
+	wait := max(0, m.rate.back[spare].Sub(now), m.rate.back[later].Sub(now)-ask.Soon)
 	if wait > ask.Most {
 		return Slot{Full, wait}, nil
 	}
-	m.rate.use(now.Add(wait))
+	m.rate.use(now.Add(wait), size)
 	return Slot{Given, wait}, nil
 }
 
@@ -88,7 +87,7 @@ func (m view) Beat(_ context.Context, p Pulse) (Seen, error) {
 		}
 	}
 	for range min(p.Spent, len(m.rate.back)) {
-		m.rate.use(now)
+		m.rate.use(now, len(m.rate.back))
 	}
 	for _, back := range m.rate.back {
 		if back.After(now) {

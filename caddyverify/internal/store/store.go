@@ -180,12 +180,15 @@ type Claim struct {
 	Answer []byte
 }
 
-// Ask is a call that would like to be made. Gateways of an account should say the same Size.
+// Ask is a call that would like to be made. Gateways of an account should say the same Size: who
+// says less than others leaves them the difference.
 type Ask struct {
 	// Size is how many calls all gateways may make in any second, 1 to MaxSize.
 	Size int
-	// Spare is how many slots must be left for calls that come first.
-	Spare int
+	// Spare is how many slots must be left for calls that come first, and Later how many more
+	// that are free within Soon.
+	Spare, Later int
+	Soon         time.Duration
 	// Most is how long the call would wait.
 	Most time.Duration
 }

@@ -149,6 +149,38 @@ var rates = []behaviour{
 			w.Errorf("seconds later there are %d, want 20", n)
 		}
 	}},
+	{"slots that are free soon are good enough to leave", func(w *world) {
+		s := w.open("a")
+		ask := store.Ask{Size: 10, Spare: 1, Later: 3, Soon: 350 * time.Millisecond}
+		if n, _ := w.take(s[0], ask); n != 6 {
+			w.Errorf("%d calls, want all but 4", n)
+		}
+		w.take(s[0], store.Ask{Size: 10}) // they come back one each 100 ms
+		w.Pass(time.Second - 50*time.Millisecond)
+		w.beat(s...)
+		n, last := w.take(s[0], ask)
+		for range 5 {
+			if n == 0 {
+				w.Pass(last.Wait + tick)
+				w.beat(s...)
+				n, last = w.take(s[0], ask)
+			}
+		}
+		if left, _ := w.take(s[0], store.Ask{Size: 10}); n == 0 || left < 1 || left > 2 {
+			w.Errorf("%d calls, and then %d, want 1 left", n, left)
+		}
+	}},
+	{"who says a smaller size leaves the rest to others", func(w *world) {
+		s := w.open("a", "b")
+		w.take(s[0], store.Ask{Size: 10})
+		w.Pass(2 * time.Second)
+		w.beat(s...)
+		one, _ := w.take(s[0], store.Ask{Size: 4})
+		two, _ := w.take(s[1], store.Ask{Size: 10})
+		if one != 4 || two != 6 {
+			w.Errorf("%d and %d calls, want 4 and 6", one, two)
+		}
+	}},
 	{"the size is bounded", func(w *world) {
 		s := w.open("a")
 		for _, size := range []int{0, -3, store.MaxSize * 100} {
