@@ -64,8 +64,9 @@ type caller struct {
 // waiter is a call that waits. It holds no slot: a slot is taken when its turn
 // comes, so one that leaves takes nothing along.
 type waiter struct {
-	turn     chan struct{} // closed when it may go
+	turn     chan struct{} // closed when it may go, or is refused
 	admitted bool          // it may go
+	until    time.Time     // the end of its patience
 }
 
 func newWaiter() *waiter { return &waiter{turn: make(chan struct{})} }

@@ -12,18 +12,17 @@ import (
 	"time"
 
 	"github.com/caddyverify/caddy-verify/caddyverify/internal/event"
-	"github.com/caddyverify/caddy-verify/caddyverify/internal/store"
 )
 
 // Limiter gives each call of an account its time. Its methods may be used by any
 // number of goroutines; it has none of its own.
 type Limiter struct {
-	off    atomic.Bool                  // there is no limit at all
-	shared atomic.Pointer[store.Shared] // nil: nobody else
+	off atomic.Bool // there is no limit at all
 
 	mu       sync.Mutex
 	settings Settings
 	slots    slots // of the account, if it has a limit
+	ring     *ring // that other gateways share; nil for nobody else
 	// own are the gateway's calls that wait, see WaitFirst.
 	own []*waiter
 	fair
@@ -55,6 +54,10 @@ type Stats struct {
 	Full int
 	// Waiting is how many calls wait for their turn.
 	Waiting int
+	// Alone tells that the store by which gateways share the rate is away, and Share is how
+	// many calls a second are this gateway's while it is.
+	Alone bool
+	Share int
 }
 
 // CallerStats is what a Limiter has of a caller.
@@ -74,7 +77,14 @@ func (l *Limiter) Stats() Stats {
 	defer l.mu.Unlock()
 	s := Stats{Waiting: l.waiting()}
 	if l.limited() {
-		s.Rate, s.Full = l.rate(time.Now()), l.settings.Rate
+		now := time.Now()
+		s.Rate, s.Full = l.rate(now), l.settings.Rate
+		if l.ring != nil {
+			known := l.ring.store.Stats()
+			if s.Alone = l.aloneNow(known, now); s.Alone {
+				s.Share = l.shareOf(known.Gateways)
+			}
+		}
 	}
 	return s
 }
@@ -108,7 +118,7 @@ const soon = maxWait
 
 // reserve is the part of the reserve that fits the present rate.
 func (l *Limiter) reserve() int {
-	return min(maxReserve, l.settings.Rate/4) * l.slots.n / l.settings.Rate
+	return min(maxReserve, l.settings.Rate/4) * l.have() / l.settings.Rate
 }
 
 // slotAt returns when the account has a slot for a call that has n before it.
@@ -116,7 +126,21 @@ func (l *Limiter) slotAt(n int) time.Time {
 	if !l.limited() {
 		return time.Time{}
 	}
-	return l.slots.after(n)
+	return later(l.after(n), l.ringAt(anySlot, n))
+}
+
+// after is slots.after, for those slots that this gateway has. The caller holds l.mu.
+func (l *Limiter) after(n int) time.Time {
+	have := l.have()
+	return l.slots.at(l.slots.n - have + n%have).Add(time.Duration(n/have) * time.Second)
+}
+
+// ringAt is ring.at, if there is one. The caller holds l.mu.
+func (l *Limiter) ringAt(k rank, n int) time.Time {
+	if l.ring == nil {
+		return time.Time{}
+	}
+	return l.ring.at(k, n, l.slots.pace())
 }
 
 // freeAt returns when a call may be made, if the slots that come back until then are
@@ -126,23 +150,32 @@ func (l *Limiter) freeAt(c *caller, k class) time.Time {
 }
 
 // sharedAt is freeAt for a call that has n before it, but for the caller's own limit.
+func (l *Limiter) sharedAt(c *caller, k class, n int) time.Time {
+	if !l.limited() {
+		return time.Time{}
+	}
+	at := l.localAt(c, k, n)
+	if l.ring != nil {
+		at = later(at, l.ringAt(l.rankOf(c, k), n))
+	}
+	return at
+}
+
+// localAt is sharedAt as far as it is the Limiter's own slots that matter.
 //
 // A check needs a slot, and all else one that leaves the reserve to checks. Who has had
 // more than its share of late leaves half of the slots to the others: a flood that begins
 // when all are free would leave them none for a second. Who has had less is what these
 // are left for. Slots that come back soon are good enough to leave: at an even pace all
 // 28 may be used.
-func (l *Limiter) sharedAt(c *caller, k class, n int) time.Time {
-	if !l.limited() {
-		return time.Time{}
-	}
-	at := l.slots.after(n)
+func (l *Limiter) localAt(c *caller, k class, n int) time.Time {
+	at := l.after(n)
 	had := l.balance(c)
 	if k != check && had >= 0 {
 		at = later(at, l.leaving(l.reserve(), n).Add(-soon))
 	}
 	if had > 0 {
-		at = later(at, l.leaving(l.slots.n/2, n).Add(-time.Second/2))
+		at = later(at, l.leaving(l.have()/2, n).Add(-time.Second/2))
 	}
 	return at
 }
@@ -150,8 +183,9 @@ func (l *Limiter) sharedAt(c *caller, k class, n int) time.Time {
 // leaving returns when there are slots for a call that has n before it and for others
 // besides it.
 func (l *Limiter) leaving(others, n int) time.Time {
-	rounds := time.Duration(n/l.slots.n) * time.Second
-	return l.slots.at(min(n%l.slots.n+others, l.slots.n-1)).Add(rounds)
+	have := l.have()
+	rounds := time.Duration(n/have) * time.Second
+	return l.slots.at(l.slots.n - have + min(n%have+others, have-1)).Add(rounds)
 }
 
 // expected tells when a call that comes now would have its turn, at best: by the

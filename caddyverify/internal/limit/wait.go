@@ -2,6 +2,7 @@ package limit
 
 import (
 	"context"
+	"slices"
 	"time"
 
 	"github.com/caddyverify/caddy-verify/caddyverify/internal/wire"
@@ -38,7 +39,7 @@ func (l *Limiter) Wait(ctx context.Context, name string, o wire.Operation) (refu
 	l.catchUp(now)
 	l.called(name, now)
 	c := l.get(name)
-	if !l.freeAt(c, k).After(now) {
+	if !l.sharing() && !l.freeAt(c, k).After(now) {
 		// None that waits may go, or catchUp would have let it.
 		l.take(c, k, now)
 		l.arm(now)
@@ -51,16 +52,16 @@ func (l *Limiter) Wait(ctx context.Context, name string, o wire.Operation) (refu
 		return refusal, false
 	}
 	w := newWaiter()
+	w.until = now.Add(maxWait)
 	c = l.known(c)
 	l.join(c, k, w)
-	l.arm(now)
+	l.await(now)
 	l.mu.Unlock()
 
 	patience := time.NewTimer(maxWait)
 	defer patience.Stop()
 	select {
 	case <-w.turn:
-		return Refusal{}, true
 	case <-patience.C:
 	case <-ctx.Done():
 	}
@@ -68,12 +69,14 @@ func (l *Limiter) Wait(ctx context.Context, name string, o wire.Operation) (refu
 	defer l.mu.Unlock()
 	now = time.Now()
 	l.catchUp(now)
-	if w.admitted {
-		return Refusal{}, true // its turn came in the same moment
+	switch {
+	case w.admitted: // its turn may have come in the same moment
+		return Refusal{}, true
+	case slices.Contains(c.queue[k], w):
+		c.queue[k] = without(c.queue[k], w)
+		l.left(c)
+		l.arm(now)
 	}
-	c.queue[k] = without(c.queue[k], w)
-	l.left(c)
-	l.arm(now)
 	if ctx.Err() != nil {
 		return Refusal{}, false
 	}
@@ -91,7 +94,7 @@ func (l *Limiter) WaitFirst(ctx context.Context) (ok bool) {
 	l.mu.Lock()
 	now := time.Now()
 	l.catchUp(now)
-	if !l.slotAt(0).After(now) {
+	if !l.sharing() && !l.slotAt(0).After(now) {
 		l.takeSlot(now)
 		l.arm(now)
 		l.mu.Unlock()
@@ -99,7 +102,7 @@ func (l *Limiter) WaitFirst(ctx context.Context) (ok bool) {
 	}
 	w := newWaiter()
 	l.own = append(l.own, w)
-	l.arm(now)
+	l.await(now)
 	l.mu.Unlock()
 
 	select {
@@ -131,37 +134,70 @@ func (l *Limiter) waiting() int {
 // catchUp does what is due: a turn may have come whose timer has not run yet. The
 // caller holds l.mu.
 func (l *Limiter) catchUp(now time.Time) {
-	changed := l.recover(now)
-	if l.limited() {
-		changed = l.forget(now.Add(-max(time.Second, fewest*l.slots.pace()))) || changed
-	}
-	if changed || !l.due.After(now) {
+	if changed := l.passed(now); changed || !l.due.After(now) {
 		l.serve(now)
 	}
 }
 
-// serve lets all go whose turn has come, and sets the timer for the next. The
-// caller holds l.mu.
+// passed does what is due but for the calls that wait. It tells whether there was anything.
+// The caller holds l.mu.
+func (l *Limiter) passed(now time.Time) (changed bool) {
+	changed = l.recover(now)
+	if l.limited() {
+		changed = l.forget(now.Add(-max(time.Second, fewest*l.slots.pace()))) || changed
+	}
+	return changed
+}
+
+// await is for a call that has come to wait. The caller holds l.mu.
+func (l *Limiter) await(now time.Time) {
+	if l.sharing() {
+		l.serveShared(now)
+	}
+	l.arm(now)
+}
+
+// serve lets all go whose turn has come, or asks the store for them, and sets the timer
+// for the next. The caller holds l.mu.
 func (l *Limiter) serve(now time.Time) {
-	for len(l.own) > 0 && !l.slotAt(0).After(now) {
+	if l.sharing() {
+		l.serveShared(now)
+	} else {
+		may := l.free(now)
+		for l.admitNext(!l.slotAt(0).After(now), may, now) {
+		}
+	}
+	l.arm(now)
+}
+
+// free tells which calls may be made. The caller holds l.mu.
+func (l *Limiter) free(now time.Time) func(*caller, class) bool {
+	return func(c *caller, k class) bool { return !l.freeAt(c, k).After(now) }
+}
+
+// admitNext lets the next call go, of those for which may; the gateway's own, if they may,
+// before all others. It tells whether there was one. The caller holds l.mu.
+func (l *Limiter) admitNext(own bool, may func(*caller, class) bool, now time.Time) bool {
+	if own && len(l.own) > 0 {
 		w := l.own[0]
 		l.own = without(l.own, w)
 		l.takeSlot(now)
 		w.admit()
+		return true
 	}
-	may := func(c *caller, k class) bool { return !l.freeAt(c, k).After(now) }
-	for len(l.busy) > 0 {
-		c, k := l.next(may)
-		if c == nil {
-			break
-		}
-		w := c.queue[k][0]
-		c.queue[k] = without(c.queue[k], w)
-		l.take(c, k, now)
-		l.left(c)
-		w.admit()
+	if len(l.busy) == 0 {
+		return false
 	}
-	l.arm(now)
+	c, k := l.next(may)
+	if c == nil {
+		return false
+	}
+	w := c.queue[k][0]
+	c.queue[k] = without(c.queue[k], w)
+	l.take(c, k, now)
+	l.left(c)
+	w.admit()
+	return true
 }
 
 // take uses a slot for a call of a class. The caller holds l.mu.
@@ -195,20 +231,7 @@ func (l *Limiter) refuse(c *caller, k class, shared, own, now time.Time) Refusal
 // arm sets the timer to the next turn, or stops it when no one waits. The caller
 // holds l.mu.
 func (l *Limiter) arm(now time.Time) {
-	var due time.Time // the zero time when no one waits
-	if len(l.own) > 0 {
-		due = l.slotAt(0)
-	}
-	for _, c := range l.busy {
-		for k, queue := range c.queue {
-			if len(queue) == 0 {
-				continue
-			}
-			if at := l.freeAt(c, class(k)); due.IsZero() || at.Before(due) {
-				due = at
-			}
-		}
-	}
+	due := l.nextTurn()
 	if due.Equal(l.due) {
 		return
 	}
@@ -221,6 +244,28 @@ func (l *Limiter) arm(now time.Time) {
 	default:
 		l.timer.Reset(due.Sub(now))
 	}
+}
+
+// nextTurn is when the next turn comes; zero when no one waits, but for what the store
+// says. The caller holds l.mu.
+func (l *Limiter) nextTurn() (due time.Time) {
+	if l.sharing() && l.ring.underWay >= l.waiting() {
+		return due
+	}
+	if len(l.own) > 0 && !l.asking(anySlot) {
+		due = l.slotAt(0)
+	}
+	for _, c := range l.busy {
+		for k, queue := range c.queue {
+			if len(queue) == 0 || l.ring != nil && l.asking(l.rankOf(c, class(k))) {
+				continue
+			}
+			if at := l.freeAt(c, class(k)); due.IsZero() || at.Before(due) {
+				due = at
+			}
+		}
+	}
+	return due
 }
 
 func (l *Limiter) tick() {
