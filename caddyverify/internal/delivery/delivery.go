@@ -50,6 +50,7 @@ const (
 type Deduper struct {
 	salt   [32]byte
 	shared atomic.Pointer[store.Shared] // nil: nobody else
+	alone  atomic.Uint64
 
 	mu       sync.Mutex
 	underWay quota
@@ -106,6 +107,8 @@ type Upstream struct {
 	Send func() wire.Answer
 	// State finds out what has become of a verification.
 	State func(requestID string) State
+	// Timeout bounds Send. Other gateways wait a little longer for what comes of it.
+	Timeout time.Duration
 }
 
 // Deliver makes a call, unless the answer is there already:
@@ -138,7 +141,7 @@ func (d *Deduper) Deliver(ctx context.Context, call Call, upstream Upstream) (wi
 		}
 		ack := func(ok bool) { d.ack(&call, f, ok) }
 		if source == wire.Sent {
-			answer, source := d.run(&call, f, upstream)
+			answer, source := d.run(ctx, &call, f, upstream)
 			return answer, source, ack
 		}
 		select {
@@ -236,12 +239,14 @@ func (d *Deduper) find(call *Call, f *flight) (*flight, wire.DeliverySource, *wi
 			if known.fingerprint != f.fingerprint {
 				return nil, wire.Sent, wire.Refuse(wire.IdempotencyKeyReused, "")
 			}
-			known.unacked++
-			select {
-			case <-known.done:
-				return known, wire.Replayed, nil
-			default:
-				return known, wire.Shared, nil // it is under way
+			if f.lost = d.shared.Load() != nil && known.isLost(); !f.lost { // else another gateway may have told by now
+				known.unacked++
+				select {
+				case <-known.done:
+					return known, wire.Replayed, nil
+				default:
+					return known, wire.Shared, nil // it is under way
+				}
 			}
 		}
 		if !d.keys.quota.available(call.Caller) {
@@ -284,6 +289,9 @@ func (d *Deduper) find(call *Call, f *flight) (*flight, wire.DeliverySource, *wi
 func (d *Deduper) bindKey(call *Call, f *flight) {
 	if call.IdempotencyKey != "" && d.keys.put(d.idempotencyKey(call), call.Caller, f, time.Now().Add(KeepFor)) {
 		f.keys = append(f.keys, d.idempotencyKey(call))
+		if d.shared.Load() != nil {
+			f.names = append(f.names, keyName(call))
+		}
 	}
 }
 

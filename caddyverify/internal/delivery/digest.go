@@ -16,7 +16,11 @@ func (s digest) text() string { return string(s[:]) }
 
 // digest of a call's kind, its caller and some texts, each told apart from the next.
 func (d *Deduper) digest(call *Call, kind string, texts ...string) digest {
-	all := append(make([]byte, 0, 512), d.salt[:]...)
+	return sha256.Sum256(spell(append(make([]byte, 0, 512), d.salt[:]...), call, kind, texts))
+}
+
+// spell appends what a digest is of.
+func spell(all []byte, call *Call, kind string, texts []string) []byte {
 	add := func(text string) {
 		all = binary.AppendUvarint(all, uint64(len(text)))
 		all = append(all, text...)
@@ -27,30 +31,44 @@ func (d *Deduper) digest(call *Call, kind string, texts ...string) digest {
 	for _, text := range texts {
 		add(text)
 	}
-	return sha256.Sum256(all)
+	return all
 }
 
+const (
+	asFingerprint    = "fingerprint"
+	asIdempotencyKey = "idempotency key"
+	asRepetition     = "repetition"
+)
+
 // fingerprint is of all that a call says.
-func (d *Deduper) fingerprint(call *Call) digest {
+func (d *Deduper) fingerprint(call *Call) digest { return d.digest(call, asFingerprint, said(call)...) }
+
+func said(call *Call) []string {
 	texts := append(make([]string, 0, 32), call.Format.String())
 	for _, p := range call.Params {
 		texts = append(texts, p.Name, p.Value)
 	}
-	return d.digest(call, "fingerprint", texts...)
+	return texts
 }
 
 // idempotencyKey is of the client's own name for a call.
 func (d *Deduper) idempotencyKey(call *Call) digest {
-	return d.digest(call, "idempotency key", call.IdempotencyKey)
+	return d.digest(call, asIdempotencyKey, call.IdempotencyKey)
 }
 
 // repetitionKey is of what a repetition has in common with the call that it repeats.
 func (d *Deduper) repetitionKey(call *Call) digest {
+	return d.digest(call, asRepetition, repeated(call)...)
+}
+
+func repeated(call *Call) []string {
 	if call.Operation == wire.Check {
-		return d.digest(call, "repetition", call.Format.String(), call.RequestID(), call.Get("code"))
+		return []string{call.Format.String(), call.RequestID(), call.Get("code")}
 	}
-	return d.digest(call, "repetition", call.Format.String(), call.Get("country"), call.Get("brand"), call.Get("pin_code"),
-		call.Get("payee"), call.Get("amount"), digits(call.Get("number")))
+	return []string{
+		call.Format.String(), call.Get("country"), call.Get("brand"), call.Get("pin_code"),
+		call.Get("payee"), call.Get("amount"), digits(call.Get("number")),
+	}
 }
 
 // number is of what two verifications at a time must not have in common.

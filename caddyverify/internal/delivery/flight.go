@@ -2,9 +2,12 @@ package delivery
 
 import (
 	"bytes"
+	"context"
 	"strings"
+	"sync/atomic"
 	"time"
 
+	"github.com/caddyverify/caddy-verify/caddyverify/internal/store"
 	"github.com/caddyverify/caddy-verify/caddyverify/internal/wire"
 )
 
@@ -24,29 +27,55 @@ type flight struct {
 	unacked     int       // clients whose Ack is still to come
 	acked       bool      // a client got the answer
 	until       time.Time // when the answer is of no use any more
+
+	claims *claims      // in the store; nil where there is none
+	names  []store.Name // of the Idempotency-Keys, in the store
+	shared atomic.Bool  // the store has had the answer, and may have given it to another gateway
+	lost   bool         // its Idempotency-Key is known for a call of which nobody has told
 }
 
 // run answers the call. Whatever becomes of it, those who wait get an answer.
-func (d *Deduper) run(call *Call, f *flight, upstream Upstream) (answer wire.Answer, source wire.DeliverySource) {
+func (d *Deduper) run(ctx context.Context, call *Call, f *flight, upstream Upstream) (answer wire.Answer, source wire.DeliverySource) {
 	state, answered := Unknown, false
+	if s := d.shared.Load(); s != nil {
+		f.claims = newClaims(s, call, upstream.Timeout)
+	}
 	defer func() {
 		if !answered { // a function of upstream has panicked
 			answer = (&wire.Fault{Cause: wire.ConnectionLost, MayHaveSent: true}).Answer()
 		}
+		last := f.last
 		d.complete(call, f, answer, state)
+		if f.claims != nil {
+			f.claims.settle(f, last, state)
+			if f.claims.alone {
+				d.alone.Add(1)
+			}
+		}
 		if !answered {
 			d.ack(call, f, false)
 		}
 	}()
-	if last := f.last; last != nil {
-		if call.Operation == wire.Check {
-			state = Running // over, which is what the client is to hear
-		} else {
-			state = upstream.State(last.answer.RequestID)
+	for {
+		if f.claims != nil {
+			if known, source := f.claims.ask(ctx, f); known != nil {
+				answered = true
+				return *known, source
+			}
 		}
-		if state == Running {
-			answered = true
-			return last.answer, wire.Replayed
+		if last := f.last; last != nil {
+			if call.Operation == wire.Check {
+				state = Running // over, which is what the client is to hear
+			} else {
+				state = upstream.State(last.answer.RequestID)
+			}
+			if state == Running {
+				answered = true
+				return last.answer, wire.Replayed
+			}
+		}
+		if f.claims == nil || !f.claims.between {
+			break
 		}
 	}
 	answer = upstream.Send()
@@ -139,6 +168,15 @@ func (d *Deduper) ack(call *Call, f *flight, ok bool) {
 	f.unacked--
 	if f.unacked > 0 {
 		return
+	}
+	if f.claims != nil {
+		c, acked := f.claims, f.acked
+		d.mu.Unlock()
+		c.acked(f, acked)
+		d.mu.Lock()
+		if acked {
+			f.claims = nil // all is told
+		}
 	}
 	if !f.acked {
 		d.keepUnread(call, f)

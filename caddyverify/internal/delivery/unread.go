@@ -21,17 +21,21 @@ func (d *Deduper) takeUnread(call *Call) *flight {
 // keepUnread keeps a success that no client got: the start of a verification, or the
 // answer to a right code. The caller holds d.mu.
 func (d *Deduper) keepUnread(call *Call, f *flight) {
-	starts := call.Operation.Starts() && f.answer.RequestID != ""
-	if !starts && call.Operation != wire.Check {
-		return
-	}
-	if f.answer.Fault != nil || f.answer.Status != wire.Success || time.Until(f.until) <= 0 || !f.fits() {
+	if !f.worthKeeping(call.Operation) {
 		return
 	}
 	key := d.repetitionKey(call)
-	if d.unread.put(key, call.Caller, f, f.until) && starts {
+	if d.unread.put(key, call.Caller, f, f.until) && call.Operation.Starts() {
 		d.unreadBy[f.answer.RequestID] = key
 	}
+}
+
+// worthKeeping tells an answer that another client may be given.
+func (f *flight) worthKeeping(o wire.Operation) bool {
+	if o != wire.Check && (!o.Starts() || f.answer.RequestID == "") {
+		return false
+	}
+	return f.answer.Fault == nil && f.answer.Status == wire.Success && time.Until(f.until) > 0 && f.fits()
 }
 
 // Forget drops the answer that started a verification, which a check or control

@@ -196,8 +196,9 @@ func (g *Gateway) deliver(ctx context.Context, x *exchange) {
 	lasting := withOnceOnly(context.WithoutCancel(ctx)) // it may cost money by then
 	var source wire.DeliverySource
 	x.answer, source, x.ack = g.Account.deduper.Deliver(ctx, call, delivery.Upstream{
-		Send:  func() wire.Answer { return g.send(lasting, x.sent) },
-		State: func(requestID string) delivery.State { return g.state(lasting, x.sent.Caller, requestID) },
+		Send:    func() wire.Answer { return g.send(lasting, x.sent) },
+		State:   func(requestID string) delivery.State { return g.state(lasting, x.sent.Caller, requestID) },
+		Timeout: g.Timeout,
 	})
 	if fault := x.answer.Fault; fault == nil || fault.MayHaveSent {
 		x.delivered = source

@@ -47,6 +47,7 @@ const (
 	AnswerUnreadable     Cause = "answer_unreadable"
 	AnswerWithSecret     Cause = "answer_with_secret"
 	ClientLeft           Cause = "client_left"
+	GatewayLost          Cause = "gateway_lost"
 )
 
 // Why the gateway did not make a call. Nothing of it was sent.
@@ -181,6 +182,7 @@ var wordings = map[Cause]wording{
 	AnswerUnreadable:     {InternalError, http.StatusBadGateway, false, "http_protocol_error", "The Verify API's answer cannot be read"},
 	AnswerWithSecret:     {InternalError, http.StatusBadGateway, false, "http_protocol_error", "The Verify API's answer was withheld"},
 	ClientLeft:           {InternalError, 499, true, "connection_terminated", "The client left before the Verify API answered"},
+	GatewayLost:          {InternalError, http.StatusGatewayTimeout, false, "http_response_timeout", "Another gateway took the call and has not told what became of it"},
 
 	BreakerOpen:           {InternalError, http.StatusServiceUnavailable, false, "destination_unavailable", "The Verify API is in trouble and is not called for now"},
 	LimitReached:          {Throttled, http.StatusTooManyRequests, false, "connection_limit_reached", "The account's limit of calls a second is reached"},

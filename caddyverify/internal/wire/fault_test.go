@@ -54,6 +54,7 @@ var said = []struct {
 	{AnswerUnreadable, "5", 200, 502, "http_protocol_error", "cannot be read"},
 	{AnswerWithSecret, "5", 200, 502, "http_protocol_error", "withheld"},
 	{ClientLeft, "5", 499, 499, "connection_terminated", "client left"},
+	{GatewayLost, "5", 200, 504, "http_response_timeout", "Another gateway"},
 
 	{BreakerOpen, "5", 200, 503, "destination_unavailable", "in trouble"},
 	{LimitReached, "1", 200, 429, "connection_limit_reached", "limit of calls a second"},
@@ -270,7 +271,7 @@ func TestFaultTrouble(t *testing.T) {
 		UpstreamThrottled: true, UpstreamUnauthorized: true, AnswerTooLarge: true, AnswerUnreadable: true, AnswerWithSecret: true,
 		BreakerOpen: true, LimitReached: true, CallerLimitReached: true, CallerBusy: true, AccountThrottled: true, TooManyUnderWay: true,
 		AccountBadCredentials: true, AccountIsBarred: true, AccountNoCredit: true,
-		InvariantBroken: true,
+		GatewayLost: true, InvariantBroken: true,
 	}
 	for _, test := range said {
 		if got := (&Fault{Cause: test.cause}).Trouble(); got != trouble[test.cause] {

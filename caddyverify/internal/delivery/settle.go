@@ -1,0 +1,101 @@
+package delivery
+
+import (
+	"context"
+	"time"
+
+	"github.com/caddyverify/caddy-verify/caddyverify/internal/store"
+	"github.com/caddyverify/caddy-verify/caddyverify/internal/wire"
+)
+
+// passing is how long an answer stays in the store for those who have waited for it.
+const passing = time.Second
+
+// settle tells the store what became of a flight: of what was unread before, if anything,
+// and of how that stands.
+func (c *claims) settle(f, last *flight, state State) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.tellKey(f)
+	c.tellJoined(f)
+	if !c.ours {
+		return
+	}
+	switch {
+	case last != nil && state == Unknown && f.answer.RequestID == "":
+		last.shared.Store(c.tell(last, unread, c.life)) // for the next one that asks
+	case f.unsent():
+		_ = c.store.Release(context.Background(), c.repetition, c.mark)
+		c.mark, c.ours = "", false
+	case state == Running || c.operation == wire.Check:
+		// It is known only once its client has got it, or not.
+	case f.worthKeeping(c.operation):
+		f.shared.Store(c.tell(f, fresh, c.life)) // or it would die with this gateway
+	default:
+		c.tell(f, passed, passing)
+	}
+}
+
+// acked tells the store whether a client got the answer, when none is left that may.
+func (c *claims) acked(f *flight, ok bool) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.tellKey(f)
+	keep := f.worthKeeping(c.operation)
+	switch {
+	case c.mark == "" || !keep && c.operation.Starts():
+	case ok && c.operation.Starts():
+		// Not released: others may have waited for it.
+		c.passedOn = c.passedOn || c.tell(f, passed, passing)
+	case ok || !keep:
+		_ = c.store.Release(context.Background(), c.repetition, c.mark)
+	case c.ours && !f.shared.Load():
+		f.shared.Store(c.tell(f, unread, c.life))
+	}
+}
+
+// tell has an answer lie in the store, and reports whether it does.
+func (c *claims) tell(f *flight, u use, life time.Duration) bool {
+	ok, err := c.store.Answer(context.Background(), c.repetition, c.mark, c.encode(f, u), life)
+	return ok && err == nil
+}
+
+// encode writes a flight's answer.
+func (c *claims) encode(f *flight, u use) []byte {
+	if !f.fits() {
+		f = f.tooLarge()
+	}
+	return encode(&f.answer, u, c.mark)
+}
+
+// tellKey does the same for the Idempotency-Key, until the store has confirmed it.
+func (c *claims) tellKey(f *flight) {
+	if c.keyMark == "" || c.keyTold {
+		return
+	}
+	var err error
+	if f.unsent() {
+		err = c.store.Release(context.Background(), c.key, c.keyMark)
+	} else {
+		_, err = c.store.Answer(context.Background(), c.key, c.keyMark, c.encode(f, passed), KeepFor)
+	}
+	c.keyTold = err == nil
+}
+
+// tellJoined does it for the Idempotency-Keys of calls that have waited for this one.
+func (c *claims) tellJoined(f *flight) {
+	if f.unsent() {
+		return
+	}
+	for _, name := range f.names {
+		if name == c.key {
+			continue
+		}
+		mark := store.NewMark()
+		got, err := c.store.Claim(context.Background(), name, mark, c.says, c.lease, KeepFor)
+		if err == nil && got.State == store.Yours {
+			_, _ = c.store.Answer(context.Background(), name, mark, c.encode(f, passed), KeepFor)
+		}
+	}
+	f.names = nil
+}
