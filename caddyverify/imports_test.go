@@ -35,7 +35,7 @@ var mayImport = map[string][]string{
 	"doctor":          {"wire", "upstream"},
 	"history":         {"wire"},
 	"live":            {"wire", "history", "gateway", "status"},
-	"status":          {"wire", "breaker", "history", "gateway", "store"},
+	"status":          {"wire", "breaker", "history", "gateway"},
 	"gateway":         {"wire", "caller", "event", "history", "lease", "country", "suspend", "breaker", "limit", "retry", "ledger", "delivery", "search", "store", "observe", "upstream"},
 }
 

@@ -64,6 +64,12 @@ func upstream() *Dashboard {
 					query("count by (account) (verify_store_up{"+gateways+"})", "scraped, {{account}}")),
 				lines("Calls to the store", "Calls a second by result. failed: it took longer than 20 ms, or there is none. skipped: it is known to be away. The rest is beats, six a second of each gateway and account, and what calls need.",
 					in("reqps"), query(sum("rate", "verify_store_calls_total{"+gateways+"}", step, "result"), "{{result}}")),
+			}},
+			row{"With and without the store", 7, []*Panel{
+				lines("Delivered alone", "Requests, checks and controls a second that were delivered without the store, which was away. A repetition of one of these at another gateway is sent again.",
+					in("reqps"), query(sum("rate", "verify_store_deliveries_alone_total{"+gateways+"}", step, "instance"), "{{instance}}")),
+				lines("Searches from the store", "Verifications that searches found in the store, having been asked for at another gateway, and entries dropped from memory since another gateway made a check or control.",
+					in("short"), query(sum("rate", "verify_store_hits_total{"+gateways+"}", step), "found"), query(sum("rate", "verify_store_drops_total{"+gateways+"}", step), "dropped")),
 				lines("Time alone", "Share of the time in which the store was away, by gateway. One gateway: its way to the store. All: the store.",
 					in("percentunit"), query(sum("rate", "verify_store_away_seconds_total{"+gateways+"}", step, "instance"), "{{instance}}")),
 			}},

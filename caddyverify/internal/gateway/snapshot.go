@@ -42,6 +42,8 @@ type Snapshot struct {
 	Settling      bool
 	// Store is the one that gateways share; nil without one.
 	Store *store.Stats
+	// DeliveredAlone is how many calls were delivered without it, as it was away.
+	DeliveredAlone uint64
 }
 
 // Snapshot takes one.
@@ -62,7 +64,7 @@ func (a *Account) Snapshot() Snapshot {
 	}
 	if shared := a.shared(); shared != nil {
 		stats := shared.Stats()
-		s.Store = &stats
+		s.Store, s.DeliveredAlone = &stats, a.deduper.Alone()
 	}
 	a.mu.Lock()
 	defer a.mu.Unlock()
@@ -119,7 +121,10 @@ func (c Collector) Collect(to chan<- prometheus.Metric) {
 
 // partOfLimit is what all gateways' add up from.
 func (s *Snapshot) partOfLimit() float64 {
-	if s.Store == nil || s.Store.Gateways == 0 {
+	switch {
+	case s.Limit.Alone:
+		return float64(s.Limit.Share)
+	case s.Store == nil || s.Store.Gateways == 0:
 		return float64(s.Limit.Rate)
 	}
 	return float64(s.Limit.Rate) / float64(s.Store.Gateways)
@@ -145,6 +150,9 @@ func (s *Snapshot) addTo(state *observe.State) {
 	state.Unsettled += s.Verifications.Unsettled
 	if s.Store != nil {
 		state.Store = append(state.Store, *s.Store)
+		state.StoreHits += s.Cache.SharedHits
+		state.StoreDrops += s.Cache.SharedDrops
+		state.DeliveredAlone += s.DeliveredAlone
 	}
 	if s.Settling {
 		state.SettlerBacklog += s.Verifications.Unsettled

@@ -81,6 +81,9 @@ var (
 	storeUp       = Metric{"verify_store_up", "gauge", "1 while the store answers, 0 while the gateway goes on alone. There is none without a store; so it is with all of the store.", nil}
 	storeGateways = Metric{"verify_store_gateways", "gauge", "Gateways that share the store, as it was heard last.", nil}
 	storeCalls    = Metric{"verify_store_calls_total", "counter", "Calls to the store.", []Label{{"result", "answered, failed (not in time, or not at all), skipped (not made, since the store is away or too many are under way)"}}}
+	storeHits     = Metric{"verify_store_hits_total", "counter", "Verifications that searches found in the store, and not in memory.", nil}
+	storeDrops    = Metric{"verify_store_drops_total", "counter", "Cache entries dropped since another gateway made a check or control, or pushes were lost.", nil}
+	storeUnasked  = Metric{"verify_store_deliveries_alone_total", "counter", "Requests, checks and controls that were delivered without the store, which was away.", nil}
 	storeAway     = Metric{"verify_store_away_seconds_total", "counter", "Time in which the store was away, in seconds.", nil}
 
 	startedTotal  = Metric{"verify_verifications_started_total", "counter", "Verifications started: requests and psd2 with status 0, each once.", []Label{labelCountry}}
@@ -123,7 +126,7 @@ var Catalogue = []Metric{
 	upstreamTotal, upstreamDuration, upstreamRetries, relabelledTotal, throttledTotal, deliveriesTotal,
 	breakerState, breakerTransitions, accountTrouble, secretInUse, secretSwitches, limitRate, limitWaiting,
 	cacheRequests, cacheEntries, cacheBytes, cacheEvictions,
-	storeUp, storeGateways, storeCalls, storeAway,
+	storeUp, storeGateways, storeCalls, storeHits, storeDrops, storeUnasked, storeAway,
 	startedTotal, finishedTotal, workflowStarted, workflowSucceeded, untrackedTotal, underWay, unsettled, timeToSuccess, attempts, costTotal,
 	settlerBacklog, settlerLookups,
 	callerRequests, callerRefused, callerIsolated, callerUpstream, callerStarted, callerFinished, callerUnchecked, callerCost,

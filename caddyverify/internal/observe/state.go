@@ -27,6 +27,8 @@ type State struct {
 	UnderWay, Unsettled, SettlerBacklog int
 	// Store are those that gateways share; none without one.
 	Store []store.Stats
+	// What became of calls with and without it.
+	StoreHits, StoreDrops, DeliveredAlone uint64
 }
 
 // NewState returns the State of an account of which nothing is held.
@@ -40,7 +42,7 @@ var descriptions = func() map[string]*prometheus.Desc {
 	for _, m := range []Metric{
 		breakerState, accountTrouble, secretInUse, limitRate, limitWaiting,
 		cacheEntries, cacheBytes, cacheEvictions, underWay, unsettled, settlerBacklog,
-		storeUp, storeGateways, storeCalls, storeAway,
+		storeUp, storeGateways, storeCalls, storeHits, storeDrops, storeUnasked, storeAway,
 	} {
 		all[m.Name] = prometheus.NewDesc(m.Name, m.Help, m.labelNames(), nil)
 	}
@@ -108,6 +110,9 @@ func (s *State) Collect(to chan<- prometheus.Metric) {
 		send(storeCalls, float64(all.Calls-all.Failed), "answered")
 		send(storeCalls, float64(all.Failed), "failed")
 		send(storeCalls, float64(all.Alone), "skipped")
+		send(storeHits, float64(s.StoreHits))
+		send(storeDrops, float64(s.StoreDrops))
+		send(storeUnasked, float64(s.DeliveredAlone))
 		send(storeAway, all.AwayFor.Seconds())
 	}
 }

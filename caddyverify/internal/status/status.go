@@ -11,7 +11,6 @@ import (
 	"github.com/caddyverify/caddy-verify/caddyverify/internal/breaker"
 	"github.com/caddyverify/caddy-verify/caddyverify/internal/gateway"
 	"github.com/caddyverify/caddy-verify/caddyverify/internal/history"
-	"github.com/caddyverify/caddy-verify/caddyverify/internal/store"
 	"github.com/caddyverify/caddy-verify/caddyverify/internal/wire"
 )
 
@@ -145,15 +144,25 @@ type Store struct {
 	Calls   uint64 `json:"calls"`
 	Failed  uint64 `json:"failed"`
 	Skipped uint64 `json:"skipped"`
+	// Hits is how many verifications searches found in it, and Drops how many entries memory
+	// dropped since another gateway made a check or control.
+	Hits  uint64 `json:"hits"`
+	Drops uint64 `json:"drops"`
+	// DeliveredAlone is how many requests, checks and controls were delivered without it.
+	DeliveredAlone uint64 `json:"delivered_alone"`
 	// AwaySeconds is how long it was away, all in all.
 	AwaySeconds float64 `json:"away_seconds"`
 }
 
-func storeOf(s *store.Stats) *Store {
+func storeOf(all *gateway.Snapshot) *Store {
+	s := all.Store
 	if s == nil {
 		return nil
 	}
-	of := &Store{Gateways: s.Gateways, Calls: s.Calls, Failed: s.Failed, Skipped: s.Alone, AwaySeconds: s.AwayFor.Seconds()}
+	of := &Store{
+		Gateways: s.Gateways, Calls: s.Calls, Failed: s.Failed, Skipped: s.Alone, AwaySeconds: s.AwayFor.Seconds(),
+		Hits: all.Cache.SharedHits, Drops: all.Cache.SharedDrops, DeliveredAlone: all.DeliveredAlone,
+	}
 	if !s.Away.IsZero() {
 		of.Away, of.Since = true, s.Away.UTC()
 	}
@@ -180,7 +189,7 @@ func Of(a *gateway.Account) Account {
 		Verifications: Verifications{
 			UnderWay: s.Verifications.UnderWay, Unsettled: s.Verifications.Unsettled, Kept: s.Verifications.Entries, Settling: s.Settling,
 		},
-		Store: storeOf(s.Store),
+		Store: storeOf(&s),
 		Hour:  WindowOf(a.History().Total(history.Hour)),
 	}
 	for _, c := range s.Circuits {
