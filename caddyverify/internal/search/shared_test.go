@@ -1,0 +1,446 @@
+package search
+
+import (
+	"context"
+	"slices"
+	"strings"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/caddyverify/caddy-verify/caddyverify/internal/store"
+	"github.com/caddyverify/caddy-verify/caddyverify/internal/wire"
+)
+
+// What one gateway has been told, the other tells byte for byte as the first would.
+func TestFoundByAnother(t *testing.T) {
+	for _, f := range wire.Formats {
+		for _, first := range []struct {
+			name string
+			call *wire.Call
+		}{{"one", one(f, "a")}, {"of a list", many(f, "a", "b")}} {
+			for _, then := range []*wire.Call{one(f, "a"), many(f, "a")} {
+				t.Run(f.String()+" "+first.name, func(t *testing.T) {
+					sharing(t, func(t *testing.T, a, b *peer) {
+						u := newUpstream(map[string]string{"a": ip, "b": done})
+						expect(t, "first", a.asked(u, first.call), "fwd=miss; stored")
+						pass(1100 * time.Millisecond)
+						here, local := a.ask(u, then)
+						there, shared := b.ask(u, then)
+						expect(t, "calls", len(u.called()), 1)
+						expect(t, "body", string(there.Body), string(here.Body))
+						expect(t, "type", there.ContentType, here.ContentType)
+						expect(t, "status", there.Status, here.Status)
+						expect(t, "the first's", local.CacheStatus(), "caddy-verify; hit; ttl=0")
+						expect(t, "the other's", shared.CacheStatus(), "caddy-verify; hit; ttl=0; detail=store")
+						expect(t, "age", shared.Age, 1100*time.Millisecond)
+						// From now on the other has it in memory, for as long.
+						looks := b.spy.looks.Load()
+						expect(t, "in memory", b.asked(u, then), "hit; ttl=0")
+						expect(t, "looks for it", b.spy.looks.Load(), looks)
+						if n := a.spy.looks.Load(); n != int64(strings.Count(u.called()[0], ",")+1) {
+							t.Errorf("%d looks at the first", n)
+						}
+						expect(t, "shared hits", b.Stats().SharedHits, 1)
+						pass(901 * time.Millisecond)
+						expect(t, "2 seconds after", b.asked(u, then), "fwd=miss; stored")
+					})
+				})
+			}
+		}
+	}
+}
+
+// A local hit makes no call to the store, whatever is asked for.
+func TestLocalHitAsksNoStore(t *testing.T) {
+	sharing(t, func(t *testing.T, a, _ *peer) {
+		u := newUpstream(map[string]string{"a": ip, "b": done})
+		a.asked(u, many(wire.JSON, "a", "b"))
+		looks, keeps := a.spy.looks.Load(), a.spy.keeps.Load()
+		expect(t, "kept", a.spy.kept.Load(), 2)
+		for range 100 {
+			expect(t, "one", a.asked(u, one(wire.JSON, "a")), "hit; ttl=2")
+			expect(t, "list", a.asked(u, many(wire.JSON, "b", "a")), "hit; ttl=2")
+		}
+		expect(t, "looks", a.spy.looks.Load(), looks)
+		expect(t, "keeps", a.spy.keeps.Load(), keeps)
+		one, send := one(wire.JSON, "a"), u.fetch
+		if n := testing.AllocsPerRun(100, func() { a.Search(context.Background(), one, send) }); n > 0 {
+			t.Errorf("%v allocations", n)
+		}
+	})
+}
+
+func TestNobodyElses(t *testing.T) {
+	sharing(t, func(t *testing.T, a, b *peer) {
+		u := newUpstream(map[string]string{"a": ip})
+		a.asked(u, by("app", one(wire.JSON, "a")))
+		expect(t, "another caller", b.asked(u, by("other", one(wire.JSON, "a"))), "fwd=miss; stored")
+		expect(t, "another format", b.asked(u, by("app", one(wire.XML, "a"))), "fwd=miss; stored")
+		expect(t, "the same", b.asked(u, by("app", one(wire.JSON, "a"))), "hit; ttl=2; detail=store")
+	})
+}
+
+func TestListPartlyInTheStore(t *testing.T) {
+	sharing(t, func(t *testing.T, a, b *peer) {
+		u := newUpstream(map[string]string{"a": ip, "b": done, "c": ip, "d": ip})
+		a.asked(u, many(wire.JSON, "a", "c"))
+		b.asked(u, one(wire.JSON, "d"))
+		answer, r := b.ask(u, many(wire.JSON, "a", "b", "c", "d"))
+		expect(t, "calls", u.called(), []string{"a,c", "d", "b"})
+		expect(t, "body", string(answer.Body), u.assembled(wire.JSON, "a", "b", "c", "d"))
+		expect(t, "Cache-Status", r.CacheStatus(), `caddy-verify; fwd=partial; stored; detail="3 of 4 from memory"`)
+		expect(t, "shared", b.Stats().SharedHits, 2)
+		synctest.Wait()
+		expect(t, "all of it", a.asked(u, many(wire.JSON, "a", "b", "c", "d")), "hit; ttl=2; detail=store")
+
+		// What is refused for a part is so for the whole, whatever the store has.
+		u.failing(refusing("4"))
+		answer, _ = a.ask(u, many(wire.JSON, "a", "z"))
+		expect(t, "refused", answer.Status, "4")
+	})
+}
+
+// A search for one that joined another's list has its answer from the store even if the
+// upstream has none for the list.
+func TestJoinedWhatTheStoreHad(t *testing.T) {
+	sharing(t, func(t *testing.T, a, b *peer) {
+		u := newUpstream(map[string]string{"a": ip})
+		a.asked(u, one(wire.JSON, "a"))
+		slow := newSlow(nil)
+		slow.failing(faulty(wire.ConnectFailed))
+		b.spy.hangs.Store(true)
+		list := b.start(many(wire.JSON, "z", "a"), slow.fetch)
+		b.spy.hangs.Store(false)
+		expect(t, "list", list.said(), string(wire.ConnectFailed))
+		first := b.start(many(wire.JSON, "z", "a"), slow.fetch)
+		second := b.start(one(wire.JSON, "a"), slow.fetch)
+		expect(t, "second", second.said(), "a IN PROGRESS")
+		expect(t, "first", first.said(), string(wire.ConnectFailed))
+		pass(2 * time.Minute)
+	})
+}
+
+// lives is what is kept in the store for how long.
+func TestLivesInTheStore(t *testing.T) {
+	for _, tt := range []struct {
+		status string
+		asks   int // a minute apart
+		life   time.Duration
+	}{
+		{ip, 1, 2 * time.Second},
+		{done, 1, time.Minute},
+		{done, 2, 10 * time.Minute},
+		{"", 1, time.Second},
+		{"SOMETHING NEW", 1, 0},
+	} {
+		t.Run(tt.status, func(t *testing.T) {
+			sharing(t, func(t *testing.T, a, b *peer) {
+				states := map[string]string{}
+				if tt.status != "" {
+					states["a"] = tt.status
+				}
+				u := newUpstream(states)
+				a.asked(u, one(wire.JSON, "a"))
+				for range tt.asks - 1 {
+					pass(time.Minute)
+					a.asked(u, one(wire.JSON, "a"))
+				}
+				expect(t, "calls", len(u.called()), tt.asks)
+				expect(t, "life", a.spy.life, tt.life)
+				if tt.life == 0 {
+					return
+				}
+				pass(tt.life - 10*time.Millisecond)
+				b.asked(u, one(wire.JSON, "a"))
+				expect(t, "calls at the end of its life", len(u.called()), tt.asks)
+				pass(11 * time.Millisecond)
+				b.asked(u, one(wire.JSON, "a"))
+				expect(t, "calls after its life", len(u.called()), tt.asks+1)
+			})
+		})
+	}
+	t.Run("errors", func(t *testing.T) {
+		sharing(t, func(t *testing.T, a, _ *peer) {
+			u := newUpstream(nil)
+			for _, f := range []func(*wire.Call) *wire.Answer{faulty(wire.ConnectFailed), refusing("1"), refusing("5"), refusing("4")} {
+				u.failing(f)
+				a.asked(u, one(wire.JSON, "a"))
+			}
+			expect(t, "kept", a.spy.keeps.Load(), 0)
+			a.expectNames(t, 0)
+		})
+	})
+}
+
+// A check at one gateway has the other's memory dropped at its beginning and at its end.
+func TestDroppedByACheckElsewhere(t *testing.T) {
+	sharing(t, func(t *testing.T, a, b *peer) {
+		u := newUpstream(map[string]string{"a": ip, "b": ip})
+		b.asked(u, many(wire.JSON, "a", "b"))
+		b.asked(u, by("other", one(wire.XML, "a")))
+		a.check(t, "a", func() {
+			expect(t, "entries", b.Stats().Entries, 1)
+			expect(t, "drops", b.Stats().SharedDrops, 2)
+			b.expectNames(t, 1)
+			expect(t, "meanwhile", b.asked(u, one(wire.JSON, "a")), "fwd=miss")
+			expect(t, "and again", b.asked(u, one(wire.JSON, "a")), "fwd=miss")
+			expect(t, "another", b.asked(u, one(wire.JSON, "b")), "hit; ttl=2")
+			u.set("a", done)
+		})
+		expect(t, "after it", b.asked(u, one(wire.JSON, "a")), "fwd=miss; stored")
+		expect(t, "at the first", a.asked(u, one(wire.JSON, "a")), "hit; ttl=60; detail=store")
+	})
+}
+
+// What was asked for before a check that comes between is neither kept nor told later, even
+// where nothing was heard of the check.
+func TestCheckWhileUnderWay(t *testing.T) {
+	for _, deaf := range []bool{false, true} {
+		sharing(t, func(t *testing.T, a, b *peer) {
+			u := newSlow(map[string]string{"a": ip})
+			before := b.start(one(wire.JSON, "a"), u.fetch)
+			if deaf {
+				b.unwatch()
+			}
+			a.check(t, "a", func() { u.set("a", done) })
+			if !deaf {
+				after := b.start(one(wire.JSON, "a"), u.fetch)
+				expect(t, "after", after.said(), "a SUCCESS")
+			}
+			expect(t, "before", before.said(), "a IN PROGRESS")
+			synctest.Wait()
+			answer, _ := b.ask(u.upstream, one(wire.JSON, "a"))
+			expect(t, "after", answer.Status, done)
+			answer, _ = a.ask(u.upstream, one(wire.JSON, "a"))
+			expect(t, "at the other", answer.Status, done)
+		})
+	}
+}
+
+// What was asked for during a check elsewhere is not joined by who asks after it, even
+// before its end is heard of.
+func TestHeldIsNotJoined(t *testing.T) {
+	sharing(t, func(t *testing.T, a, b *peer) {
+		u := newSlow(map[string]string{"a": ip})
+		b.unwatch() // its end is not heard of
+		var during *asking
+		a.check(t, "a", func() {
+			during = b.start(one(wire.JSON, "a"), u.fetch)
+			u.set("a", done)
+		})
+		after := b.start(one(wire.JSON, "a"), u.fetch)
+		expect(t, "during", during.said(), "a IN PROGRESS")
+		expect(t, "after", after.said(), "a SUCCESS")
+		expect(t, "kept", b.spy.kept.Load(), 1)
+	})
+}
+
+// While changes are not heard of, the store is asked, and nobody joins.
+func TestUnheard(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		var fleet fleet
+		b := fleet.joinUnheard(t, "b")
+		defer b.close()
+		u := newUpstream(map[string]string{"a": ip})
+		expect(t, "first", b.asked(u, one(wire.JSON, "a")), "fwd=miss; stored")
+		expect(t, "then", b.asked(u, one(wire.JSON, "a")), "hit; ttl=2; detail=store")
+		expect(t, "list", b.asked(u, many(wire.JSON, "a")), "hit; ttl=2; detail=store")
+		slow := newSlow(map[string]string{"b": ip})
+		first, second := b.start(one(wire.JSON, "b"), slow.fetch), b.start(one(wire.JSON, "b"), slow.fetch)
+		expect(t, "first", first.said(), "b IN PROGRESS")
+		expect(t, "second", second.said(), "b IN PROGRESS")
+		expect(t, "calls", len(slow.called()), 2)
+	})
+}
+
+// A store in trouble is nobody's error, and holds nothing up for long.
+func TestStoreAway(t *testing.T) {
+	for _, tt := range []struct {
+		name string
+		set  func(s *spy, on bool)
+	}{
+		{"hangs", func(s *spy, on bool) { s.hangs.Store(on) }},
+		{"fails", func(s *spy, on bool) { s.fails.Store(on) }},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			sharing(t, func(t *testing.T, a, b *peer) {
+				u := newUpstream(map[string]string{"a": ip, "b": ip, "c": ip})
+				b.asked(u, one(wire.JSON, "a"))
+				tt.set(b.spy, true)
+				for range 20 {
+					begun := time.Now()
+					answer, _ := b.ask(u, many(wire.JSON, "b", "c"))
+					if took := time.Since(begun); took > store.Budget || answer.Fault != nil {
+						t.Errorf("%v after %v", answer.Fault, took)
+					}
+					pass(store.Budget)
+				}
+				expect(t, "from memory", b.asked(u, one(wire.JSON, "a")), "hit; ttl=1; detail=alone")
+				pass(time.Second)
+				// Nothing is heard of others any more, and each is on its own.
+				expect(t, "a miss", b.asked(u, one(wire.JSON, "b")), "fwd=miss; stored; detail=alone")
+				expect(t, "then", b.asked(u, one(wire.JSON, "b")), "hit; ttl=2; detail=alone")
+				expect(t, "partly", b.asked(u, many(wire.JSON, "b", "c")), `fwd=partial; stored; detail="1 of 2 from memory, alone"`)
+				u.set("b", done)
+				a.check(t, "b", func() {})
+				expect(t, "unheard of", b.asked(u, one(wire.JSON, "b")), "hit; ttl=2; detail=alone")
+				// Past its lifetime such a state stands in for nothing.
+				pass(2 * time.Second)
+				u.failing(faulty(wire.ConnectFailed))
+				answer, _ := b.ask(u, one(wire.JSON, "b"))
+				expect(t, "in trouble", answer.Fault != nil, true)
+				u.failing(nil)
+
+				b.asked(u, many(wire.JSON, "a", "b"))
+				tt.set(b.spy, false)
+				pass(1500 * time.Millisecond)
+				expect(t, "once it is back", b.Stats().Entries, 0)
+				expect(t, "then", b.asked(u, one(wire.JSON, "b")), "fwd=miss; stored")
+				expect(t, "at the other", a.asked(u, one(wire.JSON, "b")), "hit; ttl=60; detail=store")
+				pass(2 * time.Minute)
+			})
+		})
+	}
+}
+
+// In trouble at the upstream a state past its lifetime stands in while checks are heard of.
+func TestStaleIfErrorWithAStore(t *testing.T) {
+	sharing(t, func(t *testing.T, a, b *peer) {
+		u := newUpstream(map[string]string{"a": ip})
+		b.asked(u, one(wire.JSON, "a"))
+		pass(10 * time.Second)
+		u.failing(faulty(wire.ConnectFailed))
+		expect(t, "in trouble", b.asked(u, one(wire.JSON, "a")), "hit; ttl=-8; detail=stale-if-error")
+		a.check(t, "a", func() {})
+		answer, _ := b.ask(u, one(wire.JSON, "a"))
+		expect(t, "after a check elsewhere", answer.Fault != nil, true)
+	})
+}
+
+// When pushes may have been missed, all is dropped, and what is under way is not kept.
+func TestMissed(t *testing.T) {
+	sharing(t, func(t *testing.T, _, b *peer) {
+		u := newSlow(map[string]string{"a": ip, "late": ip})
+		b.asked(u.upstream, one(wire.JSON, "a"))
+		pass(1500 * time.Millisecond)
+		late := b.start(one(wire.JSON, "late"), u.fetch)
+		b.spy.told(store.Name{})
+		expect(t, "entries", b.Stats().Entries, 0)
+		expect(t, "drops", b.Stats().SharedDrops, 1)
+		expect(t, "late", late.said(), "late IN PROGRESS")
+		synctest.Wait()
+		expect(t, "kept of it", b.Stats().Entries, 0)
+		b.expectNames(t, 0)
+		expect(t, "in the store", b.asked(u.upstream, many(wire.JSON, "a", "late")), "fwd=miss; stored")
+	})
+}
+
+func TestShareWithAnother(t *testing.T) {
+	sharing(t, func(t *testing.T, a, b *peer) {
+		u := newUpstream(map[string]string{"a": ip})
+		kept := func(want int64) {
+			t.Helper()
+			a.asked(u, one(wire.JSON, "a"))
+			expect(t, "entries", a.Stats().Entries, want)
+		}
+		kept(1)
+		a.Share(a.shared)
+		expect(t, "with the same", a.Stats().Entries, 1)
+		var others fleet
+		other := others.join(t, "a")
+		defer other.close()
+		a.Share(other.shared)
+		expect(t, "with another", a.Stats().Entries, 0)
+		expect(t, "which knows nothing", a.asked(u, one(wire.JSON, "a")), "fwd=miss; stored")
+		b.check(t, "a", func() {})
+		expect(t, "after a check elsewhere", a.Stats().Entries, 1)
+		a.Share(nil)
+		expect(t, "with none", a.Stats().Entries, 0)
+		kept(1)
+		a.Share(a.shared)
+		expect(t, "entries at the end", a.Stats().Entries, 0)
+		expect(t, "calls", len(u.called()), 3)
+	})
+}
+
+// Names are forgotten with what they are for.
+func TestNames(t *testing.T) {
+	sharing(t, func(t *testing.T, a, b *peer) {
+		slow := newSlow(map[string]string{"a": ip, "b": ip})
+		under := a.start(many(wire.JSON, "a", "b", "c"), slow.fetch)
+		a.expectNames(t, 3)
+		under.said()
+		synctest.Wait()
+		a.expectNames(t, 2)
+		a.Drop("a")
+		a.expectNames(t, 1)
+		pass(10 * time.Minute)
+		a.expectNames(t, 0)
+		a.Configure(Settings{MaxEntries: 1})
+		u := newUpstream(map[string]string{"a": done, "b": done})
+		for _, id := range []string{"a", "b", "a"} {
+			a.asked(u, one(wire.JSON, id))
+			a.expectNames(t, 1)
+			b.asked(u, one(wire.JSON, id))
+		}
+		b.expectNames(t, 2)
+		a.check(t, "a", func() {})
+		b.expectNames(t, 1)
+	})
+}
+
+// What another version has written is not there.
+func TestEncoding(t *testing.T) {
+	l := newLifetimes(Settings{}.withDefaults())
+	v := wire.Verification{RequestID: "a", Status: wire.Succeeded, Raw: []byte(`{"a":1}`)}
+	for _, whole := range [][]byte{nil, []byte("  {\"a\":1}\n")} {
+		e := newEntry("app", wire.JSON, &v, whole, "application/json")
+		e.class, e.fetched = settling, time.Hour
+		b := e.encode(time.Hour + time.Second)
+		in := store.Found{Entry: b, Age: 2 * time.Second, Left: 50 * time.Second}
+		got := decode(in, "app", wire.JSON, 10*time.Hour, &l)
+		if got == nil {
+			t.Fatal("it cannot be read")
+		}
+		if string(got.answer().Body) != string(e.answer().Body) || string(got.raw()) != string(e.raw()) || got.kind != e.kind || got.class != settling {
+			t.Errorf("%+v, want %+v", got, e)
+		}
+		expect(t, "said", got.fetched, 10*time.Hour-3*time.Second)
+		expect(t, "expires", got.expires, 10*time.Hour+50*time.Second)
+		in.Left = time.Hour
+		expect(t, "expires with other settings", decode(in, "app", wire.JSON, 10*time.Hour, &l).expires, 10*time.Hour+57*time.Second)
+		for i := range b {
+			in.Entry = b[:i] // some of the body may be missing: it is sealed as a whole
+			_ = decode(in, "app", wire.JSON, 0, &l)
+		}
+		for i, wrong := range map[int]byte{0: encoding + 1, 1: byte(classes), 2: 2} {
+			in.Entry = slices.Clone(b)
+			in.Entry[i] = wrong
+			if decode(in, "app", wire.JSON, 0, &l) != nil {
+				t.Errorf("byte %d can be %d", i, wrong)
+			}
+		}
+		in.Entry = nil
+		if decode(in, "app", wire.JSON, 0, &l) != nil {
+			t.Error("nothing is something")
+		}
+	}
+}
+
+// What lies in the store unreadable, or is nobody's any more, is asked for and kept anew.
+func TestUnknownVersion(t *testing.T) {
+	sharing(t, func(t *testing.T, a, b *peer) {
+		u := newUpstream(map[string]string{"a": ip})
+		f := newFlight("", wire.JSON, false)
+		in, err := a.shared.Look(t.Context(), name("a"), f.field())
+		if err != nil {
+			t.Fatal(err)
+		}
+		if kept, err := a.shared.Keep(t.Context(), name("a"), in.Token, f.field(), []byte{encoding + 1, 1, 2, 3}, time.Minute); err != nil || !kept {
+			t.Fatal(kept, err)
+		}
+		expect(t, "b", b.asked(u, one(wire.JSON, "a")), "fwd=miss; stored")
+		expect(t, "a", a.asked(u, one(wire.JSON, "a")), "hit; ttl=2; detail=store")
+	})
+}
