@@ -21,6 +21,7 @@ const (
 // been made all the same, and is settled like the others.
 type claims struct {
 	store     *store.Shared
+	left      *leftovers
 	operation wire.Operation
 	says      [sha256.Size]byte
 	lease     time.Duration
@@ -36,11 +37,12 @@ type claims struct {
 	mu       sync.Mutex // of what follows: several may acknowledge
 	keyTold  bool
 	passedOn bool
+	owing    bool // the store does not know yet
 }
 
-func newClaims(s *store.Shared, call *Call, timeout time.Duration) *claims {
+func newClaims(s *store.Shared, left *leftovers, call *Call, timeout time.Duration) *claims {
 	c := &claims{
-		store: s, operation: call.Operation, says: sum(call, asFingerprint, said(call)),
+		store: s, left: left, operation: call.Operation, says: sum(call, asFingerprint, said(call)),
 		lease: timeout + spare, life: KeepFor,
 	}
 	if call.IdempotencyKey != "" {
@@ -122,7 +124,8 @@ func (c *claims) askRepetition(ctx context.Context, f *flight) (*wire.Answer, wi
 		got, waited, err := c.claim(ctx, c.repetition, c.mark, c.same(), c.lease)
 		switch {
 		case err != nil:
-			c.ours, c.alone = true, true
+			c.ours = true
+			c.goAlone(f)
 			return nil, ""
 		case got.State == store.Yours:
 			c.ours = true
@@ -154,7 +157,8 @@ func (c *claims) askRepetition(ctx context.Context, f *flight) (*wire.Answer, wi
 func (c *claims) take(ctx context.Context, f *flight) bool {
 	v, err := c.store.Take(ctx, c.repetition, c.same())
 	if err != nil {
-		c.mark, c.alone = "", true
+		c.mark = ""
+		c.goAlone(f)
 		return true
 	}
 	answer, use, _, ok := decode(v)
@@ -173,10 +177,22 @@ func (c *claims) take(ctx context.Context, f *flight) bool {
 	return true
 }
 
+// goAlone is for when the store is away. If the answer is given that both have, it is to be
+// told later.
+func (c *claims) goAlone(f *flight) {
+	c.alone = true
+	if f.last != nil && f.last.shared.Load() && f.lastClaims != nil {
+		f.lastClaims.mu.Lock()
+		defer f.lastClaims.mu.Unlock()
+		c.mark, c.ours = f.lastClaims.mark, true
+	}
+}
+
 // claim asks for a name, and while another has it, waits for what becomes of that. waited
 // tells that another had it. A store that goes away meanwhile is no reason to send what
 // another sends: the error comes when that one's lease is over.
 func (c *claims) claim(ctx context.Context, n store.Name, m store.Mark, says [sha256.Size]byte, ttl time.Duration) (got store.Claim, waited bool, err error) {
+	c.left.release(ctx, c.store, n)
 	got, err = c.store.Claim(ctx, n, m, says, c.lease, ttl)
 	if err != nil || got.State != store.Wait {
 		return got, false, err

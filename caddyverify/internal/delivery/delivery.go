@@ -51,6 +51,7 @@ type Deduper struct {
 	salt   [32]byte
 	shared atomic.Pointer[store.Shared] // nil: nobody else
 	alone  atomic.Uint64
+	left   leftovers
 
 	mu       sync.Mutex
 	underWay quota
@@ -272,7 +273,9 @@ func (d *Deduper) find(call *Call, f *flight) (*flight, wire.DeliverySource, *wi
 	if call.turn == nil && !d.underWay.acquire(call.Caller) {
 		return nil, wire.Sent, tooMany()
 	}
-	f.last = d.takeUnread(call)
+	if f.last = d.takeUnread(call); f.last != nil {
+		f.lastClaims = f.last.claims
+	}
 	if call.Operation.Starts() || call.Operation == wire.Check {
 		d.flights[f.key] = f
 	}

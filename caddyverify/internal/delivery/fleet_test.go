@@ -39,6 +39,7 @@ type trouble struct {
 	draw  func() bool // of each call, if not nil
 	fails string      // the calls that fail, by the first letters of their names; "*" for all
 	done  bool        // though they are done
+	sent  string      // the same, once something is sent
 }
 
 // fail has some calls fail from now on.
@@ -46,6 +47,25 @@ func (s *trouble) fail(calls string, done bool) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.fails, s.done = calls, done
+}
+
+// after has some calls fail between begin and end.
+func (s *trouble) after(calls string, done bool) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.sent, s.done = calls, done
+}
+
+func (s *trouble) begin() {
+	if s.sent != "" {
+		s.fail(s.sent, s.done)
+	}
+}
+
+func (s *trouble) end() {
+	if s.sent != "" {
+		s.fail("", s.done)
+	}
 }
 
 func try[T any](s *trouble, call string, do func() (T, error)) (T, error) {

@@ -28,17 +28,18 @@ type flight struct {
 	acked       bool      // a client got the answer
 	until       time.Time // when the answer is of no use any more
 
-	claims *claims      // in the store; nil where there is none
-	names  []store.Name // of the Idempotency-Keys, in the store
-	shared atomic.Bool  // the store has had the answer, and may have given it to another gateway
-	lost   bool         // its Idempotency-Key is known for a call of which nobody has told
+	claims     *claims      // in the store; nil where there is none, or nothing to be told any more
+	lastClaims *claims      // those of last
+	names      []store.Name // of the Idempotency-Keys, in the store, until it is done
+	shared     atomic.Bool  // the store has had the answer, and may have given it to another gateway
+	lost       bool         // its Idempotency-Key is known for a call of which nobody has told
 }
 
 // run answers the call. Whatever becomes of it, those who wait get an answer.
 func (d *Deduper) run(ctx context.Context, call *Call, f *flight, upstream Upstream) (answer wire.Answer, source wire.DeliverySource) {
 	state, answered := Unknown, false
 	if s := d.shared.Load(); s != nil {
-		f.claims = newClaims(s, call, upstream.Timeout)
+		f.claims = newClaims(s, &d.left, call, upstream.Timeout)
 	}
 	defer func() {
 		if !answered { // a function of upstream has panicked
@@ -119,7 +120,7 @@ func (d *Deduper) complete(call *Call, f *flight, answer wire.Answer, state Stat
 			d.keys.replace(key, f, f.tooLarge())
 		}
 	}
-	f.last, f.keys = nil, nil
+	f.last, f.lastClaims, f.keys = nil, nil, nil
 	close(f.done)
 }
 

@@ -18,15 +18,15 @@ func (c *claims) settle(f, last *flight, state State) {
 	defer c.mu.Unlock()
 	c.tellKey(f)
 	c.tellJoined(f)
-	if !c.ours {
-		return
-	}
+	back := last != nil && state == Unknown && f.answer.RequestID == ""
 	switch {
-	case last != nil && state == Unknown && f.answer.RequestID == "":
+	case !c.ours && back && c.alone:
+		last.shared.Store(false)
+	case !c.ours:
+	case back:
 		last.shared.Store(c.tell(last, unread, c.life)) // for the next one that asks
 	case f.unsent():
-		_ = c.store.Release(context.Background(), c.repetition, c.mark)
-		c.mark, c.ours = "", false
+		c.release()
 	case state == Running || c.operation == wire.Check:
 		// It is known only once its client has got it, or not.
 	case f.worthKeeping(c.operation):
@@ -36,27 +36,44 @@ func (c *claims) settle(f, last *flight, state State) {
 	}
 }
 
-// acked tells the store whether a client got the answer, when none is left that may.
+// acked tells the store whether a client got the answer, when none is left that may. What
+// it could not be told before, it is told now.
 func (c *claims) acked(f *flight, ok bool) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	c.tellKey(f)
-	keep := f.worthKeeping(c.operation)
+	keep, starts := f.worthKeeping(c.operation), c.operation.Starts()
 	switch {
-	case c.mark == "" || !keep && c.operation.Starts():
-	case ok && c.operation.Starts():
+	case c.mark == "", starts && !keep && !c.owing:
+	case f.unsent(), !starts && (ok || !keep):
+		c.release()
+	case starts && (ok || !keep):
 		// Not released: others may have waited for it.
-		c.passedOn = c.passedOn || c.tell(f, passed, passing)
-	case ok || !keep:
-		_ = c.store.Release(context.Background(), c.repetition, c.mark)
+		if !c.passedOn {
+			c.passedOn = c.tell(f, passed, passing)
+		}
 	case c.ours && !f.shared.Load():
 		f.shared.Store(c.tell(f, unread, c.life))
+	}
+	if c.owing && c.ours {
+		c.left.add(c.repetition, c.mark, c.lease)
+	}
+	if c.keyMark != "" && !c.keyTold && f.unsent() {
+		c.left.add(c.key, c.keyMark, KeepFor)
+	}
+}
+
+// release gives the claim back.
+func (c *claims) release() {
+	if c.owing = c.store.Release(context.Background(), c.repetition, c.mark) != nil; !c.owing {
+		c.mark, c.ours = "", false
 	}
 }
 
 // tell has an answer lie in the store, and reports whether it does.
 func (c *claims) tell(f *flight, u use, life time.Duration) bool {
 	ok, err := c.store.Answer(context.Background(), c.repetition, c.mark, c.encode(f, u), life)
+	c.owing = err != nil
 	return ok && err == nil
 }
 
