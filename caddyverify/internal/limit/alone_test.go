@@ -2,6 +2,7 @@ package limit
 
 import (
 	"slices"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -17,15 +18,22 @@ func within(times []time.Duration, from, to time.Duration) []time.Duration {
 // before the store is lost.
 func TestFleetLosesItsStore(t *testing.T) {
 	const lost, back, end = 5 * time.Second, 9 * time.Second, 20 * time.Second
+	fails := func(f *fleet) *atomic.Bool { return &f.fails }
 	shares := []float64{40. / 64, 8. / 64, 8. / 64, 8. / 64}
 	for _, tt := range []struct {
 		name   string
 		before float64 // how much comes before the loss, of what comes after it
-	}{{"in a flood", 1}, {"after a quiet time", 0}, {"after a time with some calls", .3}} {
+		how    func(*fleet) *atomic.Bool
+	}{
+		{"in a flood", 1, fails},
+		{"in a flood it hangs", 1, func(f *fleet) *atomic.Bool { return &f.hangs }},
+		{"after a quiet time", 0, fails},
+		{"after a time with some calls", .3, fails},
+	} {
 		bubble(t, tt.name, func(t *testing.T) {
 			f := newFleet(t, 4, Settings{})
-			time.AfterFunc(lost, func() { f.fails.Store(true) })
-			time.AfterFunc(back, func() { f.fails.Store(false) })
+			time.AfterFunc(lost, func() { tt.how(f).Store(true) })
+			time.AfterFunc(back, func() { tt.how(f).Store(false) })
 			var during Stats
 			time.AfterFunc(lost+2*time.Second, func() { during = f.gateways[0].Stats() })
 			calls := divide(1, "", mix{45, 19, 0}, end, shares...)

@@ -18,7 +18,8 @@ import (
 // fleet are gateways that share a store. It is made and used in a synctest bubble.
 type fleet struct {
 	gateways []*member
-	fails    atomic.Bool // the store does not answer
+	fails    atomic.Bool // the store refuses connections
+	hangs    atomic.Bool // it does not answer
 }
 
 // member is a gateway.
@@ -26,7 +27,7 @@ type member struct {
 	*Limiter
 	shared *store.Shared
 	// trip is the way to the store and back, and asks are how often it was asked for a slot.
-	trip  time.Duration
+	trip  atomic.Int64
 	asks  atomic.Int64
 	stop  func() // signs off
 	die   func() // says nothing more
@@ -35,11 +36,17 @@ type member struct {
 	dead atomic.Bool
 }
 
+func (m *member) takes() time.Duration { return time.Duration(m.trip.Load()) }
+
 func (m *member) way() error {
 	if m.fleet.fails.Load() || m.dead.Load() {
 		return errors.New("refused")
 	}
-	time.Sleep(m.trip / 2)
+	if m.fleet.hangs.Load() {
+		time.Sleep(time.Minute)
+		return errors.New("hung")
+	}
+	time.Sleep(m.takes() / 2)
 	return nil
 }
 
@@ -49,7 +56,7 @@ func (m *member) Slot(ctx context.Context, ask store.Ask) (store.Slot, error) {
 		return store.Slot{}, err
 	}
 	slot, err := m.Store.Slot(ctx, ask)
-	time.Sleep(m.trip - m.trip/2)
+	time.Sleep(m.takes() - m.takes()/2)
 	return slot, err
 }
 
@@ -69,7 +76,8 @@ func newFleet(t *testing.T, n int, s Settings) *fleet {
 		t.Fatal(err)
 	}
 	for i := range n {
-		m := &member{fleet: f, trip: time.Duration(3+i) * 100 * time.Microsecond}
+		m := &member{fleet: f}
+		m.trip.Store(int64(3+i) * int64(100*time.Microsecond))
 		m.Store = memory.Open("account", fmt.Sprint(i))
 		m.shared = store.NewShared(m, keys)
 		m.Limiter = New(s)
@@ -89,7 +97,7 @@ func newFleet(t *testing.T, n int, s Settings) *fleet {
 		for _, m := range f.gateways {
 			m.stop()
 		}
-		time.Sleep(time.Second) // what is asked still is answered
+		time.Sleep(2 * time.Minute) // what is asked still is answered
 	})
 	time.Sleep(time.Second)
 	return f

@@ -69,7 +69,7 @@ func TestFleetModel(t *testing.T) {
 				}
 			}
 			for _, m := range f.gateways {
-				m.trip = 0
+				m.trip.Store(0)
 				m.Configure(settings(rate))
 			}
 			for _, e := range list {

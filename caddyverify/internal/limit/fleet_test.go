@@ -116,12 +116,12 @@ func TestOneTrip(t *testing.T) {
 			for _, o := range []wire.Operation{wire.Check, wire.Request} {
 				asks, begun := m.asks.Load(), time.Now()
 				_, ok := m.Wait(t.Context(), "", o)
-				if took := time.Since(begun); !ok || took != m.trip || m.asks.Load() != asks+1 {
+				if took := time.Since(begun); !ok || took != m.takes() || m.asks.Load() != asks+1 {
 					t.Errorf("gateway %d: %t after %v by %d trips", i, ok, took, m.asks.Load()-asks)
 				}
 			}
 			begun := time.Now()
-			if ok := m.WaitFirst(t.Context()); !ok || time.Since(begun) != m.trip {
+			if ok := m.WaitFirst(t.Context()); !ok || time.Since(begun) != m.takes() {
 				t.Errorf("gateway %d: its own call went %t after %v", i, ok, time.Since(begun))
 			}
 		}
@@ -145,7 +145,7 @@ func TestRefusalsAreFree(t *testing.T) {
 		f.run(sentTo{0, atOnce(0, wire.Check, 28)})
 		m := f.gateways[1]
 		begun := time.Now()
-		if refusal, ok := m.Wait(t.Context(), "", wire.Check); ok || time.Since(begun) != m.trip || refusal.RetryAfter < time.Second || refusal.RetryAfter > 1050*time.Millisecond {
+		if refusal, ok := m.Wait(t.Context(), "", wire.Check); ok || time.Since(begun) != m.takes() || refusal.RetryAfter < time.Second || refusal.RetryAfter > 1050*time.Millisecond {
 			t.Errorf("it went %t after %v, %v", ok, time.Since(begun), refusal)
 		}
 		before := m.asks.Load()
@@ -170,7 +170,7 @@ func TestLeavingWhileAsking(t *testing.T) {
 	bubble(t, "", func(t *testing.T) {
 		f := newFleet(t, 1, Settings{})
 		m := f.gateways[0]
-		m.trip = 4 * time.Millisecond
+		m.trip.Store(int64(4 * time.Millisecond))
 		ctx, leave := context.WithTimeout(t.Context(), time.Millisecond)
 		defer leave()
 		went := make(chan time.Duration, 2)
@@ -183,8 +183,8 @@ func TestLeavingWhileAsking(t *testing.T) {
 			}()
 			synctest.Wait()
 		}
-		if waited := <-went; waited != m.trip || m.asks.Load() != 1 {
-			t.Errorf("it went after %v and %d trips, want %v", waited, m.asks.Load(), m.trip)
+		if waited := <-went; waited != m.takes() || m.asks.Load() != 1 {
+			t.Errorf("it went after %v and %d trips, want %v", waited, m.asks.Load(), m.takes())
 		}
 		time.Sleep(time.Second)
 		if m.Stats().Waiting != 0 || len(went) > 0 {

@@ -3,6 +3,7 @@ package limit
 import (
 	"context"
 	"math/rand/v2"
+	"slices"
 	"time"
 
 	"github.com/caddyverify/caddy-verify/caddyverify/internal/store"
@@ -79,16 +80,16 @@ func (l *Limiter) sharing() bool { return l.ring != nil && l.limited() }
 // The caller holds l.mu.
 func (l *Limiter) terms(k rank) store.Ask {
 	ask := store.Ask{Size: l.slots.n}
-	free := 0
+	var free int
 	switch k {
-	case anySlot:
-		return ask
 	case leavingReserve:
 		ask.Later, ask.Soon = l.reserve(), soon
 		free = min(1, ask.Later/2)
 	case leavingHalf, leavingHalfToChecks:
 		ask.Later, ask.Soon = l.slots.n/2, time.Second/2
 		free = min(int(k)-1, l.slots.n/8)
+	default:
+		return ask
 	}
 	if l.ring.gateways > 1 {
 		ask.Spare = free
@@ -196,8 +197,7 @@ func (l *Limiter) serveShared(now time.Time) {
 // dismiss refuses calls that will not be made in time, as is known now. The caller holds
 // l.mu.
 func (l *Limiter) dismiss(now time.Time) {
-	for i := len(l.busy) - 1; i >= 0; i-- {
-		c := l.busy[i]
+	for _, c := range slices.Backward(l.busy) {
 		for k, queue := range c.queue {
 			if len(queue) == 0 {
 				continue
