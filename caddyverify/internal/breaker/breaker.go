@@ -29,6 +29,8 @@ type Change struct {
 	Failures, Outcomes int
 	// OpenFor is how long a circuit that opens stays so before it is probed.
 	OpenFor time.Duration
+	// Elsewhere tells that it was open at another gateway before, see Check.
+	Elsewhere bool
 }
 
 // Breaker is the circuit of one class of calls to one account at one upstream.
@@ -165,16 +167,18 @@ func (c *Call) Done(answer wire.Answer) {
 // open begins an open time. The caller holds b.mu and delivers the change.
 func (b *Breaker) open(from wire.CircuitState, openFor time.Duration, answer wire.Answer) {
 	now := time.Now()
+	elsewhere := from == wire.CircuitClosed && !b.tripped
 	if from == wire.CircuitClosed {
 		b.since = now
+		b.prober.Cancel() // of Check
 	}
 	b.why = why(answer)
 	b.openFor = openFor
 	b.until = now.Add(openFor)
 	b.again, b.announced = 0, false
-	change := Change{Class: b.class, From: from, To: wire.CircuitOpen, OpenFor: openFor}
+	change := Change{Class: b.class, From: from, To: wire.CircuitOpen, OpenFor: openFor, Elsewhere: elsewhere}
 	change.Why, change.Fault = b.why, answer.Fault
-	if from == wire.CircuitClosed {
+	if b.tripped && from == wire.CircuitClosed {
 		change.Failures = int(b.counts.TotalFailures)
 		change.Outcomes = change.Failures + int(b.counts.TotalSuccesses)
 	}

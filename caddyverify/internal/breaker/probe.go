@@ -26,6 +26,19 @@ const firstAgain = time.Second
 // opened stays half-open.
 func (b *Breaker) ProbeWith(f probe.Func) (stop func()) { return b.prober.Use(&b.mu, f, b.probe) }
 
+// Check has the upstream probed now though the circuit is closed, since it has opened at
+// another gateway. It opens here, too, if the probe fails: the calls until then count as
+// ever. It reports false where there is nothing to find out.
+func (b *Breaker) Check() bool {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	if b.settings.Off || !b.until.IsZero() || !b.prober.Due().IsZero() {
+		return false
+	}
+	b.prober.Schedule(time.Now(), b.probe)
+	return true
+}
+
 // probe makes one probe.
 func (b *Breaker) probe() {
 	b.mu.Lock()
@@ -34,7 +47,7 @@ func (b *Breaker) probe() {
 		return // Configure has it made up for
 	}
 	run := b.prober.Begin(b.settings.Timeout)
-	if run != nil && !b.announced {
+	if run != nil && !b.announced && !b.until.IsZero() {
 		b.announced = true
 		b.changes.Push(Change{Class: b.class, From: wire.CircuitOpen, To: wire.CircuitHalfOpen})
 	}
@@ -53,6 +66,11 @@ func (b *Breaker) probed(run *probe.Run, answer wire.Answer) {
 		return
 	}
 	switch classified := Classify(answer); {
+	case b.until.IsZero(): // it was for Check
+		b.prober.Schedule(time.Time{}, b.probe)
+		if classified.Verdict == Failure {
+			b.open(wire.CircuitClosed, b.settings.OpenFor, answer)
+		}
 	case classified.Closes:
 		b.close(wire.CircuitHalfOpen, why(answer), answer.Fault)
 	case classified.Verdict == Failure:

@@ -247,3 +247,61 @@ func TestProbesComeAndGo(t *testing.T) {
 		time.Sleep(time.Hour)
 	})
 }
+
+// TestCheck has a closed circuit looked at, since it has opened elsewhere.
+func TestCheck(t *testing.T) {
+	for _, tt := range []struct {
+		name   string
+		before func(*Breaker)
+		answer wire.Answer
+		during func(*Breaker) // half-way through the probe
+		probes int
+		want   []string
+	}{
+		{name: "it fails here, too", answer: timeout, probes: 1, want: []string{"closed>open (upstream_timeout)"}},
+		{name: "all is well here", answer: unused, probes: 1},
+		{name: "an answer that says nothing", answer: busy, probes: 1},
+		{name: "off", before: func(b *Breaker) { b.Configure(Settings{Off: true}) }, answer: timeout},
+		{
+			name: "it is open", before: func(b *Breaker) { tell(b, times(5, refused)...) }, answer: unused,
+			want: []string{"closed>open (connect_failed)"},
+		},
+		{
+			name: "it opens meanwhile", answer: unused, during: func(b *Breaker) { tell(b, times(5, refused)...) }, probes: 1,
+			want: []string{"closed>open (connect_failed)"},
+		},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				b, probes := New(wire.ReadClass, Settings{}), 0
+				var d diary
+				b.OnChange(d.write)
+				stop := b.ProbeWith(func(context.Context) wire.Answer {
+					probes++
+					time.Sleep(time.Second)
+					return tt.answer
+				})
+				defer stop()
+				if tt.before != nil {
+					tt.before(b)
+				}
+				if b.Check() != (tt.probes > 0) || b.Check() {
+					t.Error("it says that it is looked at, or that it is not")
+				}
+				time.Sleep(time.Second / 2)
+				if tt.during != nil {
+					tt.during(b)
+				}
+				time.Sleep(time.Second)
+				if probes != tt.probes {
+					t.Errorf("%d probes, want %d", probes, tt.probes)
+				}
+				d.expect(t, tt.want...)
+				if tt.want == nil && tt.before == nil && !b.Check() {
+					t.Error("it cannot be looked at again")
+				}
+				time.Sleep(2 * time.Second)
+			})
+		})
+	}
+}

@@ -32,7 +32,7 @@ func (b *Breaker) snapshot() Snapshot {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	s := Snapshot{Class: b.class, State: b.state(), Why: b.why, Since: b.since, Held: b.held}
-	if !b.prober.Running() && !b.settings.Off {
+	if !b.prober.Running() && !b.settings.Off && !b.until.IsZero() {
 		s.Until = b.prober.Due()
 	}
 	return s

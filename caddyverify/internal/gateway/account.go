@@ -67,6 +67,7 @@ type Account struct {
 	settlers atomic.Int32 // two for the moment of a reload
 	inForce  atomic.Pointer[Settings]
 	books    books
+	hints    *hints // guarded by configuring
 
 	choosing sync.Mutex // see Gateway.choosing
 
@@ -196,6 +197,7 @@ func (a *Account) apply(s *Settings) {
 	a.deduper.Share(s.Shared)
 	a.limiter.Share(s.Shared)
 	a.share(s.Shared)
+	a.hintBy(s.Shared)
 	a.breakers.Configure(s.Breaker)
 	a.limiter.Configure(s.Limit)
 }

@@ -247,6 +247,9 @@ func circuitAttrs(c CircuitChanged) []slog.Attr {
 	if c.Fault != nil {
 		attrs = append(attrs, faultAttrs(c.Fault)...)
 	}
+	if c.Elsewhere {
+		attrs = append(attrs, slog.Bool("open_elsewhere", true))
+	}
 	if c.OpenFor > 0 {
 		attrs = append(attrs, slog.Duration("open_for", c.OpenFor))
 	}

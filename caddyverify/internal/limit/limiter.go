@@ -31,6 +31,7 @@ type Limiter struct {
 	due   time.Time
 	throttling
 	changes event.Notifier[Change]
+	cuts    event.Notifier[int] // see OnCut
 }
 
 // New returns a Limiter. The settings are expected to be valid.

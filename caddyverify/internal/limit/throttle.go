@@ -25,20 +25,27 @@ type throttling struct {
 	full *time.Timer
 }
 
+// Elsewhere is the Change.Why where it is another gateway that was throttled.
+const Elsewhere = "another gateway"
+
 // Change tells that the provider's throttling has begun to lower the rate, or that
 // the rate is the full one again.
 type Change struct {
 	// From and To are calls a second. On the way back From is the lowest that there
 	// was, and a To of 0 stands for no limit.
 	From, To int
-	// Why is the provider's word that lowered it: "status 1", or a wire.Cause. Empty
-	// on the way back.
+	// Why is the provider's word that lowered it: "status 1", or a wire.Cause; or Elsewhere.
+	// Empty on the way back.
 	Why string
 }
 
 // OnChange has changes told to f from now on, outside all locks. Of several, each is
 // told.
 func (l *Limiter) OnChange(f func(Change)) (stop func()) { return l.changes.Subscribe(f) }
+
+// OnCut has f told, from now on and outside all locks, of each rate to which an answer of
+// the provider lowers the present one. Lower is not told of.
+func (l *Limiter) OnCut(f func(rate int)) (stop func()) { return l.cuts.Subscribe(f) }
 
 // Observe learns from an answer of the provider: status 1 and HTTP 429 lower the
 // rate. The gateway's own status 1 is none of the provider's.
@@ -51,7 +58,26 @@ func (l *Limiter) Observe(answer wire.Answer) {
 		return
 	}
 	l.throttle(why)
+	l.cuts.Deliver()
 	l.changes.Deliver()
+}
+
+// Lower has the rate be a lower one, to which another gateway's was lowered by the
+// provider's throttling. It recovers as ever. It reports false where it is no higher.
+func (l *Limiter) Lower(rate int) (lowered bool) {
+	defer l.changes.Deliver()
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if !l.limited() {
+		return false
+	}
+	now := time.Now()
+	l.recover(now)
+	if rate = max(1, rate); l.slots.n <= rate {
+		return false
+	}
+	l.lower(l.slots.n-rate, Elsewhere, now)
+	return true
 }
 
 // throttle halves the rate.
@@ -66,9 +92,17 @@ func (l *Limiter) throttle(why string) {
 	if now.Sub(l.cut) < cutEvery {
 		return // on a call made before the last cut, most likely
 	}
+	l.lower(l.slots.n/2, why, now)
+	if l.lowered() {
+		l.cuts.Push(l.slots.n)
+	}
+}
+
+// lower takes some of the slots away. The caller holds l.mu.
+func (l *Limiter) lower(by int, why string, now time.Time) {
 	l.cut, l.grown = now, now
 	from := l.slots.n
-	for range from / 2 {
+	for range by {
 		l.slots.drop()
 	}
 	if !l.lowered() {

@@ -178,3 +178,35 @@ func TestUpstreamDecides(t *testing.T) {
 		}
 	})
 }
+
+// TestLower takes over the rate of another gateway that was throttled.
+func TestLower(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		l := New(Settings{})
+		var told []Change
+		var cuts []int
+		l.OnChange(func(c Change) { told = append(told, c) })
+		l.OnCut(func(rate int) { cuts = append(cuts, rate) })
+		for _, step := range []struct {
+			after      time.Duration
+			hint, want int
+		}{{0, 28, 28}, {0, 40, 28}, {0, 14, 14}, {0, 14, 14}, {time.Second, 14, 14}, {time.Second, 20, 15}, {0, 0, 1}, {2 * time.Second, 5, 3}} {
+			time.Sleep(step.after)
+			before := l.Stats().Rate
+			if lowered := l.Lower(step.hint); lowered != (before > step.want) || l.Stats().Rate != step.want {
+				t.Errorf("lowered to %d, it is %d, want %d", step.hint, l.Stats().Rate, step.want)
+			}
+		}
+		l.Observe(throttled)
+		time.Sleep(time.Minute)
+		if want := []Change{{28, 14, Elsewhere}, {1, 28, ""}}; !slices.Equal(told, want) {
+			t.Errorf("told %+v, want %+v", told, want)
+		}
+		if !slices.Equal(cuts, []int{2}) {
+			t.Errorf("cuts to %v, want one to 2", cuts)
+		}
+		if l := New(Settings{Rate: -1}); l.Lower(5) || l.Stats().Rate != 0 {
+			t.Error("it was lowered without a limit")
+		}
+	})
+}

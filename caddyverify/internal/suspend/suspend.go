@@ -144,7 +144,7 @@ func (s *Suspension) Observe(o wire.Operation, answer wire.Answer) {
 	case answer.Fault == nil:
 		s.learn(o, answer.Status, accepted(&answer))
 	case answer.Fault.Cause == wire.UpstreamUnauthorized:
-		s.suspect()
+		s.Suspect()
 	}
 }
 
@@ -227,8 +227,9 @@ func takenUp(answer *wire.Answer) bool {
 	return true
 }
 
-// suspect has the gateway find out about the credentials, unless it is about to.
-func (s *Suspension) suspect() {
+// Suspect has the gateway find out about the credentials by a search, unless it is about
+// to: another gateway was refused for them.
+func (s *Suspension) Suspect() {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if s.search.Running() || !s.search.Due().IsZero() {
