@@ -1,0 +1,237 @@
+package gateway
+
+import (
+	"fmt"
+	"math"
+	"net/http"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/caddyverify/caddy-verify/caddyverify/internal/delivery"
+)
+
+const testNumber = "447700900000"
+
+// TestFleetCountsOnce is of verifications that start at one gateway and end at others.
+func TestFleetCountsOnce(t *testing.T) {
+	for _, tt := range []struct {
+		name string
+		end  func(f *fleet, id string)
+	}{
+		{"checked elsewhere", func(f *fleet, id string) {
+			f.all[1].check("app", id, testCode)
+		}},
+		{"checked elsewhere, after a wrong code", func(f *fleet, id string) {
+			f.all[1].check("app", id, "0000")
+			f.all[2].check("app", id, testCode)
+		}},
+		{"seen by all in one moment", func(f *fleet, id string) {
+			f.endUnseen(id)
+			var wg sync.WaitGroup
+			for _, m := range f.all {
+				wg.Go(func() { m.lookFor("app", id) })
+			}
+			wg.Wait()
+		}},
+		{"the store is away meanwhile", func(f *fleet, id string) {
+			f.all[1].check("app", id, "0000") // so that it knows the start
+			f.away(true)
+			f.all[1].check("app", id, testCode)
+			f.all[2].lookFor("app", id)
+			time.Sleep(bookAlone / 2)
+			if all := f.finished("app"); len(all) != 0 {
+				f.t.Errorf("counted at once: %+v", all)
+			}
+			f.away(false)
+		}},
+		{"and who ended it did not know the start", func(f *fleet, id string) {
+			f.away(true)
+			f.all[1].check("app", id, testCode)
+			f.all[0].lookFor("app", id)
+			time.Sleep(bookAlone / 2)
+			f.away(false)
+		}},
+		{"the store's answers are lost", func(f *fleet, id string) {
+			f.all[1].link.deaf.Store(true)
+			f.all[1].check("app", id, testCode)
+			time.Sleep(5 * time.Second)
+			f.all[1].link.deaf.Store(false)
+		}},
+		{"all have been restarted", func(f *fleet, id string) {
+			f.restart()
+			f.all[0].check("app", id, testCode)
+			settled()
+			for _, m := range f.all {
+				m.lookFor("app", id)
+			}
+		}},
+		{"all have been restarted, and it is only searched for", func(f *fleet, id string) {
+			f.endUnseen(id)
+			f.restart()
+			f.all[2].lookFor("app", id)
+		}},
+		{"again hours later", func(f *fleet, id string) {
+			f.all[1].check("app", id, testCode)
+			time.Sleep(90 * time.Minute) // the ledgers have forgotten
+			for _, m := range f.all {
+				m.lookFor("app", id)
+			}
+		}},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				f := newFleet(t, 3, direct(newSandbox(t)))
+				id := f.all[0].start("app", testNumber)
+				if s := f.all[0].Account.Snapshot().Verifications; s.UnderWay != 1 {
+					t.Errorf("where it started there is %+v", s)
+				}
+				time.Sleep(20 * time.Second)
+				tt.end(f, id)
+				settled()
+				f.wantOnce("app")
+			})
+		})
+	}
+}
+
+// endUnseen ends a verification through a gateway that shares nothing.
+func (f *fleet) endUnseen(id string) {
+	call(newGateway(f.t, newAccount(f.t), f.api, "https://provider.example"), "/verify/check/json", "request_id="+id+"&code="+testCode)
+}
+
+// restart has all gateways forget what they knew, but for the store.
+func (f *fleet) restart() {
+	n := len(f.all)
+	for _, m := range f.all {
+		m.Close()
+		m.Account.Close()
+	}
+	f.all = nil
+	for range n {
+		f.join()
+	}
+}
+
+// TestStoreAwayForLong: who saw the start counts its end, and others are told as soon as they can be.
+func TestStoreAwayForLong(t *testing.T) {
+	for _, by := range []int{0, 1} {
+		synctest.Test(t, func(t *testing.T) {
+			f := newFleet(t, 2, direct(newSandbox(t)))
+			id := f.all[0].start("app", testNumber)
+			f.all[1].check("app", id, "0000") // so that both know it
+			f.away(true)
+			f.all[by].check("app", id, testCode)
+			time.Sleep(bookAlone + 5*time.Second)
+			if n := len(f.finished("app")); n != map[int]int{0: 1}[by] {
+				t.Errorf("counted %d times where gateway %d saw the end", n, by)
+			}
+			f.away(false)
+			settled()
+			f.all[1-by].lookFor("app", id)
+			settled()
+			f.wantOnce("app")
+		})
+	}
+}
+
+// TestCloseDecides: what waits for the store when a gateway stops is not lost.
+func TestCloseDecides(t *testing.T) {
+	for _, away := range []bool{false, true} {
+		synctest.Test(t, func(t *testing.T) {
+			f := newFleet(t, 2, direct(newSandbox(t)))
+			id := f.all[0].start("app", testNumber)
+			other := f.all[1].start("other", "447700900001")
+			f.all[0].check("other", other, "0000")
+			f.away(true)
+			f.all[0].check("app", id, testCode)
+			f.all[0].check("other", other, testCode)
+			synctest.Wait()
+			f.away(away)
+			f.all[0].Close()
+			f.all[0].Account.Close()
+			if app, other := len(f.finished("app")), len(f.finished("other")); app != 1 || other != map[bool]int{false: 1}[away] {
+				t.Errorf("its own is counted %d times, another's %d times, away: %v", app, other, away)
+			}
+		})
+	}
+}
+
+// TestManyWait: more than may wait is counted by who saw the start.
+func TestManyWait(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		f := newFleet(t, 2, direct(newSandbox(t)))
+		id := f.all[0].start("app", testNumber)
+		f.away(true)
+		b := &f.all[0].Account.books
+		b.mu.Lock()
+		for range maxBookings {
+			b.waiting = append(b.waiting, &booking{since: time.Now()})
+		}
+		b.mu.Unlock()
+		f.all[0].check("app", id, testCode)
+		if n := len(f.finished("app")); n != 1 {
+			t.Errorf("counted %d times", n)
+		}
+		b.mu.Lock()
+		b.waiting = nil
+		b.mu.Unlock()
+	})
+}
+
+// TestFleetCosts: three gateways see the same price grow, in any order, and one of them counts each part.
+func TestFleetCosts(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		var cents atomic.Int64
+		f := newFleet(t, 3, provider(func(r *http.Request) (int, string) {
+			if strings.Contains(r.URL.Path, "search") {
+				return http.StatusOK, fmt.Sprintf(`{"request_id":"a","status":"IN PROGRESS","currency":"EUR","price":"0.1","estimated_price_messages_sent":"0.%02d"}`, cents.Load())
+			}
+			return http.StatusOK, `{"request_id":"a","status":"0"}`
+		}))
+		f.all[0].start("app", testNumber)
+		for n := range 30 {
+			cents.Add(int64(n % 3))
+			f.all[n*7%3].link.away.Store(n%5 == 0)
+			f.all[n%3].lookFor("app", "a")
+			time.Sleep(10 * time.Second)
+		}
+		f.away(false)
+		settled()
+		for kind, want := range map[string]float64{"fee": 0.1, "messages": float64(cents.Load()) / 100} {
+			if got := f.paid("app")[kind]; math.Abs(got-want) > 1e-9 {
+				t.Errorf("%s: %v were counted, want %v", kind, got, want)
+			}
+		}
+	})
+}
+
+// TestTriedIsOver: an answer that nobody got is of no use once somebody has tried a code anywhere.
+func TestTriedIsOver(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		f := newFleet(t, 2, direct(newSandbox(t)))
+		id := f.all[0].start("app", testNumber)
+		for _, tt := range []struct {
+			name string
+			do   func()
+			want delivery.State
+		}{
+			{"nothing is done", func() {}, delivery.Running},
+			{"a code is tried", func() {
+				if _, err := f.all[1].link.Before(t.Context(), f.all[1].Account.shared().Hidden(verification(id)), "mark", time.Second); err != nil {
+					t.Fatal(err)
+				}
+			}, delivery.Over},
+			{"the store is away", func() { f.away(true) }, delivery.Running},
+			{"it has ended", func() { f.away(false); f.all[1].check("app", id, testCode); settled() }, delivery.Over},
+		} {
+			tt.do()
+			if got := f.all[0].state(t.Context(), "app", id); got != tt.want {
+				t.Errorf("%s: it is %v, want %v", tt.name, got, tt.want)
+			}
+		}
+	})
+}
