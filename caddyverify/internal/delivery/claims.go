@@ -30,6 +30,7 @@ type claims struct {
 	key, repetition store.Name // without an ID: none
 	keyMark, mark   store.Mark // by which they are claimed; "" where they are not
 
+	keyOnly bool // see flight
 	ours    bool // the repetition is claimed by this flight, or may be
 	between bool // another claimed it when this one was about to
 	alone   bool // the store was away
@@ -74,13 +75,15 @@ func (c *claims) same() [sha256.Size]byte { return [sha256.Size]byte([]byte(c.re
 
 // ask returns the answer that the store has for a call, or nil if that is to be made. What
 // no client got it leaves in f.last. It goes on when the client leaves: others may wait for
-// the same flight.
+// the same flight. But it waits no longer than for one that has died, and for the one that
+// took its place.
 func (c *claims) ask(ctx context.Context, f *flight) (*wire.Answer, wire.DeliverySource) {
-	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), c.lease+time.Second)
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), 2*c.lease)
 	defer cancel()
 	c.between = false
 	if c.key.ID != "" && c.keyMark == "" {
 		if known, source := c.askKey(ctx, f); known != nil {
+			c.keyOnly = true
 			return known, source
 		}
 	}

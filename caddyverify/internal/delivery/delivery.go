@@ -147,6 +147,10 @@ func (d *Deduper) Deliver(ctx context.Context, call Call, upstream Upstream) (wi
 		}
 		select {
 		case <-f.done:
+			if f.keyOnly && !d.isKeyOf(&call, f) { // it joined an identical call, whose key was another's
+				ack(false)
+				continue
+			}
 			return f.answer, source, ack
 		case <-ctx.Done():
 			ack(false)
@@ -296,6 +300,13 @@ func (d *Deduper) bindKey(call *Call, f *flight) {
 			f.names = append(f.names, keyName(call))
 		}
 	}
+}
+
+// isKeyOf tells whether a flight is what a call's Idempotency-Key stands for.
+func (d *Deduper) isKeyOf(call *Call, f *flight) bool {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	return call.IdempotencyKey != "" && d.keys.get(d.idempotencyKey(call)) == f
 }
 
 // tooMany sheds load: it refuses a call for which there is no place.

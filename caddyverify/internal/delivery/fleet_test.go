@@ -40,6 +40,7 @@ type trouble struct {
 	fails string      // the calls that fail, by the first letters of their names; "*" for all
 	done  bool        // though they are done
 	sent  string      // the same, once something is sent
+	late  time.Duration
 }
 
 // fail has some calls fail from now on.
@@ -54,6 +55,13 @@ func (s *trouble) after(calls string, done bool) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.sent, s.done = calls, done
+}
+
+// slow has all calls take longer.
+func (s *trouble) slow(by time.Duration) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.late = by
 }
 
 func (s *trouble) begin() {
@@ -71,9 +79,10 @@ func (s *trouble) end() {
 func try[T any](s *trouble, call string, do func() (T, error)) (T, error) {
 	s.mu.Lock()
 	fails := s.fails == "*" || call != "" && strings.Contains(s.fails, call) || s.draw != nil && s.draw()
-	done := s.done
+	done, late := s.done, s.late
 	s.mu.Unlock()
 	var none T
+	time.Sleep(late)
 	if fails && !done {
 		return none, errors.New("away")
 	}
@@ -246,6 +255,39 @@ func TestFleetKeyOfSharedCall(t *testing.T) {
 		f.expect(2, call.with(keyed("there")), true, "id-1 replayed")
 		f.expectSent(1)
 	})
+}
+
+// What a key stands for elsewhere is not for those who ask for the same without it.
+func TestFleetKeyIsNobodyElses(t *testing.T) {
+	call := requestFor("447700900000")
+	for name, test := range map[string]struct {
+		elsewhere Call
+		want      string
+	}{
+		"the same call":    {call.with(keyed("k")), "[id-1 replayed] [id-1 shared] [id-2 sent] [id-2 shared]"},
+		"another call":     {requestFor("447700900001").with(keyed("k")), "[idempotency_key_reused sent] [id-2 shared] [id-2 sent] [id-2 shared]"},
+		"one that is lost": {Call{}, "[gateway_lost shared] [gateway_lost shared] [id-1 sent] [id-1 shared]"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			together(t, 3, func(f *fleet) {
+				if test.elsewhere.Call == nil {
+					f.dies(0, checkOf("a", "1").with(keyed("k")).with(func(c *Call) { c.Operation, c.Params = call.Operation, call.Params }))
+				} else {
+					f.expect(0, test.elsewhere, true, "id-1 sent")
+				}
+				f.gateways[1].trouble.slow(time.Millisecond)
+				f.slow = time.Second
+				a, b := f.atOnce(call.with(keyed("k")), true, 1), f.atOnce(call.with(keyed("k")), true, 1)
+				c, d := f.atOnce(call, true, 1), f.atOnce(call.with(keyed("l")), true, 1)
+				got := []string{fmt.Sprint(a()), fmt.Sprint(b()), fmt.Sprint(c()), fmt.Sprint(d())}
+				slices.Sort(got[2:])
+				if got := strings.Join(got, " "); got != test.want {
+					f.Errorf("got %s", got)
+				}
+				f.expect(2, call.with(keyed("l")), true, strings.Trim(fmt.Sprint(c()), "[]")[:4]+" replayed")
+			})
+		})
+	}
 }
 
 func TestFleetOwnerDies(t *testing.T) {

@@ -146,6 +146,25 @@ func TestFleetUnreadIsPassedOn(t *testing.T) {
 	}
 }
 
+// A request is read once one of its clients has the answer, whatever the others do.
+func TestFleetReadByFirst(t *testing.T) {
+	together(t, 2, func(f *fleet) {
+		call := requestFor("447700900000")
+		f.slow = time.Second
+		acks := make(chan Ack, 2)
+		for range 2 {
+			go func() {
+				_, ack := f.deliver(0, call)
+				acks <- ack
+			}()
+		}
+		(<-acks)(true)
+		f.expect(1, call, true, "id-2 sent")
+		(<-acks)(false)
+		f.expect(1, call, true, "id-3 sent")
+	})
+}
+
 // A check waits for what becomes of an identical one, wherever that is under way.
 func TestFleetCheckWaitsItsTurn(t *testing.T) {
 	for name, test := range map[string]struct {

@@ -33,6 +33,7 @@ type flight struct {
 	names      []store.Name // of the Idempotency-Keys, in the store, until it is done
 	shared     atomic.Bool  // the store has had the answer, and may have given it to another gateway
 	lost       bool         // its Idempotency-Key is known for a call of which nobody has told
+	keyOnly    bool         // the answer is that of its Idempotency-Key, the first of keys, and nobody else's
 }
 
 // run answers the call. Whatever becomes of it, those who wait get an answer.
@@ -60,7 +61,7 @@ func (d *Deduper) run(ctx context.Context, call *Call, f *flight, upstream Upstr
 	for {
 		if f.claims != nil {
 			if known, source := f.claims.ask(ctx, f); known != nil {
-				answered = true
+				answered, f.keyOnly = true, f.claims.keyOnly
 				return *known, source
 			}
 		}
@@ -112,10 +113,12 @@ func (d *Deduper) complete(call *Call, f *flight, answer wire.Answer, state Stat
 			d.keepUnread(call, last) // for the next one that asks
 		}
 	}
-	for _, key := range f.keys {
+	for i, key := range f.keys {
 		switch {
 		case f.unsent():
 			d.keys.drop(key, f) // to make the call again is what helps
+		case i > 0 && f.keyOnly:
+			d.keys.drop(key, f)
 		case !f.fits():
 			d.keys.replace(key, f, f.tooLarge())
 		}
@@ -165,19 +168,21 @@ func (f *flight) tooLarge() *flight {
 func (d *Deduper) ack(call *Call, f *flight, ok bool) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
+	first := ok && !f.acked
 	f.acked = f.acked || ok
 	f.unacked--
-	if f.unacked > 0 {
-		return
-	}
-	if f.claims != nil {
+	last := f.unacked == 0
+	if f.claims != nil && (last || first && call.Operation.Starts()) {
 		c, acked := f.claims, f.acked
 		d.mu.Unlock()
 		c.acked(f, acked)
 		d.mu.Lock()
-		if acked {
-			f.claims = nil // all is told
-		}
+	}
+	if !last {
+		return
+	}
+	if f.acked {
+		f.claims = nil // all is told
 	}
 	if !f.acked {
 		d.keepUnread(call, f)

@@ -29,15 +29,15 @@ func (c *claims) settle(f, last *flight, state State) {
 		c.release()
 	case state == Running || c.operation == wire.Check:
 		// It is known only once its client has got it, or not.
-	case f.worthKeeping(c.operation):
+	case f.worthKeeping(c.operation) && !c.passedOn:
 		f.shared.Store(c.tell(f, fresh, c.life)) // or it would die with this gateway
-	default:
+	case !c.passedOn:
 		c.tell(f, passed, passing)
 	}
 }
 
-// acked tells the store whether a client got the answer, when none is left that may. What
-// it could not be told before, it is told now.
+// acked tells the store whether a client got the answer, once one did that started
+// something, or none is left that may. What it could not be told before, it is told now.
 func (c *claims) acked(f *flight, ok bool) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -101,7 +101,7 @@ func (c *claims) tellKey(f *flight) {
 
 // tellJoined does it for the Idempotency-Keys of calls that have waited for this one.
 func (c *claims) tellJoined(f *flight) {
-	if f.unsent() {
+	if f.unsent() || c.keyOnly {
 		return
 	}
 	for _, name := range f.names {
