@@ -30,6 +30,8 @@ type booking struct {
 	// alone tells that the gateway has counted it without the store, which is told all the same,
 	// so that nobody else counts it.
 	alone bool
+	// waited tells that who saw the start has had bookAlone to tell of it.
+	waited bool
 }
 
 // books are what the store is to be told or asked, off the way of calls.
@@ -105,7 +107,7 @@ func (b *books) putBack(one *booking) (late []*booking) {
 		switch {
 		case waited < bookAlone:
 			return false
-		case one.alone:
+		case one.alone, one.began != nil:
 			return waited >= shareFor
 		case one.Own:
 			one.alone = true
@@ -216,14 +218,17 @@ func (a *Account) book(events *ledger.Events) {
 	}
 	a.books.look(events.Overdue...)
 	for _, b := range events.Bookings {
-		one := &booking{Booking: b, mark: store.NewMark(), since: time.Now()}
-		switch added, closed := a.books.add(one); {
-		case added:
-		case closed:
-			a.decideNow(one)
-		default:
-			a.countAlone(one)
-		}
+		a.enqueue(&booking{Booking: b, mark: store.NewMark(), since: time.Now()})
+	}
+}
+
+func (a *Account) enqueue(one *booking) {
+	switch added, closed := a.books.add(one); {
+	case added:
+	case closed:
+		a.decideNow(one)
+	default:
+		a.countAlone(one)
 	}
 }
 
@@ -260,8 +265,17 @@ func (a *Account) decide(one *booking) error {
 		return err
 	}
 	if one.Finish == nil {
-		if _, err := a.ask(ctx, s, one.RequestID); err != nil {
+		known, err := a.ask(ctx, s, one.RequestID)
+		if err != nil {
 			return err
+		}
+		if known.Start == nil && !one.waited {
+			one.waited = true
+			time.AfterFunc(bookAlone, func() {
+				one.since = time.Now()
+				a.enqueue(one)
+			})
+			return nil
 		}
 	}
 	first, err := s.Finish(ctx, id, one.mark, shareFor)

@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"github.com/caddyverify/caddy-verify/caddyverify/internal/delivery"
+	"github.com/caddyverify/caddy-verify/caddyverify/internal/store"
 )
 
 const testNumber = "447700900000"
@@ -134,8 +135,90 @@ func TestStoreAwayForLong(t *testing.T) {
 			f.all[1-by].lookFor("app", id)
 			settled()
 			f.wantOnce("app")
+			if fee := f.paid("app")["fee"]; fee != 0.05 {
+				t.Errorf("it has cost %v where gateway %d saw the end", fee, by)
+			}
 		})
 	}
+}
+
+// TestUntrackedOverGateways: what no gateway has seen start is counted once, too.
+func TestUntrackedOverGateways(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		f := newFleet(t, 3, direct(newSandbox(t)))
+		body := call(newGateway(t, newAccount(t), f.api, "https://provider.example"), "/verify/json", "brand=Acme&number="+testNumber)
+		_, id, _ := strings.Cut(body, `"request_id":"`)
+		id, _, _ = strings.Cut(id, `"`)
+		for _, m := range f.all {
+			m.check("app", id, testCode)
+			m.lookFor("app", id)
+		}
+		time.Sleep(bookAlone)
+		settled()
+		if n := f.untracked(); n != 1 {
+			t.Errorf("counted %d times", n)
+		}
+	})
+}
+
+// TestLateStart: the start becomes known while its end waits for that.
+func TestLateStart(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		f := newFleet(t, 2, direct(newSandbox(t)))
+		f.all[0].link.away.Store(true)
+		id := f.all[0].start("app", testNumber)
+		f.all[1].check("app", id, testCode)
+		time.Sleep(bookAlone / 2)
+		f.all[0].link.away.Store(false)
+		time.Sleep(bookAlone)
+		settled()
+		f.wantOnce("app")
+	})
+}
+
+// TestStartToldLate: others learn of a start even after more than a minute.
+func TestStartToldLate(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		f := newFleet(t, 2, direct(newSandbox(t)))
+		f.away(true)
+		id := f.all[0].start("app", testNumber)
+		time.Sleep(2 * bookAlone)
+		f.away(false)
+		settled()
+		if s := f.all[1].whose(t.Context(), []string{id}, started.known)[0]; s.caller != "app" {
+			t.Errorf("others know %+v", s)
+		}
+	})
+}
+
+// TestMissedPush: where nobody has told that it ended elsewhere, that is asked for when its time is over.
+func TestMissedPush(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		f := newFleet(t, 2, direct(newSandbox(t)))
+		f.all[0].Account.unwatch()
+		id := f.all[0].start("app", testNumber)
+		f.all[1].check("app", id, testCode)
+		settled()
+		if s := f.all[0].Account.Snapshot().Verifications; s.UnderWay != 1 {
+			t.Errorf("though nobody has told it, it knows %+v", s)
+		}
+		time.Sleep(15 * time.Minute)
+		settled()
+		f.wantOnce("app")
+	})
+}
+
+// TestEndWithoutStart: that one has ended is known though the store has lost how it began.
+func TestEndWithoutStart(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		f := newFleet(t, 1, direct(newSandbox(t)))
+		a := f.all[0].Account
+		id := f.all[0].start("app", testNumber)
+		a.learn(id, store.Known{Finished: true})
+		if s := a.Snapshot().Verifications; s.UnderWay != 0 || !a.ledger.Over(id) {
+			t.Errorf("it has %+v", s)
+		}
+	})
 }
 
 // TestCloseDecides: what waits for the store when a gateway stops is not lost.
@@ -145,6 +228,7 @@ func TestCloseDecides(t *testing.T) {
 			f := newFleet(t, 2, direct(newSandbox(t)))
 			id := f.all[0].start("app", testNumber)
 			other := f.all[1].start("other", "447700900001")
+			late := f.all[0].start("late", "447700900002")
 			f.all[0].check("other", other, "0000")
 			f.away(true)
 			f.all[0].check("app", id, testCode)
@@ -155,6 +239,10 @@ func TestCloseDecides(t *testing.T) {
 			f.all[0].Account.Close()
 			if app, other := len(f.finished("app")), len(f.finished("other")); app != 1 || other != map[bool]int{false: 1}[away] {
 				t.Errorf("its own is counted %d times, another's %d times, away: %v", app, other, away)
+			}
+			f.all[0].check("late", late, testCode) // was under way
+			if n := len(f.finished("late")); n != 1 {
+				t.Errorf("what comes after that is counted %d times, away: %v", n, away)
 			}
 		})
 	}

@@ -5,6 +5,7 @@ import (
 	"context"
 	"io"
 	"net/http"
+	"net/http/httptest"
 	"net/url"
 	"strings"
 	"sync/atomic"
@@ -62,6 +63,10 @@ func TestIsolationOverGateways(t *testing.T) {
 							t.Errorf("%s is told of the stand-in: %s", by.caller, body)
 						}
 					}
+					nobodys := strings.Repeat("0123abcd", 4)
+					if here.call("checkout", path, "request_id="+nobodys+more); (asked.Load() == nobodys) == (tt.deny && !tt.own) {
+						t.Errorf("nobody's is asked for as %s", asked.Load())
+					}
 					settled()
 					isolated, unknown := 0, 0
 					f.mu.Lock()
@@ -75,13 +80,35 @@ func TestIsolationOverGateways(t *testing.T) {
 						}
 					}
 					denied := tt.deny && !tt.own
-					if want := map[bool]int{true: 2, false: map[bool]int{false: 1}[tt.anothers]}[denied]; isolated != want || unknown != map[bool]int{true: 2}[denied] {
+					if want := map[bool]int{true: 3, false: map[bool]int{false: 1}[tt.anothers]}[denied]; isolated != want || unknown != map[bool]int{true: 3}[denied] {
 						t.Errorf("%d calls were isolated, %d of them unknown", isolated, unknown)
 					}
 				})
 			})
 		}
 	}
+}
+
+// TestIsolationOfWhoLeaves: a client that does not wait is told, and does, no more.
+func TestIsolationOfWhoLeaves(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		var asked atomic.Value
+		f := newFleet(t, 2, provider(func(r *http.Request) (int, string) {
+			asked.Store(formOf(r).Get("request_id"))
+			return http.StatusOK, `{"request_id":"0123456789abcdef0123456789abcdef","status":"0"}`
+		}))
+		f.isolated("login")
+		id := f.all[0].start("checkout", testNumber)
+		ctx, cancel := context.WithCancel(t.Context())
+		cancel()
+		r := httptest.NewRequestWithContext(ctx, http.MethodPost, "/verify/check/json", strings.NewReader("code=1234&request_id="+id))
+		r.Header.Set("Content-Type", "application/x-www-form-urlencoded")
+		r.Header.Set("Caller", "login")
+		f.all[1].ServeHTTP(httptest.NewRecorder(), r)
+		if got := asked.Load(); got == id || got == "" {
+			t.Errorf("a check of %q was made", got)
+		}
+	})
 }
 
 // formOf reads what a call says, which can be read again.
