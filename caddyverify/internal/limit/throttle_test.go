@@ -199,6 +199,7 @@ func TestLower(t *testing.T) {
 		}
 		l.Observe(throttled)
 		time.Sleep(time.Minute)
+		synctest.Wait()
 		if want := []Change{{28, 14, Elsewhere}, {1, 28, ""}}; !slices.Equal(told, want) {
 			t.Errorf("told %+v, want %+v", told, want)
 		}
