@@ -260,7 +260,10 @@ func (a *Account) decide(one *booking) error {
 	if one.Cost != nil {
 		more, err := s.Paid(ctx, id, one.mark, store.Field(one.Cost.Kind), one.Amount, shareFor)
 		if err == nil && more > 0 && !one.alone {
-			a.publish(CostLearned(one.Cost.Of(more)))
+			// A store that has forgotten says more than is new here.
+			cost := one.Cost.Of(more)
+			cost.Amount = min(cost.Amount, one.Cost.Amount)
+			a.publish(CostLearned(cost))
 		}
 		return err
 	}

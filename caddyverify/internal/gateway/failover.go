@@ -42,8 +42,14 @@ func (g *Gateway) forCall(ctx context.Context, x *exchange) *Gateway {
 		return g.ofVerification(context.WithoutCancel(ctx), x.sent)
 	}
 	call := delivery.Call{Call: x.sent, IdempotencyKey: x.idempotencyKey}
+	// What has ended elsewhere the ledgers learn before: others wait while one chooses.
+	for _, one := range g.chain {
+		if id, sent := one.Account.deduper.Sent(call); sent && id != "" {
+			one.Account.ended(ctx, id)
+		}
+	}
 	defer g.choosing()()
-	chosen := g.forStart(ctx, x, call)
+	chosen := g.forStart(x, call)
 	x.reserved = chosen.Account.deduper.Reserve(call)
 	return chosen
 }
@@ -70,9 +76,9 @@ func (g *Gateway) choosing() (chosen func()) {
 }
 
 // forStart chooses for a request.
-func (g *Gateway) forStart(ctx context.Context, x *exchange, call delivery.Call) *Gateway {
+func (g *Gateway) forStart(x *exchange, call delivery.Call) *Gateway {
 	for _, one := range g.chain {
-		if id, sent := one.Account.deduper.Sent(call); sent && !one.Account.ended(ctx, id) {
+		if id, sent := one.Account.deduper.Sent(call); sent && !one.Account.ledger.Over(id) {
 			return one
 		}
 	}
