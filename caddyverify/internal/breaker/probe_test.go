@@ -293,6 +293,7 @@ func TestCheck(t *testing.T) {
 					tt.during(b)
 				}
 				time.Sleep(time.Second)
+				synctest.Wait()
 				if probes != tt.probes {
 					t.Errorf("%d probes, want %d", probes, tt.probes)
 				}

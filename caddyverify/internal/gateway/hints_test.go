@@ -143,7 +143,6 @@ func newTwins(t *testing.T) (a, b *twin) {
 	return twins[0], twins[1]
 }
 
-func (w *twin) request() { call(w.Gateway, "/verify/json", "number=447700900000&brand=x") }
 func (w *twin) check() {
 	call(w.Gateway, "/verify/check/json", "request_id=cc121958d8fb4368&code=1234")
 }
