@@ -3,7 +3,6 @@ package delivery
 import (
 	"context"
 	"crypto/sha256"
-	"sync"
 	"time"
 
 	"github.com/caddyverify/caddy-verify/caddyverify/internal/store"
@@ -35,7 +34,9 @@ type claims struct {
 	between bool // another claimed it when this one was about to
 	alone   bool // the store was away
 
-	mu       sync.Mutex // of what follows: several may acknowledge
+	// free is a lock on what follows, since several may acknowledge. It is held while the store
+	// is asked, and so is a channel, which tests with a clock of their own can wait for.
+	free     chan struct{}
 	keyTold  bool
 	passedOn bool
 	owing    bool // the store does not know yet
@@ -44,7 +45,7 @@ type claims struct {
 func newClaims(s *store.Shared, left *leftovers, call *Call, timeout time.Duration) *claims {
 	c := &claims{
 		store: s, left: left, operation: call.Operation, says: sum(call, asFingerprint, said(call)),
-		lease: timeout + spare, life: KeepFor,
+		lease: timeout + spare, life: KeepFor, free: make(chan struct{}, 1),
 	}
 	if call.IdempotencyKey != "" {
 		c.key = keyName(call)
@@ -180,13 +181,18 @@ func (c *claims) take(ctx context.Context, f *flight) bool {
 	return true
 }
 
+// lock waits until nobody else tells the store of these claims.
+func (c *claims) lock() (unlock func()) {
+	c.free <- struct{}{}
+	return func() { <-c.free }
+}
+
 // goAlone is for when the store is away. If the answer is given that both have, it is to be
 // told later.
 func (c *claims) goAlone(f *flight) {
 	c.alone = true
 	if f.last != nil && f.last.shared.Load() && f.lastClaims != nil {
-		f.lastClaims.mu.Lock()
-		defer f.lastClaims.mu.Unlock()
+		defer f.lastClaims.lock()()
 		c.mark, c.ours = f.lastClaims.mark, true
 	}
 }

@@ -14,8 +14,7 @@ const passing = time.Second
 // settle tells the store what became of a flight: of what was unread before, if anything,
 // and of how that stands.
 func (c *claims) settle(f, last *flight, state State) {
-	c.mu.Lock()
-	defer c.mu.Unlock()
+	defer c.lock()()
 	c.tellKey(f)
 	c.tellJoined(f)
 	back := last != nil && state == Unknown && f.answer.RequestID == ""
@@ -39,8 +38,7 @@ func (c *claims) settle(f, last *flight, state State) {
 // acked tells the store whether a client got the answer, once one did that started
 // something, or none is left that may. What it could not be told before, it is told now.
 func (c *claims) acked(f *flight, ok bool) {
-	c.mu.Lock()
-	defer c.mu.Unlock()
+	defer c.lock()()
 	c.tellKey(f)
 	keep, starts := f.worthKeeping(c.operation), c.operation.Starts()
 	switch {
