@@ -43,9 +43,12 @@ func (c *Cache) check(t *testing.T) {
 	for i := range c.inForce.Load().shards {
 		s := &c.inForce.Load().shards[i].store
 		n, size, queued := 0, int64(0), 0
+		if names := c.inForce.Load().shards[i].names.ids; names != nil && len(names) != s.items.ItemCount() {
+			t.Errorf("%d names for %d verifications", len(names), s.items.ItemCount())
+		}
 		for id, item := range s.items.Items() {
 			for e := item.Object.(*entry); e != nil; e = e.another {
-				n, size = n+1, size+e.size(id)
+				n, size = n+1, size+s.size(e, id)
 				if e.id != id {
 					t.Errorf("%s is kept under %s", e.id, id)
 				}

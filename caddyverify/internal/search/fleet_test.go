@@ -16,14 +16,17 @@ import (
 
 // fleet are gateways that share a store.
 type fleet struct {
-	memory  store.Memory
-	waiting time.Duration // until a gateway hears of a change, at most
-	naive   bool          // what is kept is kept, fence or not
+	settings Settings
+	memory   store.Memory
+	waiting  time.Duration // until a gateway hears of a change, at most
+	naive    bool          // what is kept is kept, fence or not
+	alone    bool          // there is no store
 }
 
 // peer is one of them.
 type peer struct {
 	*Cache
+	t      *testing.T
 	shared *store.Shared
 	spy    *spy
 	leave  context.CancelFunc
@@ -35,6 +38,9 @@ const encryptionKey = "an encryption key for tests only"
 func (f *fleet) join(t *testing.T, name string) *peer {
 	t.Helper()
 	p := f.joinUnheard(t, name)
+	if f.alone {
+		return p
+	}
 	ctx, leave := context.WithCancel(context.Background())
 	go p.shared.Run(ctx)
 	p.leave = leave
@@ -49,8 +55,11 @@ func (f *fleet) joinUnheard(t *testing.T, name string) *peer {
 	if err != nil {
 		t.Fatal(err)
 	}
-	p := &peer{Cache: New(Settings{}), spy: &spy{Store: f.memory.Open("account", name), fleet: f}, leave: func() {}}
+	p := &peer{Cache: New(f.settings), t: t, spy: &spy{Store: f.memory.Open("account", name), fleet: f}, leave: func() {}}
 	p.OnStale = func() { t.Error("what is stale would have been kept") }
+	if f.alone {
+		return p
+	}
 	p.shared = store.NewShared(p.spy, keys)
 	p.Share(p.shared)
 	return p
@@ -62,16 +71,20 @@ func (p *peer) close() {
 }
 
 // check does what a gateway does for a check or control, whose call is send.
-func (p *peer) check(t *testing.T, id string, send func()) {
+func (p *peer) check(id string, send func()) {
 	mark := store.NewMark()
-	if _, err := p.shared.Before(context.Background(), name(id), mark, time.Minute); err != nil {
-		t.Error(err)
+	if p.shared != nil {
+		if _, err := p.shared.Before(context.Background(), name(id), mark, time.Minute); err != nil {
+			p.t.Error(err)
+		}
 	}
 	p.Drop(id)
 	send()
 	p.Drop(id)
-	if err := p.shared.After(context.Background(), name(id), mark); err != nil {
-		t.Error(err)
+	if p.shared != nil {
+		if err := p.shared.After(context.Background(), name(id), mark); err != nil {
+			p.t.Error(err)
+		}
 	}
 }
 
@@ -81,6 +94,7 @@ type spy struct {
 	*fleet
 	looks, keeps atomic.Int64
 	kept         atomic.Int64
+	slow         atomic.Int64 // how long to keep takes
 	hangs, fails atomic.Bool
 	field        store.Field
 	value        []byte
@@ -115,6 +129,7 @@ func (s *spy) Keep(ctx context.Context, n store.Name, t store.Token, f store.Fie
 	if err := s.trouble(); err != nil {
 		return false, err
 	}
+	time.Sleep(time.Duration(s.slow.Load()))
 	if s.waiting == 0 { // one call at a time
 		s.field, s.value, s.life = f, v, life
 	}
@@ -163,6 +178,7 @@ func (s *spy) Watch(f func(store.Name)) func() {
 func sharing(t *testing.T, f func(t *testing.T, a, b *peer)) {
 	t.Helper()
 	synctest.Test(t, func(t *testing.T) {
+		defer pass(2 * time.Minute) // for calls that hang
 		var fleet fleet
 		a, b := fleet.join(t, "a"), fleet.join(t, "b")
 		defer a.close()

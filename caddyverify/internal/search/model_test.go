@@ -11,6 +11,7 @@ import (
 
 	"pgregory.net/rapid"
 
+	"github.com/caddyverify/caddy-verify/caddyverify/internal/store"
 	"github.com/caddyverify/caddy-verify/caddyverify/internal/wire"
 )
 
@@ -21,6 +22,7 @@ type step struct {
 	ids   []int
 	list  bool
 	who   int
+	at    int // which gateway, where there are two
 	xml   bool
 	// slow is how long the upstream takes until it looks, and again to answer.
 	slow [2]time.Duration
@@ -41,7 +43,8 @@ var steps = rapid.Custom(func(t *rapid.T) step {
 	short := rapid.SampledFrom([]time.Duration{0, time.Millisecond, 10 * time.Millisecond, 300 * time.Millisecond, time.Second})
 	s := step{
 		after: rapid.SampledFrom([]time.Duration{0, 0, time.Millisecond, time.Millisecond, 5 * time.Millisecond, 5 * time.Millisecond, 100 * time.Millisecond, 200 * time.Millisecond, 2 * time.Second, 30 * time.Second, 61 * time.Second, 6 * time.Minute}).Draw(t, "after"),
-		kind:  rapid.SampledFrom([]string{"nothing", "search", "search", "search", "search", "search", "check", "check", "change", "fault"}).Draw(t, "kind"),
+		kind:  rapid.SampledFrom([]string{"nothing", "search", "search", "search", "search", "search", "check", "check", "change", "fault", "loss"}).Draw(t, "kind"),
+		at:    rapid.IntRange(0, 1).Draw(t, "at"),
 		slow:  [2]time.Duration{short.Draw(t, "slow"), short.Draw(t, "slow")},
 	}
 	id := rapid.IntRange(0, ids-1)
@@ -217,16 +220,16 @@ func (w *world) search(c *Cache, s step) {
 }
 
 // check is a check or control: the state changes somewhere on its way.
-func (w *world) check(c *Cache, s step) {
-	id := fmt.Sprint("id", s.ids[0])
-	c.Drop(id)
-	time.Sleep(s.slow[0])
-	w.change(id, s.final)
-	w.mu.Lock()
-	version := w.version[id]
-	w.mu.Unlock()
-	time.Sleep(s.slow[1])
-	c.Drop(id)
+func (w *world) check(p *peer, s step) {
+	id, version := fmt.Sprint("id", s.ids[0]), 0
+	p.check(id, func() {
+		time.Sleep(s.slow[0])
+		w.change(id, s.final)
+		w.mu.Lock()
+		version = w.version[id]
+		w.mu.Unlock()
+		time.Sleep(s.slow[1])
+	})
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	w.floor[id] = max(w.floor[id], version)
@@ -240,6 +243,11 @@ func (w *world) change(id string, final bool) {
 }
 
 func TestModel(t *testing.T) {
+	t.Run("one gateway", func(t *testing.T) { testModel(t, false) })
+	t.Run("two with a store", func(t *testing.T) { testModel(t, true) })
+}
+
+func testModel(t *testing.T, shared bool) {
 	rapid.Check(t, func(rt *rapid.T) {
 		// Long from the start: rapid would rather draw short ones, in which
 		// nothing meets.
@@ -248,32 +256,50 @@ func TestModel(t *testing.T) {
 			MaxEntries: rapid.SampledFrom([]int{0, 3, 20}).Draw(rt, "entries"),
 			MaxBytes:   rapid.SampledFrom([]int64{0, 5000}).Draw(rt, "bytes"),
 		}
+		longest := 6 * time.Minute
+		if shared { // five beats a second take their time
+			longest, settings.Settling = 5*time.Second, 4*time.Second
+		}
 		w := &world{version: map[string]int{}, final: map[string]bool{}, floor: map[string]int{}, sent: map[string]time.Time{}}
 		for i := range known { // the others are unknown at first
 			w.version[fmt.Sprint("id", i)] = 1
 			w.floor[fmt.Sprint("id", i)] = 1
 		}
 		synctest.Test(t, func(t *testing.T) {
-			c := New(settings)
-			defer c.Close()
+			defer time.Sleep(time.Minute) // for what was stopped to end
+			fleet := fleet{alone: !shared, settings: settings}
+			peers := []*peer{fleet.join(t, "a")}
+			if shared {
+				peers = append(peers, fleet.join(t, "b"))
+			}
+			for _, p := range peers {
+				p.OnStale = func() { w.complain("what is stale would have been kept") }
+				defer p.close()
+			}
 			var all sync.WaitGroup
 			for _, s := range plan {
-				time.Sleep(s.after)
+				time.Sleep(min(s.after, longest))
+				p := peers[s.at%len(peers)]
 				switch s.kind {
 				case "search":
 					w.mu.Lock()
 					w.slow = s.slow
 					w.mu.Unlock()
-					all.Go(func() { w.search(c, s) })
+					all.Go(func() { w.search(p.Cache, s) })
 				case "check":
-					all.Go(func() { w.check(c, s) })
+					all.Go(func() { w.check(p, s) })
 				case "change": // an event of the provider's own
 					w.change(fmt.Sprint("id", s.ids[0]), s.final)
+				case "loss":
+					if shared {
+						p.spy.told(store.Name{})
+					}
 				case "fault":
 					w.mu.Lock()
 					w.fault = s.fault
 					w.mu.Unlock()
 				}
+				c := p.Cache
 				if stats := c.Stats(); stats.Entries > int64(c.inForce.Load().settings.MaxEntries) || stats.Bytes > c.inForce.Load().settings.MaxBytes {
 					w.complain("over the bounds: %+v", stats)
 				}
@@ -281,10 +307,12 @@ func TestModel(t *testing.T) {
 			all.Wait()
 			time.Sleep(time.Minute) // for calls that nobody waits for
 			synctest.Wait()
-			c.check(t)
-			for i := range c.inForce.Load().shards {
-				if n := len(c.inForce.Load().shards[i].flights); n != 0 {
-					w.complain("%d flights left", n)
+			for _, p := range peers {
+				p.Cache.check(t)
+				for i := range p.inForce.Load().shards {
+					if n := len(p.inForce.Load().shards[i].flights); n != 0 {
+						w.complain("%d flights left", n)
+					}
 				}
 			}
 		})
