@@ -10,6 +10,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/caddyverify/caddy-verify/caddyverify/internal/store"
 	"github.com/caddyverify/caddy-verify/caddyverify/internal/wire"
 )
 
@@ -30,24 +31,47 @@ var sizes = []int{100, 10_000, 1_000_000}
 
 func BenchmarkHit(b *testing.B) {
 	for _, n := range sizes {
-		b.Run(fmt.Sprintf("entries=%d", n), func(b *testing.B) {
-			c := filled(b, n)
-			calls := make([]*wire.Call, 1<<14)
-			for i := range calls {
-				calls[i] = by("app", one(wire.JSON, realID(rand.IntN(n))))
-			}
-			ctx := b.Context()
-			b.ReportAllocs()
-			b.ResetTimer()
-			b.RunParallel(func(p *testing.PB) {
-				for i := rand.IntN(len(calls)); p.Next(); i++ {
-					if _, r := c.Search(ctx, calls[i%len(calls)], nobody); r.Kind != wire.CacheHit {
-						b.Error(r.CacheStatus())
-					}
-				}
-			})
-		})
+		b.Run(fmt.Sprintf("entries=%d", n), func(b *testing.B) { benchmarkHit(b, filled(b, n), n) })
 	}
+	b.Run("entries=100 with a store", func(b *testing.B) {
+		c := New(Settings{Final: 1000 * time.Hour})
+		b.Cleanup(c.Close)
+		keys, err := store.NewKeys("account", encryptionKey)
+		if err != nil {
+			b.Fatal(err)
+		}
+		shared := store.NewShared(new(store.Memory).Open("account", "gateway"), keys)
+		heard := make(chan struct{}, 1)
+		shared.Watch(func(store.Name) { heard <- struct{}{} })
+		c.Share(shared)
+		ctx, stop := context.WithCancel(b.Context())
+		b.Cleanup(stop)
+		go shared.Run(ctx)
+		for <-heard; !shared.Watching(); {
+			runtime.Gosched()
+		}
+		for i := range 100 {
+			c.fill(realID(i), "app", final, c.now())
+		}
+		benchmarkHit(b, c, 100)
+	})
+}
+
+func benchmarkHit(b *testing.B, c *Cache, n int) {
+	calls := make([]*wire.Call, 1<<14)
+	for i := range calls {
+		calls[i] = by("app", one(wire.JSON, realID(rand.IntN(n))))
+	}
+	ctx := b.Context()
+	b.ReportAllocs()
+	b.ResetTimer()
+	b.RunParallel(func(p *testing.PB) {
+		for i := rand.IntN(len(calls)); p.Next(); i++ {
+			if _, r := c.Search(ctx, calls[i%len(calls)], nobody); r.Kind != wire.CacheHit {
+				b.Error(r.CacheStatus())
+			}
+		}
+	})
 }
 
 func BenchmarkHitTenIDs(b *testing.B) {

@@ -16,16 +16,16 @@ type Result struct {
 	Stored bool
 	// Collapsed tells that the search shared a call which another one had begun.
 	Collapsed bool
+	// Alone tells that there is a store, and that it is away.
+	Alone bool
+	// Shared is for how many verifications it was the store that had the answer.
+	Shared uint8
 	// Refused is why the gateway made no call for what memory did not have; "" for
 	// most.
 	Refused wire.Cause
 	// Asked is how many verifications were asked for, FromMemory for how many of
 	// them memory had the answer.
 	Asked, FromMemory int
-	// Shared is for how many of those it was the store that had it.
-	Shared int
-	// Alone tells that there is a store, and that it is away.
-	Alone bool
 	// TTL is for how long the answer can still be given from memory: that of the
 	// part which expires first, negative for a stale one. Only for CacheHit and CacheStale.
 	TTL time.Duration

@@ -18,14 +18,14 @@ import (
 // A caller sees only answers to the same caller. When ctx ends, Search returns
 // with the Fault ClientLeft, and the upstream call goes on for the others.
 func (c *Cache) Search(ctx context.Context, call *wire.Call, send wire.Sender) (wire.Answer, Result) {
-	answer, result := c.search(ctx, call, send)
-	result.Alone = c.inForce.Load().alone()
+	in := c.inForce.Load()
+	answer, result := c.search(ctx, in, call, send)
+	result.Alone = in.alone()
 	c.counters.add(&result)
 	return answer, result
 }
 
-func (c *Cache) search(ctx context.Context, call *wire.Call, send wire.Sender) (wire.Answer, Result) {
-	in := c.inForce.Load()
+func (c *Cache) search(ctx context.Context, in *configured, call *wire.Call, send wire.Sender) (wire.Answer, Result) {
 	local := in.local()
 	if id := call.Get("request_id"); id != "" && local { // the common one, without any allocation
 		now := c.now()
