@@ -248,6 +248,42 @@ func TestCloseDecides(t *testing.T) {
 	}
 }
 
+// TestStoreGoes: a configuration without a store counts as if there had never been one, and the next may have one again.
+func TestStoreGoes(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		f := newFleet(t, 2, direct(newSandbox(t)))
+		a := f.all[0].Account
+		ids := map[string]string{}
+		for n, app := range []string{"waiting", "open", "another's"} {
+			ids[app] = f.all[n/2].start(app, fmt.Sprintf("44770090000%d", n))
+		}
+		f.all[0].check("another's", ids["another's"], "0000")
+		f.away(true)
+		f.all[0].check("waiting", ids["waiting"], testCode)
+		without := *a.inForce.Load()
+		without.Shared = nil
+		takeBack := a.Configure(&without)
+		f.all[0].check("open", ids["open"], testCode)
+		if n := len(f.finished("open")); n != 1 {
+			t.Errorf("counted %d times at once", n)
+		}
+		f.all[0].check("another's", ids["another's"], testCode)
+		settled()
+		if waiting, another := len(f.finished("waiting")), len(f.finished("another's")); waiting != 1 || another != 0 {
+			t.Errorf("what waited is counted %d times, and another's %d times", waiting, another)
+		}
+		f.away(false)
+		settled()
+		takeBack()
+		again := f.all[0].start("again", "447700900009")
+		f.all[1].check("again", again, testCode)
+		settled()
+		if n := len(f.finished("again")); n != 1 || !a.ledger.Over(again) {
+			t.Errorf("with a store again it is counted %d times", n)
+		}
+	})
+}
+
 // TestManyWait: more than may wait is counted by who saw the start.
 func TestManyWait(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {

@@ -8,6 +8,10 @@
 //
 //	started = finished, outcome unknown included + under way + unsettled.
 //
+// Where gateways share what they know (Share), a ledger adopts verifications that another has
+// seen start, and tells of ends and costs as Bookings, for one of the gateways to count. Then
+// what is started, finished, under way and unsettled adds up over all of them.
+//
 // It is pure: it counts nothing itself but returns what happened as values. Time moves
 // it in Advance alone; what only reads, such as Stats, changes nothing.
 package ledger

@@ -55,7 +55,7 @@ func (b *Beginning) Encode() []byte {
 	v = append(append(v, b.Link.Trace[:]...), b.Link.Span[:]...)
 	for _, word := range [...]string{b.Caller, b.Country, b.Workflow} {
 		word = word[:min(len(word), maxWord)]
-		v = append(append(v, byte(len(word))), word...)
+		v = append(append(v, byte(len(word))), word...) //nolint:gosec // it is cut
 	}
 	return v
 }

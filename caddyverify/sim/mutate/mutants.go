@@ -73,7 +73,7 @@ var Mutants = []Mutant{
 	},
 	{
 		"a verification ends as often as it is told", internal + "ledger/ledger.go",
-		"\tif r.finished {\n\t\treturn nil\n\t}\n\tl.records.leave(r)", "\tl.records.leave(r)",
+		"\tif r.finished {\n\t\tif r.elsewhere", "\tif r.finished && r.elsewhere {\n\t\tif r.elsewhere",
 	},
 	{
 		"status 10 starts a verification, too", internal + "ledger/observe.go",
@@ -181,7 +181,7 @@ var Mutants = []Mutant{
 	},
 	{
 		"another caller's verification is answered as one's own", internal + "gateway/isolate.go",
-		"known && (by == c.Name || by == \"\")", "known && by != \" \"",
+		"s.known() && (s.caller == c.Name || s.caller == \"\")", "s.known() && s.caller != \" \"",
 	},
 	{
 		"the answer to a stand-in is passed on as it is", internal + "gateway/isolate.go",
@@ -189,7 +189,7 @@ var Mutants = []Mutant{
 	},
 	{
 		"status 10 tells anybody the request_id", internal + "gateway/isolate.go",
-		"!known || by != x.caller.Name", "!known && by == x.caller.Name",
+		"s.known() && s.caller == x.caller.Name", "!s.known() || s.caller != x.caller.Name",
 	},
 	{
 		"callers wait in one queue", internal + "limit/step.go",
@@ -197,11 +197,11 @@ var Mutants = []Mutant{
 	},
 	{
 		"a repetition goes to any account that takes requests", internal + "gateway/failover.go",
-		"sent && !one.Account.ledger.Over(id)", "sent && id == id+\" \"",
+		"sent && !one.Account.ended(ctx, id)", "sent && id == id+\" \"",
 	},
 	{
 		"a check goes to the first account", internal + "gateway/failover.go",
-		"ledger.StartedBy(id); known {\n\t\t\treturn one", "ledger.StartedBy(id); known {\n\t\t\treturn g",
+		"start.known() {\n\t\treturn start.at", "start.known() {\n\t\treturn g",
 	},
 	{
 		"an account that is refused gets requests all the same", internal + "gateway/failover.go",
