@@ -1,0 +1,137 @@
+//go:build e2e
+
+package e2e
+
+import (
+	"net/url"
+	"sync"
+	"sync/atomic"
+	"testing"
+	"time"
+)
+
+// TestFleet has three gateways with one store take 20,000 calls at random: requests, checks, searches and cancels of three
+// applications, many of them again elsewhere, at once or later, while each gateway in turn is started anew. Whatever is asked
+// for once comes to the provider once, no search tells a state from before a check that is over, and together the gateways'
+// metrics say what the applications know.
+func TestFleet(t *testing.T) {
+	const calls, perSecond, limit, atOnce = 20_000, 250, 200, 60
+	f := startFleet(t, "limit 200/s\ntimeout 5s", -1, 30*time.Millisecond)
+	t.Logf("together after %s", f.together(10*time.Second))
+	pace := time.NewTicker(time.Second / perSecond)
+	defer pace.Stop()
+	s := &fleetScript{
+		fleet: f, seed: 1, pace: pace.C, sent: map[string]int{}, recent: map[string][]*fleetVerification{},
+	}
+	begun := time.Now()
+	var stories atomic.Int64
+	var telling sync.WaitGroup
+	for range atOnce {
+		telling.Go(func() {
+			for s.calls.Load() < calls {
+				s.tell(int(stories.Add(1)))
+			}
+		})
+	}
+	for i, m := range f.members {
+		for int(s.calls.Load()) < calls*(i+1)/4 {
+			time.Sleep(20 * time.Millisecond)
+		}
+		f.restart(m)
+		t.Logf("%s: gateway %d has been started anew", time.Since(begun).Round(time.Second), i)
+	}
+	telling.Wait()
+	most := busiest(f.api.since(begun), time.Second)
+	t.Logf("%d calls of %d verifications in %s, %d refused by the rate, %d moved to another gateway, %d searches made alone; %d came upstream, at most %d in a second",
+		s.calls.Load(), len(s.all), time.Since(begun).Round(time.Second), f.limited.Load(), f.moved.Load(), f.alone.Load(), len(f.api.since(begun)), most)
+	if most > limit+2 {
+		t.Errorf("%d calls came upstream within a second", most)
+	}
+	s.expire()
+	s.compareSent()
+	s.compareMetrics()
+	s.askForOthers()
+}
+
+// expire waits until those that nobody has completed are over, and asks for each everywhere.
+func (s *fleetScript) expire() {
+	time.Sleep(3*60*time.Second/fleetSpeed + 3*time.Second) // IN PROGRESS is kept for two
+	for n, v := range s.all {
+		if _, final := v.known(); final != "" {
+			continue
+		}
+		for _, m := range s.members {
+			a := s.call(m, fleetCall{app: v.app, operation: "search", format: "json", params: url.Values{"request_id": {v.id}}})
+			if a != nil && a.Status != "EXPIRED" {
+				s.fault("verification %d of %d is %v", n, len(s.all), a)
+			}
+		}
+		v.mu.Lock()
+		v.final = "EXPIRED"
+		v.mu.Unlock()
+	}
+}
+
+// compareSent wants each call to have come to the provider as often as it was to be made.
+func (s *fleetScript) compareSent() {
+	came := s.api.counts()
+	for name, want := range s.sent {
+		if came[name] != want {
+			s.fault("%q came to the provider %d times, want %d", name, came[name], want)
+		}
+	}
+	started := len(s.all) + len(s.probed)
+	if n := s.api.Accepted(); n != started {
+		s.fault("the provider has started %d verifications; the applications know of %d", n, started)
+	}
+}
+
+var fleetOutcomes = map[string]string{"SUCCESS": "success", "FAILED": "failed", "CANCELLED": "cancelled", "EXPIRED": "expired"}
+
+// compareMetrics wants the gateways to have counted each verification once.
+func (s *fleetScript) compareMetrics() {
+	want := map[string]map[string]float64{}
+	add := func(name, key string) {
+		if want[name] == nil {
+			want[name] = map[string]float64{}
+		}
+		want[name][key]++
+	}
+	for range s.probed {
+		add("verify_verifications_started_total", "GB")
+		add("verify_caller_verifications_started_total", fleetApps[0])
+	}
+	for _, v := range s.all {
+		outcome := fleetOutcomes[v.final]
+		add("verify_verifications_started_total", v.country)
+		add("verify_verifications_finished_total", outcome+" "+v.country)
+		add("verify_caller_verifications_started_total", v.app)
+		add("verify_caller_verifications_finished_total", v.app+" "+outcome)
+	}
+	for name, labels := range map[string][]string{
+		"verify_verifications_started_total":         {"country"},
+		"verify_verifications_finished_total":        {"outcome", "country"},
+		"verify_caller_verifications_started_total":  {"caller"},
+		"verify_caller_verifications_finished_total": {"caller", "outcome"},
+		"verify_verifications_untracked_total":       {"outcome"},
+		"verify_invariant_broken_total":              {"invariant"},
+	} {
+		for _, difference := range differences(s.sums(name, labels...), want[name]) {
+			s.fault("%s: %s", name, difference)
+		}
+	}
+}
+
+// askForOthers has applications ask for what others have started, which none knows of.
+func (s *fleetScript) askForOthers() {
+	for n, v := range s.all[max(0, len(s.all)-60):] {
+		other := fleetApps[0]
+		if v.app == other {
+			other = fleetApps[1]
+		}
+		a := s.call(s.members[n%len(s.members)], fleetCall{app: other, operation: "search", format: "json", params: url.Values{"request_id": {v.id}}})
+		if a != nil && a.Status != "101" {
+			s.fault("another application is told %v of a verification", a)
+		}
+	}
+}
