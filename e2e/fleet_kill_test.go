@@ -36,7 +36,7 @@ func TestFleetKill(t *testing.T) {
 	)
 	made := make(chan int)
 	go func() {
-		made <- steady(ctx, 18, func(n int) {
+		made <- steady(ctx, 15, func(n int) {
 			m := f.members[n%3]
 			if m.out.Load() {
 				m = others[n%2]
@@ -71,7 +71,7 @@ func TestFleetKill(t *testing.T) {
 		h := f.api.hold(callName("request", c.params))
 		held, inTrouble = append(held, h), append(inTrouble, c)
 		go func() {
-			_, err := f.at(t.Context(), dead, c)
+			_, err := f.patient(dead, c)
 			fails <- err
 		}()
 	}

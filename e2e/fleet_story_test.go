@@ -18,12 +18,14 @@ import (
 // fleetScript has verifications be made at random over all gateways, and keeps books.
 type fleetScript struct {
 	*fleet
+	*doubts
 	seed  uint64
 	calls atomic.Int64
 	pace  <-chan time.Time
 
 	mu     sync.Mutex
-	sent   map[string]int // how often each call must have come to the provider, by its name
+	sent   map[string]*sentCall // what must have come to the provider, by its name
+	by     map[string]origin    // by number
 	recent map[string][]*fleetVerification
 	all    []*fleetVerification
 }
@@ -44,25 +46,39 @@ func (v *fleetVerification) known() (tries int, final string) {
 	return v.tries, v.final
 }
 
+// sentCall is how often a call must have come to the provider, and when its story began.
+type sentCall struct {
+	times int
+	from  time.Time
+}
+
+// origin is who verifies a number, and where that is.
+type origin struct{ app, country string }
+
 // fleetStory is one verification from its request to its end.
 type fleetStory struct {
 	*fleetScript
 	*rand.Rand
 	n       int
+	begun   time.Time
 	app     string
 	request fleetCall
+	way     string // in which the request is made
 	v       *fleetVerification
 }
 
 // tell tells the n-th story.
 func (s *fleetScript) tell(n int) {
-	story := &fleetStory{fleetScript: s, Rand: rand.New(rand.NewPCG(s.seed, uint64(n))), n: n}
+	story := &fleetStory{fleetScript: s, Rand: rand.New(rand.NewPCG(s.seed, uint64(n))), n: n, begun: time.Now()}
 	story.app = fleetApps[story.IntN(len(fleetApps))]
 	from := origins[story.IntN(len(origins))]
 	number := fmt.Sprintf("%s%0*d", from.prefix, from.digits, n)
 	story.request = fleetCall{
 		app: story.app, operation: "request", format: story.format(), params: url.Values{"brand": {"Acme"}, "number": {number}},
 	}
+	s.mu.Lock()
+	s.by[number] = origin{story.app, from.country}
+	s.mu.Unlock()
 	fate := story.IntN(8)
 	if fate == 0 { // nobody enters a code
 		story.request.params.Set("next_event_wait", "60")
@@ -76,10 +92,10 @@ func (s *fleetScript) tell(n int) {
 	}
 	story.v = &fleetVerification{id: id, app: story.app, country: from.country}
 	s.mu.Lock()
-	s.sent[callName("request", story.request.params)]++
 	s.recent[story.app] = append(s.recent[story.app], story.v)
 	s.all = append(s.all, story.v)
 	s.mu.Unlock()
+	story.sends(story.request)
 	story.searches(2)
 	switch fate {
 	case 0:
@@ -123,7 +139,7 @@ func (s *fleetScript) callReady(m *member, c fleetCall, ready func()) *fleetAnsw
 		case errors.Is(err, syscall.ECONNREFUSED), errors.Is(err, syscall.ECONNRESET) && m.out.Load():
 			s.moved.Add(1)
 		case err != nil:
-			s.fault("%s: %v", c.operation, err)
+			s.fleet.fault("%s: %v", c.operation, err)
 			return nil
 		case a.limited():
 			s.limited.Add(1)
@@ -132,7 +148,7 @@ func (s *fleetScript) callReady(m *member, c fleetCall, ready func()) *fleetAnsw
 			return a
 		}
 	}
-	s.fault("a %s is not let through", c.operation)
+	s.fleet.fault("a %s is not let through", c.operation)
 	return nil
 }
 
@@ -147,21 +163,29 @@ func (s *fleetStory) shuffled() []*member {
 
 // want makes a call and wants it to be answered with this status.
 func (s *fleetStory) want(m *member, c fleetCall, status string) string {
-	a := s.call(m, c)
+	return s.wants(m, c, status, func() {})
+}
+
+func (s *fleetStory) wants(m *member, c fleetCall, status string, ready func()) string {
+	a := s.callReady(m, c, ready)
 	if a == nil {
 		return ""
 	}
 	if a.Status != status {
-		s.fault("a %s (key %q) is answered %v, want status %s", c.operation, c.key, a, status)
+		s.doubts.fault(s.begun, "a %s (key %q; %s) is answered %v, want status %s", c.operation, c.key, s.way, a, status)
 	}
 	return a.RequestID
 }
 
 // sends notes that a call must have come to the provider once more.
-func (s *fleetScript) sends(c fleetCall) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	s.sent[callName(c.operation, c.params)]++
+func (s *fleetStory) sends(c fleetCall) {
+	s.fleetScript.mu.Lock()
+	defer s.fleetScript.mu.Unlock()
+	name := callName(c.operation, c.params)
+	if s.sent[name] == nil {
+		s.sent[name] = &sentCall{from: s.begun}
+	}
+	s.sent[name].times++
 }
 
 // begin makes the request in one of the ways that start one verification.
@@ -169,25 +193,31 @@ func (s *fleetStory) begin() (id string) {
 	all := s.shuffled()
 	key := fmt.Sprintf("key-of-request-%d", s.n)
 	switch s.IntN(6) {
-	case 0: // with a key, and again later
+	case 0:
+		s.way = "with a key, and again later"
 		s.request.key = key
 		id = s.want(all[0], s.request, "0")
 		s.same(id, s.want(all[1], s.request, "0"))
 		s.same(id, s.want(all[2], s.request, "0"))
-	case 1: // with a key, several at once, and again later
+	case 1:
+		s.way = "with a key, several at once, and again later"
 		s.request.key = key
-		id = s.atOnce(all)
+		id = s.atOnce(all, func() {})
 		s.same(id, s.want(all[1], s.request, "0"))
-	case 2: // without one, several at once
+	case 2:
+		s.way = "several at once"
 		held := s.api.hold(callName("request", s.request.params))
-		time.AfterFunc(200*time.Millisecond, held.release)
-		id = s.atOnce(all)
-	case 3: // its client leaves, and asks again elsewhere at once or later
+		id = s.atOnce(all, func() { time.AfterFunc(200*time.Millisecond, held.release) })
+	case 3:
+		s.way = "its client leaves, and asks again elsewhere"
 		if s.IntN(2) == 0 {
 			s.request.key = key
 		}
 		s.leave(all[0])
-		time.Sleep(time.Duration(s.IntN(2)) * 300 * time.Millisecond)
+		if s.IntN(2) == 0 {
+			s.way += ", later"
+			time.Sleep(400 * time.Millisecond)
+		}
 		id = s.want(all[1], s.request, "0")
 	default:
 		id = s.want(all[0], s.request, "0")
@@ -197,16 +227,23 @@ func (s *fleetStory) begin() (id string) {
 
 func (s *fleetStory) same(id, again string) {
 	if id != again {
-		s.fault("the same request (key %q) has started %s, and then %s", s.request.key, id, again)
+		s.doubts.fault(s.begun, "the same request (key %q) has started %s, and then %s", s.request.key, id, again)
 	}
 }
 
-// atOnce makes the request at several gateways.
-func (s *fleetStory) atOnce(at []*member) string {
+// atOnce makes the request at several gateways, and calls made when it has been made at all of them.
+func (s *fleetStory) atOnce(at []*member, made func()) string {
 	ids := make(chan string, len(at))
+	var once sync.WaitGroup
+	once.Add(len(at))
 	for _, m := range at {
-		go func() { ids <- s.want(m, s.request, "0") }()
+		go func() {
+			ready := sync.OnceFunc(once.Done)
+			ids <- s.wants(m, s.request, "0", ready)
+		}()
 	}
+	once.Wait()
+	made()
 	id := <-ids
 	for range len(at) - 1 {
 		s.same(id, <-ids)
@@ -232,7 +269,7 @@ func (s *fleetStory) leave(m *member) {
 	case <-held.came:
 		leave()
 		if err := <-done; err == nil {
-			s.fault("the answer came before the client could leave")
+			s.fleet.fault("the answer came before the client could leave")
 		}
 		time.AfterFunc(100*time.Millisecond, held.release)
 	case <-done: // the rate did not let it through, or the gateway is gone
@@ -292,7 +329,7 @@ func (s *fleetStory) cancel() {
 		return
 	}
 	if a.Status != "0" {
-		s.fault("a cancel is answered %v", a)
+		s.doubts.fault(s.begun, "a cancel is answered %v", a)
 		return
 	}
 	s.v.mu.Lock()
@@ -330,6 +367,9 @@ func (s *fleetStory) some(most int) (some []*fleetVerification) {
 	return some
 }
 
+// kept is for how long a gateway may tell a state in memory that it has not heard the end of, and a little more.
+const kept = 3 * time.Second
+
 // search wants to be told of each what was known when it began.
 func (s *fleetStory) search(m *member, about []*fleetVerification, format string) {
 	c := fleetCall{app: s.app, operation: "search", format: format, params: url.Values{}}
@@ -345,7 +385,9 @@ func (s *fleetStory) search(m *member, about []*fleetVerification, format string
 	for _, v := range about {
 		c.params.Add(name, v.id)
 	}
+	var begun time.Time
 	a := s.callReady(m, c, func() {
+		begun = time.Now()
 		for _, v := range about {
 			tries, final := v.known()
 			known[v.id] = least{tries, final}
@@ -359,12 +401,12 @@ func (s *fleetStory) search(m *member, about []*fleetVerification, format string
 		answers = []fleetAnswer{*a}
 	}
 	if len(answers) != len(about) {
-		s.fault("a search for %d is answered with %d: %v", len(about), len(answers), a)
+		s.fleet.fault("a search for %d is answered with %d: %v", len(about), len(answers), a)
 	}
 	for _, one := range answers {
 		least, ok := known[one.RequestID]
 		if !ok || len(one.Checks) < least.tries || least.final != "" && one.Status != least.final {
-			s.fault("a search for %d at %s says %s with %d codes of %s, want %s with %d or more (%s)", len(about), m.address,
+			s.doubts.fault(begun.Add(-kept), "a search for %d at %s says %s with %d codes of %s, want %s with %d or more (%s)", len(about), m.address,
 				one.Status, len(one.Checks), one.RequestID, least.final, least.tries, a.cache)
 		}
 	}

@@ -181,26 +181,21 @@ type fleetLoad struct {
 // prepare makes verifications whose state every gateway has in memory.
 func (l *fleetLoad) prepare() {
 	l.t.Helper()
+	must := func(m *member, operation, status string, params url.Values) string {
+		l.t.Helper()
+		a, err := l.patient(m, fleetCall{app: fleetApps[0], operation: operation, format: "json", params: params})
+		if err != nil || a.Status != status {
+			l.t.Fatalf("a %s: %v (%v)", operation, a, err)
+		}
+		return a.RequestID
+	}
 	for n := range 5 {
-		request := fleetCall{
-			app: fleetApps[0], operation: "request", format: "json",
-			params: url.Values{"brand": {"Acme"}, "number": {fmt.Sprintf("447715%06d", n)}},
-		}
-		a, err := l.at(l.t.Context(), l.members[0], request)
-		if err != nil || a.Status != "0" {
-			l.t.Fatalf("a request: %v (%v)", a, err)
-		}
-		l.finals = append(l.finals, a.RequestID)
-		params := url.Values{"request_id": {a.RequestID}, "code": {fleetCode}}
-		if a, err := l.at(l.t.Context(), l.members[0], fleetCall{app: fleetApps[0], operation: "check", format: "json", params: params}); err != nil || a.Status != "0" {
-			l.t.Fatalf("a check: %v (%v)", a, err)
-		}
+		id := must(l.members[0], "request", "0", url.Values{"brand": {"Acme"}, "number": {fmt.Sprintf("447715%06d", n)}})
+		must(l.members[0], "check", "0", url.Values{"request_id": {id}, "code": {fleetCode}})
 		for _, m := range l.members {
-			search := fleetCall{app: fleetApps[0], operation: "search", format: "json", params: url.Values{"request_id": {l.finals[n]}}}
-			if a, err := l.at(l.t.Context(), m, search); err != nil || a.Status != "SUCCESS" {
-				l.t.Fatalf("a search: %v (%v)", a, err)
-			}
+			must(m, "search", "SUCCESS", url.Values{"request_id": {id}})
 		}
+		l.finals = append(l.finals, id)
 	}
 }
 
