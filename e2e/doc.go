@@ -3,7 +3,7 @@
 //
 //	npm ci --prefix e2e/sdk
 //	npm ci --prefix e2e/prism
-//	apt-get install prometheus jq
+//	apt-get install prometheus jq redis-server
 //	go test -tags e2e ./e2e
 //
 // With the tag, whatever is missing fails a test and says how to get it; nothing is skipped. The tests build cmd/caddy,
