@@ -41,6 +41,17 @@ var loadCountries = []struct{ name, prefix string }{{"GB", "447712"}, {"DE", "49
 // startLoaded starts a gateway for a load, which serves its metrics, too.
 func startLoaded(t *testing.T, provider, key, settings string, env ...string) (address string) {
 	t.Helper()
+	return startLoadedWith(t, "", provider, key, settings, env...)
+}
+
+// startLoadedWith has a store, if its address is given.
+func startLoadedWith(t *testing.T, redis, provider, key, settings string, env ...string) (address string) {
+	t.Helper()
+	store := ""
+	if redis != "" {
+		env = append(env, "E2E_STORE_KEY="+strings.Repeat("key of the store ", 3)+"!")
+		store = "store redis {\naddress " + redis + "\nencryption_key {env.E2E_STORE_KEY}\n}"
+	}
 	address = freeAddress(t)
 	startCaddyfile(t, append(env, "E2E_LOAD_SECRET="+loadPass), fmt.Sprintf(`{
 		admin off
@@ -51,6 +62,7 @@ func startLoaded(t *testing.T, provider, key, settings string, env ...string) (a
 			level ERROR
 		}
 		verify {
+			%s
 			callers {
 				caller checkout {http.request.header.X-App} checkout
 				unknown shared
@@ -66,7 +78,7 @@ func startLoaded(t *testing.T, provider, key, settings string, env ...string) (a
 			%s
 		}
 	}
-	`, address, provider, key, settings), address)
+	`, store, address, provider, key, settings), address)
 	return address
 }
 
