@@ -8,6 +8,7 @@ import (
 	"testing/synctest"
 	"time"
 
+	"github.com/caddyverify/caddy-verify/caddyverify/internal/store"
 	"github.com/caddyverify/caddy-verify/caddyverify/internal/wire"
 )
 
@@ -33,7 +34,7 @@ func (c *Cache) fill(id, caller string, class class, now time.Duration) {
 	s := c.shard(id)
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	s.store.put(e, s.store.get(id, caller, wire.JSON), id)
+	s.put(e, s.store.get(id, caller, wire.JSON), id)
 }
 
 // check counts everything anew.
@@ -267,11 +268,18 @@ func TestOverhead(t *testing.T) {
 		t.Skip("fills 130 MB")
 	}
 	const n = 100_000
-	for name, max := range map[string]Settings{"by entries": {MaxEntries: n, MaxBytes: 1 << 30}, "by bytes": {MaxEntries: 1 << 30}} {
+	for name, max := range map[string]Settings{"by entries": {MaxEntries: n, MaxBytes: 1 << 30}, "by bytes": {MaxEntries: 1 << 30}, "by entries, with a store": {MaxEntries: n, MaxBytes: 1 << 30}} {
 		t.Run(name, func(t *testing.T) {
 			before := heap()
 			c := New(max)
 			defer c.Close()
+			if shared := name == "by entries, with a store"; shared {
+				keys, err := store.NewKeys("account", encryptionKey)
+				if err != nil {
+					t.Fatal(err)
+				}
+				c.Share(store.NewShared(new(store.Memory).Open("account", "gateway"), keys))
+			}
 			for i := range 2 * n { // a flood: twice what fits
 				c.fill(realID(i), "checkout", class(i%int(classes)), time.Hour) // not swept meanwhile
 			}

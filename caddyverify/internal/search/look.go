@@ -164,12 +164,6 @@ func (s *shard) settle(f *flight, id string, e *entry, keep bool) {
 	}
 }
 
-func (s *shard) put(e, before *entry, id string) {
-	if s.store.put(e, before, id) {
-		s.names.add(id)
-	}
-}
-
 // takeLooked has the parts of which the store had the answer be as those that memory had.
 func (q *query) takeLooked() {
 	for i := range q.parts {

@@ -8,7 +8,7 @@ import (
 
 // named is the memory that a verification's name in the store takes. Measured:
 // TestOverhead.
-const named = 100
+const named = 128
 
 // names are the verifications of a shard of which something is kept or under way, by the
 // names that the store tells of. It is nil without a store. The shard's lock guards it.
@@ -28,14 +28,29 @@ func (s *shard) watchBy(shared *store.Shared) {
 	s.store.extra, s.store.gone = named, s.unname
 }
 
+// add notes a verification of which something is under way. Its id may be a part of a
+// client's request, as the name is of a longer one.
 func (n *names) add(id string) {
 	if n.ids == nil {
 		return
 	}
 	hidden := n.hidden(id)
 	if _, ok := n.ids[hidden]; !ok {
-		n.ids[hidden] = strings.Clone(id)
+		n.ids[strings.Clone(hidden)] = strings.Clone(id)
 	}
+}
+
+// put is entries.put, with the name, which keeps no other copy of the id. The caller holds
+// s.mu.
+func (s *shard) put(e, before *entry, id string) {
+	if !s.store.put(e, before, id) || s.names.ids == nil {
+		return
+	}
+	hidden := s.names.hidden(id)
+	if _, ok := s.names.ids[hidden]; !ok {
+		hidden = strings.Clone(hidden)
+	}
+	s.names.ids[hidden] = e.id
 }
 
 // unname forgets a name, unless there still is something by it. The caller holds s.mu.

@@ -23,6 +23,13 @@ func TestCacheStatus(t *testing.T) {
 		{Result{Kind: wire.CachePartial, Stored: true, Asked: 5, FromMemory: 2}, `caddy-verify; fwd=partial; stored; detail="2 of 5 from memory"`},
 		{Result{Kind: wire.CacheStale, TTL: -12 * time.Second}, "caddy-verify; hit; ttl=-12; detail=stale-if-error"},
 		{Result{Kind: wire.CacheStale, TTL: -time.Millisecond}, "caddy-verify; hit; ttl=-1; detail=stale-if-error"},
+		{Result{Kind: wire.CacheHit, FromMemory: 2, Shared: 1}, "caddy-verify; hit; ttl=0; detail=store"},
+		{Result{Kind: wire.CacheHit, Alone: true}, "caddy-verify; hit; ttl=0; detail=alone"},
+		{Result{Stored: true, Alone: true}, "caddy-verify; fwd=miss; stored; detail=alone"},
+		{Result{Kind: wire.CachePartial, Asked: 5, FromMemory: 2, Shared: 1}, `caddy-verify; fwd=partial; detail="2 of 5 from memory"`},
+		{Result{Kind: wire.CachePartial, Asked: 5, FromMemory: 2, Alone: true}, `caddy-verify; fwd=partial; detail="2 of 5 from memory, alone"`},
+		{Result{Kind: wire.CacheStale, TTL: -time.Second, Alone: true}, `caddy-verify; hit; ttl=-1; detail="stale-if-error, alone"`},
+		{Result{Refused: wire.BreakerOpen, Alone: true}, "caddy-verify; detail=breaker_open"},
 	}
 	for _, test := range tests {
 		expect(t, "Cache-Status", test.result.CacheStatus(), test.want)

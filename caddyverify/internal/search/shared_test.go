@@ -2,13 +2,11 @@ package search
 
 import (
 	"context"
-	"slices"
 	"strings"
 	"testing"
 	"testing/synctest"
 	"time"
 
-	"github.com/caddyverify/caddy-verify/caddyverify/internal/store"
 	"github.com/caddyverify/caddy-verify/caddyverify/internal/wire"
 )
 
@@ -250,105 +248,6 @@ func TestHeldIsNotJoined(t *testing.T) {
 	})
 }
 
-// While changes are not heard of, the store is asked, and nobody joins.
-func TestUnheard(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		var fleet fleet
-		b := fleet.joinUnheard(t, "b")
-		defer b.close()
-		u := newUpstream(map[string]string{"a": ip})
-		expect(t, "first", b.asked(u, one(wire.JSON, "a")), "fwd=miss; stored")
-		expect(t, "then", b.asked(u, one(wire.JSON, "a")), "hit; ttl=2; detail=store")
-		expect(t, "list", b.asked(u, many(wire.JSON, "a")), "hit; ttl=2; detail=store")
-		slow := newSlow(map[string]string{"b": ip})
-		first, second := b.start(one(wire.JSON, "b"), slow.fetch), b.start(one(wire.JSON, "b"), slow.fetch)
-		expect(t, "first", first.said(), "b IN PROGRESS")
-		expect(t, "second", second.said(), "b IN PROGRESS")
-		expect(t, "calls", len(slow.called()), 2)
-	})
-}
-
-// A store in trouble is nobody's error, and holds nothing up for long.
-func TestStoreAway(t *testing.T) {
-	for _, tt := range []struct {
-		name string
-		set  func(s *spy, on bool)
-	}{
-		{"hangs", func(s *spy, on bool) { s.hangs.Store(on) }},
-		{"fails", func(s *spy, on bool) { s.fails.Store(on) }},
-	} {
-		t.Run(tt.name, func(t *testing.T) {
-			sharing(t, func(t *testing.T, a, b *peer) {
-				u := newUpstream(map[string]string{"a": ip, "b": ip, "c": ip})
-				b.asked(u, one(wire.JSON, "a"))
-				tt.set(b.spy, true)
-				for range 20 {
-					begun := time.Now()
-					answer, _ := b.ask(u, many(wire.JSON, "b", "c"))
-					if took := time.Since(begun); took > store.Budget || answer.Fault != nil {
-						t.Errorf("%v after %v", answer.Fault, took)
-					}
-					pass(store.Budget)
-				}
-				expect(t, "from memory", b.asked(u, one(wire.JSON, "a")), "hit; ttl=1; detail=alone")
-				pass(time.Second)
-				// Nothing is heard of others any more, and each is on its own.
-				expect(t, "a miss", b.asked(u, one(wire.JSON, "b")), "fwd=miss; stored; detail=alone")
-				expect(t, "then", b.asked(u, one(wire.JSON, "b")), "hit; ttl=2; detail=alone")
-				expect(t, "partly", b.asked(u, many(wire.JSON, "b", "c")), `fwd=partial; stored; detail="1 of 2 from memory, alone"`)
-				u.set("b", done)
-				a.check("b", func() {})
-				expect(t, "unheard of", b.asked(u, one(wire.JSON, "b")), "hit; ttl=2; detail=alone")
-				// Past its lifetime such a state stands in for nothing.
-				pass(2 * time.Second)
-				u.failing(faulty(wire.ConnectFailed))
-				answer, _ := b.ask(u, one(wire.JSON, "b"))
-				expect(t, "in trouble", answer.Fault != nil, true)
-				u.failing(nil)
-
-				b.asked(u, many(wire.JSON, "a", "b"))
-				tt.set(b.spy, false)
-				pass(1500 * time.Millisecond)
-				expect(t, "once it is back", b.Stats().Entries, 0)
-				expect(t, "then", b.asked(u, one(wire.JSON, "b")), "fwd=miss; stored")
-				expect(t, "at the other", a.asked(u, one(wire.JSON, "b")), "hit; ttl=60; detail=store")
-			})
-		})
-	}
-}
-
-// In trouble at the upstream a state past its lifetime stands in while checks are heard of.
-func TestStaleIfErrorWithAStore(t *testing.T) {
-	sharing(t, func(t *testing.T, a, b *peer) {
-		u := newUpstream(map[string]string{"a": ip})
-		b.asked(u, one(wire.JSON, "a"))
-		pass(10 * time.Second)
-		u.failing(faulty(wire.ConnectFailed))
-		expect(t, "in trouble", b.asked(u, one(wire.JSON, "a")), "hit; ttl=-8; detail=stale-if-error")
-		a.check("a", func() {})
-		answer, _ := b.ask(u, one(wire.JSON, "a"))
-		expect(t, "after a check elsewhere", answer.Fault != nil, true)
-	})
-}
-
-// When pushes may have been missed, all is dropped, and what is under way is not kept.
-func TestMissed(t *testing.T) {
-	sharing(t, func(t *testing.T, _, b *peer) {
-		u := newSlow(map[string]string{"a": ip, "late": ip})
-		b.asked(u.upstream, one(wire.JSON, "a"))
-		pass(1500 * time.Millisecond)
-		late := b.start(one(wire.JSON, "late"), u.fetch)
-		b.spy.told(store.Name{})
-		expect(t, "entries", b.Stats().Entries, 0)
-		expect(t, "drops", b.Stats().SharedDrops, 1)
-		expect(t, "late", late.said(), "late IN PROGRESS")
-		synctest.Wait()
-		expect(t, "kept of it", b.Stats().Entries, 0)
-		b.expectNames(t, 0)
-		expect(t, "in the store", b.asked(u.upstream, many(wire.JSON, "a", "late")), "fwd=miss; stored")
-	})
-}
-
 func TestShareWithAnother(t *testing.T) {
 	sharing(t, func(t *testing.T, a, b *peer) {
 		u := newUpstream(map[string]string{"a": ip})
@@ -400,60 +299,5 @@ func TestNames(t *testing.T) {
 		b.expectNames(t, 2)
 		a.check("a", func() {})
 		b.expectNames(t, 1)
-	})
-}
-
-// What another version has written is not there.
-func TestEncoding(t *testing.T) {
-	l := newLifetimes(Settings{}.withDefaults())
-	v := wire.Verification{RequestID: "a", Status: wire.Succeeded, Raw: []byte(`{"a":1}`)}
-	for _, whole := range [][]byte{nil, []byte("  {\"a\":1}\n")} {
-		e := newEntry("app", wire.JSON, &v, whole, "application/json")
-		e.class, e.fetched = settling, time.Hour
-		b := e.encode(time.Hour + time.Second)
-		in := store.Found{Entry: b, Age: 2 * time.Second, Left: 50 * time.Second}
-		got := decode(in, "app", wire.JSON, 10*time.Hour, &l)
-		if got == nil {
-			t.Fatal("it cannot be read")
-		}
-		if string(got.answer().Body) != string(e.answer().Body) || string(got.raw()) != string(e.raw()) || got.kind != e.kind || got.class != settling {
-			t.Errorf("%+v, want %+v", got, e)
-		}
-		expect(t, "said", got.fetched, 10*time.Hour-3*time.Second)
-		expect(t, "expires", got.expires, 10*time.Hour+50*time.Second)
-		in.Left = time.Hour
-		expect(t, "expires with other settings", decode(in, "app", wire.JSON, 10*time.Hour, &l).expires, 10*time.Hour+57*time.Second)
-		for i := range b {
-			in.Entry = b[:i] // some of the body may be missing: it is sealed as a whole
-			_ = decode(in, "app", wire.JSON, 0, &l)
-		}
-		for i, wrong := range map[int]byte{0: encoding + 1, 1: byte(classes), 2: 2} {
-			in.Entry = slices.Clone(b)
-			in.Entry[i] = wrong
-			if decode(in, "app", wire.JSON, 0, &l) != nil {
-				t.Errorf("byte %d can be %d", i, wrong)
-			}
-		}
-		in.Entry = nil
-		if decode(in, "app", wire.JSON, 0, &l) != nil {
-			t.Error("nothing is something")
-		}
-	}
-}
-
-// What lies in the store unreadable, or is nobody's any more, is asked for and kept anew.
-func TestUnknownVersion(t *testing.T) {
-	sharing(t, func(t *testing.T, a, b *peer) {
-		u := newUpstream(map[string]string{"a": ip})
-		f := newFlight("", wire.JSON, false)
-		in, err := a.shared.Look(t.Context(), name("a"), f.field())
-		if err != nil {
-			t.Fatal(err)
-		}
-		if kept, err := a.shared.Keep(t.Context(), name("a"), in.Token, f.field(), []byte{encoding + 1, 1, 2, 3}, time.Minute); err != nil || !kept {
-			t.Fatal(kept, err)
-		}
-		expect(t, "b", b.asked(u, one(wire.JSON, "a")), "fwd=miss; stored")
-		expect(t, "a", a.asked(u, one(wire.JSON, "a")), "hit; ttl=2; detail=store")
 	})
 }
