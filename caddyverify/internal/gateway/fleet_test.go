@@ -201,9 +201,10 @@ func (f *fleet) paid(caller string) map[string]float64 {
 	return sum
 }
 
-// settled lets what goes on by itself be done.
+// settled lets what goes on by itself be done: a store that was away is asked again after a
+// second, and what others tell is looked up within another.
 func settled() {
-	time.Sleep(1500 * time.Millisecond)
+	time.Sleep(3 * time.Second)
 	synctest.Wait()
 }
 
