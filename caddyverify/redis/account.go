@@ -100,7 +100,8 @@ func (a account) Begin(ctx context.Context, id store.Name, start []byte, ttl tim
 }
 
 func (a account) Finish(ctx context.Context, id store.Name, m store.Mark, ttl time.Duration) (bool, error) {
-	return a.run(ctx, finish, a.keys(id), string(m), milliseconds(ttl)).AsBool()
+	keys := []string{a.keys(id)[0], a.keys(store.Name{Kind: store.Ended, ID: id.ID})[1]}
+	return a.run(ctx, finish, keys, string(m), milliseconds(ttl)).AsBool()
 }
 
 func (a account) Paid(ctx context.Context, id store.Name, m store.Mark, kind store.Field, amount int64, ttl time.Duration) (int64, error) {

@@ -35,7 +35,7 @@ func (a *Account) share(s *store.Shared) {
 	a.books.open(a)
 	a.ledger.Share(func(requestID string) string { return s.Hidden(verification(requestID)).ID })
 	a.unwatch = s.Watch(func(n store.Name) {
-		if n.Kind != store.Verification {
+		if n.Kind != store.Ended {
 			return
 		}
 		if id, ok := a.ledger.Named(n.ID); ok {

@@ -117,10 +117,14 @@ func spelling(requestID string) string {
 
 // name hides a name.
 func (k *Keys) name(n Name) Name {
-	if n.Kind == Verification {
+	of := n.Kind
+	if of == Ended {
+		of = Verification
+	}
+	if of == Verification {
 		n.ID = spelling(n.ID)
 	}
-	return Name{n.Kind, k.mac(22, "name", string(rune(n.Kind)), n.ID)}
+	return Name{n.Kind, k.mac(22, "name", string(rune(of)), n.ID)}
 }
 
 // field hides a field, whose name is the same for every verification.

@@ -209,7 +209,7 @@ func (m view) Finish(_ context.Context, id Name, mark Mark, ttl time.Duration) (
 	is := v.finished == mark
 	m.mu.Unlock()
 	if first {
-		m.watchers.tell(id)
+		m.watchers.tell(Name{Ended, id.ID})
 	}
 	return is, nil
 }

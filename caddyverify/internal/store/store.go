@@ -98,9 +98,9 @@ type Fleet interface {
 	// Leave says that this gateway goes, so that its share is the others' at once.
 	Leave(ctx context.Context) error
 	// Watch calls f with the name of what has changed, whoever changed it: a verification
-	// of which something was dropped or which has ended, a claim that was answered or released, a hint. The zero
-	// Name means that anything may have. f must not block, and not call the store. Names are
-	// the store's own, see Shared.Hidden.
+	// of which something was dropped, one that has Ended, a claim that was answered or
+	// released, a hint. The zero Name means that anything may have. f must not block, and not
+	// call the store. Names are the store's own, see Shared.Hidden.
 	Watch(f func(Name)) (stop func())
 }
 
@@ -112,6 +112,7 @@ const (
 	Key          Kind = 'i' // by caller, operation and Idempotency-Key
 	Request      Kind = 'r' // by caller and what is asked for
 	Topic        Kind = 'h' // by what a hint is about
+	Ended        Kind = 'e' // of a Verification, by which Watch tells that it has ended
 )
 
 // Name is what something is known by. Gateways that mean the same must make the same ID; but

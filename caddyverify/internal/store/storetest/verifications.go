@@ -200,7 +200,7 @@ var ledger = []behaviour{
 				w.Errorf("answer %d is %v", i, first)
 			}
 			if i == 0 {
-				w.hears(e, id)
+				w.hears(e, store.Name{Kind: store.Ended, ID: id.ID})
 			}
 		}
 		w.heardNothing(e)
