@@ -2,6 +2,7 @@ package gateway
 
 import (
 	"context"
+	"maps"
 	"slices"
 	"sync"
 	"time"
@@ -146,12 +147,10 @@ func (b *books) tick() {
 	}
 }
 
-func (b *books) takeLooks() (ids []string) {
+func (b *books) takeLooks() []string {
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	for id := range b.looks {
-		ids = append(ids, id)
-	}
+	ids := slices.Sorted(maps.Keys(b.looks))
 	clear(b.looks)
 	return ids
 }

@@ -2,6 +2,8 @@ package gateway
 
 import (
 	"context"
+	"maps"
+	"slices"
 	"strconv"
 	"sync"
 	"time"
@@ -141,10 +143,10 @@ func (h *hints) run() {
 		h.say, h.hear = map[string]string{}, map[string]bool{}
 		h.mu.Unlock()
 		// What the store does not take, nobody is told: they find out by themselves.
-		for topic, what := range say {
-			_ = h.shared.Hint(context.Background(), topicName(topic), []byte(what), hintLife)
+		for _, topic := range slices.Sorted(maps.Keys(say)) {
+			_ = h.shared.Hint(context.Background(), topicName(topic), []byte(say[topic]), hintLife)
 		}
-		for topic := range hear {
+		for _, topic := range slices.Sorted(maps.Keys(hear)) {
 			what, left, err := h.shared.Hinted(context.Background(), topicName(topic))
 			if err == nil && what != nil {
 				h.look(topic, string(what), hintLife-left)

@@ -2,6 +2,7 @@ package limit
 
 import (
 	"context"
+	cryptorand "crypto/rand"
 	"math/rand/v2"
 	"slices"
 	"time"
@@ -64,7 +65,9 @@ func (l *Limiter) Share(s *store.Shared) {
 	case s == nil:
 		l.ring = nil
 	case l.ring == nil || l.ring.store != s:
-		l.ring = &ring{store: s, random: rand.New(rand.NewPCG(rand.Uint64(), rand.Uint64()))} //nolint:gosec // no secret
+		var seed [32]byte
+		_, _ = cryptorand.Read(seed[:])                                   // never fails; a test can make it the same each time
+		l.ring = &ring{store: s, random: rand.New(rand.NewChaCha8(seed))} //nolint:gosec // no secret
 	default:
 		return
 	}
