@@ -28,6 +28,7 @@ type user struct {
 	name      string
 	slot      int // where it calls
 	random    *rand.Rand
+	roads     *rand.Rand // elsewhere, where gateways share a store; else nil
 	caller    string
 	number    string
 	format    string
@@ -48,6 +49,7 @@ func (w *world) newUser(n int) *user {
 	if r.IntN(2) == 0 {
 		u.key = fmt.Sprint("key-of-", n)
 	}
+	u.roads = w.roads(n)
 	u.start = w.book.begin(u)
 	return u
 }
@@ -64,6 +66,7 @@ func (u *user) live() {
 	if id == "" {
 		return
 	}
+	u.again(id)
 	if u.key != "" && u.random.IntN(4) == 0 {
 		u.misuse()
 	}
@@ -85,6 +88,7 @@ func (u *user) live() {
 			u.search(id)
 		case draw < 75:
 			u.check(id, wrongCode)
+			u.again(id)
 		case draw < 95:
 			ended = u.check(id, rightCode) == "0"
 		default:
@@ -123,7 +127,7 @@ func (u *user) meddle() {
 	}
 	answer := other.checkOnce(id, wrongCode)
 	switch {
-	case !answer.received || s.startedBy != answer.by:
+	case !answer.received || !s.knowsStart(answer.by, answer.begun, time.Now()):
 	case strings.Contains(" 0 16 17 ", " "+answer.Status+" "):
 		u.violated(8, "%s has entered a code for %s, which another caller has started", other.name, id)
 	case answer.Status == "6" && !strings.Contains(answer.Text, id):
@@ -136,7 +140,8 @@ func (u *user) misuse() {
 	other := *u
 	other.number = fmt.Sprintf("4477129%05d", u.random.IntN(100_000))
 	other.start = u.book.begin(&other)
-	if answer := other.ask(); answer.received && answer.by == u.startedBy && answer.RequestID != "" {
+	if answer := other.ask(); answer.received && answer.RequestID != "" &&
+		(answer.by == u.startedBy || u.stores.there(u.start.began, u.book.of(u.start, answer.by)...)) {
 		u.violated(1, "%s is told %s of another's request with the same Idempotency-Key", u.name, answer.RequestID)
 	}
 }
@@ -158,6 +163,7 @@ func (u *user) rival() {
 // does whose user is waiting.
 func (u *user) request(most int) (id string) {
 	for range most {
+		u.double()
 		answer := u.ask()
 		if answer.received && (answer.Status == "0" || answer.Status == "10") {
 			u.startedBy = answer.by
@@ -182,6 +188,7 @@ func (u *user) ask() reply {
 // checkOnce makes one attempt at a check.
 func (u *user) checkOnce(id, code string) reply {
 	answer := u.call("/verify/check/"+u.format, url.Values{"request_id": {id}, "code": {code}}, "")
+	u.book.named(u, id, &answer)
 	if answer.received {
 		u.book.checked(u, id, code, answer)
 	}
@@ -210,6 +217,7 @@ func (u *user) another(name, caller string, slot int, id string) {
 	other := *u
 	other.name, other.caller, other.slot = u.name+"'s "+name, caller, slot
 	other.random = rand.New(rand.NewPCG(u.random.Uint64(), 0))
+	other.apart()
 	u.book.calls.Go(func() {
 		other.pause(0, 80*time.Millisecond)
 		other.search(id)
@@ -218,8 +226,9 @@ func (u *user) another(name, caller string, slot int, id string) {
 
 func (u *user) control(id string) (status string) {
 	answer := u.call("/verify/control/"+u.format, url.Values{"request_id": {id}, "cmd": {"cancel"}}, "")
+	u.book.named(u, id, &answer)
 	if answer.received && answer.Status == "0" {
-		u.book.ended(id, "CANCELLED", answer.by)
+		u.book.ended(id, "CANCELLED", &answer)
 	}
 	return answer.Status
 }
@@ -245,6 +254,7 @@ type reply struct {
 	left      bool // the gateway says that the client has left
 	recent    int  // calls of the application within a second, this one included
 	limited   bool // and that there are too many calls
+	begun     time.Time
 	took      time.Duration
 	code      int
 	body      string
@@ -279,7 +289,7 @@ func (c *client) Write(p []byte) (int, error) {
 
 // call makes one call. The client may leave before there is an answer.
 func (u *user) call(path string, form url.Values, key string) reply {
-	p := u.serving(u.slot)
+	p := u.serving(u.next())
 	if p == nil {
 		return reply{} // the connection is refused
 	}
@@ -299,6 +309,7 @@ func (u *user) call(path string, form url.Values, key string) reply {
 	}
 	u.note("%s at %d: %s %s key %q, patience %v", u.name, p.number, path, form.Encode(), key, patience)
 	var once sync.Once
+	called := time.Now()
 	over := make(chan reply, 1)
 	u.book.calls.Go(func() {
 		defer p.calls.Done()
@@ -308,7 +319,7 @@ func (u *user) call(path string, form url.Values, key string) reply {
 			return
 		}
 		answer := read(c, path)
-		answer.by, answer.took, answer.recent = p, time.Since(begun), recent
+		answer.by, answer.begun, answer.took, answer.recent = p, begun, time.Since(begun), recent
 		if answer.left && ctx.Err() == nil {
 			u.violated(8, "%s is told that it has left", u.name)
 		}
@@ -330,7 +341,7 @@ func (u *user) call(path string, form url.Values, key string) reply {
 	leave()
 	once.Do(func() { over <- reply{} })
 	answer := <-over
-	answer.received, answer.by = false, p
+	answer.received, answer.by, answer.begun = false, p, called
 	return answer
 }
 

@@ -31,23 +31,29 @@ type book struct {
 
 // ending is the state that a verification ended in, and by whom an application was told.
 type ending struct {
-	state string
-	by    *process
-	at    time.Time
+	state     string
+	by        *process
+	begun, at time.Time // the call that ended it
 }
 
 // start is a logical verification and what became of it.
 type start struct {
 	number, caller, key string
 	attempts            int
-	unsent              int // attempts of which the gateway says that nothing was sent
-	account             int // that started the last one
-	rivals              int // attempts of another application
-	sent                int // requests that came to the provider
+	unsent              int            // attempts of which the gateway says that nothing was sent
+	accounts            map[string]int // that accepted each
+	sentTo              map[int]bool   // accounts
+	rivals              int            // attempts of another application
+	sent                int            // requests that came to the provider
 	accepted            []string
 	told                []string
 	by                  map[*process]bool // that were asked
 	startedBy           *process          // the one that knows
+	startedAt           time.Time
+	began, last         time.Time        // the first attempt, and the end of the last one
+	sentBy, unsentBy    map[*process]int // as sent and unsent, by each
+	handed, named       []handing        // answers without a key; checks and controls
+	underWay            map[*uplink]int  // requests
 }
 
 // tally is what happened at one process.
@@ -94,7 +100,7 @@ func (b *book) init() {
 func (b *book) begin(u *user) *start {
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	s := &start{number: u.number, caller: u.caller, key: u.key, by: map[*process]bool{}}
+	s := &start{number: u.number, caller: u.caller, key: u.key, by: map[*process]bool{}, began: time.Now(), accounts: map[string]int{}, sentTo: map[int]bool{}, sentBy: map[*process]int{}, unsentBy: map[*process]int{}}
 	b.byNumber[u.number] = s
 	return s
 }
@@ -110,7 +116,7 @@ func (b *book) acted(p *process, account int, operation, form, body string) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	for _, id := range append(values["request_id"], values["request_ids"]...) {
-		if s := b.byID[id]; s != nil && s.startedBy == p && s.account != account {
+		if s := b.byID[id]; s != nil && s.accounts[id] != account && (s.startedBy == p || s.knowsStart(p, time.Now().Add(-longestCall), time.Now())) {
 			go p.violated(1, "a %s of %s is made with another account", operation, id)
 		}
 	}
@@ -118,15 +124,17 @@ func (b *book) acted(p *process, account int, operation, form, body string) {
 	case "request":
 		s := b.byNumber[values.Get("number")]
 		s.sent++
+		s.sentBy[p]++
+		s.sentTo[account] = true
 		for _, id := range s.accepted {
-			if b.whole[id] == p && p.network.wellSoFar() && s.rivals == 0 {
+			if !slices.Contains(s.told, id) && p.network.wellSoFar() && (b.whole[id] == p || p.stores.there(s.began, b.ofLocked(s, p)...)) && s.rivals == 0 {
 				go p.violated(2, "%s is sent again, though %s came back and nobody was told", s.number, id)
 			}
 		}
 		if answer.Status == "0" {
 			s.accepted = append(s.accepted, answer.RequestID)
 			b.byID[answer.RequestID] = s
-			s.account = account
+			s.accounts[answer.RequestID] = account
 		}
 	case "search":
 		p.tally.priced(values.Get("request_id"), &answer)
@@ -144,7 +152,7 @@ func (b *book) acted(p *process, account int, operation, form, body string) {
 func (b *book) arrived(p *process, id string) {
 	b.mu.Lock()
 	b.whole[id] = p
-	b.byID[id].startedBy = p
+	b.byID[id].startedBy, b.byID[id].startedAt = p, time.Now()
 	b.mu.Unlock()
 	p.tally.mu.Lock()
 	p.tally.whole++
@@ -174,6 +182,7 @@ func (b *book) answered(p *process, u *user, path string, answer reply) {
 	if answer.Status == "4" && p.network.wellSoFar() {
 		u.violated(9, "%s is refused for a secret while there is another: %s", u.name, answer.Text)
 	}
+	p.unharmed(u, operation, &answer)
 	if answer.took > longestCall {
 		u.violated(7, "%s waited for %v", u.name, answer.took)
 	}
@@ -200,6 +209,7 @@ func (b *book) answered(p *process, u *user, path string, answer reply) {
 	}
 	if operation == "request" && (strings.Contains(answer.Text, "nothing was sent") || strings.Contains(" 1 4 8 9 ", " "+answer.Status+" ")) {
 		u.start.unsent++
+		u.start.unsentBy[p]++
 	}
 }
 
@@ -222,6 +232,7 @@ func (b *book) attempted(u *user, answer reply) {
 	defer b.mu.Unlock()
 	s := u.start
 	s.attempts++
+	s.last = time.Now()
 	if answer.by != nil {
 		s.by[answer.by] = true
 	}
@@ -229,9 +240,12 @@ func (b *book) attempted(u *user, answer reply) {
 		b.known = append(b.known, answer.RequestID)
 		s.told = append(s.told, answer.RequestID)
 		// A key stands for its answer, whatever has become of that since.
-		if v, ok := u.verification(answer.RequestID); ok && s.key == "" && !v.Finalized.IsZero() && time.Since(v.Finalized) > answer.took {
+		all := b.ofLocked(s)
+		alone := u.stores == nil || u.stores.there(s.began, all...)
+		if v, ok := u.verification(answer.RequestID); ok && alone && s.key == "" && !v.Finalized.IsZero() && time.Since(v.Finalized) > answer.took {
 			go u.violated(2, "%s is told %s, which is over", u.name, answer.RequestID)
 		}
+		b.handed(u, &answer)
 		if owner := b.byID[answer.RequestID]; owner != s {
 			go u.violated(8, "%s is told %s, which is another's", u.name, answer.RequestID)
 		}
@@ -250,15 +264,15 @@ func (b *book) checked(u *user, id, code string, answer reply) {
 		u.violated(8, "%s entered a wrong code and is told that it was right", u.name)
 	}
 	if answer.Status == "0" {
-		b.ended(id, "SUCCESS", answer.by)
+		b.ended(id, "SUCCESS", &answer)
 	}
 }
 
 // ended notes that an application was told how a verification ended.
-func (b *book) ended(id, state string, by *process) {
+func (b *book) ended(id, state string, answer *reply) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	b.ends[id] = ending{state, by, time.Now()}
+	b.ends[id] = ending{state, answer.by, answer.begun, time.Now()}
 }
 
 // endings are the ends that applications know of, of some verifications.
@@ -295,7 +309,7 @@ func (b *book) found(u *user, ids []string, before map[string]ending, when time.
 		if !asked {
 			u.violated(8, "%s asks for %v and is told of %s", u.name, ids, state.RequestID)
 		}
-		if s := u.book.startOf(state.RequestID); u.isolated && s != nil && s.caller != u.caller && s.startedBy == answer.by && state.Status != "101" {
+		if s := u.book.startOf(state.RequestID); u.isolated && s != nil && s.caller != u.caller && s.knowsStart(answer.by, answer.begun, time.Now()) && state.Status != "101" {
 			u.violated(8, "%s reads %q of %s, which another caller has started", u.name, state.Status, state.RequestID)
 		}
 		v, ok := u.verification(state.RequestID)
@@ -304,7 +318,7 @@ func (b *book) found(u *user, ids []string, before map[string]ending, when time.
 		}
 		// Another process may have it in memory, for as long as is checked above.
 		end, ended := before[state.RequestID]
-		knows := ended && (end.by == answer.by || answer.by.born.After(end.at))
+		knows := ended && (end.by == answer.by || answer.by.born.After(end.at) || u.stores.there(end.begun.Add(-settled), end.by, answer.by))
 		if ended && state.Status != end.state && (knows || state.Status != "IN PROGRESS") {
 			u.violated(3, "%s reads %q of %s, which had ended with %s before it asked", u.name, state.Status, state.RequestID, end.state)
 		}

@@ -131,6 +131,9 @@ func (n *network) draw(r *rand.Rand, account int) fate {
 }
 
 func (n *network) set(p phase) {
+	if s := n.world.stores; s != nil && s.calm {
+		p = phases[0]
+	}
 	n.mu.Lock()
 	defer n.mu.Unlock()
 	n.phase = p

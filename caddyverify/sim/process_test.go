@@ -21,6 +21,7 @@ import (
 	"github.com/caddyverify/caddy-verify/caddyverify/internal/limit"
 	"github.com/caddyverify/caddy-verify/caddyverify/internal/observe"
 	"github.com/caddyverify/caddy-verify/caddyverify/internal/search"
+	"github.com/caddyverify/caddy-verify/caddyverify/internal/store"
 	"github.com/caddyverify/caddy-verify/caddyverify/internal/upstream"
 	"github.com/caddyverify/caddy-verify/caddyverify/internal/wire"
 )
@@ -32,11 +33,14 @@ type process struct {
 	born         time.Time
 	metrics      *observe.Metrics
 	accounts     []*gateway.Account
+	shared       []*store.Shared // what each has in common with other processes; nil where there is no store
+	lines        []*line         // to it
 	running      gateway.Running
 	log          lockedBuffer
 	uplinks      []*uplink
 	calls        sync.WaitGroup // of clients
 	killed       chan struct{}
+	died         time.Time // when it was; else zero
 	tally        tally
 	reloads      []time.Time
 	spans        *tracetest.InMemoryExporter
@@ -59,7 +63,9 @@ func (w *world) begin(t *testing.T, slot int) {
 			break
 		}
 		time.Sleep(7 * time.Nanosecond) // what one begins and what another does are never at the same time
-		account := gateway.NewAccount(host, apiKey, p.metrics, p.settings())
+		p.shared = append(p.shared, w.stores.dial(p, i))
+		time.Sleep(5 * time.Nanosecond)
+		account := gateway.NewAccount(host, apiKey, p.metrics, p.settings(i))
 		account.Subscribe(func(e gateway.Event) {
 			if p.dead() {
 				return
@@ -82,14 +88,17 @@ func (w *world) begin(t *testing.T, slot int) {
 	w.mu.Unlock()
 }
 
-// settings draws those of a configuration.
-func (p *process) settings() *gateway.Settings {
+// settings draws those of a configuration for an account.
+func (p *process) settings(account int) *gateway.Settings {
 	r := p.random
 	s := &gateway.Settings{Countries: p.countries, Limit: limit.Settings{Rate: 20 + r.IntN(9)}, Callers: callers[1:]}
 	s.Cache = search.Settings{InProgress: time.Duration(1+r.IntN(3)) * time.Second, Timeout: callTimeout}
 	s.CacheOff = r.IntN(10) == 0
 	s.Breaker.Timeout = callTimeout
 	s.Breaker.Off = r.IntN(10) == 0
+	if p.stores != nil {
+		s.Shared, s.Limit.Rate, s.DenyUnknown = p.shared[account], p.stores.rate, p.stores.deny
+	}
 	return s
 }
 
@@ -107,7 +116,7 @@ func (p *process) reload(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		next, settings = append(next, g), append(settings, p.settings())
+		next, settings = append(next, g), append(settings, p.settings(i))
 	}
 	next[0].FailOver(next[1:]...)
 	for i, g := range next {
@@ -191,11 +200,21 @@ func (p *process) dead() bool {
 	}
 }
 
+// diedBefore tells that the process was killed before a time.
+func (p *process) diedBefore(t time.Time) bool { return p.dead() && p.died.Before(t) }
+
 // kill ends a process in the midst of all that it does.
 func (p *process) kill() {
 	p.note("gateway %d is killed", p.number)
 	p.leave()
+	p.died = time.Now()
+	p.world.mu.Lock()
+	p.world.died = true
+	p.world.mu.Unlock()
 	close(p.killed)
+	for _, l := range p.lines {
+		l.stop()
+	}
 	for _, u := range p.uplinks {
 		u.sever()
 	}
@@ -236,6 +255,9 @@ func (p *process) close(last func()) {
 	for i, account := range p.accounts {
 		account.Close()
 		p.uplinks[i].transport.CloseIdleConnections()
+	}
+	for _, l := range p.lines {
+		l.stop()
 	}
 }
 

@@ -85,11 +85,18 @@ func play(t *testing.T, seed uint64) (trace []string) {
 			u.live()
 		})
 	}
-	w.direct(t)
-	for slot := range w.slots {
-		all.Go(func() { w.recover(slot) })
+	if w.stores != nil {
+		all.Go(w.stores.direct)
 	}
+	w.direct(t)
+	var recovered sync.WaitGroup
+	for slot := range w.slots {
+		recovered.Go(func() { w.recover(slot) })
+	}
+	recovered.Wait()
+	w.stores.quiet(false)
 	all.Wait()
+	w.stores.quiet(true)
 	w.book.calls.Wait()
 	synctest.Wait()
 	time.Sleep(100 * time.Minute) // until the ledgers have given up what nobody asked about
@@ -99,6 +106,7 @@ func play(t *testing.T, seed uint64) (trace []string) {
 	}
 	w.checkDeliveries()
 	w.checkShares()
+	w.checkFleet()
 	_ = w.network.server.Close()
 	w.ends.Wait()
 	synctest.Wait() // for those who tell of a violation by themselves

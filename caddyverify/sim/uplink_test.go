@@ -24,7 +24,7 @@ type uplink struct {
 	mu        sync.Mutex
 	random    *rand.Rand
 	sends     []time.Time
-	underWay  map[string]int // requests, by what they say
+	underWay  int // requests
 	links     map[*link]bool
 	throttled []time.Time // when the provider said that there were too many
 }
@@ -34,7 +34,7 @@ type fateKey struct{}
 var errRefused = &net.OpError{Op: "dial", Net: "tcp", Err: errors.New("connection refused")}
 
 func newUplink(p *process, account int, r *rand.Rand) *uplink {
-	u := &uplink{process: p, account: account, random: r, underWay: map[string]int{}, links: map[*link]bool{}}
+	u := &uplink{process: p, account: account, random: r, links: map[*link]bool{}}
 	u.transport = &http.Transport{
 		DialTLSContext: func(ctx context.Context, _, _ string) (net.Conn, error) {
 			if f, _ := ctx.Value(fateKey{}).(fate); f.refused || p.dead() {
@@ -89,8 +89,11 @@ func (u *uplink) RoundTrip(r *http.Request) (*http.Response, error) {
 	}
 	operation := operationOf(r.URL.Path)
 	begun := time.Now()
-	f := u.begin(operation, text)
-	defer u.end(operation, text)
+	f := u.begin(operation)
+	defer u.end(operation)
+	if operation == "request" {
+		defer p.book.sending(u, text)()
+	}
 	if f.refused {
 		u.transport.CloseIdleConnections() // they are gone as well
 		time.Sleep(time.Nanosecond)
@@ -139,28 +142,24 @@ func (u *uplink) RoundTrip(r *http.Request) (*http.Response, error) {
 	return response, nil
 }
 
-// begin and end have a call be under way. Identical requests share one.
-func (u *uplink) begin(operation, text string) fate {
+// begin and end have a call be under way.
+func (u *uplink) begin(operation string) fate {
 	u.mu.Lock()
 	defer u.mu.Unlock()
 	u.sends = append(u.sends, time.Now())
 	if operation == "request" {
-		if u.underWay[text]++; u.underWay[text] > 1 {
-			u.process.violated(1, "two identical requests are under way: %s", text)
-		}
+		u.underWay++
 	}
 	return u.process.network.draw(u.random, u.account)
 }
 
-func (u *uplink) end(operation, text string) {
+func (u *uplink) end(operation string) {
 	u.mu.Lock()
 	defer u.mu.Unlock()
 	if operation != "request" {
 		return
 	}
-	if u.underWay[text]--; u.underWay[text] == 0 {
-		delete(u.underWay, text)
-	}
+	u.underWay--
 }
 
 // unsend takes back that a call was sent.
@@ -175,7 +174,7 @@ func (u *uplink) unsend(when time.Time) {
 func (u *uplink) starting() int {
 	u.mu.Lock()
 	defer u.mu.Unlock()
-	return len(u.underWay)
+	return u.underWay
 }
 
 // incoming is the body of an answer as it comes in.

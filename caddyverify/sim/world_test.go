@@ -21,7 +21,7 @@ const (
 	wrongCode = "wrongcode"
 	// callTimeout is the longest timeout of a configuration.
 	callTimeout = 4 * time.Second
-	// mostGateways is how many processes there are at a time.
+	// mostGateways is how many processes there are at a time without a store.
 	mostGateways = 3
 )
 
@@ -39,6 +39,7 @@ type world struct {
 	isolated  bool // callers are
 	failover  bool // to a second account
 	callers   *caller.Rules
+	stores    *stores // nil: gateways share nothing
 	book      book
 	ends      sync.WaitGroup // of processes
 
@@ -48,7 +49,9 @@ type world struct {
 	slots     []*process // nil while there is none
 	processes []*process // all that there were
 	trace     []string
-	broken    []string // what the checkers have found
+	broken    []string  // what the checkers have found
+	died      bool      // a process has been killed
+	flooded   time.Time // when there was the last flood
 }
 
 func newWorld(t *testing.T, seed uint64) *world {
@@ -77,6 +80,10 @@ func newWorld(t *testing.T, seed uint64) *world {
 	w.network = newNetwork(w)
 	w.book.init()
 	w.slots = make([]*process, []int{1, 1, 2, mostGateways}[w.random.IntN(4)])
+	if r := rand.New(rand.NewPCG(seed, 5)); r.IntN(3) > 0 {
+		w.stores = newStores(t, w, r)
+		w.slots = make([]*process, []int{1, 2, 2, 2, 3, 3, 4, 4}[r.IntN(8)])
+	}
 	for slot := range w.slots {
 		w.begin(t, slot)
 	}
@@ -148,6 +155,9 @@ func (w *world) direct(t *testing.T) {
 		}
 	}
 	w.network.set(phases[0])
+	if w.stores != nil {
+		close(w.stores.over)
+	}
 }
 
 // secretOf is the secret of a number.
@@ -182,12 +192,15 @@ func (w *world) rotate(director *rand.Rand) {
 // nobody has started.
 func (w *world) flood(director *rand.Rand) {
 	w.note("a flood")
+	w.mu.Lock()
+	w.flooded = time.Now()
+	w.mu.Unlock()
 	slot, from, one := director.IntN(len(w.slots)), director.IntN(len(callers)), director.IntN(2) == 0
 	for n := range 80 {
 		if !one {
 			from = n % len(callers)
 		}
-		u := &user{world: w, slot: slot, caller: callers[from], name: fmt.Sprint("flood", n), format: "json", random: rand.New(rand.NewPCG(director.Uint64(), 0))}
+		u := &user{world: w, slot: slot, caller: callers[from], name: fmt.Sprint("flood", n), format: "json", random: rand.New(rand.NewPCG(director.Uint64(), 0)), roads: w.roads(1000 + n)}
 		id := fmt.Sprintf("%032x", director.Uint64())
 		w.book.calls.Go(func() {
 			time.Sleep(time.Duration(n) * 3_010_007) // no two at the same time
@@ -202,7 +215,7 @@ const calmAfter = time.Minute
 // recover: once faults end, everything is served again soon.
 func (w *world) recover(slot int) {
 	u := w.newUser(users + slot)
-	u.slot, u.patient = slot, true
+	u.slot, u.patient, u.roads = slot, true, nil
 	u.random = rand.New(rand.NewPCG(0, uint64(slot)))
 	calm := time.Now()
 	missing := "nobody has waited for an answer"
