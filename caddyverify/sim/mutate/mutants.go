@@ -197,7 +197,7 @@ var Mutants = []Mutant{
 	},
 	{
 		"a repetition goes to any account that takes requests", internal + "gateway/failover.go",
-		"sent && !one.Account.ended(ctx, id)", "sent && id == id+\" \"",
+		"sent && !one.Account.ledger.Over(id)", "sent && id == id+\" \"",
 	},
 	{
 		"a check goes to the first account", internal + "gateway/failover.go",
@@ -218,5 +218,45 @@ var Mutants = []Mutant{
 	{
 		"an account that a caller has no turn to try is taken for one that takes requests", internal + "suspend/suspend.go",
 		"s.trials.refuse(caller, now) > 0", "s.trials.refuse(\"\", now) > 0",
+	},
+	{
+		"other gateways are told nothing of a check", internal + "gateway/fence.go",
+		"if shared == nil || id == \"\" {", "if shared == nil || id != \" \" {",
+	},
+	{
+		"other gateways hear of a check only when it is over", internal + "gateway/fence.go",
+		"shared.Before(ctx, named, mark, g.Timeout+spare); err == nil", "(store.Known{}), error(nil); err == nil",
+	},
+	{
+		"memory keeps what the store does not take", internal + "search/look.go",
+		"return kept\n", "return kept || true\n",
+	},
+	{
+		"what another gateway makes is made here as well", internal + "delivery/claims.go",
+		"\t\tcase got.State == store.Yours:", "\t\tcase got.State == store.Yours || waited:",
+	},
+	{
+		"a key whose gateway has died is sent again", internal + "delivery/claims.go",
+		"if err != nil || got.State == store.Yours {", "if err != nil || got.State == store.Yours || got.State == store.Lost {",
+	},
+	{
+		"an answer that nobody got stays in the store when it is given", internal + "delivery/claims.go",
+		"case waited && use != unread:", "case waited || use != passed:",
+	},
+	{
+		"what is stored of a call does not tell callers apart", internal + "delivery/digest.go",
+		"add(call.Caller)", "add(\"\")",
+	},
+	{
+		"a verification is counted by all gateways that see it end", internal + "gateway/booking.go",
+		"case err != nil || !first || one.alone:", "case err != nil || one.alone:",
+	},
+	{
+		"a call goes though the store has no slot", internal + "limit/shared.go",
+		"case slot.State == store.Given:", "case slot.State != store.Alone:",
+	},
+	{
+		"what another gateway has seen start is everybody's", internal + "gateway/shared.go",
+		"told.caller = one, b.Caller", "told.caller = one, \"\"",
 	},
 }
