@@ -6,6 +6,7 @@ import (
 	"bytes"
 	"fmt"
 	"io"
+	"maps"
 	"net/http"
 	"net/http/httptest"
 	"net/url"
@@ -106,9 +107,7 @@ func (a *fleetAPI) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	work := httptest.NewRecorder()
 	a.Sandbox.ServeHTTP(work, r)
 	time.Sleep(a.takes)
-	for field, values := range work.Header() {
-		w.Header()[field] = values
-	}
+	maps.Copy(w.Header(), work.Header())
 	w.WriteHeader(work.Code)
 	w.Write(work.Body.Bytes())
 }

@@ -260,19 +260,19 @@ func (s *fleetStory) leave(m *member) {
 	held := s.api.hold(callName("request", s.request.params))
 	ctx, leave := context.WithCancel(s.t.Context())
 	defer leave()
-	done := make(chan error, 1)
+	answered := make(chan bool, 1)
 	go func() {
 		_, err := s.at(ctx, m, s.request)
-		done <- err
+		answered <- err == nil
 	}()
 	select {
 	case <-held.came:
 		leave()
-		if err := <-done; err == nil {
+		if <-answered {
 			s.fleet.fault("the answer came before the client could leave")
 		}
 		time.AfterFunc(100*time.Millisecond, held.release)
-	case <-done: // the rate did not let it through, or the gateway is gone
+	case <-answered: // the rate did not let it through, or the gateway is gone
 		held.release()
 	}
 }
