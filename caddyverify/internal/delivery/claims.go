@@ -19,6 +19,7 @@ const (
 // claims are a flight's in the store. One that the store did not confirm in time may have
 // been made all the same, and is settled like the others.
 type claims struct {
+	ctx       context.Context // the call's, that does not end: what it may ask of the store in all
 	store     *store.Shared
 	left      *leftovers
 	operation wire.Operation
@@ -42,9 +43,9 @@ type claims struct {
 	owing    bool // the store does not know yet
 }
 
-func newClaims(s *store.Shared, left *leftovers, call *Call, timeout time.Duration) *claims {
+func newClaims(ctx context.Context, s *store.Shared, left *leftovers, call *Call, timeout time.Duration) *claims {
 	c := &claims{
-		store: s, left: left, operation: call.Operation, says: sum(call, asFingerprint, said(call)),
+		ctx: context.WithoutCancel(ctx), store: s, left: left, operation: call.Operation, says: sum(call, asFingerprint, said(call)),
 		lease: timeout + spare, life: KeepFor, free: make(chan struct{}, 1),
 	}
 	if call.IdempotencyKey != "" {
@@ -78,8 +79,8 @@ func (c *claims) same() [sha256.Size]byte { return [sha256.Size]byte([]byte(c.re
 // no client got it leaves in f.last. It goes on when the client leaves: others may wait for
 // the same flight. But it waits no longer than for one that has died, and for the one that
 // took its place.
-func (c *claims) ask(ctx context.Context, f *flight) (*wire.Answer, wire.DeliverySource) {
-	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), 2*c.lease)
+func (c *claims) ask(f *flight) (*wire.Answer, wire.DeliverySource) {
+	ctx, cancel := context.WithTimeout(c.ctx, 2*c.lease)
 	defer cancel()
 	c.between = false
 	if c.key.ID != "" && c.keyMark == "" {

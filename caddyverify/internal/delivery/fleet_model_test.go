@@ -88,7 +88,7 @@ func span(r *rand.Rand, most time.Duration) time.Duration {
 
 // send is the upstream.
 func (c *client) send() wire.Answer {
-	names := newClaims(nil, nil, &c.call, timeout)
+	names := newClaims(context.Background(), nil, nil, &c.call, timeout)
 	c.world.mu.Lock()
 	if c.dead.Err() != nil {
 		c.world.mu.Unlock()

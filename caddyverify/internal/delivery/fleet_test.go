@@ -284,7 +284,8 @@ func TestFleetKeyIsNobodyElses(t *testing.T) {
 				c, d := f.atOnce(call, true, 1), f.atOnce(call.with(keyed("l")), true, 1)
 				others := []string{fmt.Sprint(c()), fmt.Sprint(d())}
 				slices.Sort(others)
-				if got := strings.ReplaceAll(fmt.Sprint(a(), b(), strings.Join(others, " ")), "[] ", ""); got != test.want {
+				all := append([]string{fmt.Sprint(a()), fmt.Sprint(b())}, others...)
+				if got := strings.ReplaceAll(strings.Join(all, " "), "[] ", ""); got != test.want {
 					f.Errorf("got %s", got)
 				}
 				f.expect(2, call.with(keyed("l")), true, strings.Trim(fmt.Sprint(c()), "[]")[:4]+" replayed")

@@ -40,7 +40,7 @@ type flight struct {
 func (d *Deduper) run(ctx context.Context, call *Call, f *flight, upstream Upstream) (answer wire.Answer, source wire.DeliverySource) {
 	state, answered := Unknown, false
 	if s := d.shared.Load(); s != nil {
-		f.claims = newClaims(s, &d.left, call, upstream.Timeout)
+		f.claims = newClaims(ctx, s, &d.left, call, upstream.Timeout)
 	}
 	defer func() {
 		if !answered { // a function of upstream has panicked
@@ -60,7 +60,7 @@ func (d *Deduper) run(ctx context.Context, call *Call, f *flight, upstream Upstr
 	}()
 	for {
 		if f.claims != nil {
-			if known, source := f.claims.ask(ctx, f); known != nil {
+			if known, source := f.claims.ask(f); known != nil {
 				answered, f.keyOnly = true, f.claims.keyOnly
 				return *known, source
 			}

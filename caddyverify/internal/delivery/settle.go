@@ -1,7 +1,6 @@
 package delivery
 
 import (
-	"context"
 	"time"
 
 	"github.com/caddyverify/caddy-verify/caddyverify/internal/store"
@@ -63,14 +62,14 @@ func (c *claims) acked(f *flight, ok bool) {
 
 // release gives the claim back.
 func (c *claims) release() {
-	if c.owing = c.store.Release(context.Background(), c.repetition, c.mark) != nil; !c.owing {
+	if c.owing = c.store.Release(c.ctx, c.repetition, c.mark) != nil; !c.owing {
 		c.mark, c.ours = "", false
 	}
 }
 
 // tell has an answer lie in the store, and reports whether it does.
 func (c *claims) tell(f *flight, u use, life time.Duration) bool {
-	ok, err := c.store.Answer(context.Background(), c.repetition, c.mark, c.encode(f, u), life)
+	ok, err := c.store.Answer(c.ctx, c.repetition, c.mark, c.encode(f, u), life)
 	c.owing = err != nil
 	return ok && err == nil
 }
@@ -90,9 +89,9 @@ func (c *claims) tellKey(f *flight) {
 	}
 	var err error
 	if f.unsent() {
-		err = c.store.Release(context.Background(), c.key, c.keyMark)
+		err = c.store.Release(c.ctx, c.key, c.keyMark)
 	} else {
-		_, err = c.store.Answer(context.Background(), c.key, c.keyMark, c.encode(f, passed), KeepFor)
+		_, err = c.store.Answer(c.ctx, c.key, c.keyMark, c.encode(f, passed), KeepFor)
 	}
 	c.keyTold = err == nil
 }
@@ -107,9 +106,9 @@ func (c *claims) tellJoined(f *flight) {
 			continue
 		}
 		mark := store.NewMark()
-		got, err := c.store.Claim(context.Background(), name, mark, c.says, c.lease, KeepFor)
+		got, err := c.store.Claim(c.ctx, name, mark, c.says, c.lease, KeepFor)
 		if err == nil && got.State == store.Yours {
-			_, _ = c.store.Answer(context.Background(), name, mark, c.encode(f, passed), KeepFor)
+			_, _ = c.store.Answer(c.ctx, name, mark, c.encode(f, passed), KeepFor)
 		}
 	}
 	f.names = nil

@@ -1,6 +1,7 @@
 package gateway
 
 import (
+	"context"
 	"crypto/rand"
 	"slices"
 	"sync"
@@ -148,7 +149,7 @@ func (a *Account) tick() {
 			a.publishPending()
 			return
 		case <-ticker.C:
-			a.publishEvents(a.ledger.Advance())
+			a.publishEvents(context.Background(), a.ledger.Advance())
 			a.books.tick()
 			a.publishPending()
 			a.watchStore()

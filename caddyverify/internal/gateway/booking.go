@@ -196,7 +196,7 @@ func (a *Account) lookUp() bool {
 // decideAll works off what waits. It reports false when the store is away.
 func (a *Account) decideAll() bool {
 	for one := a.books.next(); one != nil; one = a.books.next() {
-		if a.decide(one) == nil {
+		if a.decide(context.Background(), one) == nil {
 			continue
 		}
 		for _, late := range a.books.putBack(one) {
@@ -208,10 +208,10 @@ func (a *Account) decideAll() bool {
 }
 
 // book has the store told of what the ledger has learnt.
-func (a *Account) book(events *ledger.Events) {
+func (a *Account) book(ctx context.Context, events *ledger.Events) {
 	for i := range events.Beginnings {
 		// Before the client knows of the verification.
-		if one := (&booking{began: &events.Beginnings[i], since: time.Now()}); a.decide(one) != nil {
+		if one := (&booking{began: &events.Beginnings[i], since: time.Now()}); a.decide(ctx, one) != nil {
 			a.books.add(one)
 		}
 	}
@@ -232,7 +232,7 @@ func (a *Account) enqueue(one *booking) {
 }
 
 func (a *Account) decideNow(one *booking) {
-	if a.decide(one) != nil {
+	if a.decide(context.Background(), one) != nil {
 		a.countAlone(one)
 	}
 }
@@ -245,15 +245,14 @@ func (a *Account) countAlone(one *booking) {
 }
 
 // decide tells the store, and counts what is to be counted here.
-func (a *Account) decide(one *booking) error {
+func (a *Account) decide(ctx context.Context, one *booking) error {
 	s := a.shared()
 	if s == nil {
 		a.countAlone(one)
 		return nil
 	}
-	ctx := context.Background() // it is bounded by the store's budget
 	if one.began != nil {
-		return s.Begin(ctx, verification(one.began.RequestID), one.began.Encode(), shareFor)
+		return s.Begin(context.WithoutCancel(ctx), verification(one.began.RequestID), one.began.Encode(), shareFor)
 	}
 	id := verification(one.RequestID)
 	if one.Cost != nil {

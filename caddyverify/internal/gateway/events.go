@@ -132,7 +132,7 @@ func (a *Account) publishPending() {
 }
 
 // publishEvents tells of what the ledger has learnt.
-func (a *Account) publishEvents(events ledger.Events) {
+func (a *Account) publishEvents(ctx context.Context, events ledger.Events) {
 	var details []Detail
 	for _, start := range events.Started {
 		details = append(details, VerificationStarted(start))
@@ -147,7 +147,7 @@ func (a *Account) publishEvents(events ledger.Events) {
 		details = append(details, UntrackedFinished{outcome})
 	}
 	a.publish(details...)
-	a.book(&events)
+	a.book(ctx, &events)
 }
 
 func (a *Account) retried(o wire.Operation) { a.publish(CallRetried{o}) }

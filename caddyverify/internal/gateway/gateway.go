@@ -16,6 +16,7 @@ import (
 	"github.com/caddyverify/caddy-verify/caddyverify/internal/caller"
 	"github.com/caddyverify/caddy-verify/caddyverify/internal/delivery"
 	"github.com/caddyverify/caddy-verify/caddyverify/internal/search"
+	"github.com/caddyverify/caddy-verify/caddyverify/internal/store"
 	"github.com/caddyverify/caddy-verify/caddyverify/internal/upstream"
 	"github.com/caddyverify/caddy-verify/caddyverify/internal/wire"
 )
@@ -116,16 +117,20 @@ func (g *Gateway) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	defer func() { x.end(received) }()
 	if g.parse(r, &x) {
 		// Here is the place of the spend guard: who calls is known, and nothing is done yet.
-		g.isolate(r.Context(), &x)
+		ctx := r.Context()
+		if x.operation != wire.Search && g.shares() {
+			ctx = store.WithBudget(ctx)
+		}
+		g.isolate(ctx, &x)
 		if x.operation == wire.Search {
-			g.searchAll(r.Context(), &x)
+			g.searchAll(ctx, &x)
 		} else {
 			g.Running.begin() // before anything is asked for it, or the process could end in the midst
 			x.running = g.Running
-			by = g.forCall(r.Context(), &x)
-			by.deliver(r.Context(), &x)
+			by = g.forCall(ctx, &x)
+			by.deliver(ctx, &x)
 		}
-		g.reveal(r.Context(), &x)
+		g.reveal(ctx, &x)
 	}
 	if x.answer.Fault != nil {
 		x.answer = wire.Say(x.answer.Fault, x.operation, x.format, g.HTTPErrors)

@@ -47,7 +47,7 @@ func (a *Account) share(s *store.Shared) {
 // learn has the ledger adopt a verification that it has not seen start, if the store knows it.
 func (a *Account) learn(requestID string, k store.Known) {
 	if b, ok := ledger.DecodeBeginning(requestID, k.Start); ok {
-		a.publishEvents(a.ledger.Adopt(b, k.Begun, k.Finished))
+		a.publishEvents(context.Background(), a.ledger.Adopt(b, k.Begun, k.Finished))
 	} else if k.Finished {
 		a.ledger.EndedElsewhere(requestID)
 	}

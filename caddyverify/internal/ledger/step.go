@@ -8,7 +8,7 @@ import (
 
 // Step returns the step that has the ledger learn from answers. about says what is kept
 // of a request, and told is given what became known.
-func (l *Ledger) Step(about func(context.Context, *wire.Call) (country string, link Link), told func(Events)) wire.Step {
+func (l *Ledger) Step(about func(context.Context, *wire.Call) (country string, link Link), told func(context.Context, Events)) wire.Step {
 	return func(next wire.Sender) wire.Sender {
 		return func(ctx context.Context, call *wire.Call) wire.Answer {
 			answer := next(ctx, call)
@@ -16,7 +16,7 @@ func (l *Ledger) Step(about func(context.Context, *wire.Call) (country string, l
 			if call.Operation.Starts() {
 				o.Country, o.Link = about(ctx, call)
 			}
-			told(l.Observe(o))
+			told(ctx, l.Observe(o))
 			return answer
 		}
 	}

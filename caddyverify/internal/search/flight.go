@@ -91,7 +91,11 @@ func (f *flight) end(a wire.Answer) bool {
 func (f *flight) begin(ctx context.Context, c *Cache) context.Context {
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	ctx, f.cancel = context.WithTimeout(context.WithoutCancel(ctx), c.inForce.Load().settings.Timeout)
+	ctx = context.WithoutCancel(ctx)
+	if f.shared != nil {
+		ctx = store.WithBudget(ctx)
+	}
+	ctx, f.cancel = context.WithTimeout(ctx, c.inForce.Load().settings.Timeout)
 	return ctx
 }
 

@@ -59,6 +59,7 @@ func poke(all map[chan struct{}]struct{}) {
 // Await is Claim, but for waiting: while another sends, it waits for his answer, or the end
 // of his lease. It ends with Wait when ctx does.
 func (s *Shared) Await(ctx context.Context, k Name, m Mark, says [32]byte, lease, ttl time.Duration) (Claim, error) {
+	ctx = withoutBudget(ctx)
 	wake, stop := s.waiting.add(s.keys.name(k)) // before the claim, or the answer might be missed
 	defer stop()
 	for {

@@ -75,7 +75,7 @@ func NewShared(s Store, k *Keys) *Shared {
 	shared.circuit = gobreaker.NewTwoStepCircuitBreaker[any](gobreaker.Settings{
 		Timeout:     openFor,
 		ReadyToTrip: func(c gobreaker.Counts) bool { return c.ConsecutiveFailures >= trip },
-		IsExcluded:  func(err error) bool { return errors.Is(err, errLeft) },
+		IsExcluded:  blameless,
 	})
 	shared.waiting.init()
 	shared.unwatch = s.Watch(shared.changed)
@@ -85,9 +85,15 @@ func NewShared(s Store, k *Keys) *Shared {
 var (
 	// errLeft is for a caller that did not wait: the store has done nothing wrong.
 	errLeft = errors.New("the caller has left")
-	errLate = fmt.Errorf("no answer within %v", Budget)
-	errBusy = fmt.Errorf("%d calls are under way", Flights)
+	// errSpent is for a call whose client has waited for the store long enough. It might have
+	// answered in time.
+	errSpent = errors.New("the call's time for the store is over")
+	errLate  = fmt.Errorf("no answer within %v", Budget)
+	errBusy  = fmt.Errorf("%d calls are under way", Flights)
 )
+
+// blameless tells errors that say nothing of the store.
+func blameless(err error) bool { return errors.Is(err, errLeft) || errors.Is(err, errSpent) }
 
 // away is an ErrAway with its reason.
 type away struct{ why error }
@@ -98,12 +104,22 @@ func (a away) Unwrap() []error { return []error{ErrAway, a.why} }
 // call runs f, and leaves it behind when it does not come back in time.
 func call[T any](ctx context.Context, s *Shared, f func(context.Context) (T, error)) (T, error) {
 	var none T
+	left, end := budget(ctx)
+	defer end()
+	if left <= 0 {
+		s.aways.Add(1)
+		return none, away{errSpent}
+	}
 	done, err := s.circuit.Allow()
 	if err != nil {
 		s.aways.Add(1)
 		return none, away{err}
 	}
-	ctx, cancel := context.WithTimeoutCause(ctx, Budget, errLate)
+	late := errLate
+	if left < Budget {
+		late = errSpent
+	}
+	ctx, cancel := context.WithTimeoutCause(ctx, left, late)
 	defer cancel()
 	select {
 	case s.flights <- struct{}{}:
@@ -148,11 +164,14 @@ func (s *Shared) cause(ctx context.Context, late error) error {
 	if errors.Is(context.Cause(ctx), errLate) {
 		return late
 	}
+	if errors.Is(context.Cause(ctx), errSpent) {
+		return errSpent
+	}
 	return errLeft
 }
 
 func (s *Shared) failed(err error) error {
-	if !errors.Is(err, errLeft) {
+	if !blameless(err) {
 		s.mu.Lock()
 		defer s.mu.Unlock()
 		if s.since.IsZero() {
