@@ -96,9 +96,7 @@ type spy struct {
 	kept         atomic.Int64
 	slow         atomic.Int64 // how long to keep takes
 	hangs, fails atomic.Bool
-	field        store.Field
-	value        []byte
-	life         time.Duration
+	life         atomic.Int64 // of what was kept last
 	told         func(store.Name)
 }
 
@@ -130,9 +128,7 @@ func (s *spy) Keep(ctx context.Context, n store.Name, t store.Token, f store.Fie
 		return false, err
 	}
 	time.Sleep(time.Duration(s.slow.Load()))
-	if s.waiting == 0 { // one call at a time
-		s.field, s.value, s.life = f, v, life
-	}
+	s.life.Store(int64(life))
 	if s.naive {
 		found, _ := s.Store.Look(ctx, n, f)
 		t = found.Token
@@ -199,7 +195,10 @@ func (p *peer) expectNames(t *testing.T, want int) {
 	t.Helper()
 	n := 0
 	for i := range p.inForce.Load().shards {
-		n += len(p.inForce.Load().shards[i].names.ids)
+		s := &p.inForce.Load().shards[i]
+		s.mu.RLock()
+		n += len(s.names.ids)
+		s.mu.RUnlock()
 	}
 	expect(t, "names", fmt.Sprint(n), want)
 }

@@ -144,7 +144,7 @@ func TestLivesInTheStore(t *testing.T) {
 					a.asked(u, one(wire.JSON, "a"))
 				}
 				expect(t, "calls", len(u.called()), tt.asks)
-				expect(t, "life", a.spy.life, tt.life)
+				expect(t, "life", time.Duration(a.spy.life.Load()), tt.life)
 				if tt.life == 0 {
 					return
 				}
