@@ -247,11 +247,14 @@ for _, at in pairs(heard) do
     if now - at >= silent then mute = mute + 1 end
   end
 end
-local spare = tonumber(ARGV[4]) + n - size
-if mute > 0 then spare = spare + math.floor(size * mute / known) end
+local spare, more = tonumber(ARGV[4]) + n - size, tonumber(ARGV[6])
+if mute > 0 then
+  spare = spare + math.floor(size * mute / known)
+  more = math.floor(more * (known - mute) / known) -- of what is left
+end
 local function free(i) return tonumber(redis.call('LINDEX', KEYS[1], i)) - now end
 spare = math.max(0, math.min(spare, n - 1))
-local wait = math.max(0, free(spare), free(math.max(spare, math.min(spare + ARGV[6], n - 1))) - ARGV[7])
+local wait = math.max(0, free(spare), free(math.max(spare, math.min(spare + more, n - 1))) - ARGV[7])
 if wait > most then return {'full', wait} end
 use(now + wait, size)
 return {'given', wait}`)

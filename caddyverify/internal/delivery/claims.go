@@ -134,7 +134,7 @@ func (c *claims) askRepetition(ctx context.Context, f *flight) (*wire.Answer, wi
 			return nil, ""
 		case got.State == store.Yours:
 			c.ours = true
-			if f.last != nil && f.last.shared.Load() {
+			if f.last != nil && f.last.shared.Load() && f.last.forgot.Load() == c.store.Stats().Forgot {
 				f.last = nil // another gateway has given it
 			}
 			return nil, ""

@@ -84,9 +84,13 @@ func (s story) tell(f *fleet) string {
 			f.gateways[0].trouble.begin()
 			return f.send()
 		}
+		begun := time.Now()
 		answer, source, ack := f.gateways[0].Deliver(context.Background(), step.call, up)
 		ack(step.gets)
 		f.gateways[0].trouble.end()
+		if took := time.Since(begun); took > 0 {
+			f.Errorf("step %d has waited for %v, where there is nobody to wait for", i, took)
+		}
 		said := string(answer.Body)
 		if answer.Fault != nil {
 			said = string(answer.Fault.Cause)
@@ -104,8 +108,23 @@ func TestFleetOfOne(t *testing.T) {
 		calls string // that fail; "after" is from when a call is made until its client has the answer
 		done  bool   // though they are done
 	}{
-		{"", false}, {"*", false}, {"*", true}, {"K", false}, {"K", true}, {"C", false}, {"C", true}, {"KC", false}, {"T", false}, {"T", true},
-		{"A", false}, {"A", true}, {"after R", false}, {"after R", true}, {"after AR", false}, {"after *", false}, {"after *", true},
+		{"", false},
+		{"*", false},
+		{"*", true},
+		{"K", false},
+		{"K", true},
+		{"C", false},
+		{"C", true},
+		{"KC", false},
+		{"T", false},
+		{"T", true},
+		{"A", false},
+		{"A", true},
+		{"after R", false},
+		{"after R", true},
+		{"after AR", false},
+		{"after *", false},
+		{"after *", true},
 	} {
 		t.Run(fmt.Sprint(test.calls, test.done), func(t *testing.T) {
 			for seed := range uint64(15) {
@@ -197,9 +216,44 @@ func TestFleetKeptWhileAway(t *testing.T) {
 				f.expect(0, call, false, "id-3 sent")
 				f.gateways[0].trouble.fail("*", false)
 				f.expect(0, call, true, "id-3 replayed")
-				f.expect(0, call, true, "id-4 sent")
+				f.gateways[0].trouble.fail("", false)
+				time.Sleep(2 * time.Second)
+				f.expect(0, call, true, "id-4 sent") // the store's copy was given back
 			})
 		})
+	}
+}
+
+// TestFleetKeepsWhatItCannotTake: it may be gone from the store, and is kept here.
+func TestFleetKeepsWhatItCannotTake(t *testing.T) {
+	together(t, 1, func(f *fleet) {
+		call := requestFor("447700900000")
+		f.expect(0, call, false, "id-1 sent")
+		f.gateways[0].trouble.fail("T", true)
+		f.state, f.fault = map[string]State{"id-1": Unknown}, &wire.Fault{Cause: wire.BreakerOpen}
+		f.expect(0, call, true, "breaker_open sent")
+		f.gateways[0].trouble.fail("", false)
+		f.state, f.fault = nil, nil
+		f.expect(0, call, true, "id-1 replayed")
+	})
+}
+
+// TestFleetWaitsNoLonger: another gateway's lease may be longer than what this one would wait.
+func TestFleetWaitsNoLonger(t *testing.T) {
+	for _, calls := range []string{"", "*"} {
+		for name, call := range map[string]Call{"a request": requestFor("447700900000"), "a key": requestFor("447700900000").with(keyed("k"))} {
+			t.Run(name+calls, func(t *testing.T) {
+				together(t, 2, func(f *fleet) {
+					f.timeout = 10 * timeout
+					f.dies(0, call)
+					f.timeout = timeout
+					time.AfterFunc(time.Second, func() { f.gateways[1].trouble.fail(calls, false) })
+					if r := f.ask(1, call, true); r.String() != "gateway_lost shared" || r.after < 2*lease || r.after > 2*lease+time.Second {
+						f.Errorf("got %v after %v", r, r.after)
+					}
+				})
+			})
+		}
 	}
 }
 

@@ -25,6 +25,7 @@ type fleet struct {
 	*testing.T
 	*script
 	gateways []*member
+	timeout  time.Duration
 }
 
 type member struct {
@@ -118,7 +119,7 @@ func (s *trouble) Beat(ctx context.Context, p store.Pulse) (store.Seen, error) {
 func together(t *testing.T, gateways int, test func(*fleet)) {
 	t.Helper()
 	synctest.Test(t, func(t *testing.T) {
-		f := &fleet{T: t, script: newScript()}
+		f := &fleet{T: t, script: newScript(), timeout: timeout}
 		memory := new(store.Memory)
 		ctx, stop := context.WithCancel(t.Context())
 		var running sync.WaitGroup
@@ -140,6 +141,17 @@ func together(t *testing.T, gateways int, test func(*fleet)) {
 	})
 }
 
+// forget has the store begin anew with nothing, and the gateways notice.
+func (f *fleet) forget() {
+	memory := new(store.Memory)
+	for i, m := range f.gateways {
+		m.trouble.mu.Lock()
+		m.trouble.Store = memory.Open("account", fmt.Sprint(i))
+		m.trouble.mu.Unlock()
+	}
+	time.Sleep(time.Second)
+}
+
 // result is what a client gets.
 type result struct {
 	answer string // or the cause
@@ -151,7 +163,7 @@ func (r result) String() string { return r.answer + " " + string(r.source) }
 
 func (f *fleet) upstreamOf() Upstream {
 	up := f.script.upstream()
-	up.Timeout = timeout
+	up.Timeout = f.timeout
 	return up
 }
 

@@ -23,6 +23,7 @@ func TestFleetUnread(t *testing.T) {
 		{"elsewhere, once", left, call, 1, []string{"id-1 replayed", "id-2 sent"}},
 		{"elsewhere, in other words", left, requestFor("+44 7700 900000", "lg", "de-de"), 1, []string{"id-1 replayed", "id-2 sent"}},
 		{"at the same gateway, once", left, call, 0, []string{"id-1 replayed", "id-2 sent"}},
+		{"at the same gateway, once, when the store has forgotten", func(f *fleet) { left(f); f.forget() }, call, 0, []string{"id-1 replayed", "id-2 sent"}},
 		{"to another caller", left, call.with(from("app")), 1, []string{"id-2 sent", "id-3 sent"}},
 		{"after that client left, too", func(f *fleet) {
 			left(f)

@@ -28,12 +28,13 @@ type flight struct {
 	acked       bool      // a client got the answer
 	until       time.Time // when the answer is of no use any more
 
-	claims     *claims      // in the store; nil where there is none, or nothing to be told any more
-	lastClaims *claims      // those of last
-	names      []store.Name // of the Idempotency-Keys, in the store, until it is done
-	shared     atomic.Bool  // the store has had the answer, and may have given it to another gateway
-	lost       bool         // its Idempotency-Key is known for a call of which nobody has told
-	keyOnly    bool         // the answer is that of its Idempotency-Key, the first of keys, and nobody else's
+	claims     *claims       // in the store; nil where there is none, or nothing to be told any more
+	lastClaims *claims       // those of last
+	names      []store.Name  // of the Idempotency-Keys, in the store, until it is done
+	shared     atomic.Bool   // the store has had the answer, and may have given it to another gateway
+	forgot     atomic.Uint64 // what the store had: how often it had forgotten all by then
+	lost       bool          // its Idempotency-Key is known for a call of which nobody has told
+	keyOnly    bool          // the answer is that of its Idempotency-Key, the first of keys, and nobody else's
 }
 
 // run answers the call. Whatever becomes of it, those who wait get an answer.

@@ -69,6 +69,7 @@ func (c *claims) release() {
 
 // tell has an answer lie in the store, and reports whether it does.
 func (c *claims) tell(f *flight, u use, life time.Duration) bool {
+	f.forgot.Store(c.store.Stats().Forgot)
 	ok, err := c.store.Answer(c.ctx, c.repetition, c.mark, c.encode(f, u), life)
 	c.owing = err != nil
 	return ok && err == nil

@@ -46,12 +46,13 @@ func (m view) Slot(_ context.Context, ask Ask) (Slot, error) {
 		known++
 	}
 	all := len(m.rate.back)
-	spare := ask.Spare + all - size
+	spare, more := ask.Spare+all-size, ask.Later
 	if silent > 0 {
 		spare += size * silent / known
+		more = more * (known - silent) / known // of what is left
 	}
 	spare = max(0, min(spare, all-1))
-	later := max(spare, min(spare+ask.Later, all-1))
+	later := max(spare, min(spare+more, all-1))
 	wait := max(0, m.rate.back[spare].Sub(now), m.rate.back[later].Sub(now)-ask.Soon)
 	if wait > ask.Most {
 		return Slot{Full, wait}, nil

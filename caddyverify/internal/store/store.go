@@ -187,7 +187,7 @@ type Ask struct {
 	// Size is how many calls all gateways may make in any second, 1 to MaxSize.
 	Size int
 	// Spare is how many slots must be left for calls that come first, and Later how many more
-	// that are free within Soon.
+	// that are free within Soon, or as large a part of what is not kept back for silent gateways.
 	Spare, Later int
 	Soon         time.Duration
 	// Most is how long the call would wait.

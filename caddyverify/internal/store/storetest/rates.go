@@ -107,6 +107,14 @@ var rates = []behaviour{
 			w.Errorf("%d calls, want half of 10", n)
 		}
 	}},
+	{"of what is kept back nothing is left to others", func(w *world) {
+		s := w.open("a", "b")
+		w.Pass(store.Silent + tick)
+		w.beat(s[0])
+		if n, _ := w.take(s[0], store.Ask{Size: 10, Later: 4, Soon: 100 * time.Millisecond}); n != 3 {
+			w.Errorf("%d calls, want 5 but for 2", n)
+		}
+	}},
 	{"the share of who has left is free", func(w *world) {
 		s := w.open("a", "b")
 		w.ok(s[1].Leave(w.Context()))
