@@ -265,7 +265,9 @@ func (l *line) Slot(ctx context.Context, ask store.Ask) (store.Slot, error) {
 			_, err := s.Slot(ctx, ask)
 			return store.Slot{State: store.Alone, Wait: closed}, err
 		}
-		return s.Slot(ctx, ask)
+		slot, err := s.Slot(ctx, ask)
+		l.process.note("store %d of %d: for %+v there is %+v", l.account, l.process.number, ask, slot)
+		return slot, err
 	})
 }
 
