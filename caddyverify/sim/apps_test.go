@@ -127,7 +127,7 @@ func (u *user) meddle() {
 	}
 	answer := other.checkOnce(id, wrongCode)
 	switch {
-	case !answer.received || !s.knowsStart(answer.by, answer.begun, time.Now()):
+	case !answer.received || !s.knowsStart(id, answer.by, answer.begun, time.Now()):
 	case strings.Contains(" 0 16 17 ", " "+answer.Status+" "):
 		u.violated(8, "%s has entered a code for %s, which another caller has started", other.name, id)
 	case answer.Status == "6" && !strings.Contains(answer.Text, id):

@@ -50,6 +50,7 @@ type start struct {
 	by                  map[*process]bool // that were asked
 	startedBy           *process          // the one that knows
 	startedAt           time.Time
+	startedID           string           // then
 	began, last         time.Time        // the first attempt, and the end of the last one
 	sentBy, unsentBy    map[*process]int // as sent and unsent, by each
 	handed, named       []handing        // answers without a key; checks and controls
@@ -116,7 +117,7 @@ func (b *book) acted(p *process, account int, operation, form, body string) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	for _, id := range append(values["request_id"], values["request_ids"]...) {
-		if s := b.byID[id]; s != nil && s.accounts[id] != account && (s.startedBy == p || s.knowsStart(p, time.Now().Add(-longestCall), time.Now())) {
+		if s := b.byID[id]; s != nil && s.accounts[id] != account && (s.startedID == id && s.startedBy == p || s.knowsStart(id, p, time.Now().Add(-longestCall), time.Now())) {
 			go p.violated(1, "a %s of %s is made with another account", operation, id)
 		}
 	}
@@ -127,7 +128,7 @@ func (b *book) acted(p *process, account int, operation, form, body string) {
 		s.sentBy[p]++
 		s.sentTo[account] = true
 		for _, id := range s.accepted {
-			if !slices.Contains(s.told, id) && p.network.wellSoFar() && (b.whole[id] == p || p.stores.there(s.began, b.ofLocked(s, p)...)) && s.rivals == 0 {
+			if !slices.Contains(s.told, id) && p.network.wellSoFar() && (b.remembers(s, id, p) || p.stores.there(s.began, b.ofLocked(s, p)...)) && s.rivals == 0 {
 				go p.violated(2, "%s is sent again, though %s came back and nobody was told", s.number, id)
 			}
 		}
@@ -152,7 +153,8 @@ func (b *book) acted(p *process, account int, operation, form, body string) {
 func (b *book) arrived(p *process, id string) {
 	b.mu.Lock()
 	b.whole[id] = p
-	b.byID[id].startedBy, b.byID[id].startedAt = p, time.Now()
+	s := b.byID[id]
+	s.startedID, s.startedBy, s.startedAt = id, p, time.Now()
 	b.mu.Unlock()
 	p.tally.mu.Lock()
 	p.tally.whole++
@@ -309,7 +311,7 @@ func (b *book) found(u *user, ids []string, before map[string]ending, when time.
 		if !asked {
 			u.violated(8, "%s asks for %v and is told of %s", u.name, ids, state.RequestID)
 		}
-		if s := u.book.startOf(state.RequestID); u.isolated && s != nil && s.caller != u.caller && s.knowsStart(answer.by, answer.begun, time.Now()) && state.Status != "101" {
+		if s := u.book.startOf(state.RequestID); u.isolated && s != nil && s.caller != u.caller && s.knowsStart(state.RequestID, answer.by, answer.begun, time.Now()) && state.Status != "101" {
 			u.violated(8, "%s reads %q of %s, which another caller has started", u.name, state.Status, state.RequestID)
 		}
 		v, ok := u.verification(state.RequestID)

@@ -91,7 +91,7 @@ func (w *world) checkFleetBooks() {
 		v, _ := w.verification(id)
 		states[v.Status]++
 		end, ok := b.ends[id]
-		if ok && s.startedBy != nil && !end.by.dead() && end.by.born.Before(end.begun) && s.knowsStart(end.by, end.begun, end.at) &&
+		if ok && s.startedBy != nil && !end.by.dead() && end.by.born.Before(end.begun) && s.knowsStart(id, end.by, end.begun, end.at) &&
 			w.stores.during(s.startedAt.Add(-settled), end.at.Add(settled), s.startedBy, end.by) {
 			counted[end.state]++
 		}

@@ -84,13 +84,23 @@ const settled = 100 * time.Millisecond
 
 // knowsStart tells that a process must know who has started a verification, and how, when
 // it is asked at a time and answers until another.
-func (s *start) knowsStart(p *process, asked, answers time.Time) bool {
+func (s *start) knowsStart(id string, p *process, asked, answers time.Time) bool {
 	by := s.startedBy
-	if by == nil || p == nil || by == p {
-		return by != nil && by == p
+	switch {
+	case by == nil || p == nil || id != s.startedID:
+		return false
+	case by == p:
+		return true
 	}
 	arrived := s.startedAt.Add(settled)
 	return arrived.Before(asked) && !by.diedBefore(arrived) && p.stores.during(s.startedAt.Add(-settled), answers, by, p)
+}
+
+// remembers tells that a process has got the answer that started a verification, and the
+// store was not away then: what it could not tell the store is in its own way until a lease is
+// over. The caller holds b.mu.
+func (b *book) remembers(s *start, id string, p *process) bool {
+	return b.whole[id] == p && (p.stores == nil || id == s.startedID && p.stores.during(s.began, s.startedAt.Add(settled), p))
 }
 
 // handing is an answer that somebody got, or a call about a verification.

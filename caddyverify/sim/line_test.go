@@ -167,7 +167,11 @@ func (l *line) push(n store.Name) {
 	if lost || l.process.dead() {
 		return
 	}
-	at := time.Now().Add(time.Duration(20_000 + l.draw("push", n, "").r.IntN(1_000_000)))
+	r, most := l.draw("push", n, "").r, 1_000_000
+	if r.IntN(4) == 0 {
+		most = 4_400_000 // not longer than a check takes
+	}
+	at := time.Now().Add(time.Duration(20_000 + r.IntN(most)))
 	l.mu.Lock()
 	if !at.After(l.told) {
 		at = l.told.Add(time.Nanosecond)

@@ -228,10 +228,6 @@ var Mutants = []Mutant{
 		"shared.Before(ctx, named, mark, g.Timeout+spare); err == nil", "(store.Known{}), error(nil); err == nil",
 	},
 	{
-		"memory keeps what the store does not take", internal + "search/look.go",
-		"return kept\n", "return kept || true\n",
-	},
-	{
 		"what another gateway makes is made here as well", internal + "delivery/claims.go",
 		"\t\tcase got.State == store.Yours:", "\t\tcase got.State == store.Yours || waited:",
 	},
