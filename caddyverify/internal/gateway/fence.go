@@ -8,13 +8,9 @@ import (
 	"github.com/caddyverify/caddy-verify/caddyverify/internal/wire"
 )
 
-const (
-	// spare is for how much longer than a call can last others keep nothing of what it is
-	// about, where its end is not told.
-	spare = 5 * time.Second
-	// purgeHold is the same for a purge, which is over at once.
-	purgeHold = time.Second
-)
+// spare is for how much longer than a call can last others keep nothing of what it is about,
+// where its end is not told.
+const spare = 5 * time.Second
 
 // fence is for before a check or control, and what it returns for after it. Whatever comes
 // back, what memory knows of the verification may be over then, and so may be what a search
@@ -40,13 +36,9 @@ func (g *Gateway) fence(ctx context.Context, call *wire.Call) (lift func()) {
 }
 
 // purgeShared drops what the store has of a verification, and with it what other gateways
-// have in memory.
+// have in memory. It is no check: nobody has tried a code.
 func (a *Account) purgeShared(requestID string) {
-	shared := a.shared()
-	if shared == nil {
-		return
+	if shared := a.shared(); shared != nil {
+		_ = shared.After(context.Background(), verification(requestID), store.NewMark()) // the store may be away
 	}
-	ctx, named, mark := context.Background(), verification(requestID), store.NewMark()
-	_, _ = shared.Before(ctx, named, mark, purgeHold) // the store may be away
-	_ = shared.After(ctx, named, mark)
 }
