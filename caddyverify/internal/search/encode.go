@@ -31,15 +31,15 @@ func (e *entry) encode(now time.Duration) []byte {
 	return append(b, e.body...)
 }
 
-// decode reads what the store has. It is nil for what this version does not know, and for
-// what is not kept here for so long.
+// decode reads what the store has. It is nil for what this version does not know, for what is
+// not kept here for so long, and where the store's clock was set back: then it may be of any age.
 func decode(in store.Found, caller string, f wire.Format, now time.Duration, l *lifetimes) *entry {
 	r := reader{rest: in.Entry}
 	version, class, part := r.byte(), class(r.byte()), r.byte()
 	age := time.Duration(r.number(1<<62)) + in.Age //nolint:gosec // as bounded
 	from, to := r.number(wire.MaxAnswer), r.number(wire.MaxAnswer)
 	contentType, status := r.text(), wire.Status(r.text())
-	if r.bad || version != encoding || class >= classes || part > 1 || from > to || to > uint64(len(r.rest)) {
+	if r.bad || in.Age < 0 || version != encoding || class >= classes || part > 1 || from > to || to > uint64(len(r.rest)) {
 		return nil
 	}
 	left := min(in.Left, l.fresh[class]-age)

@@ -40,6 +40,10 @@ func TestEncoding(t *testing.T) {
 				t.Errorf("byte %d can be %d", i, wrong)
 			}
 		}
+		in.Entry, in.Age = b, -time.Second // the store's clock was set back: nobody knows how old it is
+		if decode(in, "app", wire.JSON, 0, &l) != nil {
+			t.Error("it was stored in the future")
+		}
 		in.Entry = nil
 		if decode(in, "app", wire.JSON, 0, &l) != nil {
 			t.Error("nothing is something")
