@@ -25,16 +25,21 @@ type alone struct {
 	left         int
 }
 
-// lost notes that the store was asked in vain. The caller holds l.mu.
-func (l *Limiter) lost(known store.Stats, now time.Time) {
+// lost notes that the store was asked in vain: failed tells that it has not answered, or that
+// it does not know. The caller holds l.mu.
+func (l *Limiter) lost(known store.Stats, failed bool, now time.Time) {
 	r := l.ring
 	r.full = [ranks]time.Time{}
 	r.share = l.shareOf(known.Gateways)
 	r.without = slices.DeleteFunc(r.without, func(at time.Time) bool { return now.Sub(at) >= time.Second })
 	if !r.lonely || r.away != known.Away {
 		r.away, r.closed, r.left = known.Away, time.Time{}, 0
-		if !known.Away.IsZero() {
-			r.closed = known.Away.Add(time.Second)
+		since := known.Away
+		if since.IsZero() && failed { // it has answered others, who use what there is
+			since = now
+		}
+		if !since.IsZero() {
+			r.closed = since.Add(time.Second)
 			r.left = max(0, l.slots.n-known.Used)/max(1, known.Gateways) - len(r.without)
 		}
 	}

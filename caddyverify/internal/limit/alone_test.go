@@ -6,6 +6,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/caddyverify/caddy-verify/caddyverify/internal/store"
 	"github.com/caddyverify/caddy-verify/caddyverify/internal/wire"
 )
 
@@ -172,6 +173,25 @@ func TestReturnCountsWhatWasCalled(t *testing.T) {
 		n := len(within(alone, time.Since(begun)-time.Second, time.Hour))
 		if more := len(sent(nil, f.run(sentTo{1, atOnce(0, wire.Check, 40)})[1], 0)); n < 8 || more < 10 || n+more > 28+1 {
 			t.Errorf("%d calls, and then %d at once", n, more)
+		}
+	})
+}
+
+// A store that answers others has them use what there is, so that one call without an answer is
+// no reason to make a second's calls at once.
+func TestOneCallWithoutAnAnswer(t *testing.T) {
+	bubble(t, "", func(t *testing.T) {
+		f := newFleet(t, 2, Settings{})
+		l, now := f.gateways[0].Limiter, time.Now()
+		l.mu.Lock()
+		defer l.mu.Unlock()
+		l.lost(store.Stats{Gateways: 2, Used: 20}, true, now)
+		if l.ring.left != 4 || !l.ring.closed.Equal(now.Add(time.Second)) {
+			t.Errorf("%d calls are left until %v", l.ring.left, l.ring.closed.Sub(now))
+		}
+		l.lost(store.Stats{Gateways: 2, Used: 20}, true, now.Add(time.Millisecond))
+		if !l.ring.closed.Equal(now.Add(time.Second)) {
+			t.Errorf("then until %v", l.ring.closed.Sub(now))
 		}
 	})
 }

@@ -134,7 +134,7 @@ func (l *Limiter) answered(r *ring, k rank, slot store.Slot, err error) {
 	r.gateways, r.asked = known.Gateways, now
 	switch {
 	case err != nil || slot.State == store.Alone:
-		l.lost(known, now)
+		l.lost(known, err != nil, now)
 		if l.admitNext(!l.slotAt(0).After(now), l.free(now), now) {
 			r.went(now)
 		}

@@ -42,6 +42,7 @@ type Shared struct {
 	trips, errors, aways atomic.Uint64
 	away                 atomic.Bool
 	mu                   sync.Mutex
+	heard                time.Time     // the last answer
 	since                time.Time     // away; zero while it is not
 	awayFor              time.Duration // until since
 	last                 error
@@ -75,7 +76,7 @@ func NewShared(s Store, k *Keys) *Shared {
 	shared.circuit = gobreaker.NewTwoStepCircuitBreaker[any](gobreaker.Settings{
 		Timeout:     openFor,
 		ReadyToTrip: func(c gobreaker.Counts) bool { return c.ConsecutiveFailures >= trip },
-		IsExcluded:  blameless,
+		IsExcluded:  innocent,
 	})
 	shared.waiting.init()
 	shared.unwatch = s.Watch(shared.changed)
@@ -89,11 +90,14 @@ var (
 	// answered in time.
 	errSpent = errors.New("the call's time for the store is over")
 	errLate  = fmt.Errorf("no answer within %v", Budget)
-	errBusy  = fmt.Errorf("%d calls are under way", Flights)
+	// errBusy is for a call that had to wait for others, while the store answers.
+	errBusy = fmt.Errorf("%d calls are under way", Flights)
 )
 
-// blameless tells errors that say nothing of the store.
-func blameless(err error) bool { return errors.Is(err, errLeft) || errors.Is(err, errSpent) }
+// innocent tells an error that says nothing against the store.
+func innocent(err error) bool {
+	return errors.Is(err, errLeft) || errors.Is(err, errSpent) || errors.Is(err, errBusy)
+}
 
 // away is an ErrAway with its reason.
 type away struct{ why error }
@@ -121,13 +125,19 @@ func call[T any](ctx context.Context, s *Shared, f func(context.Context) (T, err
 	}
 	ctx, cancel := context.WithTimeoutCause(ctx, left, late)
 	defer cancel()
+	crowded := false
 	select {
 	case s.flights <- struct{}{}:
-	case <-ctx.Done():
-		s.aways.Add(1)
-		err := s.cause(ctx, errBusy)
-		done(err)
-		return none, s.failed(err)
+	default:
+		crowded = true
+		select {
+		case s.flights <- struct{}{}:
+		case <-ctx.Done():
+			s.aways.Add(1)
+			err := s.cause(ctx, errLate, crowded)
+			done(err)
+			return none, s.failed(err)
+		}
 	}
 	s.trips.Add(1)
 	type result struct {
@@ -149,29 +159,37 @@ func call[T any](ctx context.Context, s *Shared, f func(context.Context) (T, err
 		}
 		err = r.err
 		if ctx.Err() != nil {
-			err = s.cause(ctx, err)
+			err = s.cause(ctx, err, crowded)
 		}
 	case <-ctx.Done():
-		err = s.cause(ctx, errLate)
+		err = s.cause(ctx, errLate, crowded)
 	}
 	s.errors.Add(1)
 	done(err)
 	return none, s.failed(err)
 }
 
-// cause tells whether it was the store or the caller who took too long.
-func (s *Shared) cause(ctx context.Context, late error) error {
-	if errors.Is(context.Cause(ctx), errLate) {
-		return late
-	}
-	if errors.Is(context.Cause(ctx), errSpent) {
+// cause tells who took too long: the store, the caller, or the calls that this one had to wait
+// for. Those are no excuse for a store that has not answered any of late.
+func (s *Shared) cause(ctx context.Context, late error, crowded bool) error {
+	switch why := context.Cause(ctx); {
+	case errors.Is(why, errSpent):
 		return errSpent
+	case !errors.Is(why, errLate):
+		return errLeft
 	}
-	return errLeft
+	if crowded {
+		s.mu.Lock()
+		defer s.mu.Unlock()
+		if time.Since(s.heard) <= Budget {
+			return errBusy
+		}
+	}
+	return late
 }
 
 func (s *Shared) failed(err error) error {
-	if !blameless(err) {
+	if !innocent(err) {
 		s.mu.Lock()
 		defer s.mu.Unlock()
 		if s.since.IsZero() {
@@ -184,12 +202,13 @@ func (s *Shared) failed(err error) error {
 }
 
 func (s *Shared) answered() {
+	now := time.Now()
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if !s.since.IsZero() {
-		s.awayFor += time.Since(s.since)
+		s.awayFor += now.Sub(s.since)
 	}
-	s.since, s.last = time.Time{}, nil
+	s.since, s.last, s.heard = time.Time{}, nil, now
 	s.away.Store(false)
 }
 

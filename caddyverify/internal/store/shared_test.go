@@ -21,6 +21,7 @@ var (
 type faulty struct {
 	store.Store
 	hangs, fails atomic.Bool
+	takes        time.Duration
 	calls        atomic.Int64
 	boot         atomic.Value
 	spent        atomic.Int64
@@ -34,6 +35,7 @@ func (f *faulty) trouble() error {
 	if f.hangs.Load() {
 		time.Sleep(time.Minute) // whatever the context says
 	}
+	time.Sleep(f.takes)
 	if f.fails.Load() {
 		return errors.New("refused")
 	}
@@ -96,6 +98,43 @@ func TestStoreThatHangs(t *testing.T) {
 		if st := s.Stats(); !st.Away.IsZero() || st.Why != nil {
 			t.Errorf("stats once it is back: %+v", st)
 		}
+	})
+}
+
+// More calls at once than a store that answers can take are no reason to do without it.
+func TestManyCallsDoNotOpenTheCircuit(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		f := &faulty{takes: 2 * time.Millisecond}
+		s := store.NewShared(f, keys(t, "account", first))
+		var all sync.WaitGroup
+		var served atomic.Int64
+		for range 400 {
+			all.Go(func() {
+				if release(s, t.Context()) == nil {
+					served.Add(1)
+				}
+			})
+		}
+		all.Wait()
+		if err := release(s, t.Context()); err != nil {
+			t.Errorf("after %d were served: %v", served.Load(), err)
+		}
+		if st := s.Stats(); !st.Away.IsZero() || st.AwayFor != 0 || st.Alone == 0 {
+			t.Errorf("stats: %+v", st)
+		}
+		f.hangs.Store(true)
+		for range 400 {
+			all.Go(func() {
+				for range 3 {
+					_ = release(s, t.Context())
+				}
+			})
+		}
+		all.Wait()
+		if s.Stats().Away.IsZero() {
+			t.Error("it hangs, and is not said to be away")
+		}
+		time.Sleep(2 * time.Minute)
 	})
 }
 
