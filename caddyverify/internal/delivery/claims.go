@@ -25,6 +25,7 @@ type claims struct {
 	operation wire.Operation
 	says      [sha256.Size]byte
 	lease     time.Duration
+	longest   time.Duration // a lease for which it takes a second call to find out what is to be sent
 	life      time.Duration // of an answer that no client got
 
 	key, repetition store.Name // without an ID: none
@@ -46,7 +47,7 @@ type claims struct {
 func newClaims(ctx context.Context, s *store.Shared, left *leftovers, call *Call, timeout time.Duration) *claims {
 	c := &claims{
 		ctx: context.WithoutCancel(ctx), store: s, left: left, operation: call.Operation, says: sum(call, asFingerprint, said(call)),
-		lease: timeout + spare, life: KeepFor, free: make(chan struct{}, 1),
+		lease: timeout + spare, longest: 2*timeout + spare, life: KeepFor, free: make(chan struct{}, 1),
 	}
 	if call.IdempotencyKey != "" {
 		c.key = keyName(call)
@@ -95,10 +96,19 @@ func (c *claims) ask(f *flight) (*wire.Answer, wire.DeliverySource) {
 	return nil, ""
 }
 
+// leaseOf is how long a repetition is claimed for. Of an unread answer it is found out first
+// whether it is of use yet.
+func (c *claims) leaseOf(f *flight) time.Duration {
+	if f.last != nil {
+		return c.longest
+	}
+	return c.lease
+}
+
 // askKey claims the Idempotency-Key.
 func (c *claims) askKey(ctx context.Context, f *flight) (*wire.Answer, wire.DeliverySource) {
 	c.keyMark = store.NewMark()
-	got, waited, err := c.claim(ctx, c.key, c.keyMark, c.says, KeepFor)
+	got, waited, err := c.claim(ctx, c.key, c.keyMark, c.says, c.lease, KeepFor)
 	c.alone = err != nil
 	if err != nil || got.State == store.Yours {
 		if waited && err != nil || f.lost {
@@ -126,7 +136,8 @@ func (c *claims) askKey(ctx context.Context, f *flight) (*wire.Answer, wire.Deli
 func (c *claims) askRepetition(ctx context.Context, f *flight) (*wire.Answer, wire.DeliverySource) {
 	for {
 		c.mark = store.NewMark()
-		got, waited, err := c.claim(ctx, c.repetition, c.mark, c.same(), c.lease)
+		lease := c.leaseOf(f)
+		got, waited, err := c.claim(ctx, c.repetition, c.mark, c.same(), lease, lease)
 		switch {
 		case err != nil:
 			c.ours = true
@@ -175,7 +186,8 @@ func (c *claims) take(ctx context.Context, f *flight) bool {
 		f.last = &flight{answer: answer, until: time.Now().Add(c.life)}
 	}
 	c.mark = store.NewMark()
-	got, err := c.store.Claim(ctx, c.repetition, c.mark, c.same(), c.lease, c.lease)
+	lease := c.leaseOf(f)
+	got, err := c.store.Claim(ctx, c.repetition, c.mark, c.same(), lease, lease)
 	c.alone = c.alone || err != nil
 	c.ours = err != nil || got.State == store.Yours
 	c.between = !c.ours
@@ -201,15 +213,15 @@ func (c *claims) goAlone(f *flight) {
 // claim asks for a name, and while another has it, waits for what becomes of that. waited
 // tells that another had it. A store that goes away meanwhile is no reason to send what
 // another sends: the error comes when that one's lease is over.
-func (c *claims) claim(ctx context.Context, n store.Name, m store.Mark, says [sha256.Size]byte, ttl time.Duration) (got store.Claim, waited bool, err error) {
+func (c *claims) claim(ctx context.Context, n store.Name, m store.Mark, says [sha256.Size]byte, lease, ttl time.Duration) (got store.Claim, waited bool, err error) {
 	c.left.release(ctx, c.store, n)
-	got, err = c.store.Claim(ctx, n, m, says, c.lease, ttl)
+	got, err = c.store.Claim(ctx, n, m, says, lease, ttl)
 	if err != nil || got.State != store.Wait {
 		return got, false, err
 	}
 	over := time.Now().Add(got.Left)
 	for {
-		got, err = c.store.Await(ctx, n, m, says, c.lease, ttl)
+		got, err = c.store.Await(ctx, n, m, says, lease, ttl)
 		left := time.Until(over)
 		switch {
 		case err == nil:

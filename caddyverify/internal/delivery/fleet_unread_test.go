@@ -190,3 +190,21 @@ func TestFleetCheckWaitsItsTurn(t *testing.T) {
 		})
 	}
 }
+
+// Who finds out first whether an answer is of use yet has the time for both: no other sends
+// meanwhile.
+func TestFleetSlowState(t *testing.T) {
+	for _, first := range []int{0, 1} { // who had the answer, and who did not
+		together(t, 3, func(f *fleet) {
+			call := requestFor("447700900000")
+			f.expect(0, call, false, "id-1 sent")
+			f.slow, f.state = timeout-time.Millisecond, map[string]State{"id-1": Over}
+			wait := f.atOnce(call, true, first)
+			f.expect(2, call, true, "id-2 shared")
+			if got := fmt.Sprint(wait()); got != "[id-2 sent]" {
+				f.Errorf("got %s", got)
+			}
+			f.expectSent(2)
+		})
+	}
+}

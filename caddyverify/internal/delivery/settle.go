@@ -53,7 +53,7 @@ func (c *claims) acked(f *flight, ok bool) {
 		f.shared.Store(c.tell(f, unread, c.life))
 	}
 	if c.owing && c.ours {
-		c.left.add(c.repetition, c.mark, c.lease)
+		c.left.add(c.repetition, c.mark, c.longest)
 	}
 	if c.keyMark != "" && !c.keyTold && f.unsent() {
 		c.left.add(c.key, c.keyMark, KeepFor)
