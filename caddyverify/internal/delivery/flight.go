@@ -173,7 +173,7 @@ func (d *Deduper) ack(call *Call, f *flight, ok bool) {
 	f.acked = f.acked || ok
 	f.unacked--
 	last := f.unacked == 0
-	if f.claims != nil && (last || first && call.Operation.Starts()) {
+	if (last || first && call.Operation.Starts()) && f.claims != nil { // it is done
 		c, acked := f.claims, f.acked
 		d.mu.Unlock()
 		c.acked(f, acked)

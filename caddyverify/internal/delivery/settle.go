@@ -16,12 +16,9 @@ func (c *claims) settle(f, last *flight, state State) {
 	defer c.lock()()
 	c.tellKey(f)
 	c.tellJoined(f)
-	back := last != nil && state == Unknown && f.answer.RequestID == ""
 	switch {
-	case !c.ours && back && c.alone:
-		last.shared.Store(false)
 	case !c.ours:
-	case back:
+	case last != nil && state == Unknown && f.answer.RequestID == "":
 		last.shared.Store(c.tell(last, unread, c.life)) // for the next one that asks
 	case f.unsent():
 		c.release()
