@@ -157,16 +157,19 @@ func (a *App) join(h *Handler, id accountID, host string, config gateway.Config)
 	if err != nil {
 		return err
 	}
-	if err := a.share(id, settings.core); err != nil {
+	done, err := a.share(id, settings.core)
+	if err != nil {
 		return err
 	}
 	pooled, _, err := accounts.LoadOrNew(id, func() (caddy.Destructor, error) {
 		return pooledAccount{gateway.NewAccount(host, id.apiKey, metrics, settings.core)}, nil
 	})
 	if err != nil {
+		done()
 		return err
 	}
 	h.leave = func() error {
+		defer done() // when the account has told all that it knows
 		_, err := accounts.Delete(id)
 		return err
 	}

@@ -25,8 +25,9 @@ var gatewayName = rand.Text()
 
 // sharedStore is a module of storesNamespace.
 type sharedStore interface {
-	// Open returns what gateways share of an account, as the one of that name sees it.
-	Open(account, gateway string) (*store.Shared, error)
+	// Open returns what gateways share of an account, as the one of that name sees it, until
+	// done is called, once.
+	Open(account, gateway string) (shared *store.Shared, done func(), err error)
 }
 
 // What OnUnknown may be.
@@ -80,11 +81,12 @@ func (e *examination) checkStore(ctx context.Context, written json.RawMessage, t
 		}
 		return
 	}
-	shared, err := app.store.Open("", rand.Text())
+	shared, done, err := app.store.Open("", rand.Text())
 	if err != nil {
 		say(doctor.Fail, sentence(err), "what stands in `store`.")
 		return
 	}
+	defer done()
 	for range 20 { // the connection is being made
 		if _, err = shared.Beat(ctx, store.Pulse{}); err == nil {
 			say(doctor.OK, fmt.Sprintf("it answers within %v.", store.Budget), "")
@@ -101,14 +103,15 @@ func (e *examination) checkStore(ctx context.Context, written json.RawMessage, t
 	say(doctor.Warn, "it is away, so each gateway would go on alone: "+sentence(err), "`store`, or the way to it.")
 }
 
-// share has an account's settings say what it shares with other gateways.
-func (a *App) share(id accountID, s *gateway.Settings) (err error) {
+// share has an account's settings say what it shares with other gateways, until done is
+// called.
+func (a *App) share(id accountID, s *gateway.Settings) (done func(), err error) {
 	if a.store == nil {
-		return nil
+		return func() {}, nil
 	}
 	s.DenyUnknown = a.OnUnknown == denyUnknown
-	s.Shared, err = a.store.Open(id.upstream+" "+id.apiKey, gatewayName)
-	return err
+	s.Shared, done, err = a.store.Open(id.upstream+" "+id.apiKey, gatewayName)
+	return done, err
 }
 
 func parseStore(d *caddyfile.Dispenser) (json.RawMessage, error) {

@@ -85,16 +85,18 @@ type poolKey [sha256.Size]byte
 type pooledClient struct {
 	*client
 	mu     sync.Mutex
-	opened map[string]*store.Shared // by account
-	stop   context.CancelFunc
-	ctx    context.Context
-	beats  sync.WaitGroup
+	opened map[string]*opened // by account
 }
 
-// Destruct implements caddy.Destructor.
+// opened is the store of an account, for as long as somebody uses it.
+type opened struct {
+	*store.Shared
+	users int
+	stop  func()
+}
+
+// Destruct implements caddy.Destructor. Nobody uses what was opened any more.
 func (p *pooledClient) Destruct() error {
-	p.stop()
-	p.beats.Wait() // they sign off, within the time that a call may take
 	p.close()
 	return nil
 }
@@ -110,9 +112,7 @@ func (s *Store) Provision(caddy.Context) error {
 		return err
 	}
 	pooled, _, err := clients.LoadOrNew(s.key, func() (caddy.Destructor, error) {
-		p := &pooledClient{client: dial(o), opened: map[string]*store.Shared{}}
-		p.ctx, p.stop = context.WithCancel(context.Background())
-		return p, nil
+		return &pooledClient{client: dial(o), opened: map[string]*opened{}}, nil
 	})
 	if err != nil {
 		return err
@@ -121,7 +121,7 @@ func (s *Store) Provision(caddy.Context) error {
 	return nil
 }
 
-// Cleanup gives the connection back.
+// Cleanup gives the connection back. What was opened keeps it until it is closed.
 func (s *Store) Cleanup() error {
 	if s.pooled == nil {
 		return nil
@@ -130,24 +130,46 @@ func (s *Store) Cleanup() error {
 	return err
 }
 
-// Open returns what gateways share of an account, as one of them sees it. It is the same for
-// all configurations that say the same of the store, and ends with the last of them. The
-// gateway's name must be its own, and stay the same while it runs.
-func (s *Store) Open(account, gateway string) (*store.Shared, error) {
-	p := s.pooled
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	if shared := p.opened[account]; shared != nil {
-		return shared, nil
-	}
+// Open returns what gateways share of an account, as one of them sees it, until done is called,
+// once. It is the same for all configurations that say the same of the store, and ends when
+// the last of them is done. The gateway's name must be its own, and stay the same while it
+// runs.
+func (s *Store) Open(account, gateway string) (shared *store.Shared, done func(), err error) {
 	k, err := store.NewKeys(account, s.secret...)
 	if err != nil {
-		return nil, err
+		return nil, nil, err
 	}
-	shared := store.NewShared(p.open(k.Account(), gateway), k)
-	p.opened[account] = shared
-	p.beats.Go(func() { shared.Run(p.ctx) })
-	return shared, nil
+	p := s.pooled
+	if _, _, err = clients.LoadOrNew(s.key, func() (caddy.Destructor, error) { return p, nil }); err != nil {
+		return nil, nil, err
+	}
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	of := p.opened[account]
+	if of == nil {
+		of = &opened{Shared: store.NewShared(p.open(k.Account(), gateway), k)}
+		ctx, cancel := context.WithCancel(context.Background())
+		ended := make(chan struct{})
+		go func() {
+			defer close(ended)
+			of.Run(ctx)
+		}()
+		of.stop = func() { cancel(); <-ended } // it signs off, within the time that a call may take
+		p.opened[account] = of
+	}
+	of.users++
+	return of.Shared, func() { p.done(account, s.key) }, nil
+}
+
+func (p *pooledClient) done(account string, key poolKey) {
+	p.mu.Lock()
+	of := p.opened[account]
+	if of.users--; of.users == 0 {
+		delete(p.opened, account)
+		of.stop()
+	}
+	p.mu.Unlock()
+	_, _ = clients.Delete(key) // closing it makes no error
 }
 
 // poolKey is the same for settings that come to the same.

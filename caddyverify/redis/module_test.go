@@ -11,6 +11,8 @@ import (
 
 	"github.com/caddyserver/caddy/v2"
 	"github.com/caddyserver/caddy/v2/caddyconfig/caddyfile"
+
+	"github.com/caddyverify/caddy-verify/caddyverify/internal/store"
 )
 
 func parse(t *testing.T, text string) (*Store, error) {
@@ -129,13 +131,14 @@ func TestProvisionWaitsForNobody(t *testing.T) {
 		if err := s.Provision(caddy.Context{}); err != nil {
 			t.Fatal(err)
 		}
-		shared, err := s.Open("account", "gateway")
+		shared, done, err := s.Open("account", "gateway")
 		if err != nil {
 			t.Fatal(err)
 		}
 		if err := shared.Leave(t.Context()); err == nil {
 			t.Error("nobody answers, and there is no error")
 		}
+		done()
 		if err := s.Cleanup(); err != nil {
 			t.Error(err)
 		}
@@ -145,7 +148,8 @@ func TestProvisionWaitsForNobody(t *testing.T) {
 	}
 }
 
-// TestReload keeps the connection and what was opened while the settings come to the same.
+// TestReload keeps the connection and what was opened while the settings come to the same, and
+// for as long as somebody uses it, who may be told of the end last. What nobody uses ends.
 func TestReload(t *testing.T) {
 	server := newServer(t)
 	t.Setenv("STORE_KEY", encryptionKey)
@@ -158,26 +162,46 @@ func TestReload(t *testing.T) {
 		}
 		return s
 	}
+	open := func(s *Store, account string) (*store.Shared, func()) {
+		t.Helper()
+		shared, done, err := s.Open(account, "gateway")
+		if err != nil {
+			t.Fatal(err)
+		}
+		return shared, done
+	}
 	one := provision("{env.STORE_KEY}")
-	shared, _ := one.Open("account", "gateway")
+	shared, done := open(one, "account")
+	gone, goneDone := open(one, "one that the next does not have")
 	two := provision("{env.OTHER_KEY}")
+	again, againDone := open(two, "account")
+	if again != shared {
+		t.Error("the next configuration has another store")
+	}
 	if err := one.Cleanup(); err != nil {
 		t.Fatal(err)
 	}
-	if again, _ := two.Open("account", "gateway"); again != shared {
-		t.Error("the next configuration has another store")
-	}
+	eventually(t, 5*time.Second, "heard", func() bool { return gone.Watching() })
+	done()
+	goneDone()
+	eventually(t, 5*time.Second, "the end of what nobody uses", func() bool { return !gone.Watching() })
 	eventually(t, 5*time.Second, "connected", func() bool { return shared.Watching() })
 	t.Setenv("STORE_KEY", encryptionKey+" changed")
 	three := provision("{env.STORE_KEY}")
-	if other, _ := three.Open("account", "gateway"); other == shared {
+	other, otherDone := open(three, "account")
+	if other == shared {
 		t.Error("another encryption key has the same store")
 	}
+	otherDone()
 	for _, s := range []*Store{two, three} {
 		if err := s.Cleanup(); err != nil {
 			t.Error(err)
 		}
 	}
+	if err := shared.Leave(t.Context()); err != nil {
+		t.Errorf("it ends while it is in use: %v", err)
+	}
+	againDone()
 	admin := server.admin()
 	eventually(t, 5*time.Second, "disconnected", func() bool {
 		clients, err := admin.Do(t.Context(), admin.B().ClientList().Build()).ToString()

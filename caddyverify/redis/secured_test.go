@@ -57,10 +57,11 @@ func TestTLS(t *testing.T) {
 			t.Fatal(err)
 		}
 		t.Cleanup(func() { _ = s.Cleanup() })
-		shared, err := s.Open("account", "gateway")
+		shared, done, err := s.Open("account", "gateway")
 		if err != nil {
 			t.Fatal(err)
 		}
+		t.Cleanup(done)
 		return shared, func() bool {
 			_, err := shared.Beat(t.Context(), store.Pulse{})
 			return err == nil
