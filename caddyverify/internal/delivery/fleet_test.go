@@ -51,6 +51,25 @@ func TestFleetKeyOfSharedCall(t *testing.T) {
 	})
 }
 
+// However many keys stand for a call, its client does not wait for all of them to be told.
+func TestFleetManyKeysOfACall(t *testing.T) {
+	together(t, 1, func(f *fleet) {
+		f.slow = time.Second
+		f.gateways[0].trouble.slow(10 * time.Millisecond)
+		call := requestFor("447700900000")
+		got := make(chan result)
+		go func() { got <- f.ask(0, call, true) }()
+		synctest.Wait()
+		for i := range 1000 {
+			go f.ask(0, call.with(keyed(fmt.Sprint(i))), true)
+		}
+		if r := <-got; r.String() != "id-1 sent" || r.after > 3*time.Second {
+			f.Errorf("got %v after %v", r, r.after)
+		}
+		time.Sleep(time.Minute)
+	})
+}
+
 // What a key stands for elsewhere is not for those who ask for the same without it.
 func TestFleetKeyIsNobodyElses(t *testing.T) {
 	call := requestFor("447700900000")

@@ -10,6 +10,10 @@ import (
 // passing is how long an answer stays in the store for those who have waited for it.
 const passing = time.Second
 
+// joining is how long a call's client waits while the keys of others are told: those of dozens
+// at least.
+const joining = time.Second
+
 // settle tells the store what became of a flight: of what was unread before, if anything,
 // and of how that stands.
 func (c *claims) settle(f, last *flight, state State) {
@@ -94,12 +98,14 @@ func (c *claims) tellKey(f *flight) {
 	c.keyTold = err == nil
 }
 
-// tellJoined does it for the Idempotency-Keys of calls that have waited for this one.
+// tellJoined does it for the Idempotency-Keys of calls that have waited for this one, as far as
+// its own client may be kept waiting for them.
 func (c *claims) tellJoined(f *flight) {
 	if f.unsent() || c.keyOnly {
 		return
 	}
-	for _, name := range f.names {
+	for begun := time.Now(); len(f.names) > 0 && time.Since(begun) < joining; f.names = f.names[1:] {
+		name := f.names[0]
 		if name == c.key {
 			continue
 		}
