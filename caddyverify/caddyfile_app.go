@@ -43,8 +43,9 @@ func parseApp(d *caddyfile.Dispenser, earlier any) (any, error) {
 //	    }
 //	}
 func (a *App) UnmarshalCaddyfile(d *caddyfile.Dispenser) error {
-	end := *d
+	lines := map[string]caddyfile.Dispenser{}
 	err := subdirectives(d, func(name string) (err error) {
+		lines[name] = *d
 		switch name {
 		case "account":
 			return a.unmarshalAccount(d)
@@ -69,10 +70,7 @@ func (a *App) UnmarshalCaddyfile(d *caddyfile.Dispenser) error {
 	if err != nil {
 		return err
 	}
-	if err := errors.Join(a.checkAccounts(), a.checkStore()); err != nil {
-		return end.WrapErr(err)
-	}
-	return nil
+	return errors.Join(atLine(a.checkAccounts(), lines, d), atLine(a.checkStore(), lines, d))
 }
 
 func (a *App) unmarshalAccount(d *caddyfile.Dispenser) error {

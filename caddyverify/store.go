@@ -39,9 +39,9 @@ const (
 func (a *App) checkStore() error {
 	switch {
 	case a.OnUnknown != "" && a.OnUnknown != allowUnknown && a.OnUnknown != denyUnknown:
-		return fmt.Errorf("on_unknown: it must be %s or %s, not %q", allowUnknown, denyUnknown, a.OnUnknown)
+		return &settingError{"on_unknown", fmt.Errorf("it must be %s or %s, not %q", allowUnknown, denyUnknown, a.OnUnknown)}
 	case a.OnUnknown != "" && a.StoreRaw == nil:
-		return errors.New("on_unknown: there is no store that could be away; add one, or leave this out")
+		return &settingError{"on_unknown", errors.New("there is no store that could be away; add one, or leave this out")}
 	}
 	return nil
 }

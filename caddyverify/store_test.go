@@ -32,8 +32,8 @@ func TestStoreErrors(t *testing.T) {
 		{"two", storeLines + storeLines, "store is given more than once"},
 		{"no block", "store redis", "store redis needs address"},
 		{"an empty key", strings.ReplaceAll(storeLines, "STORE_KEY", "UNSET"), "encryption_key: {env.VERIFY_TEST_UNSET} has no value"},
-		{"unknown of nobody", "on_unknown deny", "on_unknown: there is no store that could be away"},
-		{"unknown what", storeLines + "on_unknown refuse", `on_unknown: it must be allow or deny, not "refuse"`},
+		{"unknown of nobody", "on_unknown deny", "on_unknown: there is no store that could be away; add one, or leave this out, at Caddyfile:4"},
+		{"unknown what", storeLines + "on_unknown refuse", `on_unknown: it must be allow or deny, not "refuse", at Caddyfile:8`},
 		{"unknown without a word", storeLines + "on_unknown", "on_unknown takes one argument: on_unknown allow|deny"},
 	} {
 		t.Run(test.name, func(t *testing.T) {

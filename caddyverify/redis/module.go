@@ -14,6 +14,7 @@ import (
 	"os"
 	"regexp"
 	"slices"
+	"strconv"
 	"strings"
 	"sync"
 
@@ -245,7 +246,7 @@ func addresses(written []string) (all []string, err error) {
 			host, port, err = net.SplitHostPort(net.JoinHostPort(strings.Trim(address, "[]"), defaultPort))
 		}
 		// A URL may have a password in it: it is not shown.
-		if err != nil || host == "" || port == "" || strings.ContainsAny(address, "/@ ") {
+		if n, wrong := strconv.ParseUint(port, 10, 16); err != nil || host == "" || wrong != nil || n == 0 || strings.ContainsAny(address, "/@ ") {
 			return nil, errors.New("address: one is not host:port; write for example redis.internal:6379, without redis:// and password")
 		}
 		if address = net.JoinHostPort(host, port); slices.Contains(all, address) {

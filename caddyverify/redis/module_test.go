@@ -94,6 +94,8 @@ func TestProvisionErrors(t *testing.T) {
 		{"no address", func(s *Store) { s.Addresses = nil }, "address is missing"},
 		{"a URL", func(s *Store) { s.Addresses = []string{"redis://u:hunter2@redis:6379"} }, "address: one is not host:port"},
 		{"a port alone", func(s *Store) { s.Addresses = []string{":6379"} }, "address: one is not host:port"},
+		{"no port", func(s *Store) { s.Addresses = []string{"redis:hunter2"} }, "address: one is not host:port"},
+		{"a port too high", func(s *Store) { s.Addresses = []string{"redis:65536"} }, "address: one is not host:port"},
 		{"twice", func(s *Store) { s.Addresses = []string{"redis", "redis:6379"} }, "redis:6379 is given twice"},
 		{"a user alone", func(s *Store) { s.Username = "me" }, "there is no password"},
 		{"a password that is not there", func(s *Store) { s.Password = "{env.NOT_SET}" }, "password: {env.NOT_SET} has no value"},
