@@ -30,7 +30,7 @@ type alone struct {
 func (l *Limiter) lost(known store.Stats, failed bool, now time.Time) {
 	r := l.ring
 	r.full = [ranks]time.Time{}
-	r.share = l.shareOf(known.Gateways)
+	r.share = l.shareOf(r.gateways)
 	r.without = slices.DeleteFunc(r.without, func(at time.Time) bool { return now.Sub(at) >= time.Second })
 	if !r.lonely || r.away != known.Away {
 		r.away, r.closed, r.left = known.Away, time.Time{}, 0
@@ -40,7 +40,7 @@ func (l *Limiter) lost(known store.Stats, failed bool, now time.Time) {
 		}
 		if !since.IsZero() {
 			r.closed = since.Add(time.Second)
-			r.left = max(0, l.slots.n-known.Used)/max(1, known.Gateways) - len(r.without)
+			r.left = max(0, l.slots.n-known.Used)/max(1, r.fleet(known)) - len(r.without)
 		}
 	}
 	r.lonely = true
@@ -51,6 +51,15 @@ func (r *ring) went(now time.Time) {
 	r.without = append(r.without, now)
 	r.left--
 	r.store.Spent(1)
+}
+
+// fleet is how many gateways were there last: a store that was never reached knows of none,
+// but the one before it, with other settings, did. The caller holds Limiter.mu.
+func (r *ring) fleet(known store.Stats) int {
+	if known.Gateways > 0 {
+		return known.Gateways
+	}
+	return r.gateways
 }
 
 // shareOf is how many calls of a second are one gateway's. The caller holds l.mu.

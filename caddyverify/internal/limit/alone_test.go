@@ -195,3 +195,26 @@ func TestOneCallWithoutAnAnswer(t *testing.T) {
 		}
 	})
 }
+
+// TestOtherSettingsOfAStore has all gateways reload with a store that cannot be reached: they
+// are as many as before.
+func TestOtherSettingsOfAStore(t *testing.T) {
+	bubble(t, "", func(t *testing.T) {
+		f, unreachable := newFleet(t, 4, Settings{}), new(fleet)
+		unreachable.fails.Store(true)
+		keys, err := store.NewKeys("account", "another key of at least thirty-two characters")
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, m := range f.gateways {
+			m.Share(store.NewShared(&member{fleet: unreachable, Store: m.Store}, keys))
+		}
+		times := sent(nil, slices.Concat(f.run(divide(1, "", mix{45, 19, 0}, 5*time.Second, .25, .25, .25, .25)...)...), 0)
+		if most := mostInASecond(times); most > 29 || len(times) < 5*20 {
+			t.Errorf("%d calls, %d of them in a second", len(times), most)
+		}
+		if s := f.gateways[0].Stats(); !s.Alone || s.Share != 7 {
+			t.Errorf("%+v", s)
+		}
+	})
+}

@@ -83,7 +83,7 @@ func (l *Limiter) Stats() Stats {
 		if l.ring != nil {
 			known := l.ring.store.Stats()
 			if s.Alone = l.aloneNow(known, now); s.Alone {
-				s.Share = l.shareOf(known.Gateways)
+				s.Share = l.shareOf(l.ring.fleet(known))
 			}
 		}
 	}

@@ -66,8 +66,12 @@ func (l *Limiter) Share(s *store.Shared) {
 		l.ring = nil
 	case l.ring == nil || l.ring.store != s:
 		var seed [32]byte
-		_, _ = cryptorand.Read(seed[:])                                   // never fails; a test can make it the same each time
-		l.ring = &ring{store: s, random: rand.New(rand.NewChaCha8(seed))} //nolint:gosec // no secret
+		_, _ = cryptorand.Read(seed[:])                                  // never fails; a test can make it the same each time
+		next := &ring{store: s, random: rand.New(rand.NewChaCha8(seed))} //nolint:gosec // no secret
+		if l.ring != nil {
+			next.gateways = l.ring.fleet(l.ring.store.Stats()) // until this one tells
+		}
+		l.ring = next
 	default:
 		return
 	}
@@ -131,7 +135,7 @@ func (l *Limiter) answered(r *ring, k rank, slot store.Slot, err error) {
 	}
 	l.passed(now)
 	known := r.store.Stats()
-	r.gateways, r.asked = known.Gateways, now
+	r.gateways, r.asked = r.fleet(known), now
 	switch {
 	case err != nil || slot.State == store.Alone:
 		l.lost(known, err != nil, now)
