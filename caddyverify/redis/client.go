@@ -35,6 +35,9 @@ type client struct {
 	cancel context.CancelFunc
 	ctx    context.Context
 
+	tried chan struct{} // closed once it has been tried to connect
+	first sync.Once
+
 	mu   sync.Mutex
 	conn rueidis.Client // nil while there is none
 	why  error          // there is none
@@ -43,9 +46,10 @@ type client struct {
 	watchers map[string][]*func(store.Name) // by account
 }
 
-// dial returns at once. Until there is a connection, calls fail.
+// dial returns at once. Calls wait for the first try to connect, or as long as they may; after
+// that they fail while there is no connection.
 func dial(o options) *client {
-	c := &client{prefix: o.prefix, watchers: map[string][]*func(store.Name){}, why: errors.New("not connected yet")}
+	c := &client{prefix: o.prefix, watchers: map[string][]*func(store.Name){}, why: errors.New("not connected yet"), tried: make(chan struct{})}
 	c.ctx, c.cancel = context.WithCancel(context.Background())
 	c.option = rueidis.ClientOption{
 		InitAddress: o.addresses,
@@ -79,6 +83,7 @@ func (c *client) connect() {
 	for wait := 50 * time.Millisecond; ; wait = min(2*wait, time.Second) {
 		conn, err := rueidis.NewClient(c.option)
 		c.mu.Lock()
+		c.first.Do(func() { close(c.tried) }) // once the lock is open
 		if c.ctx.Err() != nil {
 			c.mu.Unlock()
 			if err == nil {
@@ -115,6 +120,10 @@ func (c *client) close() {
 
 // run runs a script.
 func (c *client) run(ctx context.Context, script *rueidis.Lua, keys []string, args ...string) rueidis.RedisResult {
+	select {
+	case <-c.tried:
+	case <-ctx.Done():
+	}
 	c.mu.Lock()
 	conn, why := c.conn, c.why
 	c.mu.Unlock()

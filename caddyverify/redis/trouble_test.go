@@ -169,3 +169,17 @@ func percentiles(times <-chan time.Duration) (p50, p99, most time.Duration) {
 	slices.Sort(all)
 	return all[len(all)/2], all[len(all)*99/100], all[len(all)-1]
 }
+
+// TestFirstCalls has calls come at once when a gateway begins: none goes on alone for want of a
+// connection that is being made.
+func TestFirstCalls(t *testing.T) {
+	c := dial(options{addresses: []string{newServer(t).address()}, prefix: "verify"})
+	defer c.close()
+	for range 20 {
+		ctx, cancel := context.WithTimeout(t.Context(), 10*time.Second)
+		defer cancel()
+		if _, err := c.open("account", "gateway").Look(ctx, store.Name{Kind: store.Verification, ID: "id"}, "json"); err != nil {
+			t.Fatal(err)
+		}
+	}
+}
