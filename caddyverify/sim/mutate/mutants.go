@@ -97,7 +97,7 @@ var Mutants = []Mutant{
 	},
 	{
 		"the ledger's clock stands still", internal + "gateway/account.go",
-		"a.publishEvents(a.ledger.Advance())", "_ = a.ledger",
+		"a.publishEvents(context.Background(), a.ledger.Advance())", "_, _ = context.Background(), a.ledger",
 	},
 	{
 		"a search's caller reads IN PROGRESS for longer than it is true", internal + "search/shard.go",
