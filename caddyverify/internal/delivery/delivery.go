@@ -110,6 +110,9 @@ type Upstream struct {
 	State func(requestID string) State
 	// Timeout bounds Send. Other gateways wait a little longer for what comes of it.
 	Timeout time.Duration
+	// Store is where gateways agree on who makes the call. Of several accounts with one of
+	// which it is made, it is that of the first, whichever is chosen. Default: what Share has.
+	Store *store.Shared
 }
 
 // Deliver makes a call, unless the answer is there already:

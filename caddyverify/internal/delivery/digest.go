@@ -67,17 +67,17 @@ func repeated(call *Call) []string {
 	}
 	return []string{
 		call.Format.String(), call.Get("country"), call.Get("brand"), call.Get("pin_code"),
-		call.Get("payee"), call.Get("amount"), digits(call.Get("number")),
+		call.Get("payee"), call.Get("amount"), Digits(call.Get("number")),
 	}
 }
 
 // number is of what two verifications at a time must not have in common.
 func (d *Deduper) number(call *Call) digest {
-	return d.digest(call, "number", call.Get("country"), digits(call.Get("number")))
+	return d.digest(call, "number", call.Get("country"), Digits(call.Get("number")))
 }
 
-// digits is a number as it counts, however it is written.
-func digits(number string) string {
+// Digits is a number as it counts, however it is written.
+func Digits(number string) string {
 	text := make([]byte, 0, len(number))
 	for _, c := range []byte(number) {
 		if c >= '0' && c <= '9' {

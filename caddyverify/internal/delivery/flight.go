@@ -2,6 +2,7 @@ package delivery
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"strings"
 	"sync/atomic"
@@ -40,7 +41,7 @@ type flight struct {
 // run answers the call. Whatever becomes of it, those who wait get an answer.
 func (d *Deduper) run(ctx context.Context, call *Call, f *flight, upstream Upstream) (answer wire.Answer, source wire.DeliverySource) {
 	state, answered := Unknown, false
-	if s := d.shared.Load(); s != nil {
+	if s := cmp.Or(upstream.Store, d.shared.Load()); s != nil {
 		f.claims = newClaims(ctx, s, &d.left, call, upstream.Timeout)
 	}
 	defer func() {

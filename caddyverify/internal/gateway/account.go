@@ -3,6 +3,8 @@ package gateway
 import (
 	"context"
 	"crypto/rand"
+	"crypto/sha256"
+	"fmt"
 	"slices"
 	"sync"
 	"sync/atomic"
@@ -50,6 +52,7 @@ type Settings struct {
 type Account struct {
 	label    string
 	host     string // of the upstream, in logs
+	identity string // the same in all gateways, and no other account's
 	metrics  *observe.AccountMetrics
 	cache    *search.Cache
 	breakers *breaker.Pair
@@ -97,6 +100,7 @@ func NewAccount(host, apiKey string, metrics *observe.Metrics, s *Settings) *Acc
 	a := &Account{
 		label:    label,
 		host:     host,
+		identity: fmt.Sprintf("%x", sha256.Sum256([]byte(host+" "+apiKey))),
 		metrics:  metrics.Account(label),
 		cache:    search.New(s.Cache),
 		breakers: breaker.NewPair(s.Breaker),

@@ -3,10 +3,13 @@ package gateway
 import (
 	"bytes"
 	"context"
+	"fmt"
 	"net/http"
 	"slices"
+	"strings"
 
 	"github.com/caddyverify/caddy-verify/caddyverify/internal/delivery"
+	"github.com/caddyverify/caddy-verify/caddyverify/internal/store"
 	"github.com/caddyverify/caddy-verify/caddyverify/internal/wire"
 )
 
@@ -39,7 +42,7 @@ func (g *Gateway) forCall(ctx context.Context, x *exchange) *Gateway {
 		return g
 	}
 	if !x.operation.Starts() {
-		return g.ofVerification(context.WithoutCancel(ctx), x.sent)
+		return g.ofVerification(context.WithoutCancel(ctx), x.sent.Caller, x.sent.RequestID())
 	}
 	call := delivery.Call{Call: x.sent, IdempotencyKey: x.idempotencyKey}
 	// What has ended elsewhere the ledgers learn before: others wait while one chooses.
@@ -48,10 +51,58 @@ func (g *Gateway) forCall(ctx context.Context, x *exchange) *Gateway {
 			one.Account.ended(ctx, id)
 		}
 	}
+	elsewhere := g.sentElsewhere(ctx, x)
 	defer g.choosing()()
 	chosen := g.forStart(x, call)
+	if elsewhere != nil { // also where this gateway was given another's answer
+		chosen = elsewhere
+	}
 	x.reserved = chosen.Account.deduper.Reserve(call)
 	return chosen
+}
+
+// sent is what gateways tell each other of a request that was made with one of several
+// accounts: for how long a verification of the number may be under way.
+func (g *Gateway) sent(call *wire.Call) store.Name {
+	return store.Name{Kind: store.Topic, ID: fmt.Sprintf("sent:%q %q %q", call.Caller, call.Get("country"), delivery.Digits(call.Get("number")))}
+}
+
+// sentElsewhere is the gateway of the account with which another gateway has started a
+// verification of the same number that is not known to be over; nil if none has.
+func (g *Gateway) sentElsewhere(ctx context.Context, x *exchange) *Gateway {
+	shared := g.Account.shared()
+	if shared == nil {
+		return nil
+	}
+	told, _, err := shared.Hinted(context.WithoutCancel(ctx), g.sent(x.sent))
+	identity, id, ok := strings.Cut(string(told), " ")
+	if err != nil || !ok {
+		return nil
+	}
+	for _, one := range g.chain {
+		if one.Account.identity == identity && !one.Account.ended(ctx, id) {
+			return one
+		}
+	}
+	return nil
+}
+
+// tellSent has other gateways know with which account a verification was started, before the
+// client can ask them.
+func (g *Gateway) tellSent(ctx context.Context, x *exchange, by *Gateway) {
+	shared := g.Account.shared()
+	if shared == nil || len(g.chain) == 1 || !x.operation.Starts() || x.delivered != wire.Sent || x.answer.Status != wire.Success {
+		return
+	}
+	_ = shared.Hint(context.WithoutCancel(ctx), g.sent(x.sent), []byte(by.Account.identity+" "+x.answer.RequestID), min(delivery.KeepFor, x.sent.Lifetime()))
+}
+
+// stateOfAny is the state of a verification with the account that started it.
+func (g *Gateway) stateOfAny(ctx context.Context, caller, requestID string) delivery.State {
+	if len(g.chain) == 1 {
+		return g.state(ctx, caller, requestID)
+	}
+	return g.ofVerification(ctx, caller, requestID).state(ctx, caller, requestID)
 }
 
 // choosing has no other request choose between these accounts meanwhile: of two for the
@@ -95,13 +146,12 @@ func (g *Gateway) forStart(x *exchange, call delivery.Call) *Gateway {
 
 // ofVerification is the gateway of the account that started a verification. Where none of
 // them has seen that, each is asked.
-func (g *Gateway) ofVerification(ctx context.Context, call *wire.Call) *Gateway {
-	id := call.RequestID()
+func (g *Gateway) ofVerification(ctx context.Context, caller, id string) *Gateway {
 	if start := g.whose(ctx, []string{id}, started.known)[0]; start.known() {
 		return start.at
 	}
 	for _, one := range g.chain {
-		if one.Account.ledger.Over(id) || one.stateAtProvider(ctx, call.Caller, id) != delivery.Unknown {
+		if one.Account.ledger.Over(id) || one.stateAtProvider(ctx, caller, id) != delivery.Unknown {
 			return one
 		}
 	}

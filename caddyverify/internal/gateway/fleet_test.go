@@ -68,6 +68,7 @@ type fleet struct {
 	api     http.RoundTripper
 	callers map[string]*caller.Caller
 	deny    bool
+	host    string // of the provider
 	all     []*member
 
 	mu     sync.Mutex
@@ -82,7 +83,7 @@ type member struct {
 
 // newFleet returns n gateways. It is to be called in a bubble.
 func newFleet(t *testing.T, n int, api http.RoundTripper) *fleet {
-	f := &fleet{t: t, api: api, callers: map[string]*caller.Caller{}}
+	f := &fleet{t: t, api: api, callers: map[string]*caller.Caller{}, host: "provider.example"}
 	for range n {
 		f.join()
 	}
@@ -102,7 +103,7 @@ func (f *fleet) join() *member {
 	}
 	m := &member{fleet: f, link: &link{Store: f.store.Open(keys.Account(), string(store.NewMark()))}}
 	s := &Settings{Countries: countries, Limit: limit.Settings{Rate: -1}, Shared: store.NewShared(m.link, keys), DenyUnknown: f.deny}
-	a := NewAccount("provider.example", testKey, observe.NewMetrics(), s)
+	a := NewAccount(f.host, testKey, observe.NewMetrics(), s)
 	f.t.Cleanup(a.Close)
 	f.t.Cleanup(a.Configure(s))
 	a.Subscribe(func(e Event) {

@@ -128,7 +128,8 @@ func (g *Gateway) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 			g.Running.begin() // before anything is asked for it, or the process could end in the midst
 			x.running = g.Running
 			by = g.forCall(ctx, &x)
-			by.deliver(ctx, &x)
+			by.deliver(ctx, &x, g)
+			g.tellSent(ctx, &x, by)
 		}
 		g.reveal(ctx, &x)
 	}
@@ -194,7 +195,8 @@ func (g *Gateway) search(ctx context.Context, x *exchange) {
 }
 
 // deliver sees to it that a call is made once and its answer reaches the client.
-func (g *Gateway) deliver(ctx context.Context, x *exchange) {
+// The call came to another gateway, perhaps, whose account this one's stands in for.
+func (g *Gateway) deliver(ctx context.Context, x *exchange, asked *Gateway) {
 	lift := g.fence(ctx, x.sent)
 	defer lift()
 	call := delivery.Call{Call: x.sent, IdempotencyKey: x.idempotencyKey}
@@ -202,8 +204,9 @@ func (g *Gateway) deliver(ctx context.Context, x *exchange) {
 	var source wire.DeliverySource
 	x.answer, source, x.ack = g.Account.deduper.Deliver(ctx, call, delivery.Upstream{
 		Send:    func() wire.Answer { return g.send(lasting, x.sent) },
-		State:   func(requestID string) delivery.State { return g.state(lasting, x.sent.Caller, requestID) },
+		State:   func(requestID string) delivery.State { return asked.stateOfAny(lasting, x.sent.Caller, requestID) },
 		Timeout: g.Timeout,
+		Store:   asked.Account.shared(),
 	})
 	if fault := x.answer.Fault; fault == nil || fault.MayHaveSent {
 		x.delivered = source

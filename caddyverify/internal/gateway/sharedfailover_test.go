@@ -6,9 +6,12 @@ import (
 	"sync/atomic"
 	"testing"
 	"testing/synctest"
+	"time"
 
 	"github.com/caddyverify/caddy-verify/caddyverify/internal/wire"
 )
+
+var hosts = []string{"provider.example", "backup.example"}
 
 // TestFailoverOverGateways: with which account a verification was started is known wherever that was.
 func TestFailoverOverGateways(t *testing.T) {
@@ -17,10 +20,13 @@ func TestFailoverOverGateways(t *testing.T) {
 		var fleets [2]*fleet
 		for i := range fleets {
 			api := direct(newSandbox(t))
-			fleets[i] = newFleet(t, 2, provider(func(r *http.Request) (int, string) {
+			fleets[i] = newFleet(t, 0, provider(func(r *http.Request) (int, string) {
 				calls[i].Add(1)
 				return api(r)
 			}))
+			fleets[i].host = hosts[i]
+			fleets[i].join()
+			fleets[i].join()
 		}
 		for i, m := range fleets[0].all {
 			m.FailOver(fleets[1].all[i].Gateway)
@@ -52,5 +58,45 @@ func TestFailoverOverGateways(t *testing.T) {
 		synctest.Wait()
 		here.start("app", testNumber)
 		expect("another one after that", 1, 0)
+	})
+}
+
+// TestFailoverAtTheSameTime has two gateways asked for the same number, of which one alone takes the first account to be in
+// trouble: it is sent with one account, also later and also where the answer was not handed over.
+func TestFailoverAtTheSameTime(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		var calls atomic.Int32
+		var fleets [2]*fleet
+		for i := range fleets {
+			api := direct(newSandbox(t))
+			fleets[i] = newFleet(t, 0, provider(func(r *http.Request) (int, string) {
+				if !strings.Contains(r.URL.Path, "search") {
+					calls.Add(1)
+					time.Sleep(time.Second)
+				}
+				return api(r)
+			}))
+			fleets[i].host = hosts[i]
+			fleets[i].join()
+			fleets[i].join()
+		}
+		for i, m := range fleets[0].all {
+			m.FailOver(fleets[1].all[i].Gateway)
+		}
+		here, there := fleets[0].all[0], fleets[0].all[1]
+		here.Account.HoldCircuit(wire.WriteClass)
+		request := func(m *member) string { return m.call("app", "json", "brand=Acme&number="+testNumber) }
+		answers := make(chan string)
+		for _, m := range []*member{here, there} {
+			go func() { answers <- request(m) }()
+		}
+		if a, b := <-answers, <-answers; a != b || calls.Load() != 1 {
+			t.Errorf("they are answered %s and %s after %d calls", a, b, calls.Load())
+		}
+		time.Sleep(2 * time.Second)
+		calls.Store(0)
+		if body := request(there); !strings.Contains(body, `"10"`) || calls.Load() != 1 {
+			t.Errorf("later it is %s after %d calls", body, calls.Load())
+		}
 	})
 }

@@ -244,6 +244,7 @@ func TestHeldIsNotJoined(t *testing.T) {
 		after := b.start(one(wire.JSON, "a"), u.fetch)
 		expect(t, "during", during.said(), "a IN PROGRESS")
 		expect(t, "after", after.said(), "a SUCCESS")
+		synctest.Wait() // what comes after the answer
 		expect(t, "kept", b.spy.kept.Load(), 1)
 	})
 }
