@@ -148,6 +148,7 @@ func TestIsolationLooksAlike(t *testing.T) {
 		anothers, nobodys := f.all[0].start("checkout", testNumber), "fedcba9876543210fedcba9876543210"
 		for _, m := range f.all { // which knows, and which does not
 			c := &counting{Store: m.link.Store}
+			synctest.Wait() // nobody asks
 			m.link.Store = c
 			type cost struct {
 				looks int32
@@ -174,6 +175,7 @@ func TestIsolationLooksUpTogether(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		f := newFleet(t, 1, direct(newSandbox(t)))
 		c := &counting{Store: f.all[0].link.Store}
+		synctest.Wait() // nobody asks
 		f.all[0].link.Store = c
 		begun := time.Now()
 		f.all[0].whose(t.Context(), []string{"a", "b", "c", "d", "e"}, started.known)

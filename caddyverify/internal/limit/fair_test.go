@@ -278,8 +278,11 @@ func TestCallerLeaves(t *testing.T) {
 		due := time.Now().Add(100 * time.Millisecond)
 		leave()
 		synctest.Wait()
-		if l.callers["a"] != nil || len(l.busy) != 1 {
-			t.Errorf("it is known still, or %d wait", len(l.busy))
+		l.mu.Lock()
+		known, busy := l.callers["a"] != nil, len(l.busy)
+		l.mu.Unlock()
+		if known || busy != 1 {
+			t.Errorf("it is known still, or %d wait", busy)
 		}
 		if at := <-went; !at.Equal(due) {
 			t.Errorf("the next one went at another time, off by %v", at.Sub(due))
