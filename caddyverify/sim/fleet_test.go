@@ -45,6 +45,19 @@ func (u *user) double() {
 	})
 }
 
+// doom has somebody's request, with a key, be under way at a gateway that is about to be
+// killed, if gateways share a store.
+func (w *world) doom(slot int) {
+	if w.stores == nil {
+		return
+	}
+	u := w.newUser(2000 + len(w.processes))
+	u.slot, u.key = slot, "key-of-"+u.number
+	u.start = w.book.begin(u)
+	w.book.calls.Go(func() { u.request(8) })
+	time.Sleep(time.Duration(1+u.roads.IntN(60)) * time.Millisecond)
+}
+
 // again is a user who asks for what he has got, without a key.
 func (u *user) again(id string) {
 	if u.roads == nil || u.roads.IntN(3) > 0 {

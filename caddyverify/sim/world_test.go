@@ -145,6 +145,7 @@ func (w *world) direct(t *testing.T) {
 		case 0, 1, 2:
 			w.slots[slot].reload(t)
 		case 3:
+			w.doom(slot)
 			w.slots[slot].kill()
 			time.Sleep(time.Duration(director.IntN(2000))*time.Millisecond + 3)
 			w.begin(t, slot)

@@ -245,7 +245,7 @@ var Mutants = []Mutant{
 	},
 	{
 		"a verification is counted by all gateways that see it end", internal + "gateway/booking.go",
-		"case err != nil || !first || one.alone:", "case err != nil || one.alone:",
+		"case err != nil || !first || one.alone:", "case err != nil || !first && false || one.alone:",
 	},
 	{
 		"a call goes though the store has no slot", internal + "limit/shared.go",
@@ -253,6 +253,6 @@ var Mutants = []Mutant{
 	},
 	{
 		"what another gateway has seen start is everybody's", internal + "gateway/shared.go",
-		"told.caller = one, b.Caller", "told.caller = one, \"\"",
+		"told.caller = one, b.Caller", "told.caller = one, b.Caller[:0]",
 	},
 }
