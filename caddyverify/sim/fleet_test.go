@@ -170,8 +170,10 @@ func (p *process) unharmed(u *user, operation string, answer *reply) {
 	if busy {
 		return
 	}
-	// A claim that is made late is in the way until its lease is over; nothing was told of it.
-	claimed := operation != "search" && !p.stores.quietSince(answer.begun.Add(-longestCall)) && u.start != nil && u.start.attempts > 0
+	// A claim that is made late is in the way until its lease is over, or that of a key for as
+	// long as that is known; nothing was told of it.
+	claimed := operation != "search" && u.start != nil && u.start.attempts > 0 &&
+		(!p.stores.quietSince(answer.begun.Add(-longestCall)) || u.key != "" && !p.stores.quietSince(u.start.began))
 	if answer.took > longestCalm && !claimed {
 		u.violated(7, "%s waited for %v while nothing but the store could be in the way", u.name, answer.took)
 	}

@@ -196,6 +196,7 @@ func (s *stores) quiet(very bool) {
 	}
 	s.mu.Lock()
 	lines := slices.Clone(s.lines)
+	s.troubles = append(s.troubles, trouble{from: time.Now(), to: time.Now()}) // for a moment they do not know
 	s.mu.Unlock()
 	for _, l := range lines {
 		l.stop()
