@@ -72,7 +72,7 @@ func TestDashboards(t *testing.T) {
 	d.fails(fault{
 		what: "the store is away", lasts: 8 * time.Second, begin: redis.kill, end: redis.start,
 		moves: []moved{
-			{"upstream", "Store", "ef01@" + strings.TrimPrefix(provider.URL, "http://"), func(l level) bool { return l.least < .5 }},
+			{"upstream", "Store", "-key@" + strings.TrimPrefix(provider.URL, "http://"), func(l level) bool { return l.least < .5 }},
 			{"upstream", "Time alone", "", above(.3)},
 			{"upstream", "Calls to the store", "skipped", above(0)},
 			{"upstream", "Delivered alone", "", above(1)},
