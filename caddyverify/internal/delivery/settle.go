@@ -1,6 +1,7 @@
 package delivery
 
 import (
+	"context"
 	"time"
 
 	"github.com/caddyverify/caddy-verify/caddyverify/internal/store"
@@ -9,6 +10,9 @@ import (
 
 // passing is how long an answer stays in the store for those who have waited for it.
 const passing = time.Second
+
+// late is after what time a claim that was not confirmed has been made, if at all.
+const late = 3 * time.Second
 
 // joining is how long a call's client waits while the keys of others are told: those of dozens
 // at least.
@@ -58,6 +62,29 @@ func (c *claims) acked(f *flight, ok bool) {
 	}
 	if c.keyMark != "" && !c.keyTold && f.unsent() {
 		c.left.add(c.key, c.keyMark, KeepFor)
+	}
+	if c.alone {
+		time.AfterFunc(late, func() { c.tellAgain(f, ok) })
+	}
+}
+
+// tellAgain says the last word once more, as the store may have made a claim that it did not
+// confirm after all else was said: others would wait for an answer until its lease is over. It
+// says nothing to a store that has made none.
+func (c *claims) tellAgain(f *flight, ok bool) {
+	defer c.lock()()
+	c.ctx, c.keyTold = context.Background(), false
+	c.tellKey(f)
+	switch {
+	case c.mark == "" || c.repetition.ID == "":
+	case f.unsent():
+		c.release()
+	case f.worthKeeping(c.operation) && !ok:
+		f.shared.Store(c.tell(f, unread, c.life))
+	case c.operation.Starts():
+		c.tell(f, passed, passing)
+	default:
+		c.release()
 	}
 }
 
