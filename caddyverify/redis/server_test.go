@@ -2,6 +2,7 @@ package redis
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"fmt"
 	"net"
@@ -25,11 +26,15 @@ type server struct {
 	out  bytes.Buffer
 }
 
+// serverPath is the program that serves: redis-server, or what VERIFY_TEST_SERVER names, such
+// as a valkey-server.
+func serverPath() string { return cmp.Or(os.Getenv("VERIFY_TEST_SERVER"), "redis-server") }
+
 // newServer starts one, with nothing of it on disk. Where there is none to start, the test is
 // skipped, or fails with the tag e2e.
 func newServer(t testing.TB, args ...string) *server {
 	t.Helper()
-	if _, err := exec.LookPath("redis-server"); err != nil {
+	if _, err := exec.LookPath(serverPath()); err != nil {
 		if mustHaveServer {
 			t.Fatal("there is no redis-server; install Debian's package of that name")
 		}
@@ -60,7 +65,7 @@ func freePort(t testing.TB) string {
 // start tells whether the server answers.
 func (s *server) start() bool {
 	s.out.Reset()
-	s.cmd = exec.Command("redis-server", append(s.args, "--port", s.port)...)
+	s.cmd = exec.Command(serverPath(), append(s.args, "--port", s.port)...)
 	s.cmd.Stdout, s.cmd.Stderr = &s.out, &s.out
 	if err := s.cmd.Start(); err != nil {
 		s.t.Fatal(err)
