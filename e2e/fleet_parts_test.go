@@ -158,6 +158,7 @@ type fleet struct {
 	client  *http.Client
 
 	limited, alone, moved atomic.Int64 // answers of the rate; searches without the store; calls that a closed gateway did not take
+	doubtful              atomic.Bool  // the store was away for more than a twentieth of the time
 	mu                    sync.Mutex
 	faults                map[string]int
 	probes                int
