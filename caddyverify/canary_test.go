@@ -30,6 +30,8 @@ const (
 	canarySecret = "CanarySecretOfTheGateway7f3a"
 	canaryNext   = "CanaryNextOfTheGateway81b2"
 	canaryNewest = "CanaryNewestOfTheGateway5d0c"
+	canaryStore  = "CanaryPasswordOfTheStore2c6f"
+	canarySealed = "CanaryKeyThatSealsWhatLiesInTheStore94ab"
 	canaryClient = "CanarySecretOfTheClient"
 	canaryNumber = "447911654321"
 	canaryCode   = "48291537"
@@ -44,7 +46,7 @@ func TestCanary(t *testing.T) {
 	for _, name := range []string{"XDG_DATA_HOME", "XDG_CONFIG_HOME"} {
 		t.Setenv(name, folder)
 	}
-	for name, content := range map[string]string{"vonage_api_key": testKey, "vonage_api_secret": canarySecret, "vonage_next_secret": canaryNext} {
+	for name, content := range map[string]string{"vonage_api_key": testKey, "vonage_api_secret": canarySecret, "vonage_next_secret": canaryNext, "redis_password": canaryStore, "store_key": canarySealed} {
 		if err := os.WriteFile(filepath.Join(folder, name), []byte(content+"\n"), 0o600); err != nil {
 			t.Fatal(err)
 		}
@@ -65,9 +67,10 @@ func TestCanary(t *testing.T) {
 		"https://api.nexmo.com": u.URL,
 		"log default {":         "admin " + admin + "\nlog default {\nlevel DEBUG\noutput file " + logs[0],
 		"\tlog {\n":             "\tlog {\n\t\tlevel DEBUG\n\t\toutput file " + logs[1] + "\n",
-		"\tservers {":           "\tservers {\n\t\ttrace",
-		"limit 28/s":            "limit off",
-		"timeout 10s":           "timeout 2s",
+		"\tservers {": "\tverify {\nstore redis {\naddress " + freeAddress(t) + "\npassword {file." + folder + "/redis_password}\nencryption_key {file." + folder + "/store_key}\n}\n}\n" +
+			"\tservers {\n\t\ttrace",
+		"limit 28/s":  "limit off",
+		"timeout 10s": "timeout 2s",
 	})
 	// An open breaker would spare the upstream most of what follows.
 	config = bytes.Replace(config, []byte(`"breaker":{"open_for":5000000000,"window":30000000000}`), []byte(`"breaker":{"off":true}`), 1)
@@ -288,6 +291,9 @@ func TestCanary(t *testing.T) {
 	if !strings.Contains(logged, `"secret switched"`) {
 		t.Error("no change of the secret is in the logs")
 	}
+	if !strings.Contains(logged, `"store is away, going on alone"`) || !strings.Contains(scraped, "verify_store_up{") {
+		t.Error("the gateway has no store")
+	}
 	if !strings.Contains(logged, `"calls refused"`) {
 		t.Error("no flood of refusals is in the logs")
 	}
@@ -319,7 +325,7 @@ func TestCanary(t *testing.T) {
 		"answers": answers.String(), "logs": logged, "admin API": shown, "live page": page, "scrape": scraped, "health": health, "spans": spans, "exported metrics": pushed,
 		"headers": headers.String(), "standard error": stderr(),
 	} {
-		for _, secret := range []string{canarySecret, canaryNext, canaryNewest, basic} {
+		for _, secret := range []string{canarySecret, canaryNext, canaryNewest, canaryStore, canarySealed, basic} {
 			expectAbsent(t, where, text, secret)
 		}
 		if where != "answers" {
