@@ -19,7 +19,7 @@ var mayImport = map[string][]string{
 	"lease":           nil,
 	"watch":           nil,
 	"version":         nil,
-	"store":           nil,
+	"store":           {"wire"},
 	"store/storetest": {"store"},
 	"traffic":         nil,
 	"observe":         {"wire", "version", "store"},

@@ -106,7 +106,7 @@ func (l *Ledger) search(o *Observation, now time.Duration, events *Events) {
 	}
 	var told [wire.MaxIDs]bool
 	for _, v := range a.Found {
-		n := slices.IndexFunc(ids, func(id string) bool { return spelling(id) == spelling(v.RequestID) })
+		n := slices.IndexFunc(ids, func(id string) bool { return wire.Spelling(id) == wire.Spelling(v.RequestID) })
 		if v.RequestID == "" && len(ids) == 1 && !a.List {
 			n = 0
 		}

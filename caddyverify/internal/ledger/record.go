@@ -3,7 +3,6 @@ package ledger
 import (
 	"container/heap"
 	"container/list"
-	"strings"
 	"time"
 
 	"github.com/caddyverify/caddy-verify/caddyverify/internal/wire"
@@ -64,16 +63,11 @@ type records struct {
 
 func (s *records) add(id string) *record {
 	r := &record{id: id, index: -1}
-	s.byID[spelling(id)] = r
+	s.byID[wire.Spelling(id)] = r
 	return r
 }
 
-func (s *records) find(id string) *record { return s.byID[spelling(id)] }
-
-// spelling is one of all those of a request_id that a provider might take for the same:
-// it is a UUID, which has no dashes here. Whose a verification is must not depend on how
-// its id is written.
-func spelling(id string) string { return strings.ToLower(strings.ReplaceAll(id, "-", "")) }
+func (s *records) find(id string) *record { return s.byID[wire.Spelling(id)] }
 
 // push puts a record that is nowhere at the end of a queue.
 func (s *records) push(queue *list.List, r *record) {
@@ -108,7 +102,7 @@ func (s *records) leave(r *record) {
 // drop ends a record.
 func (s *records) drop(r *record) {
 	s.leave(r)
-	delete(s.byID, spelling(r.id))
+	delete(s.byID, wire.Spelling(r.id))
 }
 
 // first returns the oldest record of a queue, or nil.

@@ -10,8 +10,9 @@ import (
 	"errors"
 	"fmt"
 	"hash"
-	"strings"
 	"sync"
+
+	"github.com/caddyverify/caddy-verify/caddyverify/internal/wire"
 )
 
 // MinKey is the least length of an encryption key, in bytes: what `openssl rand -base64 32` prints
@@ -108,13 +109,6 @@ func (k *Keys) mac(n int, words ...string) string {
 	return base64.RawURLEncoding.EncodeToString(h.Sum(sum[:0]))[:n]
 }
 
-// spelling is one of all those of a request_id that a provider might take for the same: it
-// is a UUID, which has no dashes here. A check that is made of another spelling is one of the
-// same verification.
-func spelling(requestID string) string {
-	return strings.ToLower(strings.ReplaceAll(requestID, "-", ""))
-}
-
 // name hides a name.
 func (k *Keys) name(n Name) Name {
 	of := n.Kind
@@ -122,7 +116,7 @@ func (k *Keys) name(n Name) Name {
 		of = Verification
 	}
 	if of == Verification {
-		n.ID = spelling(n.ID)
+		n.ID = wire.Spelling(n.ID)
 	}
 	return Name{n.Kind, k.mac(22, "name", string(rune(of)), n.ID)}
 }
@@ -132,7 +126,7 @@ func (k *Keys) field(f Field) Field { return Field(k.mac(11, "field", string(f))
 
 // entry hides the field of an entry. What was told of one spelling is not told of another.
 func (k *Keys) entry(n Name, f Field) Field {
-	if spelling(n.ID) != n.ID {
+	if wire.Spelling(n.ID) != n.ID {
 		f += Field("\x00" + n.ID)
 	}
 	return k.field(f)

@@ -1,6 +1,9 @@
 package wire
 
-import "net/url"
+import (
+	"net/url"
+	"strings"
+)
 
 // MaxIDs is how many verifications one search may ask for; the API answers
 // status 18 to more.
@@ -38,6 +41,13 @@ func (c *Call) RequestID() string {
 		return c.Get("request_id")
 	}
 	return ""
+}
+
+// Spelling is one of all those of a request_id that a provider might take for the same: it is
+// a UUID, which has no dashes here. Whose a verification is must not depend on how its id is
+// written, and a check that is made of another spelling is one of the same verification.
+func Spelling(requestID string) string {
+	return strings.ToLower(strings.ReplaceAll(requestID, "-", ""))
 }
 
 // IDs returns the verifications a search asks for, each once, in the order
