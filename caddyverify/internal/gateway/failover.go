@@ -80,18 +80,19 @@ func (g *Gateway) sentElsewhere(ctx context.Context, x *exchange) *Gateway {
 		return nil
 	}
 	for _, one := range g.chain {
-		if one.Account.identity == identity && !one.Account.ended(ctx, id) {
+		if one.Account.identity == identity && (id == "" || !one.Account.ended(ctx, id)) {
 			return one
 		}
 	}
 	return nil
 }
 
-// tellSent has other gateways know with which account a verification was started, before the
-// client can ask them.
+// tellSent has other gateways know with which account a verification was started, or may have
+// been, before the client can ask them.
 func (g *Gateway) tellSent(ctx context.Context, x *exchange, by *Gateway) {
 	shared := g.Account.shared()
-	if shared == nil || len(g.chain) == 1 || !x.operation.Starts() || x.delivered != wire.Sent || x.answer.Status != wire.Success {
+	started := x.delivered == wire.Sent && (x.answer.Fault != nil || x.answer.RequestID != "")
+	if shared == nil || len(g.chain) == 1 || !x.operation.Starts() || !started {
 		return
 	}
 	_ = shared.Hint(context.WithoutCancel(ctx), g.sent(x.sent), []byte(by.Account.identity+" "+x.answer.RequestID), min(delivery.KeepFor, x.sent.Lifetime()))

@@ -11,27 +11,34 @@ import (
 	"github.com/caddyverify/caddy-verify/caddyverify/internal/wire"
 )
 
-var hosts = []string{"provider.example", "backup.example"}
+// twoOfTwoAccounts returns two gateways that share a store, with a second account to fail over to. called is told of each call to
+// the provider, and with which account it is made; where it reports false, no answer comes.
+func twoOfTwoAccounts(t *testing.T, called func(account int, r *http.Request) bool) (here, there *member) {
+	t.Helper()
+	var fleets [2]*fleet
+	for i, host := range []string{"provider.example", "backup.example"} {
+		api := direct(newSandbox(t))
+		fleets[i] = newFleet(t, 0, provider(func(r *http.Request) (int, string) {
+			if !called(i, r) {
+				return http.StatusBadGateway, ""
+			}
+			return api(r)
+		}))
+		fleets[i].host = host
+		fleets[i].join()
+		fleets[i].join()
+	}
+	for i, m := range fleets[0].all {
+		m.FailOver(fleets[1].all[i].Gateway)
+	}
+	return fleets[0].all[0], fleets[0].all[1]
+}
 
 // TestFailoverOverGateways: with which account a verification was started is known wherever that was.
 func TestFailoverOverGateways(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		var calls [2]atomic.Int32
-		var fleets [2]*fleet
-		for i := range fleets {
-			api := direct(newSandbox(t))
-			fleets[i] = newFleet(t, 0, provider(func(r *http.Request) (int, string) {
-				calls[i].Add(1)
-				return api(r)
-			}))
-			fleets[i].host = hosts[i]
-			fleets[i].join()
-			fleets[i].join()
-		}
-		for i, m := range fleets[0].all {
-			m.FailOver(fleets[1].all[i].Gateway)
-		}
-		here, there := fleets[0].all[0], fleets[0].all[1]
+		here, there := twoOfTwoAccounts(t, func(account int, _ *http.Request) bool { return calls[account].Add(1) > 0 })
 		expect := func(what string, first, second int32) {
 			t.Helper()
 			if a, b := calls[0].Swap(0), calls[1].Swap(0); a != first || b != second {
@@ -66,24 +73,13 @@ func TestFailoverOverGateways(t *testing.T) {
 func TestFailoverAtTheSameTime(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		var calls atomic.Int32
-		var fleets [2]*fleet
-		for i := range fleets {
-			api := direct(newSandbox(t))
-			fleets[i] = newFleet(t, 0, provider(func(r *http.Request) (int, string) {
-				if !strings.Contains(r.URL.Path, "search") {
-					calls.Add(1)
-					time.Sleep(time.Second)
-				}
-				return api(r)
-			}))
-			fleets[i].host = hosts[i]
-			fleets[i].join()
-			fleets[i].join()
-		}
-		for i, m := range fleets[0].all {
-			m.FailOver(fleets[1].all[i].Gateway)
-		}
-		here, there := fleets[0].all[0], fleets[0].all[1]
+		here, there := twoOfTwoAccounts(t, func(_ int, r *http.Request) bool {
+			if !strings.Contains(r.URL.Path, "search") {
+				calls.Add(1)
+				time.Sleep(time.Second)
+			}
+			return true
+		})
 		here.Account.HoldCircuit(wire.WriteClass)
 		request := func(m *member) string { return m.call("app", "json", "brand=Acme&number="+testNumber) }
 		answers := make(chan string)
@@ -97,6 +93,22 @@ func TestFailoverAtTheSameTime(t *testing.T) {
 		calls.Store(0)
 		if body := request(there); !strings.Contains(body, `"10"`) || calls.Load() != 1 {
 			t.Errorf("later it is %s after %d calls", body, calls.Load())
+		}
+	})
+}
+
+// TestFailoverInDoubt: what may have been sent with one account is sent with no other, whoever is asked for the number next.
+func TestFailoverInDoubt(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		var calls [2]atomic.Int32
+		here, there := twoOfTwoAccounts(t, func(account int, _ *http.Request) bool { return calls[account].Add(1) > 1 })
+		here.Account.HoldCircuit(wire.WriteClass)
+		if body := here.call("app", "json", "brand=Acme&number="+testNumber); !strings.Contains(body, "may have been sent") {
+			t.Fatalf("it is answered %s", body)
+		}
+		there.call("app", "json", "brand=Other&number="+testNumber)
+		if first, second := calls[0].Load(), calls[1].Load(); first != 0 || second != 2 {
+			t.Errorf("%d calls were made with the first account and %d with the second", first, second)
 		}
 	})
 }
