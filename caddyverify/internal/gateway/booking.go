@@ -252,9 +252,9 @@ func (a *Account) decide(ctx context.Context, one *booking) error {
 		return nil
 	}
 	if one.began != nil {
-		return s.Begin(context.WithoutCancel(ctx), verification(one.began.RequestID), one.began.Encode(), shareFor)
+		return s.Begin(context.WithoutCancel(ctx), store.Of(one.began.RequestID), one.began.Encode(), shareFor)
 	}
-	id := verification(one.RequestID)
+	id := store.Of(one.RequestID)
 	if one.Cost != nil {
 		more, err := s.Paid(ctx, id, one.mark, store.Field(one.Cost.Kind), one.Amount, shareFor)
 		if err == nil && more > 0 && !one.alone {

@@ -24,7 +24,7 @@ func (g *Gateway) fence(ctx context.Context, call *wire.Call) (lift func()) {
 		return func() { a.forget(call) }
 	}
 	ctx = context.WithoutCancel(ctx) // a check goes on when its client has left
-	named, mark := verification(id), store.NewMark()
+	named, mark := store.Of(id), store.NewMark()
 	if known, err := shared.Before(ctx, named, mark, g.Timeout+spare); err == nil {
 		a.learn(id, known)
 	}
@@ -39,6 +39,6 @@ func (g *Gateway) fence(ctx context.Context, call *wire.Call) (lift func()) {
 // have in memory. It is no check: nobody has tried a code.
 func (a *Account) purgeShared(requestID string) {
 	if shared := a.shared(); shared != nil {
-		_ = shared.After(context.Background(), verification(requestID), store.NewMark()) // the store may be away
+		_ = shared.After(context.Background(), store.Of(requestID), store.NewMark()) // the store may be away
 	}
 }

@@ -14,10 +14,6 @@ import (
 // noEntry is the field of an entry that nobody keeps: for who asks for all but that.
 const noEntry store.Field = ""
 
-func verification(requestID string) store.Name {
-	return store.Name{Kind: store.Verification, ID: requestID}
-}
-
 // share has the ledger know what the ledgers of other gateways know; nil is for no others. The
 // caller of apply calls it.
 func (a *Account) share(s *store.Shared) {
@@ -33,7 +29,7 @@ func (a *Account) share(s *store.Shared) {
 		return
 	}
 	a.books.open(a)
-	a.ledger.Share(func(requestID string) string { return s.Hidden(verification(requestID)).ID })
+	a.ledger.Share(func(requestID string) string { return s.Hidden(store.Of(requestID)).ID })
 	a.unwatch = s.Watch(func(n store.Name) {
 		if n.Kind != store.Ended {
 			return
@@ -55,7 +51,7 @@ func (a *Account) learn(requestID string, k store.Known) {
 
 // ask asks the store what is known of a verification, and learns it. It must be there.
 func (a *Account) ask(ctx context.Context, s *store.Shared, requestID string) (store.Known, error) {
-	found, err := s.Look(context.WithoutCancel(ctx), verification(requestID), noEntry)
+	found, err := s.Look(context.WithoutCancel(ctx), store.Of(requestID), noEntry)
 	if err == nil {
 		a.learn(requestID, found.Known)
 	}
@@ -159,7 +155,7 @@ func (g *Gateway) startedElsewhere(ctx context.Context, id string, here started,
 		if s == nil {
 			continue
 		}
-		found, err := s.Look(context.WithoutCancel(ctx), verification(id), noEntry)
+		found, err := s.Look(context.WithoutCancel(ctx), store.Of(id), noEntry)
 		if err != nil {
 			told.away = true
 			continue

@@ -346,7 +346,7 @@ func TestTriedIsOver(t *testing.T) {
 			{"nothing is done", func() {}, delivery.Running},
 			{"an operator has it purged", func() { f.all[1].Account.Purge(id) }, delivery.Running},
 			{"a code is tried", func() {
-				if _, err := f.all[1].link.Before(t.Context(), f.all[1].Account.shared().Hidden(verification(id)), "mark", time.Second); err != nil {
+				if _, err := f.all[1].link.Before(t.Context(), f.all[1].Account.shared().Hidden(store.Of(id)), "mark", time.Second); err != nil {
 					t.Fatal(err)
 				}
 			}, delivery.Over},

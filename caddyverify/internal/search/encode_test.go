@@ -56,11 +56,11 @@ func TestUnknownVersion(t *testing.T) {
 	sharing(t, func(t *testing.T, a, b *peer) {
 		u := newUpstream(map[string]string{"a": ip})
 		f := newFlight("", wire.JSON, false)
-		in, err := a.shared.Look(t.Context(), name("a"), f.field())
+		in, err := a.shared.Look(t.Context(), store.Of("a"), f.field())
 		if err != nil {
 			t.Fatal(err)
 		}
-		if kept, err := a.shared.Keep(t.Context(), name("a"), in.Token, f.field(), []byte{encoding + 1, 1, 2, 3}, time.Minute); err != nil || !kept {
+		if kept, err := a.shared.Keep(t.Context(), store.Of("a"), in.Token, f.field(), []byte{encoding + 1, 1, 2, 3}, time.Minute); err != nil || !kept {
 			t.Fatal(kept, err)
 		}
 		expect(t, "b", b.asked(u, one(wire.JSON, "a")), "fwd=miss; stored")

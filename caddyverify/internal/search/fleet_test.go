@@ -74,7 +74,7 @@ func (p *peer) close() {
 func (p *peer) check(id string, send func()) {
 	mark := store.NewMark()
 	if p.shared != nil {
-		if _, err := p.shared.Before(context.Background(), name(id), mark, time.Minute); err != nil {
+		if _, err := p.shared.Before(context.Background(), store.Of(id), mark, time.Minute); err != nil {
 			p.t.Error(err)
 		}
 	}
@@ -82,7 +82,7 @@ func (p *peer) check(id string, send func()) {
 	send()
 	p.Drop(id)
 	if p.shared != nil {
-		if err := p.shared.After(context.Background(), name(id), mark); err != nil {
+		if err := p.shared.After(context.Background(), store.Of(id), mark); err != nil {
 			p.t.Error(err)
 		}
 	}

@@ -60,8 +60,6 @@ func (f *flight) lookOn(id string) look {
 // under: no caller is told what another was.
 func (f *flight) field() store.Field { return store.Field(f.format.String() + " " + f.caller) }
 
-func name(id string) store.Name { return store.Name{Kind: store.Verification, ID: id} }
-
 // look asks the store for all that a flight is about. It reports false when nobody waits
 // for that any more.
 //
@@ -87,7 +85,7 @@ func (c *Cache) look(ctx context.Context, f *flight) bool {
 
 func (c *Cache) lookFor(ctx context.Context, f *flight, id string) look {
 	now := c.now() // before, so that nothing is told for longer than it is valid
-	in, err := f.shared.Look(ctx, name(id), f.field())
+	in, err := f.shared.Look(ctx, store.Of(id), f.field())
 	if err != nil {
 		return look{away: true}
 	}
@@ -119,7 +117,7 @@ func (c *Cache) keepOne(ctx context.Context, f *flight, id string, e *entry) boo
 	l := f.lookOn(id)
 	life := min(e.expires-c.now(), store.Life)
 	if !l.away && life > 0 {
-		kept, err := f.shared.Keep(ctx, name(id), l.token, f.field(), e.encode(c.now()), life)
+		kept, err := f.shared.Keep(ctx, store.Of(id), l.token, f.field(), e.encode(c.now()), life)
 		if err == nil {
 			return kept
 		}

@@ -23,7 +23,7 @@ func (s *shard) watchBy(shared *store.Shared) {
 		return
 	}
 	s.names = names{ids: map[string]string{}, hidden: func(id string) string {
-		return shared.Hidden(store.Name{Kind: store.Verification, ID: id}).ID
+		return shared.Hidden(store.Of(id)).ID
 	}}
 	s.store.extra, s.store.gone = named, s.unname
 }

@@ -122,6 +122,9 @@ type Name struct {
 	ID   string
 }
 
+// Of is the name of a verification.
+func Of(requestID string) Name { return Name{Kind: Verification, ID: requestID} }
+
 // Field is one of the entries of a verification, such as a caller and a format.
 type Field string
 
