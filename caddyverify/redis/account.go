@@ -46,7 +46,7 @@ func name(tail string) (tag string, n store.Name, ok bool) {
 }
 
 func (a account) Look(ctx context.Context, id store.Name, entry store.Field) (f store.Found, err error) {
-	r, err := a.run(ctx, look, a.keys(id), "b:"+string(entry), rand.Text(), milliseconds(store.Life)).ToArray()
+	r, err := a.run(ctx, look, a.keys(id), "b:"+string(entry), rand.Text(), milliseconds(store.Glance)).ToArray()
 	if err != nil {
 		return f, err
 	}

@@ -135,7 +135,7 @@ func (v *verification) known(now time.Time) Known {
 func (m view) Look(_ context.Context, id Name, field Field) (Found, error) {
 	now := m.at()
 	defer m.mu.Unlock()
-	v := m.verification(id, now, Life)
+	v := m.verification(id, now, Glance)
 	f := Found{Known: v.known(now), Token: v.epoch, Hold: v.held(now)}
 	if e, ok := v.entries[field]; ok && e.until.After(now) {
 		f.Entry, f.Age, f.Left = slices.Clone(e.v), now.Sub(e.kept), e.until.Sub(now)

@@ -250,6 +250,9 @@ const (
 	Gone = time.Minute
 	// Life is how long what is known of a verification is kept at least.
 	Life = 10 * time.Minute
+	// Glance is how long it is kept that one was looked for of which nothing is known: anybody
+	// can ask for ids that nobody has, as fast as he likes. What takes longer is not stored.
+	Glance = time.Minute
 	// MaxEntries bounds the entries of a verification, and the checks under way of it and the
 	// amounts of a kind that are told apart. Beyond it nothing is stored, it is held longer, or
 	// what was said of an amount is not said again.

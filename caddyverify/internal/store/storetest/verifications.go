@@ -153,6 +153,21 @@ var fence = []behaviour{
 		w.Pass(tick)
 		w.heardNothing(e, w.hidden(id))
 	}},
+	{"what was only looked for is soon forgotten, and what is known is not", func(w *world) {
+		a := w.Open("a")
+		token := w.look(a).Token
+		w.long(store.Glance + time.Second)
+		w.keep(a, token, "v", false)
+		token = w.look(a).Token
+		if kept, err := a.Keep(w.Context(), id, token, "json", []byte("v"), 5*time.Minute); err != nil || !kept {
+			w.Fatal(kept, err)
+		}
+		w.look(a)
+		w.long(store.Glance + time.Second)
+		if f := must[store.Found](w)(a.Look(w.Context(), id, "json")); string(f.Entry) != "v" || f.Token != token {
+			w.Errorf("then %+v", f)
+		}
+	}},
 	{"all that is known of a verification ends", func(w *world) {
 		a := w.Open("a")
 		token := w.look(a).Token
