@@ -53,6 +53,19 @@ func TestFleetSecrets(t *testing.T) {
 			f.fault("%q lies in the store in clear", one)
 		}
 	}
+	for _, m := range f.members {
+		said := m.process.output.String()
+		for _, secret := range []string{gatewaySecret, fleetStoreKey, fleetCode, "WRONG1", "key-of-request", "key-of-check", "key-of-control"} {
+			if strings.Contains(said, secret) {
+				f.fault("a gateway has said %q", secret)
+			}
+		}
+		for name := range s.sent {
+			if word := strings.Fields(name)[1]; strings.HasPrefix(word, "4477") && strings.Contains(said, word) {
+				f.fault("a gateway has said a number, %s", word)
+			}
+		}
+	}
 	if len(s.all) < 30 || len(all) < 2*len(s.all) {
 		t.Errorf("%d verifications have left %d keys: there is too little to look at", len(s.all), len(all))
 	}
