@@ -228,6 +228,13 @@ func (b *book) rivalled(s *start) {
 	s.rivals++
 }
 
+// attempts is how often a client has been told of a request.
+func (b *book) attempts(s *start) int {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return s.attempts
+}
+
 // attempted takes in what a client was told of a request.
 func (b *book) attempted(u *user, answer reply) {
 	b.mu.Lock()

@@ -54,8 +54,9 @@ func (w *world) doom(slot int) {
 	u := w.newUser(2000 + len(w.processes))
 	u.slot, u.key = slot, "key-of-"+u.number
 	u.start = w.book.begin(u)
+	ahead := time.Duration(1+u.roads.IntN(60)) * time.Millisecond // the roads are the request's then
 	w.book.calls.Go(func() { u.request(8) })
-	time.Sleep(time.Duration(1+u.roads.IntN(60)) * time.Millisecond)
+	time.Sleep(ahead)
 }
 
 // again is a user who asks for what he has got, without a key.
@@ -172,7 +173,7 @@ func (p *process) unharmed(u *user, operation string, answer *reply) {
 	}
 	// A claim that is made late is in the way until its lease is over, or that of a key for as
 	// long as that is known; nothing was told of it.
-	claimed := operation != "search" && u.start != nil && u.start.attempts > 0 &&
+	claimed := operation != "search" && u.start != nil && p.book.attempts(u.start) > 0 &&
 		(!p.stores.quietSince(answer.begun.Add(-longestCall)) || u.key != "" && !p.stores.quietSince(u.start.began))
 	if answer.took > longestCalm && !claimed {
 		u.violated(7, "%s waited for %v while nothing but the store could be in the way", u.name, answer.took)
