@@ -234,7 +234,7 @@ func (a *audit) recover(ctx context.Context, u *upstream) (found, lost int) {
 	for number, ids := range a.unknown(u) {
 		for range len(ids) + 1 { // an answer may be about another of the number's
 			for _, format := range []string{"json", "xml"} {
-				c.start(ctx, &user{number: number, brand: "Acme", format: format, way: "form"})
+				c.start(ctx, &user{number: number, brand: "Acme", operation: "request", format: format, way: "form"})
 			}
 		}
 		for _, id := range ids {

@@ -36,6 +36,30 @@ func TestFaults(t *testing.T) {
 	}
 }
 
+// TestRecover: the clients' last attempts to learn a request_id are calls as all others.
+func TestRecover(t *testing.T) {
+	u, err := newUpstream()
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer u.Close()
+	o := options{method: "auto"}
+	g, err := o.startGateway(u.URL)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = g.stop() }()
+	a := newAudit(g.url, []http.RoundTripper{http.DefaultTransport}, 1)
+	form := url.Values{"number": {"447700900000"}, "brand": {"Acme"}, "sender_id": {"m0"}}
+	a.make(t.Context(), call{"request", "json", "form", form, ""}, 0)
+	if found, lost := a.recover(t.Context(), u); found != 1 || lost != 0 {
+		t.Errorf("%d were found and %d lost", found, lost)
+	}
+	if a.doubles(u); len(a.violations) > 0 {
+		t.Error(a.violations)
+	}
+}
+
 // TestNaive shows that the audit would see it: a proxy that passes calls on as GET,
 // which Go's client sends again, delivers some of them twice.
 func TestNaive(t *testing.T) {
