@@ -11,6 +11,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"regexp"
 	"strings"
 	"testing"
 
@@ -57,8 +58,9 @@ func TestNothingThatFollowsAnAnswerIsPrinted(t *testing.T) {
 	if err != nil {
 		t.Fatalf("%v\n%s", err, output)
 	}
+	said := moments.ReplaceAllString(output, "")
 	for _, canary := range []string{canarySecret, canaryNumber, canaryCode, canaryCode[3:]} {
-		expectAbsent(t, "output", output, canary)
+		expectAbsent(t, "output", said, canary)
 	}
 	if n := strings.Count(output, "Unsolicited response received on idle HTTP channel"); n != len(loggings)*len(surplus) {
 		t.Errorf("%d lines tell of what was left out, want %d:\n%s", n, len(loggings)*len(surplus), output)
@@ -67,6 +69,9 @@ func TestNothingThatFollowsAnAnswerIsPrinted(t *testing.T) {
 		t.Errorf("%d lines tell of other lines, want %d:\n%s", n, len(loggings), output)
 	}
 }
+
+// moments are the times and addresses in log lines, in which any five digits may stand.
+var moments = regexp.MustCompile(`"ts":[0-9.]+|0x[0-9a-f]+`)
 
 // runGateway is the child process: a Caddy that makes a call for each form, under one
 // configuration after the other.
