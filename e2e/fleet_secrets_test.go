@@ -50,19 +50,19 @@ func TestFleetSecrets(t *testing.T) {
 	slices.Sort(clear)
 	for _, one := range slices.Compact(clear) {
 		if strings.Contains(text.String(), one) {
-			f.fault("%q lies in the store in clear", one)
+			t.Errorf("%q lies in the store in clear", one) // however busy the machine is
 		}
 	}
 	for _, m := range f.members {
 		said := m.process.output.String()
 		for _, secret := range []string{gatewaySecret, fleetStoreKey, fleetCode, "WRONG1", "key-of-request", "key-of-check", "key-of-control"} {
 			if strings.Contains(said, secret) {
-				f.fault("a gateway has said %q", secret)
+				t.Errorf("a gateway has said %q", secret)
 			}
 		}
 		for name := range s.sent {
 			if word := strings.Fields(name)[1]; strings.HasPrefix(word, "4477") && strings.Contains(said, word) {
-				f.fault("a gateway has said a number, %s", word)
+				t.Errorf("a gateway has said a number, %s", word)
 			}
 		}
 	}
