@@ -70,8 +70,8 @@ func TestNothingThatFollowsAnAnswerIsPrinted(t *testing.T) {
 	}
 }
 
-// moments are the times and addresses in log lines, in which any five digits may stand.
-var moments = regexp.MustCompile(`"ts":[0-9.]+|0x[0-9a-f]+`)
+// moments are the times, durations and addresses in log lines, in which any five digits may stand.
+var moments = regexp.MustCompile(`[0-9]+\.[0-9]+|0x[0-9a-f]+`)
 
 // runGateway is the child process: a Caddy that makes a call for each form, under one
 // configuration after the other.
