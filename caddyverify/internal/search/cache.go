@@ -32,7 +32,12 @@ type Cache struct {
 	seed     maphash.Seed
 	// OnStale is told of a state from before a drop that would have been kept after it,
 	// which must not be. It is set before the first search.
-	OnStale  func()
+	OnStale func()
+	// Fill gives up to so many verifications to be asked about by a list that goes upstream
+	// and has room; nil for none. What comes of it is the sender's to see. It is set before the
+	// first search.
+	Fill     func(most int) []string
+	lists    lists
 	counters counters
 	buffers  sync.Pool
 

@@ -3,6 +3,7 @@ package search
 import (
 	"bytes"
 	"net/http"
+	"sync/atomic"
 	"time"
 	"unique"
 
@@ -11,7 +12,7 @@ import (
 
 // entry is what the provider said about one verification, to one caller, in one
 // format. Once stored it is not changed, but for the links, which belong to the
-// store.
+// store, and read.
 //
 // There are many of them, and the garbage collector follows each pointer every time.
 // So an entry keeps no more than searches need, and shares what is the same for
@@ -27,6 +28,7 @@ type entry struct {
 	from, to uint32
 	part     bool // body is a part of a list, not an answer
 	class    class
+	read     atomic.Bool // by a search, since it was stored
 
 	self, prev, next ref           // in the queue of its class
 	since            time.Duration // when it first said the same
@@ -60,6 +62,13 @@ func newEntry(caller string, f wire.Format, v *wire.Verification, whole []byte, 
 	e.body = append([]byte(nil), whole...)
 	e.from, e.to = uint32(from), uint32(from+len(v.Raw)) //nolint:gosec // at most wire.MaxAnswer
 	return e
+}
+
+// noteRead writes only once: searches on other processors have the entry in their caches.
+func (e *entry) noteRead() {
+	if !e.read.Load() {
+		e.read.Store(true)
+	}
 }
 
 // size is the memory that the entry takes, stored under id. What it has in common with

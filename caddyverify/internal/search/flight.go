@@ -3,9 +3,7 @@ package search
 import (
 	"context"
 	"errors"
-	"fmt"
 	"net/http"
-	"runtime/debug"
 	"sync"
 	"time"
 
@@ -30,6 +28,8 @@ type flight struct {
 	// others do may go unnoticed just now, so that only the store and the upstream are asked.
 	shared *store.Shared
 	strict bool
+	// alone has the upstream asked for nothing else in the same call.
+	alone bool
 	// done is closed once answer is there and what can be kept is stored.
 	done chan struct{}
 	// stored tells that something was; valid after done.
@@ -62,6 +62,13 @@ func (f *flight) join() bool {
 	return true
 }
 
+// joined tells that others wait for a flight that began for nobody in particular.
+func (f *flight) joined() bool {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	return f.waiters > 1
+}
+
 // leave takes back a join. It reports true, once, when nobody is left to wait.
 func (f *flight) leave() (last bool) {
 	f.mu.Lock()
@@ -86,16 +93,14 @@ func (f *flight) end(a wire.Answer) bool {
 	return true
 }
 
-// begin gives the call its context: with the values of the search that began it,
-// but neither its end nor its deadline.
+// begin gives the flight its context.
 func (f *flight) begin(ctx context.Context, c *Cache) context.Context {
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	ctx = context.WithoutCancel(ctx)
 	if f.shared != nil {
 		ctx = store.WithBudget(ctx)
 	}
-	ctx, f.cancel = context.WithTimeout(ctx, c.inForce.Load().settings.Timeout)
+	ctx, f.cancel = c.limited(ctx)
 	return ctx
 }
 
@@ -103,18 +108,16 @@ func (f *flight) begin(ctx context.Context, c *Cache) context.Context {
 // waiting for.
 const grace = time.Second
 
-// fetch looks in the store, makes the upstream call for what is not there, and completes the
-// flight, soon after its deadline at the latest, even where send hangs.
-func (c *Cache) fetch(ctx context.Context, f *flight, send wire.Sender) {
+// fetch looks in the store, has the upstream asked for what is not there, and completes the
+// flight, soon after its deadline at the latest, even where send hangs. Where the flight goes by
+// a list already, it has been looked for.
+func (c *Cache) fetch(ctx context.Context, f *flight, by *list, send wire.Sender) {
 	stuck := time.AfterFunc(c.inForce.Load().settings.Timeout+grace, func() {
 		c.complete(f, fault(wire.UpstreamTimeout, true, f.format, ctx.Err()))
 	})
 	// Deferred, so that a send which ends the goroutine still completes it.
 	answer := fault(wire.AnswerUnreadable, true, f.format, errNoAnswer)
 	defer func() {
-		if p := recover(); p != nil {
-			answer = fault(wire.AnswerUnreadable, true, f.format, fmt.Errorf("panic in a search: %v\n%s", p, debug.Stack()))
-		}
 		stuck.Stop()
 		if len(f.asked()) > 0 {
 			answer = f.examine(answer)
@@ -122,16 +125,25 @@ func (c *Cache) fetch(ctx context.Context, f *flight, send wire.Sender) {
 		c.keep(ctx, f, c.complete(f, answer))
 		f.cancel()
 	}()
-	if f.shared != nil && !c.look(ctx, f) {
+	if by == nil && f.shared != nil && !c.look(ctx, f) {
 		return // all have left meanwhile
 	}
-	ids := f.asked()
-	if len(ids) == 0 {
+	if len(f.asked()) == 0 {
 		return
 	}
-	call := wire.SearchFor(f.format, ids, f.list)
-	call.Caller = f.caller
-	answer = send(ctx, call)
+	var among bool
+	if by == nil {
+		answer, among = c.askUpstream(ctx, f, send)
+	} else {
+		answer, among = c.wait(ctx, by, f)
+	}
+	switch {
+	case !among || !f.otherwiseAlone(&answer):
+	case by == nil || f.joined():
+		answer = c.askAlone(ctx, f, send)
+	case !failed(&answer):
+		answer = wire.Answer{Code: answer.Code, Reading: wire.Reading{List: true}} // left out
+	}
 }
 
 // complete ends the flight and stores what may be. With a store it returns that, for keep.
@@ -205,6 +217,30 @@ func (f *flight) verdictOn(a *wire.Answer, id string) (*wire.Verification, verdi
 		}
 	}
 	return nil, leftOut
+}
+
+// otherwiseAlone tells that the answer to a list may be another if the flight's verifications
+// were asked for alone: the list has none of them, or was refused, or cannot be read, for what
+// may be due to what else it asks for.
+func (f *flight) otherwiseAlone(a *wire.Answer) bool {
+	switch {
+	case a.Fault != nil:
+		return a.Fault.Cause == wire.AnswerUnreadable || a.Fault.Cause == wire.AnswerTooLarge
+	case failedOnTheWay(a):
+		return false
+	case failed(a):
+		switch a.Status {
+		case wire.Throttled, wire.BadCredentials, wire.AccountBarred, wire.NoCredit: // about the account
+			return false
+		}
+		return true
+	}
+	for _, id := range f.asked() {
+		if _, v := f.verdictOn(a, id); v == found {
+			return false
+		}
+	}
+	return true
 }
 
 func failedOnTheWay(a *wire.Answer) bool { return a.Fault != nil || a.Code != http.StatusOK }

@@ -74,6 +74,9 @@ type world struct {
 	final    map[string]bool
 	floor    map[string]int       // the version at the last check that was over
 	sent     map[string]time.Time // when it last sent a part, by caller, format and part
+	asking   map[string]int       // searches under way, by caller, format and id
+	left     map[string]time.Time // when one of them was last left
+	told     map[string]time.Time // when one of them last ended with a state
 	fault    string
 	slow     [2]time.Duration
 	problems []string
@@ -94,46 +97,73 @@ func (w *world) part(f wire.Format, id string) string {
 	return fragment(f, id, status, fmt.Sprint(w.version[id]))
 }
 
-func (w *world) fetch(caller string) wire.Sender {
-	return func(ctx context.Context, call *wire.Call) wire.Answer {
-		w.mu.Lock()
-		slow, trouble := w.slow, w.fault
-		w.mu.Unlock()
-		time.Sleep(slow[0])
-		switch trouble {
-		case "fault":
-			return fault(wire.ConnectFailed, false, call.Format, nil)
-		case "1", "4", "5":
-			return says(call.Format, number(call.Format, trouble))
-		case "panic":
-			panic("model")
-		case "hang":
-			<-ctx.Done()
-			return fault(wire.UpstreamTimeout, true, call.Format, ctx.Err())
+// forWhom are the callers for whom a call may be that asks for a verification: those that are
+// asking, those that have left what others wait for, and those for whom it is refreshed. The
+// caller holds w.mu.
+func (w *world) forWhom(f wire.Format, id string) (callers []string) {
+	const underWay, twoLifetimes = 10*time.Second + patience, 4 * time.Second
+	for n := range 2 {
+		caller := fmt.Sprint("caller", n)
+		key := caller + f.String() + id
+		if w.asking[key] > 0 || time.Since(w.left[key]) <= underWay || time.Since(w.told[key]) < twoLifetimes {
+			callers = append(callers, caller)
 		}
-		ids, list := call.IDs()
-		w.mu.Lock()
-		var parts []string
-		for _, id := range ids {
-			if w.version[id] > 0 {
-				parts = append(parts, w.part(call.Format, id))
+	}
+	return callers
+}
+
+func (w *world) fetch(ctx context.Context, call *wire.Call) wire.Answer {
+	w.mu.Lock()
+	slow, trouble := w.slow, w.fault
+	ids, list := call.IDs()
+	forWhom := map[string][]string{}
+	anybody := false
+	for _, id := range ids {
+		forWhom[id] = w.forWhom(call.Format, id)
+		anybody = anybody || len(forWhom[id]) > 0
+	}
+	w.mu.Unlock()
+	if len(ids) > wire.MaxIDs || len(ids) > 1 && !list || !anybody {
+		w.complain("asks for %v", ids)
+	}
+	time.Sleep(slow[0])
+	switch trouble {
+	case "fault":
+		return fault(wire.ConnectFailed, false, call.Format, nil)
+	case "1", "4", "5":
+		return says(call.Format, number(call.Format, trouble))
+	case "panic":
+		panic("model")
+	case "hang":
+		<-ctx.Done()
+		return fault(wire.UpstreamTimeout, true, call.Format, ctx.Err())
+	}
+	w.mu.Lock()
+	var parts []string
+	var keys []string
+	for _, id := range ids {
+		if w.version[id] > 0 {
+			part := w.part(call.Format, id)
+			parts = append(parts, part)
+			for _, other := range forWhom[id] {
+				keys = append(keys, other+call.Format.String()+part)
 			}
 		}
-		w.mu.Unlock()
-		time.Sleep(slow[1])
-		w.mu.Lock()
-		for _, part := range parts {
-			w.sent[caller+call.Format.String()+part] = time.Now()
-		}
-		w.mu.Unlock()
-		switch {
-		case len(parts) == 0:
-			return says(call.Format, number(call.Format, "101"))
-		case list:
-			return says(call.Format, listOf(call.Format, append(parts, fragment(call.Format, "stranger", done, "1"))...))
-		}
-		return says(call.Format, oneOf(call.Format, parts[0]))
 	}
+	w.mu.Unlock()
+	time.Sleep(slow[1])
+	w.mu.Lock()
+	for _, key := range keys {
+		w.sent[key] = time.Now()
+	}
+	w.mu.Unlock()
+	switch {
+	case len(parts) == 0:
+		return says(call.Format, number(call.Format, "101"))
+	case list:
+		return says(call.Format, listOf(call.Format, append(parts, fragment(call.Format, "stranger", done, "1"))...))
+	}
+	return says(call.Format, oneOf(call.Format, parts[0]))
 }
 
 // search asks and judges the answer.
@@ -150,6 +180,7 @@ func (w *world) search(c *Cache, s step) {
 		id := fmt.Sprint("id", n)
 		ids = append(ids, id)
 		floor[id] = w.floor[id]
+		w.asking[caller+f.String()+id]++
 	}
 	w.mu.Unlock()
 	ctx, cancel := context.WithCancel(context.Background())
@@ -158,8 +189,18 @@ func (w *world) search(c *Cache, s step) {
 		ctx, cancel = context.WithTimeout(ctx, s.patience)
 		defer cancel()
 	}
+	defer func() {
+		w.mu.Lock()
+		defer w.mu.Unlock()
+		for _, id := range ids {
+			w.asking[caller+f.String()+id]--
+			if ctx.Err() != nil {
+				w.left[caller+f.String()+id] = time.Now()
+			}
+		}
+	}()
 	begun := time.Now()
-	a, r := c.Search(ctx, by(caller, wire.SearchFor(f, ids, s.list)), w.fetch(caller))
+	a, r := c.Search(ctx, by(caller, wire.SearchFor(f, ids, s.list)), w.fetch)
 	defer r.Release()
 	if took := time.Since(begun); took > 2*c.inForce.Load().settings.Timeout { // its own call, after another's
 		w.complain("took %s", took)
@@ -199,6 +240,7 @@ func (w *world) search(c *Cache, s step) {
 			lifetime += c.inForce.Load().settings.StaleIfError
 		}
 		w.mu.Lock()
+		w.told[caller+f.String()+v.RequestID] = time.Now()
 		sent := w.sent[caller+f.String()+string(v.Raw)]
 		w.mu.Unlock()
 		if sent.IsZero() || begun.Sub(sent) > lifetime {
@@ -260,7 +302,7 @@ func testModel(t *testing.T, shared bool) {
 		if shared { // five beats a second take their time
 			longest, settings.Settling = 5*time.Second, 4*time.Second
 		}
-		w := &world{version: map[string]int{}, final: map[string]bool{}, floor: map[string]int{}, sent: map[string]time.Time{}}
+		w := &world{version: map[string]int{}, final: map[string]bool{}, floor: map[string]int{}, sent: map[string]time.Time{}, asking: map[string]int{}, left: map[string]time.Time{}, told: map[string]time.Time{}}
 		for i := range known { // the others are unknown at first
 			w.version[fmt.Sprint("id", i)] = 1
 			w.floor[fmt.Sprint("id", i)] = 1

@@ -50,7 +50,7 @@ func (c *Cache) search(ctx context.Context, in *configured, call *wire.Call, sen
 	}
 	for _, alone := range [...]bool{false, true} {
 		if own := q.findOrJoin(alone); own != nil {
-			go c.fetch(own.begin(ctx, c), own, send)
+			go c.fetch(own.begin(ctx, c), own, nil, send)
 		}
 		if !q.wait(ctx) {
 			return fault(wire.ClientLeft, true, q.format, ctx.Err()), missed(len(ids))
@@ -99,7 +99,7 @@ func (q *query) lookup(in *configured) bool {
 func (q *query) findOrJoin(alone bool) *flight {
 	in := q.cache.inForce.Load()
 	own := newFlight(q.caller, q.format, q.list)
-	own.shared, own.strict = in.shared, !in.local()
+	own.shared, own.strict, own.alone = in.shared, !in.local(), alone
 	now := q.cache.now()
 	for i := range q.parts {
 		if p := &q.parts[i]; p.open {

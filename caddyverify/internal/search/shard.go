@@ -34,6 +34,7 @@ func (s *shard) find(id, caller string, f wire.Format, now time.Duration) *entry
 	s.mu.RLock()
 	defer s.mu.RUnlock()
 	if e := s.store.get(id, caller, f); e != nil && now < e.expires {
+		e.noteRead()
 		return e
 	}
 	return nil
@@ -56,23 +57,36 @@ func (s *shard) findOrJoin(id string, own *flight, alone bool, now time.Duration
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if e := s.store.get(id, own.caller, own.format); e != nil && now < e.expires && !own.strict {
+		e.noteRead()
 		return e, nil
 	}
+	if f := s.flight(id, own); f != nil {
+		if !alone && !own.strict && f.join() {
+			return nil, f
+		}
+		s.detachLocked(id, f)
+	}
+	s.enrol(id, own)
+	return nil, own
+}
+
+// flight returns the flight that brings what own is for, or nil. The caller holds s.mu.
+func (s *shard) flight(id string, own *flight) *flight {
 	for _, f := range s.flights[id] {
 		if f.caller == own.caller && f.format == own.format {
-			if !alone && !own.strict && f.join() {
-				return nil, f
-			}
-			s.detachLocked(id, f)
-			break
+			return f
 		}
 	}
+	return nil
+}
+
+// enrol makes a flight the one to bring a verification. The caller holds s.mu.
+func (s *shard) enrol(id string, own *flight) {
 	own.join()
 	own.ids = append(own.ids, id)
 	own.since = append(own.since, s.drops)
 	s.flights[id] = append(s.flights[id], own)
 	s.names.add(id)
-	return nil, own
 }
 
 // detach takes a flight that nobody waits for from the table.
