@@ -96,6 +96,7 @@ func (u *uplink) checkRate() {
 	p := u.process
 	u.mu.Lock()
 	defer u.mu.Unlock()
+	slices.SortFunc(u.sends, time.Time.Compare)
 	sends := u.sends
 	for i := most; i < len(sends); i++ {
 		if d := sends[i].Sub(sends[i-most]); d < time.Second {

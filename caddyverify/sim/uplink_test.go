@@ -27,6 +27,8 @@ type uplink struct {
 	underWay  int // requests
 	links     map[*link]bool
 	throttled []time.Time // when the provider said that there were too many
+	moment    time.Time   // of the last calls
+	atOnce    *[]string   // what they say
 }
 
 type fateKey struct{}
@@ -74,7 +76,6 @@ func (u *uplink) RoundTrip(r *http.Request) (*http.Response, error) {
 	if p.dead() {
 		return nil, errRefused
 	}
-	time.Sleep(time.Nanosecond) // until a connection that has just become free is so in any order of events
 	text := r.URL.RawQuery
 	if r.Method == http.MethodPost {
 		copied, err := r.GetBody()
@@ -88,8 +89,8 @@ func (u *uplink) RoundTrip(r *http.Request) (*http.Response, error) {
 		text = string(form)
 	}
 	operation := operationOf(r.URL.Path)
-	begun := time.Now()
-	f := u.begin(operation)
+	begun := u.await(text)
+	f := u.begin(begun, operation)
 	defer u.end(operation)
 	if operation == "request" {
 		defer p.book.sending(u, text)()
@@ -142,11 +143,36 @@ func (u *uplink) RoundTrip(r *http.Request) (*http.Response, error) {
 	return response, nil
 }
 
+// await has a call wait until a connection that has just become free is so in any order of
+// events. What several searches that wait for one call do when it has ended comes at one moment:
+// it goes on in the order of what it says.
+func (u *uplink) await(text string) (begun time.Time) {
+	begun = time.Now()
+	u.mu.Lock()
+	if !u.moment.Equal(begun) {
+		u.moment, u.atOnce = begun, new([]string)
+	}
+	atOnce := u.atOnce
+	*atOnce = append(*atOnce, text)
+	u.mu.Unlock()
+	time.Sleep(time.Nanosecond)
+	u.mu.Lock()
+	before := 0
+	for _, other := range *atOnce {
+		if other < text {
+			before++
+		}
+	}
+	u.mu.Unlock()
+	time.Sleep(time.Duration(before) * time.Nanosecond)
+	return begun
+}
+
 // begin and end have a call be under way.
-func (u *uplink) begin(operation string) fate {
+func (u *uplink) begin(when time.Time, operation string) fate {
 	u.mu.Lock()
 	defer u.mu.Unlock()
-	u.sends = append(u.sends, time.Now())
+	u.sends = append(u.sends, when)
 	if operation == "request" {
 		u.underWay++
 	}

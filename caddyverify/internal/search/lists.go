@@ -21,7 +21,7 @@ const patience = 500 * time.Millisecond
 type lists struct {
 	mu       sync.Mutex
 	underWay int
-	pending  map[wire.Format]*list // only while something is under way
+	pending  [len(wire.Formats)]*list // only while something is under way
 }
 
 // list is one upstream call, and the flights that it is made for.
@@ -89,9 +89,6 @@ func (c *Cache) askUpstream(ctx context.Context, f *flight, send wire.Sender) (a
 	}
 	if l == nil {
 		l = newList(ctx, f, send)
-		if s.pending == nil {
-			s.pending = map[wire.Format]*list{}
-		}
 		s.pending[f.format] = l
 		l.timer = time.AfterFunc(patience, func() { c.hurry(l) })
 	}
@@ -157,7 +154,7 @@ func (c *Cache) leave(l *list, f *flight) {
 		}
 	case len(l.flights) == 0:
 		l.timer.Stop()
-		delete(c.lists.pending, l.format)
+		c.lists.pending[l.format] = nil
 	default:
 		left := l.flights
 		l.ids, l.flights, l.several = nil, nil, false
@@ -170,7 +167,7 @@ func (c *Cache) leave(l *list, f *flight) {
 // depart has a pending list go. The caller holds the lists' lock.
 func (c *Cache) depart(l *list) {
 	l.timer.Stop()
-	delete(c.lists.pending, l.format)
+	c.lists.pending[l.format] = nil
 	c.lists.underWay++
 	l.ctx, l.cancel = c.limited(l.ctx)
 	go func() {
@@ -195,7 +192,9 @@ func (c *Cache) ended() {
 	defer c.lists.mu.Unlock()
 	c.lists.underWay--
 	for _, l := range c.lists.pending {
-		c.depart(l)
+		if l != nil {
+			c.depart(l)
+		}
 	}
 }
 

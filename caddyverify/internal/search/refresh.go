@@ -77,7 +77,10 @@ func (c *configured) refreshable(f wire.Format, now time.Duration) (entries []*e
 	for i := range c.shards {
 		entries = c.shards[i].refreshable(entries, f, now, longest)
 	}
-	slices.SortFunc(entries, func(a, b *entry) int { return cmp.Compare(a.fetched, b.fetched) })
+	slices.SortFunc(entries, func(a, b *entry) int {
+		// Which of two comes first is no matter, but it is the same in each run of a simulation.
+		return cmp.Or(cmp.Compare(a.fetched, b.fetched), cmp.Compare(a.id, b.id), cmp.Compare(a.kind.Value().caller, b.kind.Value().caller))
+	})
 	return entries
 }
 
