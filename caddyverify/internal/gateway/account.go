@@ -69,9 +69,12 @@ type Account struct {
 	alone    time.Time    // since when the store is away, as of the last tick
 	salt     [32]byte     // see standInFor
 	settlers atomic.Int32 // two for the moment of a reload
-	inForce  atomic.Pointer[Settings]
-	books    books
-	hints    *hints // guarded by configuring
+	// wentAlong tells that a list has had room for what the settler wants to know, since it last
+	// looked.
+	wentAlong atomic.Bool
+	inForce   atomic.Pointer[Settings]
+	books     books
+	hints     *hints // guarded by configuring
 
 	choosing sync.Mutex // see Gateway.choosing
 
@@ -114,6 +117,7 @@ func NewAccount(host, apiKey string, metrics *observe.Metrics, s *Settings) *Acc
 		stopped:  make(chan struct{}),
 	}
 	_, _ = rand.Read(a.salt[:]) // never fails
+	a.cache.Fill = a.settleAlong
 	a.cache.OnStale = func() { a.broken(wire.FreshState, true) }
 	a.end = sync.OnceFunc(func() {
 		close(a.stop)

@@ -56,19 +56,42 @@ func (g *Gateway) settle() (stop func()) {
 	}
 }
 
-// settleSome asks for up to ten, if nobody else wants to call.
+// settleSome asks for up to ten, if nobody else wants to call. Where searches of others have had
+// room for them of late, it asks only for those that cannot go along.
 func (g *Gateway) settleSome(ctx context.Context) {
 	a := g.Account
-	w := g.way.Load()
-	_, suspended := w.secrets.Status()
-	circuit := a.circuit(wire.Search)
-	if suspended || a.limiter.Stats().Waiting > 0 || circuit != "" && circuit != wire.CircuitClosed {
+	along := a.wentAlong.Swap(false)
+	if !g.maySettle() || a.limiter.Stats().Waiting > 0 {
 		return
 	}
-	ids := a.ledger.Due(wire.MaxIDs)
+	var ids []string
+	if along {
+		ids = a.ledger.DueAlone()
+	} else {
+		ids = a.ledger.Due(wire.MaxIDs)
+	}
 	if len(ids) == 0 {
 		return
 	}
-	answer := w.sendSettle(ctx, wire.SearchFor(wire.JSON, ids, len(ids) > 1))
+	answer := g.way.Load().sendSettle(ctx, wire.SearchFor(wire.JSON, ids, len(ids) > 1))
 	a.metrics.Lookup(answer.Fault == nil && (answer.List || answer.Status == wire.NoResponse || !answer.Status.Numeric()))
+}
+
+// maySettle tells that nothing keeps searches from the provider.
+func (g *Gateway) maySettle() bool {
+	_, suspended := g.way.Load().secrets.Status()
+	circuit := g.Account.circuit(wire.Search)
+	return !suspended && (circuit == "" || circuit == wire.CircuitClosed)
+}
+
+// settleAlong returns up to so many verifications for a list that goes anyway.
+func (a *Account) settleAlong(most int) []string {
+	a.mu.Lock()
+	g := a.loggers.Get()
+	a.mu.Unlock()
+	if g == nil || a.settlers.Load() == 0 || !(*g).maySettle() {
+		return nil
+	}
+	a.wentAlong.Store(true)
+	return a.ledger.DueTogether(most)
 }

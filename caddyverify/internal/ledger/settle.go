@@ -36,6 +36,28 @@ func (l *Ledger) Due(most int) (ids []string) {
 	return ids
 }
 
+// DueTogether is Due for a search that asks about others, too: it has nothing that is to be
+// asked about alone.
+func (l *Ledger) DueTogether(most int) []string { return l.dueThat(most, false) }
+
+// DueAlone returns one that is to be asked about alone, if it is due.
+func (l *Ledger) DueAlone() []string { return l.dueThat(1, true) }
+
+func (l *Ledger) dueThat(most int, alone bool) (ids []string) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	now := l.now()
+	for e := l.records.due.Front(); e != nil && len(ids) < most; {
+		r := e.Value.(*record)
+		e = e.Next() // before r leaves
+		if r.alone == alone {
+			ids = append(ids, r.id)
+			l.asked(r, now)
+		}
+	}
+	return ids
+}
+
 // asked has a record that is due wait until it is to be asked about again, or for
 // being given up.
 func (l *Ledger) asked(r *record, now time.Duration) {

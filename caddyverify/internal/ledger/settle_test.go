@@ -59,6 +59,36 @@ func TestDueInBatches(t *testing.T) {
 	})
 }
 
+// Lists that go for others have no verification that would have them refused.
+func TestDueTogether(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		l := New(Settings{})
+		for _, id := range []string{"a", "b", "c", "d", "e"} {
+			observe(l, request(id))
+		}
+		observe(l, refuses("3", "a", "c"))
+		pass(l, overdueAfter)
+		for _, tt := range []struct {
+			got, want []string
+		}{
+			{l.DueTogether(0), nil},
+			{l.DueTogether(2), []string{"b", "d"}},
+			{l.DueAlone(), []string{"a"}},
+			{l.DueTogether(10), []string{"e"}},
+			{l.DueTogether(10), nil},
+			{l.DueAlone(), []string{"c"}},
+			{l.DueAlone(), nil},
+		} {
+			if !slices.Equal(tt.got, tt.want) {
+				t.Errorf("due are %v, want %v", tt.got, tt.want)
+			}
+		}
+		time.Sleep(2*time.Minute + tick)
+		wantDue(t, l, 10, "b", "d")
+		wantDue(t, l, 10, "a")
+	})
+}
+
 // A search that brings nothing is repeated after 2, 6 and 18 minutes.
 func TestAskedAgain(t *testing.T) {
 	tests := []struct {
