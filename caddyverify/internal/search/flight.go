@@ -28,6 +28,8 @@ type flight struct {
 	// others do may go unnoticed just now, so that only the store and the upstream are asked.
 	shared *store.Shared
 	strict bool
+	// refreshes tells that it began for nobody in particular.
+	refreshes bool
 	// alone has the upstream asked for nothing else in the same call.
 	alone bool
 	// done is closed once answer is there and what can be kept is stored.
@@ -62,7 +64,7 @@ func (f *flight) join() bool {
 	return true
 }
 
-// joined tells that others wait for a flight that began for nobody in particular.
+// joined tells that others wait for a flight that refreshes.
 func (f *flight) joined() bool {
 	f.mu.Lock()
 	defer f.mu.Unlock()
@@ -139,7 +141,7 @@ func (c *Cache) fetch(ctx context.Context, f *flight, by *list, send wire.Sender
 	}
 	switch {
 	case !among || !f.otherwiseAlone(&answer):
-	case by == nil || f.joined():
+	case !f.refreshes || f.joined():
 		answer = c.askAlone(ctx, f, send)
 	case !failed(&answer):
 		answer = wire.Answer{Code: answer.Code, Reading: wire.Reading{List: true}} // left out

@@ -93,6 +93,9 @@ func (c *Cache) lookFor(ctx context.Context, f *flight, id string) look {
 	if !in.Hold && in.Entry != nil {
 		l.entry = decode(in, f.caller, f.format, now, &c.inForce.Load().lifetimes)
 	}
+	if f.refreshes && l.entry != nil && l.entry.old(now) {
+		l.entry = nil // it is the same, perhaps
+	}
 	return l
 }
 

@@ -70,6 +70,9 @@ func (c *Cache) hold(l *list) bool {
 	return l.lasting
 }
 
+// old tells that an entry is past half of its lifetime.
+func (e *entry) old(now time.Duration) bool { return 2*(now-e.fetched) >= e.expires-e.fetched }
+
 // refreshable returns what is in progress, has been read since it came and is past half of its
 // lifetime, but not by another one. The oldest come first.
 func (c *configured) refreshable(f wire.Format, now time.Duration) (entries []*entry) {
@@ -90,8 +93,7 @@ func (s *shard) refreshable(entries []*entry, f wire.Format, now, longest time.D
 	q := &s.store.queues
 	for _, all := range q.of {
 		for e := q.at(all.of[inProgress].newest); e != nil && now-e.fetched < longest; e = q.at(e.prev) {
-			life, age := e.expires-e.fetched, now-e.fetched
-			if e.read.Load() && 2*age >= life && age < 2*life && e.kind.Value().format == f {
+			if e.read.Load() && e.old(now) && now < 2*e.expires-e.fetched && e.kind.Value().format == f {
 				entries = append(entries, e)
 			}
 		}
@@ -104,6 +106,7 @@ func (s *shard) refreshable(entries []*entry, f wire.Format, now, longest time.D
 func (s *shard) refresh(e *entry) *flight {
 	k := e.kind.Value()
 	own := newFlight(k.caller, k.format, true)
+	own.refreshes = true
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if s.store.get(e.id, k.caller, k.format) != e || s.flight(e.id, own) != nil {
