@@ -87,6 +87,7 @@ func TestRefreshed(t *testing.T) {
 			expect(t, "during", during.Status, ip)
 			expect(t, "its kind", r.Kind, wire.CacheHit)
 			expect(t, "z", z.said(), statuses("z"))
+			synctest.Wait()
 			for _, caller := range []string{"", "x"} {
 				_, r = c.ask(u.upstream, by(caller, one(wire.JSON, "a")))
 				expect(t, "after", r.CacheStatus(), "caddy-verify; hit; ttl=2")
