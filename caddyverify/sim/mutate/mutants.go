@@ -140,6 +140,18 @@ var Mutants = []Mutant{
 		"newEntry(f.caller, f.format, state, nil, f.answer.ContentType)", "newEntry(f.caller, f.format, f.answer.Found[0], nil, f.answer.ContentType)",
 	},
 	{
+		"a client that leaves ends the list of others", internal + "search/lists.go",
+		"if len(l.flights) == 0 && !l.lasting {", "if !l.lasting {",
+	},
+	{
+		"a search joins a list that is under way", internal + "search/lists.go",
+		"\tc.lists.pending[l.format] = nil\n\tc.lists.underWay++", "\tc.lists.underWay++",
+	},
+	{
+		"what is refreshed is stored over a drop", internal + "search/shard.go",
+		"if !s.detachLocked(id, f) || v == rejected {", "if !s.detachLocked(id, f) && !f.refreshes || v == rejected {",
+	},
+	{
 		"an answer about another verification is passed on", internal + "upstream/upstream.go",
 		"case reading.AboutAnother(call):", "case false:",
 	},
