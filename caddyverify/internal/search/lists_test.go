@@ -69,7 +69,10 @@ func TestLists(t *testing.T) {
 						expect(t, "took", a.took, test.took[i])
 					}
 				}
-				expect(t, "calls", strings.Join(u.called(), " "), test.calls)
+				calls, want := u.called(), strings.Split(test.calls, " ")
+				slices.Sort(calls) // what goes at one moment has no order
+				slices.Sort(want)
+				expect(t, "calls", calls, want)
 			})
 		})
 	}
