@@ -6,6 +6,7 @@ import (
 	"encoding/xml"
 	"errors"
 	"fmt"
+	"hash/fnv"
 	"math/rand/v2"
 	"net/http"
 	"net/http/httptest"
@@ -73,6 +74,7 @@ func (u *user) live() {
 	if !u.failover && u.random.IntN(4) == 0 { // two applications may have an account each
 		u.rival()
 	}
+	u.poll(id)
 	ended := false
 	for range 3 + u.random.IntN(8) {
 		u.pause(200*time.Millisecond, 8*time.Second)
@@ -104,6 +106,23 @@ func (u *user) live() {
 		u.pause(5*time.Second, 15*time.Second)
 		ended = u.search(id).Status == "EXPIRED"
 	}
+}
+
+// poll has, for some verifications, a part of the application search again and again.
+func (u *user) poll(id string) {
+	hash := fnv.New64a()
+	_, _ = hash.Write([]byte(id))
+	other := *u
+	other.name, other.random = u.name+"'s page", rand.New(rand.NewPCG(hash.Sum64(), 1))
+	if other.random.IntN(3) > 0 {
+		return
+	}
+	u.book.calls.Go(func() {
+		for range 5 + other.random.IntN(15) {
+			other.pause(300*time.Millisecond, 900*time.Millisecond)
+			other.search(id)
+		}
+	})
 }
 
 // look has several applications search for one verification, whoever has started it, at
