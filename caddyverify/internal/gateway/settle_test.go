@@ -54,6 +54,7 @@ func TestSettlesAlong(t *testing.T) {
 			}
 			searches = nil
 		}
+		time.Sleep(500 * time.Millisecond) // between two looks of the settler
 		unasked := []string{start(), start(), start()}
 		for range 4 {
 			polled := "request_ids=" + start() + "&request_ids=" + start() + "&request_ids=" + polledMark

@@ -22,7 +22,7 @@ func TestRefresh(t *testing.T) {
 		{"what was not read", func(c *Cache, u *upstream) { c.ask(u, one(j, "a")) }, one(j, "z"), "z"},
 		{"not what is young", func(c *Cache, u *upstream) { pass(1); c.ask(u, one(j, "a")); c.ask(u, one(j, "a")) }, one(j, "z"), "z"},
 		{"the oldest first", func(c *Cache, u *upstream) {
-			for _, id := range strings.Fields("f g h i j k l m n o p") {
+			for id := range strings.FieldsSeq("f g h i j k l m n o p") {
 				c.ask(u, one(j, id))
 				c.ask(u, one(j, id))
 				pass(time.Millisecond)
