@@ -46,6 +46,11 @@ func TestSettingsOfSeveralHandlers(t *testing.T) {
 		{"the same limit", []Account{{Limit: 5}, {Limit: 5}}, "", func(s *accountSettings) bool { return s.limit == 5 }},
 		{"two limits", []Account{{Limit: 5}, {}, {Limit: 28}}, "limit: it is 28 here and 5 in another handler", nil},
 		{"a limit and off", []Account{{Limit: -1}, {Limit: 28}}, "limit: it is 28 here and off in another handler", nil},
+		{"a limit of searches and none", []Account{{SearchLimit: 5}, {}, {SearchLimit: 5, Limit: 20}}, "", func(s *accountSettings) bool {
+			return s.core.Limit.Rate == 20 && s.core.Limit.SearchRate == 5
+		}},
+		{"two limits of searches", []Account{{SearchLimit: 5}, {SearchLimit: 4}}, "search_limit: it is 4 here and 5 in another handler", nil},
+		{"a limit of searches above another handler's", []Account{{SearchLimit: 5}, {Limit: 4}}, "limit of searches must be at most that of all calls, 4 a second, not 5", nil},
 		{
 			"parts of a cache",
 			[]Account{{Cache: &Cache{Final: caddy.Duration(time.Hour)}}, {Cache: &Cache{MaxEntries: 7}}},

@@ -71,6 +71,13 @@ type Account struct {
 	// first. Default: `28`.
 	Limit int `json:"limit,omitempty"`
 
+	// SearchLimit is how many of these calls a second may be searches, for which the
+	// provider has a limit of its own; with a limit of all calls, at most that. A search that
+	// waits for its turn keeps no other call back. With a store it is divided by the number of
+	// gateways, of which each makes one a second at least. Default: none of its own, but what
+	// `limit` allows.
+	SearchLimit int `json:"search_limit,omitempty"`
+
 	// Countries are the values of the metrics' label `country`, as ISO 3166-1 alpha-2
 	// codes; any other country is `other`. Default: twelve countries of much traffic.
 	Countries []string `json:"countries,omitempty"`

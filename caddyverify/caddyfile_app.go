@@ -126,7 +126,7 @@ func (a *Account) unmarshalSetting(d *caddyfile.Dispenser, name string) (err err
 	case "breaker":
 		a.Breaker, err = parseBreaker(d)
 	case "limit":
-		a.Limit, err = limitArg(d)
+		a.Limit, a.SearchLimit, err = limitArgs(d)
 	case "countries":
 		if a.Countries = d.RemainingArgs(); len(a.Countries) == 0 {
 			err = d.Err("countries takes two-letter codes: countries GB DE …" + unset)

@@ -60,7 +60,7 @@ func (a *Account) check() error {
 		{"timeout", within(a.Timeout, 100*time.Millisecond, 5*time.Minute)},
 		{"breaker", a.Breaker.check(cmp.Or(a.Timeout, caddy.Duration(defaultTimeout)))},
 		{"cache", a.Cache.check()},
-		{"limit", limit.Settings{Rate: a.Limit}.Validate()},
+		{"limit", limit.Settings{Rate: a.Limit, SearchRate: a.SearchLimit}.Validate()},
 		{"countries", checkCountries(a.Countries)},
 		{"credentials", a.Credentials.check()},
 		{"next_credentials", a.checkNext()},

@@ -107,6 +107,7 @@ type accountSettings struct {
 	cache     Cache
 	breaker   Breaker
 	limit     int
+	searches  int      // that of searches
 	codes     []string // of countries; nil for the default
 	countries country.List
 	settle    bool
@@ -123,6 +124,7 @@ func (s accountSettings) with(a *Account) (*accountSettings, error) {
 	s.settle = s.settle || a.Settle
 	var err error
 	agree(&err, "limit", &s.limit, a.Limit)
+	agree(&err, "search_limit", &s.searches, a.SearchLimit)
 	if a.Cache != nil {
 		agreeOff(&err, "cache", s.cache, *a.Cache, Cache{Off: true})
 		s.cache.Off = s.cache.Off || a.Cache.Off
@@ -161,7 +163,7 @@ func (s accountSettings) with(a *Account) (*accountSettings, error) {
 		Cache:     s.cache.settings(time.Duration(s.timeout)),
 		CacheOff:  s.cache.Off,
 		Breaker:   s.breaker.settings(time.Duration(s.timeout)),
-		Limit:     limit.Settings{Rate: s.limit, Callers: s.callers.shares()},
+		Limit:     limit.Settings{Rate: s.limit, SearchRate: s.searches, Callers: s.callers.shares()},
 		Countries: s.countries,
 		Callers:   s.callers.names(),
 		Names:     s.names,

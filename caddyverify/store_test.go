@@ -14,8 +14,9 @@ const storeLines = "store redis {\naddress 127.0.0.1:1\nencryption_key {env.VERI
 // TestStoreErrors has each wrong way to write a store refused by a sentence that says how to write it, without a secret.
 func TestStoreErrors(t *testing.T) {
 	t.Setenv("VERIFY_TEST_STORE_KEY", "VALUE of a key, of 32 characters at least")
+	limit := "28/s"
 	load := func(option string) error {
-		config, err := adaptCaddyfile("{\nadmin off\nverify {\n" + option + "\n}\n}\n:0 {\nverify {\ncredentials key VALUE-secret\n}\n}\n")
+		config, err := adaptCaddyfile("{\nadmin off\nverify {\n" + option + "\n}\n}\n:0 {\nverify {\ncredentials key VALUE-secret\nlimit " + limit + "\n}\n}\n")
 		if err != nil {
 			return err
 		}
@@ -45,6 +46,15 @@ func TestStoreErrors(t *testing.T) {
 	for _, good := range []string{storeLines, storeLines + "on_unknown allow", "on_unknown deny\n" + storeLines} {
 		if err := load(good); err != nil {
 			t.Errorf("%s is refused: %v", good, err)
+		}
+	}
+	for rate, want := range map[string]string{"1000/s": "", "off 1001/s": "", "1001/s": "limit: gateways of a store can share at most 1000 calls a second, not 1001"} {
+		limit = rate
+		if err := load(""); err != nil {
+			t.Errorf("limit %s without a store: %v", rate, err)
+		}
+		if err := load(storeLines); (err != nil) != (want != "") || err != nil && !strings.Contains(err.Error(), want) {
+			t.Errorf("limit %s with a store: %v, want %q", rate, err, want)
 		}
 	}
 }

@@ -29,8 +29,8 @@ type (
 	CircuitChanged breaker.Change
 	// AccountSuspended tells that the upstream refuses the account, or takes it again.
 	AccountSuspended suspend.Change
-	// LimitChanged tells that the provider has throttled the account, or that all its
-	// calls may be made again.
+	// LimitChanged tells that the provider has throttled the account or its searches, or that
+	// all these calls may be made again.
 	LimitChanged limit.Change
 	// MethodChanged tells that the upstream knows an operation by another HTTP method.
 	MethodChanged struct {
@@ -213,6 +213,9 @@ func (e Event) describe() (level slog.Level, message string, attrs []slog.Attr) 
 		message, attrs = "limit restored", []slog.Attr{slog.Int("from", d.From), slog.Int("to", d.To)}
 		if d.Why != "" {
 			message, attrs = "limit lowered", append(attrs, slog.String("why", d.Why))
+		}
+		if d.Searches {
+			attrs = append(attrs, slog.String("operation", wire.Search.String()))
 		}
 	case SecretSwitched:
 		message, attrs = "secret switched", []slog.Attr{

@@ -278,7 +278,7 @@ func TestConfigureTellsOfChanges(t *testing.T) {
 	a := newAccount(t)
 	countries := a.inForce.Load().Countries
 	defer a.Configure(&Settings{Countries: countries, Limit: limit.Settings{Rate: 20}})()
-	a.limiter.Observe(wire.Answer{Reading: wire.Reading{Verification: wire.Verification{Status: wire.Throttled}}})
+	a.limiter.Observe(wire.Request, wire.Answer{Reading: wire.Reading{Verification: wire.Verification{Status: wire.Throttled}}})
 	var rates []int
 	a.Subscribe(func(e Event) {
 		if _, ok := e.Detail.(LimitChanged); ok {

@@ -47,10 +47,8 @@ type caller struct {
 
 	queue   [classes][]*waiter // in the order of arrival
 	waiting int
-	// joined is the caller's number among those that came to wait.
-	joined uint64
-	// tag is the virtual time at which its next call begins, see fair.
-	tag int64
+	place
+	searches place // its searches' among all
 	// lately is how many calls it has made lately.
 	lately int
 
@@ -127,10 +125,13 @@ func (c *caller) wasRefused(k class) {
 }
 
 // ahead tells how many of the caller's calls that wait go before one of a class that
-// comes now, as next has them go.
-func (c *caller) ahead(k class) int {
+// comes now, as next has them go. Searches that are held do not go before others.
+func (c *caller) ahead(k class, held bool) int {
 	// Of those behind check, as if there were no checks; then with them.
 	requests, searches := len(c.queue[request]), len(c.queue[search])
+	if held && k != search {
+		searches = 0
+	}
 	var n int
 	switch k {
 	case check:

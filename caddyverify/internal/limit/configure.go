@@ -18,21 +18,10 @@ func (l *Limiter) apply(s Settings) {
 		return
 	}
 	now := time.Now()
-	wasLimited := l.limited()
-	l.recover(now)
-	raised := s.Rate - l.settings.Rate
 	l.settings = s
 	l.off.Store(s.off())
-	switch {
-	case !l.limited():
-		l.recovered()
-	case !wasLimited:
-		l.slots = newSlots(s.Rate, now.Add(time.Second)) // what was made before is not known
-	default:
-		l.slots.resize(min(l.slots.n+max(raised, 0), s.Rate), s.Rate, now)
-		l.recover(now)
-	}
-	l.watch(now)
+	l.set(&l.allowance, s.Rate, now)
+	l.set(&l.searches, l.searchFull(), now)
 	l.share(now)
 	l.serve(now) // whoever waits goes on where there is no limit any more
 }

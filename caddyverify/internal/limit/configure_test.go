@@ -100,7 +100,7 @@ func TestConfigureThrottled(t *testing.T) {
 	for _, tt := range tests {
 		bubble(t, tt.name, func(t *testing.T) {
 			l := New(Settings{})
-			l.Observe(throttled)
+			l.Observe(wire.Request, throttled)
 			l.Configure(Settings{Rate: tt.rate})
 			atOnce := l.Stats().Rate
 			time.Sleep(time.Second)

@@ -20,10 +20,12 @@ type fair struct {
 	// stranger stands for one that is not among them.
 	stranger caller
 	busy     []*caller // have calls waiting
-	joins    uint64
-	// clock is the virtual time: when the last call began that went.
-	clock int64
-	made  recent
+	order              // of all calls
+	// searchOrder is that of searches among each other, where they have a limit of their own,
+	// which searchesApart tells.
+	searchOrder   order
+	searchesApart bool
+	made          recent
 	// name is the last one that called, of those that have one, and since when it alone
 	// has.
 	name  string
@@ -80,9 +82,13 @@ func (f *fair) release(c *caller) {
 
 // join has a call of a known caller wait.
 func (f *fair) join(c *caller, k class, w *waiter) {
+	if !f.waits(c) {
+		f.order.join(&c.place, c.weight)
+	}
+	if k == search && len(c.queue[search]) == 0 {
+		f.searchOrder.join(&c.searches, c.weight)
+	}
 	if c.waiting == 0 {
-		f.joins++
-		c.joined, c.tag = f.joins, f.begins(c)
 		f.busy = append(f.busy, c)
 	}
 	c.queue[k] = append(c.queue[k], w)
@@ -98,19 +104,22 @@ func (f *fair) left(c *caller) {
 	}
 }
 
-// begins is the virtual time at which the next call of a caller begins.
-func (f *fair) begins(c *caller) int64 {
-	if c.waiting > 0 {
-		return c.tag
-	}
-	return max(c.tag, f.clock-credit*unit/c.weight)
+// waits tells that a caller has its place among those that wait. Where searches have a limit
+// of their own, who has nothing but these waiting does not: it would save up for its other
+// calls for as long as they are kept back.
+func (f *fair) waits(c *caller) bool {
+	return c.waiting > 0 && !(f.searchesApart && c.waiting == len(c.queue[search]))
 }
+
+// begins is the virtual time at which the next call of a caller begins.
+func (f *fair) begins(c *caller) int64 { return f.order.begins(&c.place, f.waits(c), c.weight) }
 
 // went notes that a call of a known caller goes.
 func (f *fair) went(c *caller, k class, now time.Time) {
-	begins := f.begins(c)
-	f.clock = max(f.clock, begins)
-	c.tag = begins + unit/c.weight
+	f.order.went(&c.place, f.waits(c), c.weight)
+	if k == search {
+		f.searchOrder.went(&c.searches, len(c.queue[search]) > 0, c.weight)
+	}
 	c.went(k)
 	if c.lately++; c.lately == 1 {
 		f.active += c.weight
@@ -147,29 +156,53 @@ func (f *fair) balance(c *caller) int {
 }
 
 // before tells how many of the others' calls that wait go before the next but n of a
-// caller.
-func (f *fair) before(c *caller, n int) (calls int) {
+// caller; of searches only where these are not held.
+func (f *fair) before(c *caller, n int, held bool) (calls int) {
 	begins := f.begins(c) + int64(n)*(unit/c.weight)
 	for _, other := range f.busy {
 		if other == c {
 			continue
 		}
-		earlier := begins - other.tag
-		if c.waiting > 0 && c.joined < other.joined {
-			earlier-- // of two that begin at the same time, it is first
+		waiting := other.waiting
+		if held {
+			waiting -= len(other.queue[search])
 		}
-		if earlier >= 0 {
-			calls += min(other.waiting, int(earlier/(unit/other.weight))+1)
-		}
+		calls += other.place.before(other.weight, waiting, begins, f.waits(c) && c.joined < other.joined)
 	}
 	return calls
+}
+
+// searchesBefore tells how many searches go before a caller's that comes now.
+func (f *fair) searchesBefore(c *caller) (calls int) {
+	n := len(c.queue[search])
+	begins := f.searchOrder.begins(&c.searches, n > 0, c.weight) + int64(n)*(unit/c.weight)
+	for _, other := range f.busy {
+		if other != c {
+			calls += other.searches.before(other.weight, len(other.queue[search]), begins, n > 0 && c.searches.joined < other.searches.joined)
+		}
+	}
+	return n + calls
+}
+
+// searchesInTurn narrows may so that of the callers whose searches may go only the first may.
+func (f *fair) searchesInTurn(may func(*caller, class) bool) func(*caller, class) bool {
+	var first *caller
+	for _, c := range f.busy {
+		if len(c.queue[search]) > 0 && may(c, search) && (first == nil || c.searches.earlier(&first.searches)) {
+			first = c
+		}
+	}
+	return func(c *caller, k class) bool { return (k != search || c == first) && may(c, k) }
 }
 
 // next returns the caller whose turn it is, and which class of its calls, of those for
 // which may.
 func (f *fair) next(may func(*caller, class) bool) (next *caller, k class) {
+	if f.searchesApart {
+		may = f.searchesInTurn(may)
+	}
 	for _, c := range f.busy {
-		if next != nil && (c.tag > next.tag || c.tag == next.tag && c.joined > next.joined) {
+		if next != nil && !c.earlier(&next.place) {
 			continue
 		}
 		if can, ok := c.next(func(k class) bool { return may(c, k) }); ok {

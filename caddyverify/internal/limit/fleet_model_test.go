@@ -9,6 +9,8 @@ import (
 	"time"
 
 	"pgregory.net/rapid"
+
+	"github.com/caddyverify/caddy-verify/caddyverify/internal/wire"
 )
 
 // TestFleetModel has what TestModel has come to two gateways, whose store is lost at times and
@@ -27,6 +29,7 @@ func TestFleetModel(t *testing.T) {
 	})
 	rapid.Check(t, func(rt *rapid.T) {
 		rate := rapid.SampledFrom([]int{1, 2, 8, 28}).Draw(rt, "rate")
+		searches := rapid.SampledFrom([]int{0, 1, 4}).Draw(rt, "searches")
 		list := rapid.SliceOfN(generated, 1, 80).Draw(rt, "events")
 		var problem string
 		synctest.Test(t, func(t *testing.T) {
@@ -36,9 +39,10 @@ func TestFleetModel(t *testing.T) {
 				wg       sync.WaitGroup
 				begun    = time.Now()
 				went     []time.Duration
+				searched []time.Duration
 				stable   = true // it has been one store, and one rate, all the time
 				settings = func(r int) Settings {
-					return Settings{Rate: r, Callers: map[string]Share{"small": {Rate: ownRate}}}
+					return Settings{Rate: r, SearchRate: min(searches, rate), Callers: map[string]Share{"small": {Rate: ownRate}}}
 				}
 			)
 			call := func(e event) {
@@ -66,6 +70,9 @@ func TestFleetModel(t *testing.T) {
 					problem = fmt.Sprintf("a refusal says %+v", refusal)
 				case ok:
 					went = append(went, now.Sub(begun))
+					if e.kind == "call" && e.o == wire.Search {
+						searched = append(searched, now.Sub(begun))
+					}
 				}
 			}
 			for _, m := range f.gateways {
@@ -89,7 +96,9 @@ func TestFleetModel(t *testing.T) {
 				}
 				switch e.kind {
 				case "throttle":
-					m.Observe(throttled)
+					m.Observe(wire.Request, throttled)
+				case "search throttle":
+					m.Observe(wire.Search, throttled)
 				case "shares":
 				default:
 					for range e.times {
@@ -111,6 +120,10 @@ func TestFleetModel(t *testing.T) {
 			}
 			if most := mostInASecond(went); stable && most > rate+1 && problem == "" { // both ends of the second
 				problem = fmt.Sprintf("%d calls in a second", most)
+			}
+			parts := 2 * max(1, min(searches, rate)/2) // at least one for each gateway
+			if most := mostInASecond(searched); stable && searches > 0 && most > parts+2 && problem == "" {
+				problem = fmt.Sprintf("%d searches in a second, of %d", most, parts)
 			}
 		})
 		if problem != "" {

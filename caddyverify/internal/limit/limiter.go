@@ -19,17 +19,17 @@ import (
 type Limiter struct {
 	off atomic.Bool // there is no limit at all
 
-	mu       sync.Mutex
-	settings Settings
-	slots    slots // of the account, if it has a limit
-	ring     *ring // that other gateways share; nil for nobody else
+	mu        sync.Mutex
+	settings  Settings
+	allowance           // of the account
+	searches  allowance // of searches alone
+	ring      *ring     // that other gateways share; nil for nobody else
 	// own are the gateway's calls that wait, see WaitFirst.
 	own []*waiter
 	fair
 	// timer ends the time until the next one's turn, which is due then.
-	timer *time.Timer
-	due   time.Time
-	throttling
+	timer   *time.Timer
+	due     time.Time
 	changes event.Notifier[Change]
 	cuts    event.Notifier[int] // see OnCut
 }
@@ -39,9 +39,10 @@ func New(s Settings) *Limiter {
 	now := time.Now()
 	l := &Limiter{settings: s.withDefaults()}
 	l.off.Store(l.settings.off())
-	if l.limited() {
-		l.slots = newSlots(l.settings.Rate, now)
-	}
+	l.allowance = newAllowance(l.settings.Rate, now)
+	l.searches = newAllowance(l.searchFull(), now)
+	l.searches.ofSearches = true
+	l.setApart()
 	l.callers = map[string]*caller{}
 	l.share(now)
 	return l
@@ -53,6 +54,10 @@ type Stats struct {
 	Rate int
 	// Full is what Rate is while the provider does not throttle; 0 for no limit.
 	Full int
+	// SearchRate is how many of them may be searches, and SearchFull what that is while the
+	// provider does not throttle these by themselves. With a store it is this gateway's part.
+	// 0 where searches have no limit but the account's.
+	SearchRate, SearchFull int
 	// Waiting is how many calls wait for their turn.
 	Waiting int
 	// Alone tells that the store by which gateways share the rate is away, and Share is how
@@ -65,7 +70,8 @@ type Stats struct {
 type CallerStats struct {
 	Name    string
 	Waiting int
-	// Lately is how many calls it has made within the last second or so.
+	// Lately is how many calls it has made within the last second or so; where only searches
+	// have a limit, how many searches.
 	Lately int
 	// Weight and Rate are its Share.
 	Weight, Rate int
@@ -77,8 +83,13 @@ func (l *Limiter) Stats() Stats {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	s := Stats{Waiting: l.waiting()}
+	now := time.Now()
+	if full := l.searchFull(); full > 0 {
+		if rate := l.searches.rateWith(full, now); rate < full || l.settings.SearchRate > 0 {
+			s.SearchRate, s.SearchFull = rate, full
+		}
+	}
 	if l.limited() {
-		now := time.Now()
 		s.Rate, s.Full = l.rate(now), l.settings.Rate
 		if l.ring != nil {
 			known := l.ring.store.Stats()
@@ -131,10 +142,7 @@ func (l *Limiter) slotAt(n int) time.Time {
 }
 
 // after is slots.after, for those slots that this gateway has. The caller holds l.mu.
-func (l *Limiter) after(n int) time.Time {
-	have := l.have()
-	return l.slots.at(l.slots.n - have + n%have).Add(time.Duration(n/have) * time.Second)
-}
+func (l *Limiter) after(n int) time.Time { return l.slots.afterOf(l.have(), n) }
 
 // ringAt is ring.at, if there is one. The caller holds l.mu.
 func (l *Limiter) ringAt(k rank, n int) time.Time {
@@ -147,7 +155,16 @@ func (l *Limiter) ringAt(k rank, n int) time.Time {
 // freeAt returns when a call may be made, if the slots that come back until then are
 // not taken by others. The caller holds l.mu.
 func (l *Limiter) freeAt(c *caller, k class) time.Time {
-	return later(l.sharedAt(c, k, 0), c.freeAt(0))
+	return later(l.sharedAt(c, k, 0), l.ownAt(c, k))
+}
+
+// ownAt is freeAt by the limits that not all calls have: the caller's and the searches'.
+func (l *Limiter) ownAt(c *caller, k class) time.Time {
+	at := c.freeAt(0)
+	if k == search {
+		at = later(at, l.searchAt(c, 0))
+	}
+	return at
 }
 
 // sharedAt is freeAt for a call that has n before it, but for the caller's own limit.
@@ -173,26 +190,23 @@ func (l *Limiter) localAt(c *caller, k class, n int) time.Time {
 	at := l.after(n)
 	had := l.balance(c)
 	if k != check && had >= 0 {
-		at = later(at, l.leaving(l.reserve(), n).Add(-soon))
+		at = later(at, l.slots.leaving(l.have(), l.reserve(), n).Add(-soon))
 	}
 	if had > 0 {
-		at = later(at, l.leaving(l.have()/2, n).Add(-time.Second/2))
+		at = later(at, l.slots.leaving(l.have(), l.have()/2, n).Add(-time.Second/2))
 	}
 	return at
 }
 
-// leaving returns when there are slots for a call that has n before it and for others
-// besides it.
-func (l *Limiter) leaving(others, n int) time.Time {
-	have := l.have()
-	rounds := time.Duration(n/have) * time.Second
-	return l.slots.at(l.slots.n - have + min(n%have+others, have-1)).Add(rounds)
-}
-
 // expected tells when a call that comes now would have its turn, at best: by the
-// account's limit, with those that go before it as next has them go, and by the
-// caller's own. The caller holds l.mu.
+// account's limit and the searches', with those that go before it as next has them go, and
+// by the caller's own. The caller holds l.mu.
 func (l *Limiter) expected(c *caller, k class) (shared, own time.Time) {
-	ahead := c.ahead(k)
-	return l.sharedAt(c, k, len(l.own)+ahead+l.before(c, ahead)), c.freeAt(ahead)
+	held := l.searchesHeld(time.Now())
+	ahead := c.ahead(k, held)
+	shared = l.sharedAt(c, k, len(l.own)+ahead+l.before(c, ahead, held))
+	if k == search {
+		shared = later(shared, l.searchExpected(c))
+	}
+	return shared, c.freeAt(ahead)
 }

@@ -33,7 +33,7 @@ var events = rapid.Custom(func(t *rapid.T) happening {
 	}
 	return happening{
 		after:    ms("after", 0, 0, 0, 1, 1, 10, 36, 100, 250, 900, 1000, 3000),
-		kind:     rapid.SampledFrom([]string{"call", "call", "call", "call", "call", "call", "own", "throttle", "shares"}).Draw(t, "kind"),
+		kind:     rapid.SampledFrom([]string{"call", "call", "call", "call", "call", "call", "own", "throttle", "search throttle", "shares"}).Draw(t, "kind"),
 		caller:   rapid.SampledFrom([]string{"", "a", "b", "small", fmt.Sprint("new", rapid.IntRange(0, 99).Draw(t, "new"))}).Draw(t, "caller"),
 		times:    rapid.IntRange(1, 12).Draw(t, "times"),
 		o:        rapid.SampledFrom(wire.Operations[:]).Draw(t, "operation"),
@@ -48,18 +48,22 @@ var events = rapid.Custom(func(t *rapid.T) happening {
 func TestModel(t *testing.T) {
 	rapid.Check(t, func(rt *rapid.T) {
 		rate := rapid.SampledFrom([]int{1, 2, 8, 28, -1}).Draw(rt, "rate")
+		searches := rapid.SampledFrom([]int{0, 1, 5}).Draw(rt, "searches")
 		list := rapid.SliceOfN(events, 1, 80).Draw(rt, "events")
+		if rate > 0 {
+			searches = min(searches, rate)
+		}
 		var problem string
-		synctest.Test(t, func(*testing.T) { problem = play(rate, list) })
+		synctest.Test(t, func(*testing.T) { problem = play(rate, searches, list) })
 		if problem != "" {
 			rt.Fatal(problem)
 		}
 	})
 }
 
-func play(rate int, list []happening) (problem string) {
+func play(rate, searches int, list []happening) (problem string) {
 	settings := func(weight int) Settings {
-		return Settings{Rate: rate, Callers: map[string]Share{"small": {Rate: ownRate}, "a": {Weight: weight}}}
+		return Settings{Rate: rate, SearchRate: searches, Callers: map[string]Share{"small": {Rate: ownRate}, "a": {Weight: weight}}}
 	}
 	var (
 		l           = New(settings(1))
@@ -67,6 +71,7 @@ func play(rate int, list []happening) (problem string) {
 		wg          sync.WaitGroup
 		begun       = time.Now()
 		went, small []time.Duration
+		searched    []time.Duration
 	)
 	call := func(e happening) {
 		ctx, came := context.Background(), time.Now()
@@ -95,13 +100,18 @@ func play(rate int, list []happening) (problem string) {
 			if e.kind == "call" && e.caller == "small" {
 				small = append(small, now.Sub(begun))
 			}
+			if e.kind == "call" && e.o == wire.Search {
+				searched = append(searched, now.Sub(begun))
+			}
 		}
 	}
 	for _, e := range list {
 		time.Sleep(e.after)
 		switch e.kind {
 		case "throttle":
-			l.Observe(throttled)
+			l.Observe(wire.Request, throttled)
+		case "search throttle":
+			l.Observe(wire.Search, throttled)
 		case "shares":
 			l.Configure(settings(e.weight))
 		default:
@@ -123,6 +133,9 @@ func play(rate int, list []happening) (problem string) {
 	}
 	if most := mostInASecond(small); most > ownRate+1 {
 		return fmt.Sprintf("%d calls in a second of one that may make %d", most, ownRate)
+	}
+	if most := mostInASecond(searched); searches > 0 && most > searches+1 {
+		return fmt.Sprintf("%d searches in a second, of %d", most, searches)
 	}
 	return problem
 }
@@ -147,6 +160,9 @@ func inconsistent(l *Limiter) string {
 	}
 	if lately != l.made.n || active != l.active || busy != len(l.busy) {
 		return fmt.Sprintf("%d calls of late, not %d, by a weight of %d, not %d; %d callers wait, not %d", l.made.n, lately, l.active, active, len(l.busy), busy)
+	}
+	if apart := l.settings.SearchRate > 0 || l.searches.lowered(); apart != l.searchesApart {
+		return fmt.Sprintf("searches have slots of their own: %t", l.searchesApart)
 	}
 	if l.waiting() > 0 && (l.due.IsZero() || !l.due.After(time.Now())) {
 		return fmt.Sprintf("the next turn of those that wait is due at %v", l.due)

@@ -100,7 +100,7 @@ func TestBound(t *testing.T) {
 			l := New(Settings{})
 			for range random.IntN(5) {
 				after := time.Duration(random.Int64N(int64(30 * time.Second)))
-				time.AfterFunc(after, func() { l.Observe(throttled) })
+				time.AfterFunc(after, func() { l.Observe(wire.Request, throttled) })
 			}
 			outcomes := run(l, arrivals)
 			if most := mostInASecond(sent(random, outcomes, 0)); most > 29 {

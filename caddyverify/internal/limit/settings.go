@@ -18,6 +18,9 @@ type Settings struct {
 	// is 30; two less leave room for calls that overtake each other on the way.
 	// Below 0 there is no limit. Default: 28.
 	Rate int
+	// SearchRate is how many of them may be searches, for which the provider has a limit of
+	// its own; with a store, those of all gateways together. 0 is no limit but the account's.
+	SearchRate int
 	// Callers are the shares of callers by their names. All others have a weight of 1
 	// and no limit of their own. The map is not to be changed any more.
 	Callers map[string]Share
@@ -51,7 +54,7 @@ func (s Settings) withDefaults() Settings {
 
 // equal compares settings that have their defaults.
 func (s Settings) equal(other Settings) bool {
-	return s.Rate == other.Rate && maps.Equal(s.Callers, other.Callers)
+	return s.Rate == other.Rate && s.SearchRate == other.SearchRate && maps.Equal(s.Callers, other.Callers)
 }
 
 // off tells that there is no limit at all.
@@ -61,7 +64,7 @@ func (s Settings) off() bool {
 			return false
 		}
 	}
-	return s.Rate < 0
+	return s.Rate < 0 && s.SearchRate == 0
 }
 
 const (
@@ -74,8 +77,15 @@ const (
 // Validate tells what is wrong with the settings, by the name of the setting.
 func (s Settings) Validate() error {
 	s = s.withDefaults()
-	if s.Rate > maxRate {
+	switch {
+	case s.Rate > maxRate:
 		return fmt.Errorf("limit must be at most %d a second, not %d", maxRate, s.Rate)
+	case s.SearchRate < 0:
+		return fmt.Errorf("limit of searches must be at least 1 a second, not %d", s.SearchRate)
+	case s.Rate > 0 && s.SearchRate > s.Rate:
+		return fmt.Errorf("limit of searches must be at most that of all calls, %d a second, not %d", s.Rate, s.SearchRate)
+	case s.SearchRate > maxRate:
+		return fmt.Errorf("limit of searches must be at most %d a second, not %d", maxRate, s.SearchRate)
 	}
 	for _, name := range slices.Sorted(maps.Keys(s.Callers)) {
 		share := s.Callers[name]

@@ -57,7 +57,7 @@ func (l *Limiter) rankOf(c *caller, k class) rank {
 }
 
 // Share has the account's rate be that of all gateways of a store. A caller's own limit
-// is each gateway's. nil is for no store.
+// is each gateway's, and of the searches' each has an equal part. nil is for no store.
 func (l *Limiter) Share(s *store.Shared) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -75,7 +75,9 @@ func (l *Limiter) Share(s *store.Shared) {
 	default:
 		return
 	}
-	l.serve(time.Now()) // whoever waits goes on by other rules
+	now := time.Now()
+	l.set(&l.searches, l.searchFull(), now)
+	l.serve(now) // whoever waits goes on by other rules
 }
 
 // sharing tells that calls need a slot of the store's. The caller holds l.mu.
@@ -180,11 +182,11 @@ func (l *Limiter) give(k rank, now time.Time) {
 		return
 	}
 	turn := func(c *caller, k class) bool {
-		return !later(l.localAt(c, k, 0), c.freeAt(0)).After(now)
+		return !later(l.localAt(c, k, 0), l.ownAt(c, k)).After(now)
 	}
 	_ = l.admitNext(true, func(c *caller, class class) bool { return turn(c, class) && l.rankOf(c, class) <= k }, now) ||
 		l.admitNext(true, turn, now) ||
-		l.admitNext(true, func(c *caller, _ class) bool { return !c.freeAt(0).After(now) }, now)
+		l.admitNext(true, func(c *caller, k class) bool { return !l.ownAt(c, k).After(now) }, now)
 }
 
 // serveShared asks for those whose turn has come. The caller holds l.mu.

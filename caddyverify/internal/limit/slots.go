@@ -46,6 +46,17 @@ func (s *slots) after(i int) time.Time {
 	return s.at(i % s.n).Add(time.Duration(i/s.n) * time.Second)
 }
 
+// afterOf is after, where only so many of the slots may be used.
+func (s *slots) afterOf(have, i int) time.Time {
+	return s.at(s.n - have + i%have).Add(time.Duration(i/have) * time.Second)
+}
+
+// leaving returns when there are slots for a call that has i before it and for others
+// besides it, of so many that may be used.
+func (s *slots) leaving(have, others, i int) time.Time {
+	return s.at(s.n - have + min(i%have+others, have-1)).Add(time.Duration(i/have) * time.Second)
+}
+
 // pace is the time between two slots that come back.
 func (s *slots) pace() time.Duration { return time.Second / time.Duration(s.n) }
 

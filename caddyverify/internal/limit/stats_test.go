@@ -74,7 +74,7 @@ func live(t *testing.T, seed uint64, look func(*testing.T, *Limiter) Stats) (h h
 			}
 		}
 		rate := 20 + random.IntN(20)
-		times(6, func() { l.Observe(throttled) })
+		times(6, func() { l.Observe(wire.Request, throttled) })
 		times(1, func() { l.Configure(Settings{Rate: rate}) })
 		var mu sync.Mutex
 		times(300, func() {

@@ -43,7 +43,7 @@ func (l *Limiter) StepFirst(next wire.Sender) wire.Sender {
 func (l *Limiter) observed(next wire.Sender) wire.Sender {
 	return func(ctx context.Context, call *wire.Call) wire.Answer {
 		answer := next(ctx, call)
-		l.Observe(answer)
+		l.Observe(call.Operation, answer)
 		return answer
 	}
 }

@@ -71,7 +71,7 @@ func TestStep(t *testing.T) {
 			}
 			burst(t, l)
 			if tt.slow {
-				l.Observe(throttled)
+				l.Observe(wire.Request, throttled)
 			}
 			time.Sleep(tt.before)
 			ctx, leave := context.WithCancel(t.Context())
@@ -124,17 +124,18 @@ func TestStepLearns(t *testing.T) {
 			if first {
 				send = l.StepFirst(u.send)
 			}
-			expect := func(answer wire.Answer, rate int) {
+			expect := func(o wire.Operation, answer wire.Answer, rate, searches int) {
 				t.Helper()
 				u.answer = answer
-				send(t.Context(), &wire.Call{Operation: wire.Search})
-				if got := l.Stats().Rate; got != rate {
-					t.Errorf("first %v: the rate is %d, want %d", first, got, rate)
+				send(t.Context(), &wire.Call{Operation: o})
+				if got := l.Stats(); got.Rate != rate || got.SearchRate != searches {
+					t.Errorf("first %v: got %+v, want %d and for searches %d", first, got, rate, searches)
 				}
 			}
-			expect(wire.Answer{Code: 200}, 28)
-			expect(refuse(wire.LimitReached, Refusal{}), 28) // of the gateway's own
-			expect(throttled, 14)
+			expect(wire.Request, wire.Answer{Code: 200}, 28, 0)
+			expect(wire.Request, refuse(wire.LimitReached, Refusal{}), 28, 0) // of the gateway's own
+			expect(wire.Search, throttled, 28, 14)
+			expect(wire.Request, throttled, 14, 14)
 		}
 	})
 }

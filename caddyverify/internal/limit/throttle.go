@@ -14,17 +14,6 @@ const (
 	growEvery = time.Second
 )
 
-// throttling is what the provider's throttling has made of the rate. It is guarded
-// by Limiter.mu.
-type throttling struct {
-	// cut is when the rate was lowered last, and grown when it was raised last.
-	cut, grown time.Time
-	// lowest is the lowest rate since it was the full one; 0 while it is.
-	lowest int
-	// full is the time until the rate is the full one again.
-	full *time.Timer
-}
-
 // Elsewhere is the Change.Why where it is another gateway that was throttled.
 const Elsewhere = "another gateway"
 
@@ -37,6 +26,8 @@ type Change struct {
 	// Why is the provider's word that lowered it: "status 1", or a wire.Cause; or Elsewhere.
 	// Empty on the way back.
 	Why string
+	// Searches tells that it is the rate of searches alone.
+	Searches bool
 }
 
 // OnChange has changes told to f from now on, outside all locks. Of several, each is
@@ -44,12 +35,13 @@ type Change struct {
 func (l *Limiter) OnChange(f func(Change)) (stop func()) { return l.changes.Subscribe(f) }
 
 // OnCut has f told, from now on and outside all locks, of each rate to which an answer of
-// the provider lowers the present one. Lower is not told of.
+// the provider lowers the account's. Lower is not told of.
 func (l *Limiter) OnCut(f func(rate int)) (stop func()) { return l.cuts.Subscribe(f) }
 
-// Observe learns from an answer of the provider: status 1 and HTTP 429 lower the
-// rate. The gateway's own status 1 is none of the provider's.
-func (l *Limiter) Observe(answer wire.Answer) {
+// Observe learns from an answer of the provider to a call: status 1 and HTTP 429 lower the
+// account's rate, or, for a search, that of searches alone. The gateway's own status 1 is
+// none of the provider's.
+func (l *Limiter) Observe(o wire.Operation, answer wire.Answer) {
 	throttled, why := answer.Status == wire.Throttled, "status "+string(wire.Throttled)
 	if answer.Fault != nil {
 		throttled, why = answer.Fault.Cause == wire.UpstreamThrottled, string(wire.UpstreamThrottled)
@@ -57,7 +49,7 @@ func (l *Limiter) Observe(answer wire.Answer) {
 	if !throttled || l.off.Load() {
 		return
 	}
-	l.throttle(why)
+	l.throttle(o == wire.Search, why)
 	l.cuts.Deliver()
 	l.changes.Deliver()
 }
@@ -76,94 +68,98 @@ func (l *Limiter) Lower(rate int) (lowered bool) {
 	if rate = max(1, rate); l.slots.n <= rate {
 		return false
 	}
-	l.lower(l.slots.n-rate, Elsewhere, now)
+	l.lower(&l.allowance, rate, Elsewhere, now)
 	return true
 }
 
-// throttle halves the rate.
-func (l *Limiter) throttle(why string) {
+// throttle halves the account's rate, or that of searches alone.
+func (l *Limiter) throttle(searches bool, why string) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	if !l.limited() {
+	a := &l.allowance
+	if searches {
+		a = &l.searches
+	}
+	if a.full < 0 {
 		return
 	}
 	now := time.Now()
 	l.recover(now)
-	if now.Sub(l.cut) < cutEvery {
+	l.divide(now)
+	if now.Sub(a.cut) < cutEvery {
 		return // on a call made before the last cut, most likely
 	}
-	l.lower(l.slots.n/2, why, now)
-	if l.lowered() {
+	rate := a.n
+	if l.limited() {
+		rate = min(rate, l.slots.n) // more than that were not made
+	}
+	l.lower(a, rate-rate/2, why, now)
+	if !searches && l.lowered() {
 		l.cuts.Push(l.slots.n)
 	}
 }
 
-// lower takes some of the slots away. The caller holds l.mu.
-func (l *Limiter) lower(by int, why string, now time.Time) {
-	l.cut, l.grown = now, now
-	from := l.slots.n
-	for range by {
-		l.slots.drop()
+// lower takes some of an allowance's slots away. The caller holds l.mu.
+func (l *Limiter) lower(a *allowance, to int, why string, now time.Time) {
+	a.cut, a.grown = now, now
+	from := a.n
+	for a.n > to {
+		a.drop()
 	}
-	if !l.lowered() {
+	if !a.lowered() {
 		return // from 1 to 1
 	}
-	if l.lowest == 0 {
-		l.changes.Push(Change{From: from, To: l.slots.n, Why: why})
-		l.lowest = from
+	if a.lowest == 0 {
+		l.changes.Push(Change{From: from, To: a.n, Why: why, Searches: a.ofSearches})
+		a.lowest = from
 	}
-	l.lowest = min(l.lowest, l.slots.n)
-	l.watch(now)
+	a.lowest = min(a.lowest, a.n)
+	l.setApart()
+	l.watch(a, now)
 	l.arm(now)
-}
-
-// lowered tells that it is the provider's throttling that keeps calls back.
-func (l *Limiter) lowered() bool { return l.slots.n < l.settings.Rate }
-
-// rate is what the rate is once recover has been called. The caller holds l.mu.
-func (l *Limiter) rate(now time.Time) int {
-	if !l.lowered() {
-		return l.slots.n
-	}
-	return min(l.slots.n+int(now.Sub(l.grown)/growEvery), l.settings.Rate)
 }
 
 // recover gives back what Observe took, for the time that has passed. It tells whether
 // there was anything. The caller holds l.mu.
 func (l *Limiter) recover(now time.Time) (any bool) {
-	if !l.limited() {
-		return false
-	}
-	for l.lowered() && now.Sub(l.grown) >= growEvery {
-		l.grown = l.grown.Add(growEvery)
-		l.slots.add(l.grown)
-		any = true
-	}
-	if !l.lowered() {
-		l.recovered()
+	for _, a := range []*allowance{&l.allowance, &l.searches} {
+		any = a.recover(now) || any
+		if !a.lowered() {
+			l.recovered(a)
+		}
 	}
 	return any
 }
 
 // recovered ends the time of a lower rate, if there was one. The caller holds l.mu.
-func (l *Limiter) recovered() {
-	if l.lowest > 0 {
-		l.changes.Push(Change{From: l.lowest, To: max(l.settings.Rate, 0)})
-		l.lowest = 0
+func (l *Limiter) recovered(a *allowance) {
+	if a.lowest > 0 {
+		l.changes.Push(Change{From: a.lowest, To: max(a.full, 0), Searches: a.ofSearches})
+		a.lowest = 0
+		l.setApart()
 	}
+}
+
+// set has an allowance be another one. Of a higher one, the calls that the provider's
+// throttling has taken come back as they would have. The caller holds l.mu.
+func (l *Limiter) set(a *allowance, full int, now time.Time) {
+	l.recover(now)
+	a.resize(full, now)
+	l.recover(now)
+	l.watch(a, now)
+	l.setApart()
 }
 
 // watch sets the timer to the moment in which the rate will be the full one, so
 // that this is told on an idle gateway, too. The caller holds l.mu.
-func (l *Limiter) watch(now time.Time) {
-	if l.full != nil {
-		l.full.Stop()
+func (l *Limiter) watch(a *allowance, now time.Time) {
+	if a.whole != nil {
+		a.whole.Stop()
 	}
-	if l.lowest == 0 {
+	if a.lowest == 0 {
 		return
 	}
-	steps := l.settings.Rate - l.slots.n
-	l.full = time.AfterFunc(l.grown.Add(time.Duration(steps)*growEvery).Sub(now), func() {
+	a.whole = time.AfterFunc(a.wholeAt().Sub(now), func() {
 		l.mu.Lock()
 		l.catchUp(time.Now())
 		l.mu.Unlock()

@@ -42,7 +42,7 @@ func TestThrottled(t *testing.T) {
 		for _, step := range steps {
 			time.Sleep(step.after)
 			for _, answer := range step.answers {
-				l.Observe(answer)
+				l.Observe(wire.Request, answer)
 			}
 			if rate := l.Stats().Rate; rate != step.rate {
 				t.Fatalf("%s: the rate is %d, want %d", step.name, rate, step.rate)
@@ -56,9 +56,9 @@ func TestThrottledFloor(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		l := New(Settings{Rate: 2})
 		for range 5 {
-			l.Observe(throttled)
+			l.Observe(wire.Request, throttled)
 			time.Sleep(time.Second - 1)
-			l.Observe(throttled)
+			l.Observe(wire.Request, throttled)
 			if rate := l.Stats().Rate; rate != 1 {
 				t.Fatalf("the rate is %d, want 1", rate)
 			}
@@ -79,7 +79,7 @@ func TestRefusalSaysWhose(t *testing.T) {
 			}
 		}
 		expect("at the full rate", false)
-		l.Observe(throttled)
+		l.Observe(wire.Request, throttled)
 		expect("throttled", true)
 		time.Sleep(13 * time.Second)
 		expect("nearly recovered", true)
@@ -100,16 +100,16 @@ func TestThrottlingIsTold(t *testing.T) {
 		lasts time.Duration
 		want  []Change
 	}{
-		{"once", 28, throttled, func(*Limiter) {}, 14 * time.Second, []Change{{28, 14, "status 1"}, {14, 28, ""}}},
+		{"once", 28, throttled, func(*Limiter) {}, 14 * time.Second, []Change{{28, 14, "status 1", false}, {14, 28, "", false}}},
 		{"again and again", 28, http429, func(l *Limiter) {
 			for range 3 {
 				time.Sleep(time.Second)
-				l.Observe(throttled)
+				l.Observe(wire.Request, throttled)
 			}
-		}, 25 * time.Second, []Change{{28, 14, "upstream_throttled"}, {3, 28, ""}}},
+		}, 25 * time.Second, []Change{{28, 14, "upstream_throttled", false}, {3, 28, "", false}}},
 		{"a rate that cannot be lowered", 1, throttled, func(*Limiter) {}, time.Minute, nil},
-		{"the limit is lowered to what is left", 28, throttled, func(l *Limiter) { l.Configure(Settings{Rate: 14}) }, 0, []Change{{28, 14, "status 1"}, {14, 14, ""}}},
-		{"the limit is lifted", 28, throttled, func(l *Limiter) { l.Configure(Settings{Rate: -1}) }, 0, []Change{{28, 14, "status 1"}, {14, 0, ""}}},
+		{"the limit is lowered to what is left", 28, throttled, func(l *Limiter) { l.Configure(Settings{Rate: 14}) }, 0, []Change{{28, 14, "status 1", false}, {14, 14, "", false}}},
+		{"the limit is lifted", 28, throttled, func(l *Limiter) { l.Configure(Settings{Rate: -1}) }, 0, []Change{{28, 14, "status 1", false}, {14, 0, "", false}}},
 	}
 	for _, tt := range tests {
 		bubble(t, tt.name, func(t *testing.T) {
@@ -122,7 +122,7 @@ func TestThrottlingIsTold(t *testing.T) {
 				defer mu.Unlock()
 				told = append(told, c)
 			})()
-			l.Observe(tt.first)
+			l.Observe(wire.Request, tt.first)
 			tt.more(l)
 			if tt.lasts > 0 {
 				time.Sleep(tt.lasts - 1)
@@ -165,7 +165,7 @@ func TestUpstreamDecides(t *testing.T) {
 			at := time.Since(start)
 			if mostInASecond(append(passed[max(0, len(passed)-20):], at)) > 10 {
 				refused = append(refused, at)
-				l.Observe(throttled)
+				l.Observe(wire.Request, throttled)
 				continue
 			}
 			passed = append(passed, at)
@@ -197,10 +197,10 @@ func TestLower(t *testing.T) {
 				t.Errorf("lowered to %d, it is %d, want %d", step.hint, l.Stats().Rate, step.want)
 			}
 		}
-		l.Observe(throttled)
+		l.Observe(wire.Request, throttled)
 		time.Sleep(time.Minute)
 		synctest.Wait()
-		if want := []Change{{28, 14, Elsewhere}, {1, 28, ""}}; !slices.Equal(told, want) {
+		if want := []Change{{28, 14, Elsewhere, false}, {1, 28, "", false}}; !slices.Equal(told, want) {
 			t.Errorf("told %+v, want %+v", told, want)
 		}
 		if !slices.Equal(cuts, []int{2}) {

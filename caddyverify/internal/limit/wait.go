@@ -17,7 +17,7 @@ type Refusal struct {
 	// wait.
 	RetryAfter time.Duration
 	// Throttled tells that the rate is lower than the settings say, since the
-	// provider has throttled the account.
+	// provider has throttled the account, or its searches.
 	Throttled bool
 	// Own tells that it is the caller's own limit that is reached.
 	Own bool
@@ -86,7 +86,8 @@ func (l *Limiter) Wait(ctx context.Context, name string, o wire.Operation) (refu
 
 // WaitFirst is Wait for a call by which the gateway finds out whether trouble is
 // over: it goes before all customers' calls, is never refused, and is counted as
-// any other. Without ok it was ctx that ended the wait.
+// any other. It is a search, takes a slot of the searches' as well, and does not wait for
+// that. Without ok it was ctx that ended the wait.
 func (l *Limiter) WaitFirst(ctx context.Context) (ok bool) {
 	if ctx.Err() != nil {
 		return false
@@ -96,6 +97,7 @@ func (l *Limiter) WaitFirst(ctx context.Context) (ok bool) {
 	l.catchUp(now)
 	if !l.sharing() && !l.slotAt(0).After(now) {
 		l.takeSlot(now)
+		l.takeSearch(now)
 		l.arm(now)
 		l.mu.Unlock()
 		return true
@@ -143,8 +145,13 @@ func (l *Limiter) catchUp(now time.Time) {
 // The caller holds l.mu.
 func (l *Limiter) passed(now time.Time) (changed bool) {
 	changed = l.recover(now)
-	if l.limited() {
-		changed = l.forget(now.Add(-max(time.Second, fewest*l.slots.pace()))) || changed
+	changed = l.divide(now) || changed
+	if l.made.n > 0 {
+		slots := &l.slots
+		if !l.limited() {
+			slots = &l.searches.slots
+		}
+		changed = l.forget(now.Add(-max(time.Second, fewest*slots.pace()))) || changed
 	}
 	return changed
 }
@@ -182,6 +189,7 @@ func (l *Limiter) admitNext(own bool, may func(*caller, class) bool, now time.Ti
 		w := l.own[0]
 		l.own = without(l.own, w)
 		l.takeSlot(now)
+		l.takeSearch(now)
 		w.admit()
 		return true
 	}
@@ -206,7 +214,10 @@ func (l *Limiter) take(c *caller, k class, now time.Time) {
 	if c.slots != nil {
 		c.slots.take(now)
 	}
-	if l.limited() {
+	if k == search {
+		l.takeSearch(now)
+	}
+	if l.limited() || k == search && l.searchesApart {
 		l.went(l.known(c), k, now)
 	}
 }
@@ -220,12 +231,17 @@ func (l *Limiter) takeSlot(now time.Time) {
 // refuse says why a call is refused whose turn would be then, see expected. The caller
 // holds l.mu.
 func (l *Limiter) refuse(c *caller, k class, shared, own, now time.Time) Refusal {
-	c.wasRefused(k)
-	return Refusal{
+	refusal := Refusal{
 		RetryAfter: max(later(shared, own).Sub(now), time.Second),
 		Throttled:  l.limited() && l.lowered(),
 		Own:        own.After(shared),
 	}
+	if k == search && l.searchesApart && !l.searchExpected(c).Before(shared) {
+		refusal.Throttled = l.searches.lowered()
+		return refusal // by the searches' limit, which no other calls have used up
+	}
+	c.wasRefused(k)
+	return refusal
 }
 
 // arm sets the timer to the next turn, or stops it when no one waits. The caller

@@ -90,6 +90,10 @@ type Limit struct {
 	// Throttled tells that this is less than configured, as the provider found the calls
 	// too many.
 	Throttled bool `json:"throttled"`
+	// SearchRate is how many searches a second may be made at present, by a limit of their
+	// own; 0 for none. SearchThrottled tells that the provider found the searches too many.
+	SearchRate      int  `json:"search_rate,omitempty"`
+	SearchThrottled bool `json:"search_throttled,omitempty"`
 	// Waiting is how many calls wait for their turn.
 	Waiting int `json:"waiting"`
 	// Callers are those that the configuration names or that called of late.
@@ -181,7 +185,11 @@ func Of(a *gateway.Account) Account {
 		Circuits: []Circuit{},
 		Troubles: []Trouble{},
 		Secrets:  s.Secrets,
-		Limit:    Limit{Rate: s.Limit.Rate, Throttled: s.Limit.Rate < s.Limit.Full, Waiting: s.Limit.Waiting, Callers: []LimitCaller{}},
+		Limit: Limit{
+			Rate: s.Limit.Rate, Throttled: s.Limit.Rate < s.Limit.Full,
+			SearchRate: s.Limit.SearchRate, SearchThrottled: s.Limit.SearchRate < s.Limit.SearchFull,
+			Waiting: s.Limit.Waiting, Callers: []LimitCaller{},
+		},
 		Cache: Cache{
 			Entries: s.Cache.Entries, Bytes: s.Cache.Bytes,
 			Hits: s.Cache.Hits, Misses: s.Cache.Misses, Coalesced: s.Cache.Coalesced, Stale: s.Cache.Stale,

@@ -92,13 +92,21 @@ func (c *Circuit) words(now time.Time) string {
 }
 
 func (l *Limit) words() string {
-	switch {
-	case l.Rate == 0:
-		return "off"
-	case l.Throttled:
-		return fmt.Sprintf("%d/s, throttled by the provider", l.Rate)
+	words := "off"
+	if l.Rate > 0 {
+		words = perSecond(l.Rate, l.Throttled)
 	}
-	return fmt.Sprintf("%d/s", l.Rate)
+	if l.SearchRate > 0 {
+		words += "\tsearches " + perSecond(l.SearchRate, l.SearchThrottled)
+	}
+	return words
+}
+
+func perSecond(rate int, throttled bool) string {
+	if throttled {
+		return fmt.Sprintf("%d/s, throttled by the provider", rate)
+	}
+	return fmt.Sprintf("%d/s", rate)
 }
 
 // Share prints a share in percent, and nothing as a dash.

@@ -40,6 +40,9 @@ func (a *Account) summary(now time.Time, lately *history.Point) (State, string) 
 	if lately.Failed >= someFailed && float64(lately.Failed) >= muchFailed*float64(lately.Sent) {
 		return Degraded, fmt.Sprintf("%d of the %d calls that were made to the provider in the last 15 seconds got no answer.", lately.Failed, lately.Sent)
 	}
+	if a.Limit.SearchThrottled {
+		return Degraded, fmt.Sprintf("The provider finds the searches too many: %d a second are made until it does not.", a.Limit.SearchRate)
+	}
 	if a.Store != nil && a.Store.Away {
 		return Degraded, fmt.Sprintf("The store is away for %s: this gateway goes on alone.", age(now.Sub(a.Store.Since)))
 	}
@@ -135,10 +138,14 @@ func words(detail gateway.Detail) (level, text string) {
 		}
 		return warn, fmt.Sprintf("The provider refuses the account: %s (%s).", meaning(d.To), d.To)
 	case gateway.LimitChanged:
-		if d.Why == "" {
-			return info, fmt.Sprintf("All %d calls a second may be made again.", d.To)
+		what := "calls"
+		if d.Searches {
+			what = "searches"
 		}
-		return warn, fmt.Sprintf("The provider finds the calls too many (%s): %d a second from now on, instead of %d.", d.Why, d.To, d.From)
+		if d.Why == "" {
+			return info, fmt.Sprintf("All %d %s a second may be made again.", d.To, what)
+		}
+		return warn, fmt.Sprintf("The provider finds the %s too many (%s): %d a second from now on, instead of %d.", what, d.Why, d.To, d.From)
 	case gateway.MethodChanged:
 		return warn, fmt.Sprintf("The provider knows no other method for a %s than %s (HTTP %d).", d.Operation, d.Method, d.Code)
 	case gateway.SecretSwitched:

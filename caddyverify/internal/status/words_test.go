@@ -36,6 +36,7 @@ func TestSummary(t *testing.T) {
 		},
 		{"kept open", Account{Circuits: []Circuit{{Breaker: wire.WriteClass, State: wire.CircuitOpen, Held: true, Since: now}}}, Down, "Requests and controls are stopped by an operator since 14:02:31 UTC."},
 		{"throttled", Account{Limit: Limit{Rate: 14, Throttled: true}}, Degraded, "The provider finds the calls too many: 14 a second are made until it does not."},
+		{"searches throttled", Account{Limit: Limit{Rate: 28, SearchRate: 3, SearchThrottled: true}}, Degraded, "The provider finds the searches too many: 3 a second are made until it does not."},
 	} {
 		if state, got := test.account.summary(now, new(history.Point)); state != test.state || got != test.want {
 			t.Errorf("%s: %s, %s\nwant %s, %s", test.name, state, got, test.state, test.want)
@@ -73,6 +74,8 @@ func TestEventWords(t *testing.T) {
 		{gateway.AccountSuspended{From: wire.NoCredit}, "info", "The provider takes the account again, which it refused for no credit (9)."},
 		{gateway.LimitChanged{From: 28, To: 14, Why: "status 1"}, "warn", "The provider finds the calls too many (status 1): 14 a second from now on, instead of 28."},
 		{gateway.LimitChanged{From: 14, To: 28}, "info", "All 28 calls a second may be made again."},
+		{gateway.LimitChanged{From: 5, To: 3, Why: "status 1", Searches: true}, "warn", "The provider finds the searches too many (status 1): 3 a second from now on, instead of 5."},
+		{gateway.LimitChanged{From: 3, To: 5, Searches: true}, "info", "All 5 searches a second may be made again."},
 		{gateway.SecretSwitched{From: wire.FirstSecret, To: wire.NextSecret, Why: wire.SwitchStatus4}, "warn", "The next secret is in use instead of the first, which the provider refuses (status_4)."},
 		{gateway.SecretReplaced{}, "info", "A new secret is in use."},
 		{gateway.MethodChanged{Operation: wire.Check, Method: "GET", Code: 405}, "warn", "The provider knows no other method for a check than GET (HTTP 405)."},

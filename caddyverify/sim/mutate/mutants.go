@@ -108,8 +108,8 @@ var Mutants = []Mutant{
 		"answer.Status == wire.Throttled, \"status \"", "false, \"status \"",
 	},
 	{
-		"a reload has all slots free", internal + "limit/configure.go",
-		"l.slots.resize(min(l.slots.n+max(raised, 0), s.Rate), s.Rate, now)", "_, l.slots = raised, newSlots(s.Rate, now)",
+		"a reload has all slots free", internal + "limit/allowance.go",
+		"a.slots.resize(min(a.n+max(full-was, 0), full), full, now)", "a.slots = newSlots(full, now)",
 	},
 	{
 		"an Idempotency-Key stands for any call", internal + "delivery/delivery.go",

@@ -216,7 +216,10 @@
       return row(words[c.breaker], td);
     });
     const waiting = n.limit.callers.filter((c) => c.waiting || c.lately).map((c) => (c.caller || "anyone") + " " + c.lately + "/s" + (c.waiting ? ", " + c.waiting + " waiting" : ""));
-    rows.push(row("Limit", n.limit.rate ? n.limit.rate + " a second" + (n.limit.throttled ? ", lowered by the provider" : "") + ", " + n.limit.waiting + " waiting" + (waiting.length ? " (" + waiting.join("; ") + ")" : "") : "off"));
+    const perSecond = (rate, throttled) => rate + " a second" + (throttled ? ", lowered by the provider" : "");
+    const limits = n.limit.rate ? [perSecond(n.limit.rate, n.limit.throttled)] : [];
+    if (n.limit.search_rate) limits.push("searches " + perSecond(n.limit.search_rate, n.limit.search_throttled));
+    rows.push(row("Limit", limits.length ? limits.join(", ") + ", " + n.limit.waiting + " waiting" + (waiting.length ? " (" + waiting.join("; ") + ")" : "") : "off"));
     if (n.store) {
       const td = make("td");
       td.append(make("span", n.store.away ? "away" : "answers", "state " + (n.store.away ? "open" : "closed")));
