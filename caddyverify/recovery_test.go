@@ -206,6 +206,49 @@ func TestThrottledByWhom(t *testing.T) {
 	})
 }
 
+// TestSearchesThrottled shows that searches alone go slower where it is searches that the
+// provider finds too many, and that this is told.
+func TestSearchesThrottled(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		d := newDirect(t, &Handler{Account: Account{Limit: 8, SearchLimit: 4, Cache: &Cache{Off: true}}}, sandboxConfig)
+		defer d.close(t)
+		logged := logTo(d)
+		if err := d.api.SetFaults(sandbox.Fault{Operation: "search", Kind: "status", Value: "1"}); err != nil {
+			t.Fatal(err)
+		}
+		search := func() string { return d.call(wire.Search, "request_id=a").Body.String() }
+		if got := search(); !strings.Contains(got, `"status":"1"`) || strings.Contains(got, "caddy-verify") {
+			t.Errorf("the first search got %s", got)
+		}
+		if err := d.api.SetFaults(); err != nil {
+			t.Fatal(err)
+		}
+		search()
+		if got := search(); !strings.Contains(got, "(caddy-verify: account_throttled)") {
+			t.Errorf("the third search got %s", got)
+		}
+		for range 6 { // as many calls as there are
+			begun := time.Now()
+			if w := d.call(wire.Check, forms[wire.Check]); strings.Contains(w.Body.String(), "caddy-verify") || time.Since(begun) > 0 {
+				t.Errorf("a check got %s after %v", w.Body, time.Since(begun))
+			}
+		}
+		if s := d.gateway.Account.Snapshot().Limit; s.Rate != 8 || s.SearchRate != 2 || s.SearchFull != 4 {
+			t.Errorf("the limits are %+v", s)
+		}
+		time.Sleep(time.Minute)
+		for range 4 {
+			search()
+		}
+		if got := search(); !strings.Contains(got, "(caddy-verify: limit_reached)") {
+			t.Errorf("the fifth search of a second got %s", got)
+		}
+		expectLines(t, logged, "WARN",
+			map[string]any{"msg": "limit lowered", "from": 4.0, "to": 2.0, "why": "status 1", "operation": "search"},
+			map[string]any{"msg": "limit restored", "from": 2.0, "to": 4.0, "why": nil, "operation": "search"})
+	})
+}
+
 // logTo has a gateway log all that it has to say.
 func logTo(d *direct) *lines {
 	logged := new(lines)
