@@ -13,6 +13,7 @@ import (
 
 	"github.com/caddyserver/caddy/v2"
 
+	"github.com/caddyverify/caddy-verify/caddyverify/internal/limit"
 	"github.com/caddyverify/caddy-verify/caddyverify/internal/wire"
 	"github.com/caddyverify/caddy-verify/caddyverify/sandbox"
 )
@@ -273,8 +274,18 @@ func TestOverload(t *testing.T) {
 	})
 }
 
-// A provider that throttles below its own limit slows the gateway down.
+// A provider that throttles below its own limit slows the gateway down; one that throttles
+// searches, these.
 func TestSlowsDown(t *testing.T) {
+	t.Run("all", func(t *testing.T) {
+		testSlowsDown(t, wire.Control, func(s limit.Stats) (now, full int) { return s.Rate, 28 })
+	})
+	t.Run("searches", func(t *testing.T) {
+		testSlowsDown(t, wire.Search, func(s limit.Stats) (now, full int) { return s.SearchRate, 0 })
+	})
+}
+
+func testSlowsDown(t *testing.T, o wire.Operation, rate func(limit.Stats) (now, full int)) {
 	synctest.Test(t, func(t *testing.T) {
 		config := sandboxConfig
 		config.Limit = 10
@@ -282,7 +293,7 @@ func TestSlowsDown(t *testing.T) {
 		defer d.close(t)
 		throttled := 0
 		for range 100 * 60 {
-			if w := d.call(wire.Search, forms[wire.Search]); statusOf(w) == "1" && !strings.Contains(w.Body.String(), "caddy-verify") {
+			if w := d.call(o, forms[o]); statusOf(w) == "1" && !strings.Contains(w.Body.String(), "caddy-verify") {
 				throttled++
 			}
 			time.Sleep(10 * time.Millisecond)
@@ -291,12 +302,14 @@ func TestSlowsDown(t *testing.T) {
 		if throttled*10 > asked {
 			t.Errorf("%d of %d calls were throttled", throttled, asked)
 		}
-		if stats := d.gateway.Account.Snapshot().Limit; stats.Rate >= 28 {
-			t.Errorf("the rate is %d", stats.Rate)
+		stats := d.gateway.Account.Snapshot().Limit
+		if now, _ := rate(stats); now == 0 || now >= 28 || o == wire.Search && stats.Rate != 28 {
+			t.Errorf("the limit is %+v", stats)
 		}
 		time.Sleep(time.Minute)
-		if stats := d.gateway.Account.Snapshot().Limit; stats.Rate != 28 {
-			t.Errorf("after a quiet minute the rate is %d", stats.Rate)
+		stats = d.gateway.Account.Snapshot().Limit
+		if now, full := rate(stats); now != full {
+			t.Errorf("after a quiet minute the limit is %+v", stats)
 		}
 	})
 }

@@ -108,7 +108,7 @@ func (f *fair) left(c *caller) {
 // of their own, who has nothing but these waiting does not: it would save up for its other
 // calls for as long as they are kept back.
 func (f *fair) waits(c *caller) bool {
-	return c.waiting > 0 && !(f.searchesApart && c.waiting == len(c.queue[search]))
+	return c.waiting > 0 && (!f.searchesApart || c.waiting > len(c.queue[search]))
 }
 
 // begins is the virtual time at which the next call of a caller begins.
