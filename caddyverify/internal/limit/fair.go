@@ -184,28 +184,30 @@ func (f *fair) searchesBefore(c *caller) (calls int) {
 	return n + calls
 }
 
-// searchesInTurn narrows may so that of the callers whose searches may go only the first may.
-func (f *fair) searchesInTurn(may func(*caller, class) bool) func(*caller, class) bool {
-	var first *caller
+// nextSearcher returns the caller whose search's turn it is, of those for which may.
+func (f *fair) nextSearcher(may func(*caller, class) bool) (first *caller) {
 	for _, c := range f.busy {
 		if len(c.queue[search]) > 0 && may(c, search) && (first == nil || c.searches.earlier(&first.searches)) {
 			first = c
 		}
 	}
-	return func(c *caller, k class) bool { return (k != search || c == first) && may(c, k) }
+	return first
 }
 
 // next returns the caller whose turn it is, and which class of its calls, of those for
 // which may.
 func (f *fair) next(may func(*caller, class) bool) (next *caller, k class) {
+	var searcher *caller
 	if f.searchesApart {
-		may = f.searchesInTurn(may)
+		searcher = f.nextSearcher(may)
 	}
 	for _, c := range f.busy {
 		if next != nil && !c.earlier(&next.place) {
 			continue
 		}
-		if can, ok := c.next(func(k class) bool { return may(c, k) }); ok {
+		if can, ok := c.next(func(k class) bool {
+			return (k != search || !f.searchesApart || c == searcher) && may(c, k)
+		}); ok {
 			next, k = c, can
 		}
 	}
