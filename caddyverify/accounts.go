@@ -87,6 +87,11 @@ type Account struct {
 	// every outcome and price. Default: `false`.
 	Settle bool `json:"settle,omitempty"`
 
+	// Exclusive says that nobody uses the account past this gateway, or those of its store: no
+	// other program has its secret and checks or controls what started here. Then `in_progress`
+	// is `auto` by default. Default: `false`.
+	Exclusive bool `json:"exclusive,omitempty"`
+
 	// Failover are the names of the app's accounts with which new verifications start, in
 	// their order, while the provider refuses this one (4, 8, 9) or its circuit for
 	// requests is open. Checks, searches and controls go to the account that started the

@@ -7,7 +7,6 @@ import (
 	"testing"
 	"time"
 
-	"github.com/caddyserver/caddy/v2"
 	"go.uber.org/goleak"
 
 	"github.com/caddyverify/caddy-verify/caddyverify/internal/wire"
@@ -52,7 +51,7 @@ func TestSearchFromMemory(t *testing.T) {
 	for _, format := range wire.Formats {
 		t.Run(format.String(), func(t *testing.T) {
 			u := newUpstream(t)
-			gateway := newGateway(t, &Handler{Account: Account{Upstream: u.URL, Cache: &Cache{InProgress: caddy.Duration(time.Hour)}}})
+			gateway := newGateway(t, &Handler{Account: Account{Upstream: u.URL, Cache: &Cache{InProgress: Lifetime(time.Hour)}}})
 			id := u.begin(t, testNumber)
 			path := gateway.URL + wire.Path(wire.Search, format)
 			first := get(t, path+"?request_id="+id)
@@ -115,7 +114,7 @@ func TestSearchFromMemory(t *testing.T) {
 // from memory.
 func TestSearchDuringCheck(t *testing.T) {
 	u := newUpstream(t)
-	gateway := newGateway(t, &Handler{Account: Account{Upstream: u.URL, Cache: &Cache{InProgress: caddy.Duration(time.Hour)}}})
+	gateway := newGateway(t, &Handler{Account: Account{Upstream: u.URL, Cache: &Cache{InProgress: Lifetime(time.Hour)}}})
 	id := u.begin(t, testNumber)
 	get(t, gateway.URL+"/verify/search/json?request_id="+id)
 	u.fail(t, "check hang")
@@ -133,7 +132,7 @@ func TestSearchDuringCheck(t *testing.T) {
 
 func TestStaleSearch(t *testing.T) {
 	u := newUpstream(t)
-	gateway := newGateway(t, &Handler{Account: Account{Upstream: u.URL, Cache: &Cache{InProgress: caddy.Duration(time.Millisecond)}}})
+	gateway := newGateway(t, &Handler{Account: Account{Upstream: u.URL, Cache: &Cache{InProgress: Lifetime(time.Millisecond)}}})
 	id := u.begin(t, testNumber)
 	url := gateway.URL + "/verify/search/json?request_id=" + id
 	first := get(t, url)
@@ -234,7 +233,7 @@ func (w *interrupted) Write(p []byte) (int, error) {
 // TestListWhileWritten wants a list to be the client's own until it is written.
 func TestListWhileWritten(t *testing.T) {
 	u := newUpstream(t)
-	h := newGatewayWith(t, &Handler{Account: Account{Upstream: u.URL, Cache: &Cache{InProgress: caddy.Duration(time.Hour)}}})
+	h := newGatewayWith(t, &Handler{Account: Account{Upstream: u.URL, Cache: &Cache{InProgress: Lifetime(time.Hour)}}})
 	list := func(w http.ResponseWriter, ids ...string) {
 		r := httptest.NewRequest(http.MethodGet, wire.Path(wire.Search, wire.JSON)+"?request_ids="+strings.Join(ids, "&request_ids="), nil)
 		if err := h.ServeHTTP(w, r, nil); err != nil {

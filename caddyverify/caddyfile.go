@@ -63,7 +63,7 @@ func init() {
 //	    }
 //	    cache off
 //	    cache {
-//	        in_progress    <duration>|off
+//	        in_progress    <duration>|off|auto
 //	        settling       <duration>|off
 //	        final          <duration>|off
 //	        not_found      <duration>|off
@@ -79,6 +79,7 @@ func init() {
 //	    limit     <n>/s|off [<n>/s]
 //	    countries <code...>
 //	    settle
+//	    exclusive
 //	}
 //
 // Its errors name the subdirective and never print what was written for it.
@@ -244,7 +245,7 @@ func parseCache(d *caddyfile.Dispenser) (*Cache, error) {
 	return c, block(d, func(name string) (err error) {
 		switch name {
 		case "in_progress":
-			c.InProgress, err = lifetimeArg(d, name)
+			c.InProgress, err = inProgressArg(d, name)
 		case "settling":
 			c.Settling, err = lifetimeArg(d, name)
 		case "final":
@@ -304,6 +305,16 @@ func parseTransport(d *caddyfile.Dispenser) ([]byte, error) {
 
 // lifetimeArg reads a duration or off. In the configuration 0 means the default,
 // so none at all is below it.
+func inProgressArg(d *caddyfile.Dispenser, name string) (Lifetime, error) {
+	here := *d
+	if value, err := oneArg(&here, name, "<duration>|off|auto"); err != nil || value == auto {
+		*d = here
+		return Auto, err
+	}
+	lifetime, err := lifetimeArg(d, name)
+	return Lifetime(lifetime), err
+}
+
 func lifetimeArg(d *caddyfile.Dispenser, name string) (caddy.Duration, error) {
 	value, err := oneArg(d, name, "<duration>|off")
 	if err != nil {

@@ -134,6 +134,9 @@ func (a *Account) unmarshalSetting(d *caddyfile.Dispenser, name string) (err err
 	case "settle":
 		a.Settle = true
 		err = noArgs(d, name)
+	case "exclusive":
+		a.Exclusive = true
+		err = noArgs(d, name)
 	default:
 		return d.Errf("unrecognized subdirective %q", name)
 	}

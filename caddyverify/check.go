@@ -124,7 +124,7 @@ func (c *Cache) check() error {
 		return within(d, time.Millisecond, most)
 	}
 	if err := first([]settingError{
-		{"in_progress", lifetime(c.InProgress, time.Hour)},
+		{"in_progress", lifetime(caddy.Duration(c.InProgress), time.Hour)},
 		{"settling", lifetime(c.Settling, 24*time.Hour)},
 		{"final", lifetime(c.Final, 30*24*time.Hour)},
 		{"not_found", lifetime(c.NotFound, time.Hour)},

@@ -1,8 +1,10 @@
 package caddyverify
 
 import (
+	"encoding/json"
 	"errors"
 	"fmt"
+	"math"
 	"slices"
 	"time"
 
@@ -21,8 +23,12 @@ type Cache struct {
 	// Off sends every search upstream. Default: `false`.
 	Off bool `json:"off,omitempty"`
 
-	// InProgress is the lifetime of IN PROGRESS. Default: `2s`.
-	InProgress caddy.Duration `json:"in_progress,omitempty"`
+	// InProgress is the lifetime of IN PROGRESS. `auto` is until the provider can change the
+	// verification by itself, half a minute at most, and a second near that: it sends the next
+	// message, or gives up, after the times that the request asked for or the workflow has. It is
+	// for an account that nobody uses past this gateway, or those of its store; a verification
+	// that they have not seen start has 2s. Default: `2s`, with `exclusive` `auto`.
+	InProgress Lifetime `json:"in_progress,omitempty"`
 
 	// Settling is the lifetime of SUCCESS, FAILED, EXPIRED and CANCELLED at first:
 	// the price may still change. When the API says the same again after that time,
@@ -48,6 +54,31 @@ type Cache struct {
 	MaxBytes int64 `json:"max_bytes,omitempty"`
 }
 
+// Lifetime is a duration as Caddy writes them, or Auto.
+type Lifetime caddy.Duration
+
+// Auto is the lifetime that follows from what is cached.
+const Auto Lifetime = math.MinInt64
+
+const auto = "auto"
+
+// UnmarshalJSON implements json.Unmarshaler.
+func (l *Lifetime) UnmarshalJSON(text []byte) error {
+	if string(text) == `"`+auto+`"` {
+		*l = Auto
+		return nil
+	}
+	return (*caddy.Duration)(l).UnmarshalJSON(text)
+}
+
+// MarshalJSON implements json.Marshaler.
+func (l Lifetime) MarshalJSON() ([]byte, error) {
+	if l == Auto {
+		return json.Marshal(auto)
+	}
+	return json.Marshal(caddy.Duration(l))
+}
+
 func (c *Cache) validate() error {
 	switch {
 	case c.MaxEntries < 0:
@@ -58,9 +89,15 @@ func (c *Cache) validate() error {
 	return nil
 }
 
-func (c *Cache) settings(timeout time.Duration) search.Settings {
+func (c *Cache) settings(timeout time.Duration, exclusive bool) search.Settings {
+	scheduled := c.InProgress == Auto || exclusive && c.InProgress == 0
+	inProgress := time.Duration(c.InProgress)
+	if scheduled {
+		inProgress = 0
+	}
 	return search.Settings{
-		InProgress:   time.Duration(c.InProgress),
+		InProgress:   inProgress,
+		Scheduled:    scheduled,
 		Settling:     time.Duration(c.Settling),
 		Final:        time.Duration(c.Final),
 		NotFound:     time.Duration(c.NotFound),
@@ -111,6 +148,7 @@ type accountSettings struct {
 	codes     []string // of countries; nil for the default
 	countries country.List
 	settle    bool
+	exclusive bool
 	timeout   caddy.Duration // the longest
 	callers   *Callers
 	names     []string // that the app has for the account
@@ -122,6 +160,7 @@ type accountSettings struct {
 func (s accountSettings) with(a *Account) (*accountSettings, error) {
 	s.timeout = max(s.timeout, a.Timeout)
 	s.settle = s.settle || a.Settle
+	s.exclusive = s.exclusive || a.Exclusive
 	var err error
 	agree(&err, "limit", &s.limit, a.Limit)
 	agree(&err, "search_limit", &s.searches, a.SearchLimit)
@@ -160,7 +199,7 @@ func (s accountSettings) with(a *Account) (*accountSettings, error) {
 		return nil, fmt.Errorf("countries: %w", err)
 	}
 	s.core = &gateway.Settings{
-		Cache:     s.cache.settings(time.Duration(s.timeout)),
+		Cache:     s.cache.settings(time.Duration(s.timeout), s.exclusive),
 		CacheOff:  s.cache.Off,
 		Breaker:   s.breaker.settings(time.Duration(s.timeout)),
 		Limit:     limit.Settings{Rate: s.limit, SearchRate: s.searches, Callers: s.callers.shares()},
@@ -211,6 +250,11 @@ func contradiction[T any](name string, all, one T) error {
 // asWritten writes a value as it is written in a Caddyfile, more or less.
 func asWritten(value any) string {
 	switch v := value.(type) {
+	case Lifetime:
+		if v == Auto {
+			return auto
+		}
+		return asWritten(caddy.Duration(v))
 	case caddy.Duration:
 		if v < 0 {
 			return "off"

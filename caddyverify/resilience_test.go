@@ -437,7 +437,7 @@ func TestIdempotencyKeyOfClient(t *testing.T) {
 // Several handlers, and those of a reload, are one account to the provider.
 func TestOneAccount(t *testing.T) {
 	u := newUpstream(t)
-	patient := newGateway(t, &Handler{Account: Account{Upstream: u.URL, Cache: &Cache{InProgress: caddy.Duration(time.Hour)}}})
+	patient := newGateway(t, &Handler{Account: Account{Upstream: u.URL, Cache: &Cache{InProgress: Lifetime(time.Hour)}}})
 	other := newGateway(t, &Handler{Account: Account{Upstream: strings.ToUpper(u.URL[:4]) + u.URL[4:] + "/", Timeout: caddy.Duration(5 * time.Second)}})
 	id := u.begin(t, testNumber)
 	search := "/verify/search/json?request_id=" + id

@@ -110,7 +110,7 @@ func (a *App) share(id accountID, s *gateway.Settings) (done func(), err error) 
 		return func() {}, nil
 	}
 	if s.Limit.Rate > store.MaxSize {
-		return fmt.Errorf("limit: gateways of a store can share at most %d calls a second, not %d; write less, or take the store out", store.MaxSize, s.Limit.Rate)
+		return nil, fmt.Errorf("limit: gateways of a store can share at most %d calls a second, not %d; write less, or take the store out", store.MaxSize, s.Limit.Rate)
 	}
 	s.DenyUnknown = a.OnUnknown == denyUnknown
 	s.Shared, done, err = a.store.Open(id.upstream+" "+id.apiKey, gatewayName)

@@ -20,6 +20,8 @@ type Ledger struct {
 	overdue, open int
 	lost          uint64
 	currencies    [MaxCurrencies]string
+	// learnt is how long the provider was last seen to wait after each message of a workflow.
+	learnt [len(Workflows)][maxMessages]time.Duration
 	// hide is what Share was given, and names are the records that Named finds.
 	hide  func(requestID string) string
 	names map[string]*record

@@ -20,6 +20,8 @@ type Observation struct {
 	Country string
 	// Link is kept for a request and handed back by Origin.
 	Link Link
+	// Took is how long the upstream took to answer.
+	Took time.Duration
 }
 
 // maxID is the longest request_id that is kept. No client can ask about a longer
@@ -29,11 +31,15 @@ const maxID = 64
 // Observe learns from an answer and tells what it brought about. It is to be fed
 // where answers come in from the upstream, in any order and however often.
 func (l *Ledger) Observe(o Observation) (events Events) {
-	if o.FromMemory || o.Answer.Fault != nil {
-		return events // the gateway's own words
+	if o.FromMemory {
+		return events
 	}
 	l.mu.Lock()
 	defer l.mu.Unlock()
+	l.noteDoubt(&o)
+	if o.Answer.Fault != nil {
+		return events // the gateway's own words
+	}
 	now := l.now()
 	switch o.Call.Operation {
 	case wire.Request, wire.PSD2:
@@ -63,6 +69,7 @@ func (l *Ledger) request(o *Observation, now time.Duration, events *Events) {
 	}
 	r := l.insert(id, now, events)
 	r.country, r.workflow, r.link, r.caller = o.Country, workflowOf(o.Call), o.Link, o.Call.Caller
+	r.schedule = schedule{Timing: o.Call.Timing(), took: o.Took, messages: 1}
 	r.expires = now + o.Call.Lifetime() + l.settings.Grace
 	l.records.wait(r, r.expires)
 	l.enter(r)
@@ -70,7 +77,7 @@ func (l *Ledger) request(o *Observation, now time.Duration, events *Events) {
 	start := Start{Country: r.country, Workflow: Workflows[r.workflow], Caller: r.caller}
 	events.Started = append(events.Started, start)
 	if l.hide != nil {
-		events.Beginnings = append(events.Beginnings, Beginning{RequestID: r.id, Start: start, Link: r.link, Lifetime: o.Call.Lifetime()})
+		events.Beginnings = append(events.Beginnings, Beginning{RequestID: r.id, Start: start, Link: r.link, Timing: r.schedule.Timing, Took: o.Took})
 	}
 }
 
@@ -114,6 +121,9 @@ func (l *Ledger) search(o *Observation, now time.Duration, events *Events) {
 			continue // not asked for, or left out in other words
 		}
 		told[n] = true //nolint:gosec // looked at above
+		if r := l.records.find(ids[n]); r != nil && !r.untracked {
+			l.noteTimes(r, v, o.Call.Format)
+		}
 		if outcome, final := outcomeOf(v.Status); final {
 			l.end(ids[n], outcome, now, events)
 		}

@@ -22,6 +22,7 @@ type record struct {
 	workflow uint8  // index in Workflows
 	// currency is the index in the ledger's currencies plus 1; 0 for none yet.
 	currency  uint8
+	schedule  schedule
 	attempts  int
 	asks      int   // how often the settler was given it
 	alone     bool  // to be asked for by itself

@@ -12,8 +12,9 @@ type Beginning struct {
 	RequestID string
 	Start
 	Link Link
-	// Lifetime is how long it can be under way from its beginning.
-	Lifetime time.Duration
+	// Timing is what its request says, and Took how long the upstream took to answer that.
+	Timing wire.Timing
+	Took   time.Duration
 }
 
 // Booking is an end or a cost that other gateways may learn of as well, for whoever finds out
@@ -40,10 +41,11 @@ func (c Cost) Of(amount int64) Cost {
 
 const (
 	// beginningVersion is the first byte of an encoded Beginning.
-	beginningVersion = 1
-	// maxWord and maxLifetime bound what is believed of what another gateway says.
-	maxWord     = 255
-	maxLifetime = 2 * time.Hour
+	beginningVersion = 2
+	// maxWord, maxTime and maxTook bound what is believed of what another gateway says.
+	maxWord = 255
+	maxTime = time.Hour
+	maxTook = time.Minute
 	// patience is how much longer than the one that saw the start other ledgers wait for an
 	// end, before they ask for it: in good order they never have to.
 	patience = 5 * time.Minute
@@ -51,7 +53,10 @@ const (
 
 // Encode returns what DecodeBeginning reads, but for the request_id.
 func (b *Beginning) Encode() []byte {
-	v := binary.AppendUvarint([]byte{beginningVersion}, uint64(max(0, b.Lifetime/time.Second))) //nolint:gosec // it is above 0
+	v := []byte{beginningVersion}
+	for _, n := range [...]time.Duration{b.Timing.Wait / time.Second, b.Timing.PIN / time.Second, b.Took / time.Millisecond} {
+		v = binary.AppendUvarint(v, uint64(max(0, n))) //nolint:gosec // it is not below 0
+	}
 	v = append(append(v, b.Link.Trace[:]...), b.Link.Span[:]...)
 	for _, word := range [...]string{b.Caller, b.Country, b.Workflow} {
 		word = word[:min(len(word), maxWord)]
@@ -67,12 +72,21 @@ func DecodeBeginning(requestID string, v []byte) (b Beginning, ok bool) {
 		return b, false
 	}
 	b.RequestID = requestID
-	seconds, n := binary.Uvarint(v[1:])
-	v = v[1+max(0, n):]
-	if n <= 0 || len(v) < len(b.Link.Trace)+len(b.Link.Span) {
+	v = v[1:]
+	for _, field := range [...]struct {
+		value      *time.Duration
+		unit, most time.Duration
+	}{{&b.Timing.Wait, time.Second, maxTime}, {&b.Timing.PIN, time.Second, maxTime}, {&b.Took, time.Millisecond, maxTook}} {
+		number, n := binary.Uvarint(v)
+		if n <= 0 {
+			return b, false
+		}
+		*field.value = time.Duration(min(number, uint64(field.most/field.unit))) * field.unit //nolint:gosec // an hour at most
+		v = v[n:]
+	}
+	if len(v) < len(b.Link.Trace)+len(b.Link.Span) {
 		return b, false
 	}
-	b.Lifetime = time.Duration(min(seconds, uint64(maxLifetime/time.Second))) * time.Second //nolint:gosec // of two hours
 	v = v[copy(b.Link.Trace[:], v):]
 	v = v[copy(b.Link.Span[:], v):]
 	for _, word := range [...]*string{&b.Caller, &b.Country, &b.Workflow} {
@@ -144,7 +158,8 @@ func (l *Ledger) Adopt(b Beginning, age time.Duration, over bool) (events Events
 	r := l.insert(b.RequestID, now, &events)
 	r.adopted, r.begun = true, now-max(0, age)
 	r.country, r.caller, r.workflow, r.link = b.Country, b.Caller, workflowNamed(b.Workflow), b.Link
-	r.expires = r.begun + b.Lifetime + l.settings.Grace + patience
+	r.schedule = schedule{Timing: b.Timing, took: b.Took, messages: 1}
+	r.expires = r.begun + b.Timing.Lifetime(b.Workflow) + l.settings.Grace + patience
 	l.records.wait(r, r.expires)
 	l.enter(r)
 	switch {

@@ -24,7 +24,7 @@ func sharing(s Settings) *Ledger {
 
 var elsewhere = Beginning{
 	RequestID: "a", Start: Start{Country: "FR", Workflow: "6", Caller: "checkout"},
-	Link: Link{Trace: [16]byte{1, 2}, Span: [8]byte{3}}, Lifetime: 605 * time.Second,
+	Link: Link{Trace: [16]byte{1, 2}, Span: [8]byte{3}}, Timing: wire.Timing{PIN: 605 * time.Second}, Took: 300 * time.Millisecond,
 }
 
 func TestBeginning(t *testing.T) {
@@ -34,8 +34,8 @@ func TestBeginning(t *testing.T) {
 		t.Errorf("decoded %+v, %v", got, ok)
 	}
 	long := elsewhere
-	long.Caller, long.Lifetime = strings.Repeat("c", 300), 24*time.Hour
-	if got, ok := DecodeBeginning("a", long.Encode()); !ok || len(got.Caller) != maxWord || got.Lifetime != maxLifetime {
+	long.Caller, long.Timing.PIN = strings.Repeat("c", 300), 24*time.Hour
+	if got, ok := DecodeBeginning("a", long.Encode()); !ok || len(got.Caller) != maxWord || got.Timing.PIN != maxTime {
 		t.Errorf("decoded %+v, %v", got, ok)
 	}
 	later := slices.Clone(v)
@@ -73,10 +73,10 @@ func TestShareTellsOfAll(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		l := sharing(Settings{})
 		begin := request("a")
-		begin.Call.Caller, begin.Link = "checkout", elsewhere.Link
+		begin.Call.Caller, begin.Link, begin.Took = "checkout", elsewhere.Link, elsewhere.Took
 		events := l.Observe(begin)
 		start := Start{"GB", "default", "checkout"}
-		if want := []Beginning{{"a", start, elsewhere.Link, 605 * time.Second}}; !slices.Equal(events.Beginnings, want) || !slices.Equal(events.Started, []Start{start}) {
+		if want := []Beginning{{"a", start, elsewhere.Link, wire.Timing{}, elsewhere.Took}}; !slices.Equal(events.Beginnings, want) || !slices.Equal(events.Started, []Start{start}) {
 			t.Errorf("begins: %+v", events)
 		}
 		time.Sleep(30 * time.Second)

@@ -11,8 +11,9 @@ import (
 func (l *Ledger) Step(about func(context.Context, *wire.Call) (country string, link Link), told func(context.Context, Events)) wire.Step {
 	return func(next wire.Sender) wire.Sender {
 		return func(ctx context.Context, call *wire.Call) wire.Answer {
+			begun := l.now()
 			answer := next(ctx, call)
-			o := Observation{Call: call, Answer: &answer}
+			o := Observation{Call: call, Answer: &answer, Took: l.now() - begun}
 			if call.Operation.Starts() {
 				o.Country, o.Link = about(ctx, call)
 			}

@@ -36,10 +36,13 @@ type Cache struct {
 	// Fill gives up to so many verifications to be asked about by a list that goes upstream
 	// and has room; nil for none. What comes of it is the sender's to see. It is set before the
 	// first search.
-	Fill     func(most int) []string
-	lists    lists
-	counters counters
-	buffers  sync.Pool
+	Fill func(most int) []string
+	// Unchanged tells for how long a verification will be in progress, as the provider has said
+	// who was asked so long ago; false if that is not known. It is set before the first search.
+	Unchanged func(requestID string, ago time.Duration) (time.Duration, bool)
+	lists     lists
+	counters  counters
+	buffers   sync.Pool
 
 	close sync.Once
 	stop  chan struct{}
@@ -58,12 +61,13 @@ type configured struct {
 // New makes a Cache, and with it a goroutine that Close ends.
 func New(s Settings) *Cache {
 	c := &Cache{
-		begun:   time.Now(),
-		unwatch: func() {},
-		OnStale: func() {},
-		seed:    maphash.MakeSeed(),
-		stop:    make(chan struct{}),
-		swept:   make(chan struct{}),
+		begun:     time.Now(),
+		unwatch:   func() {},
+		OnStale:   func() {},
+		Unchanged: func(string, time.Duration) (time.Duration, bool) { return 0, false },
+		seed:      maphash.MakeSeed(),
+		stop:      make(chan struct{}),
+		swept:     make(chan struct{}),
 	}
 	c.buffers.New = func() any { return &buffer{from: &c.buffers} }
 	c.Configure(s)

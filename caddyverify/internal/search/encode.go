@@ -12,7 +12,7 @@ import (
 // encoding is how an entry is written into the store. Gateways of one version and the next
 // run side by side: whoever changes what follows, the numbers of the classes, or what an
 // entry means takes the next number, and what has another one is not there.
-const encoding = 1
+const encoding = 2
 
 // encode writes an entry that is stored at a time.
 func (e *entry) encode(now time.Duration) []byte {
@@ -23,6 +23,7 @@ func (e *entry) encode(now time.Duration) []byte {
 	}
 	b := append(make([]byte, 0, len(e.body)+len(k.contentType)+len(k.status)+32), encoding, byte(e.class), part)
 	b = binary.AppendUvarint(b, uint64(max(now-e.fetched, 0)))
+	b = binary.AppendUvarint(b, uint64(max(e.expires-e.fetched, 0)))
 	b = binary.AppendUvarint(b, uint64(e.from))
 	b = binary.AppendUvarint(b, uint64(e.to))
 	for _, text := range []string{k.contentType, string(k.status)} {
@@ -37,12 +38,17 @@ func decode(in store.Found, caller string, f wire.Format, now time.Duration, l *
 	r := reader{rest: in.Entry}
 	version, class, part := r.byte(), class(r.byte()), r.byte()
 	age := time.Duration(r.number(1<<62)) + in.Age //nolint:gosec // as bounded
+	lifetime := time.Duration(r.number(1 << 62))   //nolint:gosec // as bounded
 	from, to := r.number(wire.MaxAnswer), r.number(wire.MaxAnswer)
 	contentType, status := r.text(), wire.Status(r.text())
 	if r.bad || in.Age < 0 || version != encoding || class >= classes || part > 1 || from > to || to > uint64(len(r.rest)) {
 		return nil
 	}
-	left := min(in.Left, l.fresh[class]-age)
+	longest := l.fresh[class]
+	if class == inProgress {
+		longest = l.longest
+	}
+	left := min(in.Left, min(lifetime, longest)-age)
 	if left <= 0 {
 		return nil
 	}

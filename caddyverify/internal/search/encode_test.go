@@ -15,7 +15,7 @@ func TestEncoding(t *testing.T) {
 	v := wire.Verification{RequestID: "a", Status: wire.Succeeded, Raw: []byte(`{"a":1}`)}
 	for _, whole := range [][]byte{nil, []byte("  {\"a\":1}\n")} {
 		e := newEntry("app", wire.JSON, &v, whole, "application/json")
-		e.class, e.fetched = settling, time.Hour
+		e.class, e.fetched, e.expires = settling, time.Hour, time.Hour+time.Minute
 		b := e.encode(time.Hour + time.Second)
 		in := store.Found{Entry: b, Age: 2 * time.Second, Left: 50 * time.Second}
 		got := decode(in, "app", wire.JSON, 10*time.Hour, &l)

@@ -139,7 +139,7 @@ func TestTheNewestStays(t *testing.T) {
 	for i, class := range []class{final, inProgress, notFound, final, settling} {
 		id := realID(i)
 		c.fill(id, "app", class, 0)
-		if c.shard(id).find(id, "app", wire.JSON, 0) == nil {
+		if c.shard(id).find(id, "app", wire.JSON, 0, time.Hour) == nil {
 			t.Errorf("%d is gone", i)
 		}
 	}
@@ -162,7 +162,7 @@ func TestEviction(t *testing.T) {
 			c.fill(realID(i), "app", settling, time.Duration(i))
 		}
 		for i := range most + 100 {
-			if kept := c.shard("").find(realID(i), "app", wire.JSON, 0) != nil; kept != (i >= 100) {
+			if kept := c.shard("").find(realID(i), "app", wire.JSON, 0, time.Hour) != nil; kept != (i >= 100) {
 				t.Fatalf("%d: kept %v", i, kept)
 			}
 		}
@@ -179,7 +179,7 @@ func TestEviction(t *testing.T) {
 		}
 		n := 0
 		for i := range most / 2 {
-			if c.shard(realID(i)).find(realID(i), "app", wire.JSON, 0) != nil {
+			if c.shard(realID(i)).find(realID(i), "app", wire.JSON, 0, time.Hour) != nil {
 				n++
 			}
 		}

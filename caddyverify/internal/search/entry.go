@@ -71,6 +71,11 @@ func (e *entry) noteRead() {
 	}
 }
 
+// fresh tells that the entry may be answered. What is in progress may be for so long at most.
+func (e *entry) fresh(now, longest time.Duration) bool {
+	return now < e.expires && (e.class != inProgress || now-e.fetched < longest)
+}
+
 // size is the memory that the entry takes, stored under id. What it has in common with
 // others counts for each, since there may be none.
 func (e *entry) size(id string) int64 {

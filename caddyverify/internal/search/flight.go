@@ -28,6 +28,10 @@ type flight struct {
 	// others do may go unnoticed just now, so that only the store and the upstream are asked.
 	shared *store.Shared
 	strict bool
+	// longest is how long IN PROGRESS may be answered from memory.
+	longest time.Duration
+	// begun is when it set out.
+	begun time.Duration
 	// refreshes tells that it began for nobody in particular.
 	refreshes bool
 	// alone has the upstream asked for nothing else in the same call.
@@ -99,6 +103,7 @@ func (f *flight) end(a wire.Answer) bool {
 func (f *flight) begin(ctx context.Context, c *Cache) context.Context {
 	f.mu.Lock()
 	defer f.mu.Unlock()
+	f.begun = c.now()
 	if f.shared != nil {
 		ctx = store.WithBudget(ctx)
 	}

@@ -26,7 +26,13 @@ type lifetimes struct {
 	kept [classes]time.Duration
 	// stale is how long past its lifetime it may be answered in trouble.
 	stale time.Duration
+	// longest is how long IN PROGRESS may be answered, if more is known of a verification.
+	longest time.Duration
 }
+
+// atMost bounds what is believed of when a verification changes: then it is seen if something else
+// has changed it.
+const atMost = 30 * time.Second
 
 func newLifetimes(s Settings) lifetimes {
 	l := lifetimes{stale: max(s.StaleIfError, 0)}
@@ -37,6 +43,10 @@ func newLifetimes(s Settings) lifetimes {
 	// Negative caching has no stale-if-error: in trouble, "no such verification" would be
 	// a guess.
 	l.kept[notFound] = s.NotFound
+	l.longest = s.InProgress
+	if s.Scheduled {
+		l.longest = max(l.longest, atMost)
+	}
 	// It is needed to see that the next one is the same.
 	l.kept[settling] = s.Settling + max(l.stale, s.Settling)
 	return l
@@ -65,4 +75,16 @@ func (l *lifetimes) classify(e, before *entry, now time.Duration) (c class, ok b
 		return 0, false
 	}
 	return c, l.fresh[c] > 0
+}
+
+// live gives an entry its class and the lifetime that goes with it; or another one, if it is known for
+// how long it will be unchanged.
+func (l *lifetimes) live(e *entry, c class, now time.Duration, unchanged time.Duration) {
+	fresh := l.fresh[c]
+	if c == inProgress && unchanged > 0 {
+		fresh = unchanged
+	}
+	e.class = c
+	e.expires = now + fresh
+	e.until = e.expires + l.kept[c] - l.fresh[c]
 }

@@ -13,6 +13,7 @@ type look struct {
 	entry *entry      // nil: the upstream is asked
 	token store.Token // for what it says then
 	hold  bool        // a check or control is under way somewhere
+	tried bool        // or was: the provider may yet do what it was asked
 	away  bool        // the store did not say
 }
 
@@ -89,7 +90,7 @@ func (c *Cache) lookFor(ctx context.Context, f *flight, id string) look {
 	if err != nil {
 		return look{away: true}
 	}
-	l := look{token: in.Token, hold: in.Hold}
+	l := look{token: in.Token, hold: in.Hold, tried: in.Tried}
 	if !in.Hold && in.Entry != nil {
 		l.entry = decode(in, f.caller, f.format, now, &c.inForce.Load().lifetimes)
 	}

@@ -1,7 +1,8 @@
 package search
 
 // queues holds a store's entries, those of each caller and class by age. Entries of a
-// class live equally long, so that this is also the order in which they expire.
+// class live equally long, but for what is in progress, which makes no more than half a minute; so
+// this is about the order in which they expire.
 //
 // Entries are linked by number. By pointers, the garbage collector would have to go
 // from one to the next, each of them elsewhere in memory.

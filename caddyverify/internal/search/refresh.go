@@ -76,7 +76,7 @@ func (e *entry) old(now time.Duration) bool { return 2*(now-e.fetched) >= e.expi
 // refreshable returns what is in progress, has been read since it came and is past half of its
 // lifetime, but not by another one. The oldest come first.
 func (c *configured) refreshable(f wire.Format, now time.Duration) (entries []*entry) {
-	longest := 2 * c.lifetimes.fresh[inProgress]
+	longest := 2 * c.lifetimes.longest
 	for i := range c.shards {
 		entries = c.shards[i].refreshable(entries, f, now, longest)
 	}

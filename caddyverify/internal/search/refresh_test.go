@@ -216,19 +216,19 @@ func TestFill(t *testing.T) {
 func TestRefreshWithAStore(t *testing.T) {
 	for _, tt := range []struct {
 		name  string
-		other func(t *testing.T, a, b *peer, u *upstream, during func())
+		other func(a, b *peer, u *upstream, during func())
 		calls []string
 		last  string
 	}{
-		{"nobody", func(_ *testing.T, _, _ *peer, _ *upstream, during func()) { during() }, []string{"z,a"}, "hit; ttl=2"},
-		{"it knows better", func(_ *testing.T, a, b *peer, u *upstream, during func()) {
+		{"nobody", func(_, _ *peer, _ *upstream, during func()) { during() }, []string{"z,a"}, "hit; ttl=2"},
+		{"it knows better", func(a, b *peer, u *upstream, during func()) {
 			pass(600 * time.Millisecond)
 			b.asked(u, one(wire.JSON, "a"))
 			during()
 		}, []string{"a", "z"}, "hit; ttl=2"},
-		{"a check is under way", func(t *testing.T, a, b *peer, u *upstream, during func()) {
+		{"a check is under way", func(a, b *peer, u *upstream, during func()) {
 			a.unwatch() // it does not hear of it
-			b.check(t, "a", during)
+			b.check("a", during)
 		}, []string{"z,a"}, "hit; ttl=0"},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
@@ -238,7 +238,7 @@ func TestRefreshWithAStore(t *testing.T) {
 				a.asked(u, one(wire.JSON, "a"))
 				pass(1500 * time.Millisecond)
 				u.calls = nil
-				tt.other(t, a, b, u, func() { a.asked(u, one(wire.JSON, "z")) })
+				tt.other(a, b, u, func() { a.asked(u, one(wire.JSON, "z")) })
 				expect(t, "calls", u.called(), tt.calls)
 				expect(t, "then", a.asked(u, one(wire.JSON, "a")), tt.last)
 			})

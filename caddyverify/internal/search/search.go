@@ -29,7 +29,7 @@ func (c *Cache) search(ctx context.Context, in *configured, call *wire.Call, sen
 	local := in.local()
 	if id := call.Get("request_id"); id != "" && local { // the common one, without any allocation
 		now := c.now()
-		if e := c.shardOf(in.shards, id).find(id, call.Caller, call.Format, now); e != nil {
+		if e := c.shardOf(in.shards, id).find(id, call.Caller, call.Format, now, in.longest()); e != nil {
 			return e.answer(), Result{Kind: wire.CacheHit, Asked: 1, FromMemory: 1, TTL: e.expires - now, Age: now - e.fetched}
 		}
 	}
@@ -84,10 +84,10 @@ type part struct {
 
 // lookup looks everything up in memory. It reports false if something is missing.
 func (q *query) lookup(in *configured) bool {
-	now := q.cache.now()
+	now, longest := q.cache.now(), in.longest()
 	for i := range q.parts {
 		p := &q.parts[i]
-		if p.entry = q.cache.shardOf(in.shards, p.id).find(p.id, q.caller, q.format, now); p.entry == nil {
+		if p.entry = q.cache.shardOf(in.shards, p.id).find(p.id, q.caller, q.format, now, longest); p.entry == nil {
 			return false
 		}
 	}
@@ -99,7 +99,7 @@ func (q *query) lookup(in *configured) bool {
 func (q *query) findOrJoin(alone bool) *flight {
 	in := q.cache.inForce.Load()
 	own := newFlight(q.caller, q.format, q.list)
-	own.shared, own.strict, own.alone = in.shared, !in.local(), alone
+	own.shared, own.strict, own.alone, own.longest = in.shared, !in.local(), alone, in.longest()
 	now := q.cache.now()
 	for i := range q.parts {
 		if p := &q.parts[i]; p.open {

@@ -132,7 +132,7 @@ func TestWhatWasNotAsked(t *testing.T) {
 					} else {
 						expect(t, "body", string(a.Body), test.body)
 					}
-					if e := c.shard("x").find("x", "app", f, 0); e != nil {
+					if e := c.shard("x").find("x", "app", f, 0, time.Hour); e != nil {
 						t.Error("stored what was not asked for")
 					}
 				})

@@ -8,6 +8,9 @@ type Settings struct {
 	// InProgress is how long IN PROGRESS is answered from memory. A negative
 	// value keeps none. Default: 2s.
 	InProgress time.Duration
+	// Scheduled has Cache.Unchanged tell it, for the verifications of which that knows. It is for who
+	// knows that nobody else checks them.
+	Scheduled bool
 	// Settling is how long SUCCESS, FAILED, EXPIRED or CANCELLED is answered from
 	// memory at first: the price may still change. When the provider says the same
 	// again after this time, Final applies. A negative value skips this stage.

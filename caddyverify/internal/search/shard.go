@@ -29,11 +29,12 @@ type dropped struct {
 	at   time.Duration
 }
 
-// find returns the entry where it is fresh, or else nil.
-func (s *shard) find(id, caller string, f wire.Format, now time.Duration) *entry {
+// find returns the entry where it is fresh, or else nil. Of what is in progress that is as long
+// as longest at most.
+func (s *shard) find(id, caller string, f wire.Format, now, longest time.Duration) *entry {
 	s.mu.RLock()
 	defer s.mu.RUnlock()
-	if e := s.store.get(id, caller, f); e != nil && now < e.expires {
+	if e := s.store.get(id, caller, f); e != nil && e.fresh(now, longest) {
 		e.noteRead()
 		return e
 	}
@@ -56,7 +57,7 @@ func (s *shard) findStale(id, caller string, f wire.Format, now, stale time.Dura
 func (s *shard) findOrJoin(id string, own *flight, alone bool, now time.Duration) (*entry, *flight) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if e := s.store.get(id, own.caller, own.format); e != nil && now < e.expires && !own.strict {
+	if e := s.store.get(id, own.caller, own.format); e != nil && e.fresh(now, own.longest) && !own.strict {
 		e.noteRead()
 		return e, nil
 	}
@@ -119,6 +120,10 @@ func (s *shard) detachLocked(id string, f *flight) bool {
 // to do so, once the store has taken what insert returns.
 func (s *shard) insert(c *Cache, f *flight, id string) (stored *entry, stale bool) {
 	state, v := f.verdictOn(&f.answer, id)
+	var unchanged time.Duration
+	if v == found && state.Status == wire.InProgress {
+		unchanged = c.unchanged(f, id)
+	}
 	var e *entry
 	switch {
 	case v == found && state.Status.Numeric():
@@ -143,9 +148,7 @@ func (s *shard) insert(c *Cache, f *flight, id string) (stored *entry, stale boo
 		e.fetched, e.since = now, now
 		lifetimes := &c.inForce.Load().lifetimes
 		if class, ok := lifetimes.classify(e, before, now); ok {
-			e.class = class
-			e.expires = now + lifetimes.fresh[class]
-			e.until = now + lifetimes.kept[class]
+			lifetimes.live(e, class, now, unchanged)
 			if f.shared == nil {
 				if !s.store.put(e, before, id) {
 					e = nil

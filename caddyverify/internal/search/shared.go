@@ -1,6 +1,10 @@
 package search
 
-import "github.com/caddyverify/caddy-verify/caddyverify/internal/store"
+import (
+	"time"
+
+	"github.com/caddyverify/caddy-verify/caddyverify/internal/store"
+)
 
 // Share has the Cache keep what it learns in a store, too, and find there what other
 // gateways have learnt. nil is for no store. With another store than before the Cache begins
@@ -9,7 +13,7 @@ import "github.com/caddyverify/caddy-verify/caddyverify/internal/store"
 // Memory stays the first tier. What it has is dropped when the store tells that a check or
 // control has begun or ended anywhere, and it is asked while that is heard of; also while
 // the store is away, when each gateway is alone and sees the others' checks when IN PROGRESS
-// is over, 2 seconds later. It is not asked in between, once the store answers again and
+// is over, 2 seconds later, whatever Unchanged says. It is not asked in between, once the store answers again and
 // does not yet tell: what was missed may be in memory until all of it is dropped.
 //
 // A store that is away is no error to anybody: the upstream is asked, at most store.Budget
@@ -69,3 +73,26 @@ func (c *configured) alone() bool { return c.shared != nil && c.shared.Away() }
 
 // local tells that what is in memory may be told: see Share.
 func (c *configured) local() bool { return c.watching() || c.shared.Away() }
+
+// longest is how long IN PROGRESS may be answered from memory: while others' checks are not heard of,
+// no longer than if nothing is known of what may change it.
+func (c *configured) longest() time.Duration {
+	if c.alone() {
+		return c.lifetimes.fresh[inProgress]
+	}
+	return c.lifetimes.longest
+}
+
+// unchanged is for how long a verification will be in progress as the flight has found it, or 0 for
+// as long as others.
+func (c *Cache) unchanged(f *flight, id string) time.Duration {
+	in := c.inForce.Load()
+	if !in.settings.Scheduled || in.alone() || f.lookOn(id).tried {
+		return 0
+	}
+	d, ok := c.Unchanged(id, c.now()-f.begun)
+	if !ok {
+		return 0
+	}
+	return min(d, atMost)
+}
