@@ -80,6 +80,16 @@ func TestSettingsOfSeveralHandlers(t *testing.T) {
 		},
 		{"other countries", []Account{{Countries: []string{"GB"}}, {Countries: []string{"FR"}}}, "countries: it is [FR] here and [GB] in another handler", nil},
 		{"settling", []Account{{Settle: true}, {}}, "", func(s *accountSettings) bool { return s.settle }},
+		{"the account is ours", []Account{{Exclusive: true}, {}}, "", func(s *accountSettings) bool {
+			return s.core.Cache.Scheduled && s.core.Cache.InProgress == 0
+		}},
+		{"that, with a lifetime", []Account{{Exclusive: true}, {Cache: &Cache{InProgress: Lifetime(time.Second)}}}, "", func(s *accountSettings) bool {
+			return !s.core.Cache.Scheduled && s.core.Cache.InProgress == time.Second
+		}},
+		{"as it changes", []Account{{}, {Cache: &Cache{InProgress: Auto}}}, "", func(s *accountSettings) bool {
+			return s.core.Cache.Scheduled && s.core.Cache.InProgress == 0
+		}},
+		{"two lifetimes of IN PROGRESS", []Account{{Cache: &Cache{InProgress: Auto}}, {Cache: &Cache{InProgress: Lifetime(time.Second)}}}, "cache: in_progress: it is 1s here and auto in another handler", nil},
 		{
 			"the longest timeout",
 			[]Account{{Timeout: caddy.Duration(20 * time.Second)}, {}},

@@ -303,29 +303,35 @@ func parseTransport(d *caddyfile.Dispenser) ([]byte, error) {
 	return caddyconfig.JSONModuleObject(transport, "protocol", "http", nil), nil
 }
 
-// lifetimeArg reads a duration or off. In the configuration 0 means the default,
-// so none at all is below it.
+// inProgressArg is lifetimeArg for the one lifetime that may follow from what is cached.
 func inProgressArg(d *caddyfile.Dispenser, name string) (Lifetime, error) {
-	here := *d
-	if value, err := oneArg(&here, name, "<duration>|off|auto"); err != nil || value == auto {
-		*d = here
+	const words = "<duration>|off|" + auto
+	value, err := oneArg(d, name, words)
+	if err != nil || value == auto {
 		return Auto, err
 	}
-	lifetime, err := lifetimeArg(d, name)
+	lifetime, err := lifetimeOf(d, name, value, words)
 	return Lifetime(lifetime), err
 }
 
+// lifetimeArg reads a duration or off. In the configuration 0 means the default,
+// so none at all is below it.
 func lifetimeArg(d *caddyfile.Dispenser, name string) (caddy.Duration, error) {
-	value, err := oneArg(d, name, "<duration>|off")
+	const words = "<duration>|off"
+	value, err := oneArg(d, name, words)
 	if err != nil {
 		return 0, err
 	}
+	return lifetimeOf(d, name, value, words)
+}
+
+func lifetimeOf(d *caddyfile.Dispenser, name, value, words string) (caddy.Duration, error) {
 	if value == "off" {
 		return -1, nil
 	}
 	duration, err := caddy.ParseDuration(value)
 	if err != nil || duration <= 0 {
-		return 0, d.Errf("%s: write a duration above 0 such as 2s, or off", name)
+		return 0, d.Errf("%s takes %s; a duration is above 0, such as 2s", name, words)
 	}
 	return caddy.Duration(duration), nil
 }

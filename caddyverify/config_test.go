@@ -53,6 +53,7 @@ func TestConfigErrors(t *testing.T) {
 		{"a long time open", credentials + "breaker {\nopen_for 61s\n}", "open_for: it is 1m1s, and must be at most 1m0s"},
 		{"a long window", credentials + "breaker {\nwindow 61m\n}", "window: it is 1h1m0s"},
 		{"a long lifetime", credentials + "cache {\nfinal 31d\n}", "final: it is 744h0m0s"},
+		{"in_progress is a word", credentials + "cache {\nin_progress VALUE-x\n}", "in_progress takes <duration>|off|auto; a duration is above 0, such as 2s"},
 		{"a long in_progress", credentials + "cache {\nin_progress 61m\n}", "in_progress: it is 1h1m0s, and must be at most 1h0m0s"},
 		{"a long settling", credentials + "cache {\nsettling 25h\n}", "settling: it is 25h0m0s, and must be at most 24h0m0s"},
 		{"a long not_found", credentials + "cache {\nnot_found 61m\n}", "not_found: it is 1h1m0s, and must be at most 1h0m0s"},

@@ -57,12 +57,16 @@ func (a *app) add(i int, v *verification) {
 	}
 }
 
-func (a *app) remove(v *verification) {
+// remove tells whether the app still waited for the end of the verification.
+func (a *app) remove(v *verification) bool {
 	a.mu.Lock()
 	defer a.mu.Unlock()
-	if i := slices.Index(a.open, v); i >= 0 && !a.keeps {
-		a.open = slices.Delete(a.open, i, i+1)
+	i := slices.Index(a.open, v)
+	if i < 0 || a.keeps {
+		return false
 	}
+	a.open = slices.Delete(a.open, i, i+1)
+	return true
 }
 
 // waits reports whether the app has yet to see a final state.
@@ -140,8 +144,8 @@ func (a *app) search(ctx context.Context, page []*verification) {
 		if before[i].stale(told[at]) {
 			late = max(late, sent.Sub(before[i].at))
 		}
-		if told[at].Status != inProgress {
-			a.remove(v)
+		if told[at].Status != inProgress && a.remove(v) && told[at].Status == "EXPIRED" {
+			a.side.sawExpired(time.Since(v.expires))
 		}
 	}
 	a.side.count(took, late)

@@ -15,9 +15,9 @@ import (
 	_ "github.com/caddyverify/caddy-verify/caddyverify"
 )
 
-// caddyfile has two gateways: one that sends every search upstream, and one with
-// the default lifetimes, shortened by the speed of the replay. Neither keeps the
-// provider's limit, so that all searches are seen that would go upstream.
+// caddyfile has three gateways: one that sends every search upstream, one with
+// the default lifetimes, shortened by the speed of the replay, and one whose account nobody else
+// uses. None keeps the provider's limit, so that all searches are seen that would go upstream.
 const caddyfile = `{
 	admin off
 	persist_config off
@@ -50,11 +50,20 @@ http://{on} {
 		}
 	}
 }
+http://{exclusive} {
+	bind 127.0.0.1
+	verify {
+		upstream {exclusive_upstream}
+		credentials {key} {secret}
+		limit off
+		exclusive
+	}
+}
 `
 
 // startGateways runs a Caddy in this process and returns the URLs of the gateway
-// without the cache and of the one with it.
-func startGateways(o options, offUpstream, onUpstream string) (urls [2]string, stop func(), err error) {
+// without the cache, of the one with it, and of that with an account of its own.
+func startGateways(o options, offUpstream, onUpstream, exclusiveUpstream string) (urls [3]string, stop func(), err error) {
 	storage, err := os.MkdirTemp("", "caddy-verify-bench-")
 	if err != nil {
 		return urls, nil, err
@@ -68,12 +77,13 @@ func startGateways(o options, offUpstream, onUpstream string) (urls [2]string, s
 			stop()
 		}
 	}()
-	var off, on string
-	if err := loopback.Free(&off, &on); err != nil {
+	var off, on, exclusive string
+	if err := loopback.Free(&off, &on, &exclusive); err != nil {
 		return urls, nil, err
 	}
 	words := []string{
 		"{storage}", storage, "{off}", off, "{on}", on, "{off_upstream}", offUpstream, "{on_upstream}", onUpstream,
+		"{exclusive}", exclusive, "{exclusive_upstream}", exclusiveUpstream,
 		"{key}", accountKey, "{secret}", accountSecret,
 	}
 	for _, lifetime := range []string{"2s", "1m", "24h", "1s"} {
@@ -91,5 +101,5 @@ func startGateways(o options, offUpstream, onUpstream string) (urls [2]string, s
 	if err != nil {
 		return urls, nil, fmt.Errorf("starting the gateways: %w", err)
 	}
-	return [2]string{"http://" + off, "http://" + on}, stop, nil
+	return [3]string{"http://" + off, "http://" + on, "http://" + exclusive}, stop, nil
 }

@@ -26,6 +26,7 @@ type side struct {
 	asked   int            // searches that the apps made
 	stale   int            // of these, how many told of a state from before a check or control
 	latest  time.Duration  // the longest after it
+	expired time.Duration  // the longest from the end of a code to when an app saw it
 	slowest time.Duration  // to answer a search
 	late    int            // rounds of polling skipped since the machine was too slow
 	failed  map[string]int // by what went wrong
@@ -54,7 +55,8 @@ func (s *side) live(ctx context.Context, o options, i int, l life) {
 		s.fail(ctx, a.refused("request"))
 		return
 	}
-	v, begun := &verification{id: a.RequestID}, time.Now()
+	begun := time.Now()
+	v := &verification{id: a.RequestID, expires: begun.Add(o.real(pinExpiry))}
 	for _, app := range s.apps {
 		app.add(i, v)
 	}
@@ -151,6 +153,13 @@ func (s *side) count(took, late time.Duration) {
 		s.stale++
 		s.latest = max(s.latest, late)
 	}
+}
+
+// sawExpired notes when an app saw for the first time that a code's time was over.
+func (s *side) sawExpired(after time.Duration) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.expired = max(s.expired, after)
 }
 
 func (s *side) skipped(rounds int) {

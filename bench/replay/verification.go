@@ -10,7 +10,8 @@ const inProgress = "IN PROGRESS"
 
 // verification is one that an app has begun.
 type verification struct {
-	id string
+	id      string
+	expires time.Time // if no code is entered
 
 	mu    sync.Mutex
 	known known

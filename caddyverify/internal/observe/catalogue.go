@@ -70,7 +70,7 @@ var (
 	accountTrouble     = Metric{"verify_account_trouble", "gauge", "1 while the upstream refuses the account with a status.", []Label{{"status", "4 (credentials), 8 (barred), 9 (no credit)"}}}
 	secretInUse        = Metric{"verify_secret_in_use", "gauge", "1 for the secret that calls are made with; both where sites differ.", []Label{labelSecret}}
 	secretSwitches     = Metric{"verify_secret_switches_total", "counter", "Changes of the secret that calls are made with.", []Label{{"reason", values(wire.SwitchReasons[:], map[wire.SwitchReason]string{wire.SwitchStatus4: "to the other, since the upstream refuses the one in use", wire.SwitchUnauthorized: "the same by HTTP 401 or 403", wire.SwitchFile: "a new one in its file"})}}}
-	limitRate          = Metric{"verify_limit_rate", "gauge", "Upstream requests a second that may be made at present; 0 for no limit. With a store, this gateway's part of what all may make.", nil}
+	limitRate          = Metric{"verify_limit_rate", "gauge", "Upstream requests a second that may be made at present; 0 for no limit. With a store, this gateway's part of what all may make. What searches have by themselves is not in it.", nil}
 	limitWaiting       = Metric{"verify_limit_waiting", "gauge", "Upstream requests that wait for their turn.", nil}
 
 	cacheRequests  = Metric{"verify_cache_requests_total", "counter", "Searches, by cache result.", []Label{{"result", values(wire.CacheResults[:], map[wire.CacheResult]string{wire.CacheCoalesced: "with a call under way", wire.CacheBypass: "cache off"})}}}
