@@ -106,6 +106,7 @@ func (c *configured) empty(counters *counters) {
 		shards[i].store = newEntries(s.MaxEntries/n, s.MaxBytes/int64(n), held, counters)
 		shards[i].flights = make(map[string][]*flight)
 		shards[i].dropped = make(map[string]dropped)
+		shards[i].wanted = make(map[string]*wanted)
 		shards[i].watchBy(c.shared)
 	}
 	c.shards, c.held = shards, held

@@ -4,7 +4,9 @@ import (
 	"cmp"
 	"context"
 	"slices"
+	"strings"
 	"time"
+	"unique"
 
 	"github.com/caddyverify/caddy-verify/caddyverify/internal/wire"
 )
@@ -26,27 +28,69 @@ func (c *Cache) complement(l *list) {
 	}
 }
 
-// refresh adds entries to a list, each with a flight of its own, which others may join.
+const (
+	// maxWanted bounds how many of a shard's verifications are remembered for who asks next, and
+	// wantedFor is for how long they are: who has not come by then polls slowly.
+	maxWanted = 64
+	wantedFor = 2 * time.Second
+)
+
+// wanted is a verification that was asked for until a check or control dropped it, and will
+// be again.
+type wanted struct {
+	kinds []unique.Handle[kind]
+	at    time.Duration
+	over  bool // the check is: it was dropped for the second time
+}
+
+// noteWanted is for before a drop. The caller holds s.mu.
+func (s *shard) noteWanted(id string, now time.Duration) {
+	w := s.wanted[id]
+	if w != nil {
+		w.at, w.over = now, true
+		return
+	}
+	var kinds []unique.Handle[kind]
+	for e := s.store.first(id); e != nil; e = e.another {
+		if e.class == inProgress && e.read.Load() {
+			kinds = append(kinds, e.kind)
+		}
+	}
+	if len(kinds) > 0 && len(s.wanted) < maxWanted {
+		s.wanted[strings.Clone(id)] = &wanted{kinds: kinds, at: now}
+	}
+}
+
+// soon is what somebody is about to ask for.
+type soon struct {
+	id    string
+	kind  unique.Handle[kind]
+	since time.Duration // when it was asked for last, or dropped
+	entry *entry        // nil: it was dropped
+}
+
+// refresh adds what is soon to be asked for to a list, each with a flight of its own, which others
+// may join.
 func (c *Cache) refresh(in *configured, l *list) {
-	entries := in.refreshable(l.format, c.now())
-	if len(entries) == 0 || !c.hold(l) {
+	all := in.refreshable(l.format, c.now())
+	if len(all) == 0 || !c.hold(l) {
 		return
 	}
 	var flights []*flight
 	var contexts []context.Context
 	ids := slices.Clone(l.ids)
-	for _, e := range entries {
-		known := slices.Contains(ids, e.id)
+	for _, one := range all {
+		known := slices.Contains(ids, one.id)
 		if !known && len(ids) == wire.MaxIDs {
 			continue
 		}
-		f := c.shardOf(in.shards, e.id).refresh(e)
+		f := c.shardOf(in.shards, one.id).refresh(one)
 		if f == nil {
 			continue
 		}
 		f.shared = in.shared
 		if flights, contexts = append(flights, f), append(contexts, f.begin(l.ctx, c)); !known {
-			ids = append(ids, e.id)
+			ids = append(ids, one.id)
 		}
 	}
 	if in.shared != nil {
@@ -73,45 +117,51 @@ func (c *Cache) hold(l *list) bool {
 // old tells that an entry is past half of its lifetime.
 func (e *entry) old(now time.Duration) bool { return 2*(now-e.fetched) >= e.expires-e.fetched }
 
-// refreshable returns what is in progress, has been read since it came and is past half of its
-// lifetime, but not by another one. The oldest come first.
-func (c *configured) refreshable(f wire.Format, now time.Duration) (entries []*entry) {
-	longest := 2 * c.lifetimes.longest
+// refreshable returns what a check has dropped, and what is in progress, has been read since it
+// came and is past half of its lifetime, but not by another one. The oldest come first.
+func (c *configured) refreshable(f wire.Format, now time.Duration) (all []soon) {
 	for i := range c.shards {
-		entries = c.shards[i].refreshable(entries, f, now, longest)
+		all = c.shards[i].refreshable(all, f, now, c.lifetimes.longest)
 	}
-	slices.SortFunc(entries, func(a, b *entry) int {
+	slices.SortFunc(all, func(a, b soon) int {
 		// Which of two comes first is no matter, but it is the same in each run of a simulation.
-		return cmp.Or(cmp.Compare(a.fetched, b.fetched), cmp.Compare(a.id, b.id), cmp.Compare(a.kind.Value().caller, b.kind.Value().caller))
+		return cmp.Or(cmp.Compare(a.since, b.since), cmp.Compare(a.id, b.id), cmp.Compare(a.kind.Value().caller, b.kind.Value().caller))
 	})
-	return entries
+	return all
 }
 
-func (s *shard) refreshable(entries []*entry, f wire.Format, now, longest time.Duration) []*entry {
+func (s *shard) refreshable(all []soon, f wire.Format, now, longest time.Duration) []soon {
 	s.mu.RLock()
 	defer s.mu.RUnlock()
 	q := &s.store.queues
-	for _, all := range q.of {
-		for e := q.at(all.of[inProgress].newest); e != nil && now-e.fetched < longest; e = q.at(e.prev) {
+	for _, of := range q.of {
+		for e := q.at(of.of[inProgress].newest); e != nil && now-e.fetched < 2*longest; e = q.at(e.prev) {
 			if e.read.Load() && e.old(now) && now < 2*e.expires-e.fetched && e.kind.Value().format == f {
-				entries = append(entries, e)
+				all = append(all, soon{e.id, e.kind, e.fetched, e})
 			}
 		}
 	}
-	return entries
+	for id, w := range s.wanted {
+		for _, k := range w.kinds {
+			if w.over && now-w.at < wantedFor && k.Value().format == f {
+				all = append(all, soon{id, k, w.at, nil})
+			}
+		}
+	}
+	return all
 }
 
-// refresh returns a flight that brings an entry anew, or nil where the entry is gone or is
-// being brought already.
-func (s *shard) refresh(e *entry) *flight {
-	k := e.kind.Value()
+// refresh returns a flight that brings it, or nil where it is no longer as it was, or is being
+// brought already.
+func (s *shard) refresh(one soon) *flight {
+	k := one.kind.Value()
 	own := newFlight(k.caller, k.format, true)
 	own.refreshes = true
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if s.store.get(e.id, k.caller, k.format) != e || s.flight(e.id, own) != nil {
+	if s.store.get(one.id, k.caller, k.format) != one.entry || s.flight(one.id, own) != nil {
 		return nil
 	}
-	s.enrol(e.id, own) // and nobody leaves for the list, so that the last to leave cancels nothing
+	s.enrol(one.id, own) // and nobody leaves for the list, so that the last to leave cancels nothing
 	return own
 }

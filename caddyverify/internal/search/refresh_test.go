@@ -38,6 +38,29 @@ func TestRefresh(t *testing.T) {
 		{"not in the other format", func(c *Cache, u *upstream) { c.ask(u, one(wire.XML, "a")); c.ask(u, one(wire.XML, "a")) }, one(j, "z"), "z"},
 		{"not what is final", func(c *Cache, u *upstream) { u.states["a"] = done; c.ask(u, one(j, "a")); c.ask(u, one(j, "a")) }, one(j, "z"), "z"},
 		{"not what was dropped", func(c *Cache, u *upstream) { c.ask(u, one(j, "a")); c.ask(u, one(j, "a")); c.Drop("a") }, one(j, "z"), "z"},
+		{"what a check dropped, since who polls asks again", func(c *Cache, u *upstream) {
+			c.ask(u, one(j, "a"))
+			c.ask(u, one(j, "a"))
+			c.Drop("a")
+			u.states["a"] = done
+			c.Drop("a")
+		}, one(j, "z"), "z,a"},
+		{"not if nobody polled", func(c *Cache, u *upstream) { c.ask(u, one(j, "a")); c.Drop("a"); c.Drop("a") }, one(j, "z"), "z"},
+		{"not if somebody has asked", func(c *Cache, u *upstream) {
+			c.ask(u, one(j, "a"))
+			c.ask(u, one(j, "a"))
+			c.Drop("a")
+			c.Drop("a")
+			pass(time.Second)
+			c.ask(u, one(j, "a"))
+		}, one(j, "z"), "z"},
+		{"not if nobody has for long", func(c *Cache, u *upstream) {
+			c.ask(u, one(j, "a"))
+			c.ask(u, one(j, "a"))
+			c.Drop("a")
+			c.Drop("a")
+			pass(wantedFor)
+		}, one(j, "z"), "z"},
 		{"another caller's", func(c *Cache, u *upstream) { c.ask(u, by("x", one(j, "a"))); c.ask(u, by("x", one(j, "a"))) }, by("y", one(j, "a")), "a"},
 	}
 	for _, test := range tests {
@@ -244,4 +267,27 @@ func TestRefreshWithAStore(t *testing.T) {
 			})
 		})
 	}
+}
+
+// TestWantedIsBounded: however many are checked, and forgotten when nobody asks.
+func TestWantedIsBounded(t *testing.T) {
+	bubble(t, Settings{MaxEntries: 500}, func(t *testing.T, c *Cache) {
+		u := newUpstream(states(26))
+		count := func() (n int) {
+			for i := range c.inForce.Load().shards {
+				n += len(c.inForce.Load().shards[i].wanted)
+			}
+			return n
+		}
+		for i := range 200 {
+			id := realID(i)
+			u.set(id, ip)
+			c.ask(u, one(wire.JSON, id))
+			c.ask(u, one(wire.JSON, id))
+			c.Drop(id)
+		}
+		expect(t, "kept", count(), maxWanted)
+		pass(time.Minute)
+		expect(t, "kept after a minute", count(), 0)
+	})
 }

@@ -20,6 +20,7 @@ type shard struct {
 	drops   uint64
 	dropped map[string]dropped
 	names   names
+	wanted  map[string]*wanted // by request_id; at most maxWanted
 }
 
 // dropped is when a verification was dropped: the how manieth drop it was, and at what
@@ -88,6 +89,9 @@ func (s *shard) enrol(id string, own *flight) {
 	own.since = append(own.since, s.drops)
 	s.flights[id] = append(s.flights[id], own)
 	s.names.add(id)
+	if w := s.wanted[id]; w != nil && w.over {
+		delete(s.wanted, id)
+	}
 }
 
 // detach takes a flight that nobody waits for from the table.
@@ -196,6 +200,7 @@ func (s *shard) purge(now time.Duration) (dropped int) {
 
 // dropLocked is drop. The caller holds s.mu.
 func (s *shard) dropLocked(id string, now time.Duration) {
+	s.noteWanted(id, now)
 	s.store.drop(id)
 	if s.drops++; len(s.flights[id]) > 0 {
 		s.dropped[id] = dropped{s.drops, now}
@@ -212,6 +217,11 @@ func (s *shard) sweep(now, longest time.Duration, most int) int {
 	for id, d := range s.dropped {
 		if now-d.at > longest {
 			delete(s.dropped, id)
+		}
+	}
+	for id, w := range s.wanted {
+		if now-w.at > longest {
+			delete(s.wanted, id)
 		}
 	}
 	return s.store.expire(now, most)
