@@ -6,7 +6,6 @@ import (
 	"encoding/xml"
 	"errors"
 	"fmt"
-	"hash/fnv"
 	"math/rand/v2"
 	"net/http"
 	"net/http/httptest"
@@ -36,6 +35,7 @@ type user struct {
 	key       string
 	start     *start
 	patient   bool // never leaves
+	timing    int  // of its requests
 	startedBy *process
 }
 
@@ -51,6 +51,7 @@ func (w *world) newUser(n int) *user {
 		u.key = fmt.Sprint("key-of-", n)
 	}
 	u.roads = w.roads(n)
+	u.timed()
 	u.start = w.book.begin(u)
 	return u
 }
@@ -75,6 +76,7 @@ func (u *user) live() {
 		u.rival()
 	}
 	u.poll(id)
+	u.watch(id)
 	ended := false
 	for range 3 + u.random.IntN(8) {
 		u.pause(200*time.Millisecond, 8*time.Second)
@@ -110,10 +112,8 @@ func (u *user) live() {
 
 // poll has, for some verifications, a part of the application search again and again.
 func (u *user) poll(id string) {
-	hash := fnv.New64a()
-	_, _ = hash.Write([]byte(id))
 	other := *u
-	other.name, other.random = u.name+"'s page", rand.New(rand.NewPCG(hash.Sum64(), 1))
+	other.name, other.random = u.name+"'s page", rand.New(rand.NewPCG(sum(id), 1))
 	if other.random.IntN(3) > 0 {
 		return
 	}
@@ -199,7 +199,7 @@ func (u *user) request(most int) (id string) {
 
 // ask makes one attempt at it.
 func (u *user) ask() reply {
-	answer := u.call("/verify/"+u.format, url.Values{"number": {u.number}, "brand": {"Acme"}}, u.key)
+	answer := u.call("/verify/"+u.format, u.form(), u.key)
 	u.book.attempted(u, answer)
 	return answer
 }
@@ -277,12 +277,13 @@ type reply struct {
 	took      time.Duration
 	code      int
 	body      string
-	Status    string  `json:"status" xml:"status"`
-	RequestID string  `json:"request_id" xml:"request_id"`
-	Text      string  `json:"error_text" xml:"error_text"`
-	Price     string  `json:"price" xml:"price"`
-	Estimated string  `json:"estimated_price_messages_sent" xml:"estimated_price_messages_sent"`
-	List      []reply `json:"verification_requests" xml:"verify_request"`
+	Status    string     `json:"status" xml:"status"`
+	RequestID string     `json:"request_id" xml:"request_id"`
+	Text      string     `json:"error_text" xml:"error_text"`
+	Price     string     `json:"price" xml:"price"`
+	Estimated string     `json:"estimated_price_messages_sent" xml:"estimated_price_messages_sent"`
+	Events    []struct{} `json:"events" xml:"events>event"`
+	List      []reply    `json:"verification_requests" xml:"verify_request"`
 }
 
 // client takes an answer, or goes away at some byte of it.

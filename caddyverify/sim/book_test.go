@@ -39,6 +39,7 @@ type ending struct {
 // start is a logical verification and what became of it.
 type start struct {
 	number, caller, key string
+	timing              int
 	attempts            int
 	unsent              int            // attempts of which the gateway says that nothing was sent
 	accounts            map[string]int // that accepted each
@@ -101,7 +102,7 @@ func (b *book) init() {
 func (b *book) begin(u *user) *start {
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	s := &start{number: u.number, caller: u.caller, key: u.key, by: map[*process]bool{}, began: time.Now(), accounts: map[string]int{}, sentTo: map[int]bool{}, sentBy: map[*process]int{}, unsentBy: map[*process]int{}}
+	s := &start{number: u.number, caller: u.caller, key: u.key, timing: u.timing, by: map[*process]bool{}, began: time.Now(), accounts: map[string]int{}, sentTo: map[int]bool{}, sentBy: map[*process]int{}, unsentBy: map[*process]int{}}
 	b.byNumber[u.number] = s
 	return s
 }
@@ -324,6 +325,9 @@ func (b *book) found(u *user, ids []string, before map[string]ending, when time.
 		v, ok := u.verification(state.RequestID)
 		if ok && state.Status == "IN PROGRESS" && !answer.stale && !v.Finalized.IsZero() && when.Sub(v.Finalized) > longestInProgress {
 			u.violated(3, "%s reads IN PROGRESS of %s, which had been %s for %v", u.name, state.RequestID, v.Status, when.Sub(v.Finalized))
+		}
+		if !answer.stale {
+			u.late(&state, when)
 		}
 		// Another process may have it in memory, for as long as is checked above.
 		end, ended := before[state.RequestID]

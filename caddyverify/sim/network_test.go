@@ -29,7 +29,8 @@ type network struct {
 
 	mu       sync.Mutex
 	phase    phase
-	troubled bool // something has gone wrong before
+	since    time.Time // it is that
+	troubled bool      // something has gone wrong before
 }
 
 // phase says how likely, of 1000 calls each, something goes wrong for a while.
@@ -136,7 +137,7 @@ func (n *network) set(p phase) {
 	}
 	n.mu.Lock()
 	defer n.mu.Unlock()
-	n.phase = p
+	n.phase, n.since = p, time.Now()
 	n.troubled = n.troubled || p.name != "calm"
 	n.world.note("the network: %s", p.name)
 }

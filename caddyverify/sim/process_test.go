@@ -93,6 +93,7 @@ func (p *process) settings(account int) *gateway.Settings {
 	r := p.random
 	s := &gateway.Settings{Countries: p.countries, Limit: limit.Settings{Rate: 20 + r.IntN(9)}, Callers: callers[1:]}
 	s.Cache = search.Settings{InProgress: time.Duration(1+r.IntN(3)) * time.Second, Timeout: callTimeout}
+	s.Cache.Scheduled = p.scheduled()
 	s.CacheOff = r.IntN(10) == 0
 	s.Breaker.Timeout = callTimeout
 	s.Breaker.Off = r.IntN(10) == 0
@@ -130,8 +131,8 @@ func (p *process) reload(t *testing.T) {
 	p.mu.Unlock()
 	p.reloads = append(p.reloads, time.Now())
 	for i, s := range settings {
-		p.note("a configuration of %d at %d: limit %d, cache off %t, breaker off %t, timeout %v, %s", i, p.number,
-			s.Limit.Rate, s.CacheOff, s.Breaker.Off, next[i].Timeout, next[i].Upstream.Method)
+		p.note("a configuration of %d at %d: limit %d, cache off %t, scheduled %t, breaker off %t, timeout %v, %s", i, p.number,
+			s.Limit.Rate, s.CacheOff, s.Cache.Scheduled, s.Breaker.Off, next[i].Timeout, next[i].Upstream.Method)
 	}
 	end(last, lastTakeBack)
 }

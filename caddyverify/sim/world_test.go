@@ -40,8 +40,10 @@ type world struct {
 	failover  bool // to a second account
 	callers   *caller.Rules
 	stores    *stores // nil: gateways share nothing
-	book      book
-	ends      sync.WaitGroup // of processes
+	// scheduling is nil where IN PROGRESS is kept for a fixed time.
+	scheduling *rand.Rand
+	book       book
+	ends       sync.WaitGroup // of processes
 
 	mu        sync.Mutex
 	secret    int        // the number of the one that gateways begin with; the next one stands by
@@ -84,6 +86,7 @@ func newWorld(t *testing.T, seed uint64) *world {
 		w.stores = newStores(t, w, r)
 		w.slots = make([]*process, []int{1, 2, 2, 2, 3, 3, 4, 4}[r.IntN(8)])
 	}
+	w.schedule()
 	for slot := range w.slots {
 		w.begin(t, slot)
 	}
