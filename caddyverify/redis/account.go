@@ -204,7 +204,7 @@ func (a account) Beat(ctx context.Context, p store.Pulse) (s store.Seen, err err
 	if err != nil {
 		return s, err
 	}
-	if len(r) != 3 {
+	if len(r) != 4 {
 		return s, errReply
 	}
 	seen, err := r[0].AsInt64()
@@ -215,7 +215,11 @@ func (a account) Beat(ctx context.Context, p store.Pulse) (s store.Seen, err err
 	if err != nil {
 		return s, err
 	}
-	s.Gateways, s.Used = int(seen), int(used)
+	silent, err := r[3].AsInt64()
+	if err != nil {
+		return s, err
+	}
+	s.Gateways, s.Silent, s.Used = int(seen), int(silent), int(used)
 	s.Boot, err = r[1].ToString()
 	return s, err
 }

@@ -263,14 +263,15 @@ return {'given', wait}`)
 	// nobody is gone.
 	beat = script(clock, `
 local quiet = now - tonumber(is.beat or 0) > 1000000
-local seen, dead = 0, {}
+local seen, mute, dead = 0, 0, {}
 for g, at in pairs(heard) do
   if quiet and now - at > silent then
     at = now - silent
     redis.call('HSET', KEYS[2], g, str(at))
   end
   if now - at < silent then seen = seen + 1
-  elseif now - at >= gone then dead[#dead + 1] = g end
+  elseif now - at >= gone then dead[#dead + 1] = g
+  else mute = mute + 1 end
 end
 if #dead > 0 then redis.call('HDEL', KEYS[2], unpack(dead)) end
 redis.call('HSET', KEYS[2], 'beat', str(now))
@@ -282,7 +283,7 @@ local used = 0
 for _, back in ipairs(redis.call('LRANGE', KEYS[1], 0, -1)) do
   if tonumber(back) > now then used = used + 1 end
 end
-return {seen, is.boot, used}`)
+return {seen, is.boot, used, mute}`)
 
 	// leave: ARGV gateway.
 	leave = script(`

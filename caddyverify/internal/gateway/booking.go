@@ -33,6 +33,8 @@ type booking struct {
 	alone bool
 	// waited tells that who saw the start has had bookAlone to tell of it.
 	waited bool
+	// checked is for a check or control that the store was not told of. There is no Booking.
+	checked bool
 }
 
 // books are what the store is to be told or asked, off the way of calls.
@@ -255,6 +257,12 @@ func (a *Account) decide(ctx context.Context, one *booking) error {
 		return s.Begin(context.WithoutCancel(ctx), store.Of(one.began.RequestID), one.began.Encode(), shareFor)
 	}
 	id := store.Of(one.RequestID)
+	if one.checked {
+		if _, err := s.Before(ctx, id, one.mark, spare); err != nil { // others are to know that it was tried
+			return err
+		}
+		return s.After(ctx, id, one.mark)
+	}
 	if one.Cost != nil {
 		more, err := s.Paid(ctx, id, one.mark, store.Field(one.Cost.Kind), one.Amount, shareFor)
 		if err == nil && more > 0 && !one.alone {

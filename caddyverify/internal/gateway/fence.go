@@ -4,6 +4,7 @@ import (
 	"context"
 	"time"
 
+	"github.com/caddyverify/caddy-verify/caddyverify/internal/ledger"
 	"github.com/caddyverify/caddy-verify/caddyverify/internal/store"
 	"github.com/caddyverify/caddy-verify/caddyverify/internal/wire"
 )
@@ -15,7 +16,8 @@ const spare = 5 * time.Second
 // fence is for before a check or control, and what it returns for after it. Whatever comes
 // back, what memory knows of the verification may be over then, and so may be what a search
 // that is under way brings back; with a store, other gateways' memory and searches, too. A
-// store that is away holds nothing up: what others keep is over soon, see search.Cache.Share.
+// store that is away holds nothing up: it is told later, since what others have told it of may be
+// kept there, and what they keep is over soon, see search.Cache.Share.
 func (g *Gateway) fence(ctx context.Context, call *wire.Call) (lift func()) {
 	a := g.Account
 	shared, id := a.shared(), call.RequestID()
@@ -25,13 +27,16 @@ func (g *Gateway) fence(ctx context.Context, call *wire.Call) (lift func()) {
 	}
 	ctx = context.WithoutCancel(ctx) // a check goes on when its client has left
 	named, mark := store.Of(id), store.NewMark()
-	if known, err := shared.Before(ctx, named, mark, g.Timeout+spare); err == nil {
+	known, untold := shared.Before(ctx, named, mark, g.Timeout+spare)
+	if untold == nil {
 		a.learn(id, known)
 	}
 	a.forget(call) // now that nothing older comes from the store
 	return func() {
 		a.forget(call)
-		_ = shared.After(ctx, named, mark) // the hold runs out by itself
+		if err := shared.After(ctx, named, mark); err != nil || untold != nil {
+			a.enqueue(&booking{Booking: ledger.Booking{RequestID: id}, mark: mark, checked: true, since: time.Now()})
+		}
 	}
 }
 

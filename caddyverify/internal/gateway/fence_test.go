@@ -66,7 +66,7 @@ func sharing(t *testing.T, m *store.Memory, name string, provider http.RoundTrip
 }
 
 // Others are told of a check or control before it is sent and before its client is answered,
-// and of nothing else. A store that is away changes nothing.
+// and of nothing else. A store that is away is told again.
 func TestFence(t *testing.T) {
 	for _, tt := range []struct {
 		path, form string
@@ -75,7 +75,7 @@ func TestFence(t *testing.T) {
 	}{
 		{"/verify/check/json", "request_id=abc&code=1234", false, "before, for 6s|sent|after"},
 		{"/verify/control/json", "request_id=abc&cmd=cancel", false, "before, for 6s|sent|after"},
-		{"/verify/check/json", "request_id=abc&code=1234", true, "before, for 6s|sent|after"},
+		{"/verify/check/json", "request_id=abc&code=1234", true, "before, for 6s|sent|after|before, for 5s"},
 		{"/verify/json", "number=447700900000&brand=Acme", false, "sent"},
 		{"/verify/search/json", "request_id=abc", false, "sent"},
 	} {
@@ -93,11 +93,42 @@ func TestFence(t *testing.T) {
 				t.Errorf("the client is answered %s", body)
 			}
 			synctest.Wait()
-			if got := strings.Join(notes.all, "|"); got != tt.want {
+			if got := strings.Join(slices.Compact(notes.all), "|"); got != tt.want {
 				t.Errorf("%s: %s, want %s", tt.path, got, tt.want)
 			}
 		})
 	}
+}
+
+// What others keep goes when the store is told later of a check, and that somebody has tried.
+func TestUntoldCheck(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		var memory store.Memory
+		api := newSandbox(t)
+		a, notes := sharing(t, &memory, "a", direct(api))
+		b, _ := sharing(t, &memory, "b", direct(api))
+		begun, err := wire.Read(wire.Request, wire.JSON, []byte(call(a, "/verify/json", "number=447700900000&brand=Acme")))
+		if err != nil {
+			t.Fatal(err)
+		}
+		state := func(g *Gateway, want string) {
+			t.Helper()
+			if body := call(g, "/verify/search/json", "request_id="+begun.RequestID); !strings.Contains(body, `"status":"`+want+`"`) {
+				t.Error(body)
+			}
+		}
+		state(b, "IN PROGRESS")
+		time.Sleep(time.Second)
+		notes.away = true
+		call(a, "/verify/check/json", "request_id="+begun.RequestID+"&code="+testCode)
+		notes.away = false
+		time.Sleep(bookAgain)
+		synctest.Wait()
+		state(b, "SUCCESS")
+		if found, err := b.Account.shared().Look(t.Context(), store.Of(begun.RequestID), ""); err != nil || !found.Tried || found.Hold {
+			t.Errorf("%+v, %v", found, err)
+		}
+	})
 }
 
 // What a gateway keeps goes when another makes a check, or an operator there has it purged.

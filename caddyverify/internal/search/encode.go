@@ -34,7 +34,9 @@ func (e *entry) encode(now time.Duration) []byte {
 
 // decode reads what the store has. It is nil for what this version does not know, for what is
 // not kept here for so long, and where the store's clock was set back: then it may be of any age.
-func decode(in store.Found, caller string, f wire.Format, now time.Duration, l *lifetimes) *entry {
+// What is in progress and not as old as longest may be told for as long as there is something known
+// of it.
+func decode(in store.Found, caller string, f wire.Format, now, longest time.Duration, l *lifetimes) *entry {
 	r := reader{rest: in.Entry}
 	version, class, part := r.byte(), class(r.byte()), r.byte()
 	age := time.Duration(r.number(1<<62)) + in.Age //nolint:gosec // as bounded
@@ -44,11 +46,11 @@ func decode(in store.Found, caller string, f wire.Format, now time.Duration, l *
 	if r.bad || in.Age < 0 || version != encoding || class >= classes || part > 1 || from > to || to > uint64(len(r.rest)) {
 		return nil
 	}
-	longest := l.fresh[class]
-	if class == inProgress {
-		longest = l.longest
+	most := l.fresh[class]
+	if class == inProgress && age < longest {
+		most = l.longest
 	}
-	left := min(in.Left, min(lifetime, longest)-age)
+	left := min(in.Left, min(lifetime, most)-age)
 	if left <= 0 {
 		return nil
 	}

@@ -18,7 +18,7 @@ func TestEncoding(t *testing.T) {
 		e.class, e.fetched, e.expires = settling, time.Hour, time.Hour+time.Minute
 		b := e.encode(time.Hour + time.Second)
 		in := store.Found{Entry: b, Age: 2 * time.Second, Left: 50 * time.Second}
-		got := decode(in, "app", wire.JSON, 10*time.Hour, &l)
+		got := decode(in, "app", wire.JSON, 10*time.Hour, 0, &l)
 		if got == nil {
 			t.Fatal("it cannot be read")
 		}
@@ -28,24 +28,24 @@ func TestEncoding(t *testing.T) {
 		expect(t, "said", got.fetched, 10*time.Hour-3*time.Second)
 		expect(t, "expires", got.expires, 10*time.Hour+50*time.Second)
 		in.Left = time.Hour
-		expect(t, "expires with other settings", decode(in, "app", wire.JSON, 10*time.Hour, &l).expires, 10*time.Hour+57*time.Second)
+		expect(t, "expires with other settings", decode(in, "app", wire.JSON, 10*time.Hour, 0, &l).expires, 10*time.Hour+57*time.Second)
 		for i := range b {
 			in.Entry = b[:i] // some of the body may be missing: it is sealed as a whole
-			_ = decode(in, "app", wire.JSON, 0, &l)
+			_ = decode(in, "app", wire.JSON, 0, 0, &l)
 		}
 		for i, wrong := range map[int]byte{0: encoding + 1, 1: byte(classes), 2: 2} {
 			in.Entry = slices.Clone(b)
 			in.Entry[i] = wrong
-			if decode(in, "app", wire.JSON, 0, &l) != nil {
+			if decode(in, "app", wire.JSON, 0, 0, &l) != nil {
 				t.Errorf("byte %d can be %d", i, wrong)
 			}
 		}
 		in.Entry, in.Age = b, -time.Second // the store's clock was set back: nobody knows how old it is
-		if decode(in, "app", wire.JSON, 0, &l) != nil {
+		if decode(in, "app", wire.JSON, 0, 0, &l) != nil {
 			t.Error("it was stored in the future")
 		}
 		in.Entry = nil
-		if decode(in, "app", wire.JSON, 0, &l) != nil {
+		if decode(in, "app", wire.JSON, 0, 0, &l) != nil {
 			t.Error("nothing is something")
 		}
 	}

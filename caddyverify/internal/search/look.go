@@ -85,14 +85,14 @@ func (c *Cache) look(ctx context.Context, f *flight) bool {
 }
 
 func (c *Cache) lookFor(ctx context.Context, f *flight, id string) look {
-	now := c.now() // before, so that nothing is told for longer than it is valid
-	in, err := f.shared.Look(ctx, store.Of(id), f.field())
+	in, now := c.inForce.Load(), c.now() // before, so that nothing is told for longer than it is valid
+	there, err := f.shared.Look(ctx, store.Of(id), f.field())
 	if err != nil {
 		return look{away: true}
 	}
-	l := look{token: in.Token, hold: in.Hold, tried: in.Tried}
-	if !in.Hold && in.Entry != nil {
-		l.entry = decode(in, f.caller, f.format, now, &c.inForce.Load().lifetimes)
+	l := look{token: there.Token, hold: there.Hold, tried: there.Tried}
+	if !there.Hold && there.Entry != nil {
+		l.entry = decode(there, f.caller, f.format, now, in.longest(), &in.lifetimes)
 	}
 	if f.refreshes && l.entry != nil && l.entry.old(now) {
 		l.entry = nil // it is the same, perhaps

@@ -85,6 +85,7 @@ func TestScheduledInAFleet(t *testing.T) {
 			defer a.close()
 			defer b.close()
 			a.knowing("a", time.Hour)
+			pass(5 * time.Second) // in which they have been together
 			f(t, a, b, newUpstream(states(26)))
 		})
 	}
@@ -116,6 +117,35 @@ func TestScheduledInAFleet(t *testing.T) {
 			synctest.Wait()
 			a.asked(u, one(wire.JSON, "a"))
 			expect(t, "who may have changed it is not known", a.asked(u, one(wire.JSON, "a")), "hit; ttl=2")
+		})
+	})
+	t.Run("another is silent", func(t *testing.T) {
+		with(t, func(t *testing.T, a, b *peer, u *upstream) {
+			a.asked(u, one(wire.JSON, "a"))
+			pass(10 * time.Second)
+			b.spy.fails.Store(true)
+			pass(time.Second)
+			expect(t, "what is in memory", a.asked(u, one(wire.JSON, "a")), "fwd=miss; stored")
+			expect(t, "what comes then", a.asked(u, one(wire.JSON, "a")), "hit; ttl=2")
+			b.spy.fails.Store(false)
+			pass(5 * time.Second)
+			a.asked(u, one(wire.JSON, "a"))
+			expect(t, "when it speaks again", a.asked(u, one(wire.JSON, "a")), "hit; ttl=30")
+		})
+	})
+	t.Run("the store was away", func(t *testing.T) {
+		with(t, func(t *testing.T, a, b *peer, u *upstream) {
+			a.asked(u, one(wire.JSON, "a"))
+			for _, p := range []*peer{a, b} {
+				p.spy.fails.Store(true)
+			}
+			pass(2 * time.Second) // somebody makes a check
+			u.set("a", done)
+			for _, p := range []*peer{a, b} {
+				p.spy.fails.Store(false)
+			}
+			pass(5 * time.Second)
+			expect(t, "what the store has had since before", b.asked(u, one(wire.JSON, "a")), "fwd=miss; stored")
 		})
 	})
 	t.Run("alone", func(t *testing.T) {

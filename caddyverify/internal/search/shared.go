@@ -13,8 +13,9 @@ import (
 // Memory stays the first tier. What it has is dropped when the store tells that a check or
 // control has begun or ended anywhere, and it is asked while that is heard of; also while
 // the store is away, when each gateway is alone and sees the others' checks when IN PROGRESS
-// is over, 2 seconds later, whatever Unchanged says. It is not asked in between, once the store answers again and
-// does not yet tell: what was missed may be in memory until all of it is dropped.
+// is over, 2 seconds later, whatever Unchanged says: so does who has to do with another that is
+// cut off, for a minute. It is not asked in between, once the store answers again and does not
+// yet tell: what was missed may be in memory until all of it is dropped.
 //
 // A store that is away is no error to anybody: the upstream is asked, at most store.Budget
 // later.
@@ -74,20 +75,21 @@ func (c *configured) alone() bool { return c.shared != nil && c.shared.Away() }
 // local tells that what is in memory may be told: see Share.
 func (c *configured) local() bool { return c.watching() || c.shared.Away() }
 
-// longest is how long IN PROGRESS may be answered from memory: while others' checks are not heard of,
-// no longer than if nothing is known of what may change it.
+// longest is how long IN PROGRESS may be answered from memory: what was said before all gateways
+// heard of each other's checks, for no longer than if nothing is known of what may change it.
 func (c *configured) longest() time.Duration {
-	if c.alone() {
-		return c.lifetimes.fresh[inProgress]
+	l := &c.lifetimes
+	if c.shared == nil || l.longest == l.fresh[inProgress] {
+		return l.longest
 	}
-	return c.lifetimes.longest
+	return max(l.fresh[inProgress], min(l.longest, c.shared.Together()))
 }
 
 // unchanged is for how long a verification will be in progress as the flight has found it, or 0 for
 // as long as others.
 func (c *Cache) unchanged(f *flight, id string) time.Duration {
 	in := c.inForce.Load()
-	if !in.settings.Scheduled || in.alone() || f.lookOn(id).tried {
+	if !in.settings.Scheduled || in.longest() <= in.lifetimes.fresh[inProgress] || f.lookOn(id).tried {
 		return 0
 	}
 	d, ok := c.Unchanged(id, c.now()-f.begun)

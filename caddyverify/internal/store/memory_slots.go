@@ -85,6 +85,8 @@ func (m view) Beat(_ context.Context, p Pulse) (Seen, error) {
 			delete(m.gateways, g)
 		case since < Silent:
 			seen.Gateways++
+		default:
+			seen.Silent++
 		}
 	}
 	for range min(p.Spent, len(m.rate.back)) {

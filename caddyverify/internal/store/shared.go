@@ -73,6 +73,7 @@ type Stats struct {
 // NewShared wraps the store of an account, which NewKeys names. Run it, so that it beats.
 func NewShared(s Store, k *Keys) *Shared {
 	shared := &Shared{store: s, keys: k, flights: make(chan struct{}, Flights)}
+	shared.beating.epoch = time.Now()
 	shared.circuit = gobreaker.NewTwoStepCircuitBreaker[any](gobreaker.Settings{
 		Timeout:     openFor,
 		ReadyToTrip: func(c gobreaker.Counts) bool { return c.ConsecutiveFailures >= trip },

@@ -10,6 +10,8 @@ import (
 // beating is what the beats tell.
 type beating struct {
 	watching atomic.Bool // heard is not long ago; read without the lock
+	epoch    time.Time
+	apart    atomic.Int64 // when Together was 0 last, since epoch
 	mu       sync.Mutex
 	heard    time.Time   // the last answer to a beat; zero since a loss
 	over     *time.Timer // ends watching
@@ -98,6 +100,9 @@ func (s *Shared) beat(ctx context.Context, p Pulse) error {
 	}
 	b.used, b.boot = seen.Used, seen.Boot
 	b.mu.Unlock()
+	if forgot || missed || seen.Silent > 0 {
+		b.part()
+	}
 	if forgot || missed {
 		s.tell(Name{})
 	}
@@ -107,6 +112,21 @@ func (s *Shared) beat(ctx context.Context, p Pulse) error {
 		b.hear()
 	}
 	return nil
+}
+
+// part notes that some gateway may do what this one does not hear of, or that this one may have
+// done so.
+func (b *beating) part() { b.apart.Store(int64(time.Since(b.epoch))) }
+
+// Together is for how long all gateways have heard of each other's checks and controls: what was
+// asked for since then has been dropped if it may have changed. It takes no lock. It is 0 while
+// the store is away or one of the gateways is silent, until that is Gone, and begins anew when
+// this one could not tell the store of a check.
+func (s *Shared) Together() time.Duration {
+	if !s.Watching() || s.Away() {
+		return 0
+	}
+	return time.Since(s.beating.epoch) - time.Duration(s.beating.apart.Load())
 }
 
 // hear is for the answer to a beat. The caller holds b.mu.

@@ -36,13 +36,20 @@ func (s *Shared) Keep(ctx context.Context, id Name, t Token, entry Field, v []by
 func (s *Shared) Before(ctx context.Context, id Name, m Mark, hold time.Duration) (Known, error) {
 	id = s.keys.name(id)
 	k, err := call(ctx, s, func(ctx context.Context) (Known, error) { return s.store.Before(ctx, id, m, hold) })
+	if err != nil {
+		s.beating.part()
+	}
 	return s.known(id, k), err
 }
 
 // After is Verifications.After.
 func (s *Shared) After(ctx context.Context, id Name, m Mark) error {
 	id = s.keys.name(id)
-	return s.do(ctx, func(ctx context.Context) error { return s.store.After(ctx, id, m) })
+	err := s.do(ctx, func(ctx context.Context) error { return s.store.After(ctx, id, m) })
+	if err != nil {
+		s.beating.part()
+	}
+	return err
 }
 
 // Begin is Verifications.Begin.

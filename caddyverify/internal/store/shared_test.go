@@ -26,6 +26,7 @@ type faulty struct {
 	boot         atomic.Value
 	spent        atomic.Int64
 	gateways     atomic.Int64 // that a beat is told of
+	silent       atomic.Int64 // the same
 	left         atomic.Bool
 	watch        func(store.Name)
 }
@@ -44,6 +45,8 @@ func (f *faulty) trouble() error {
 
 func (f *faulty) Release(context.Context, store.Name, store.Mark) error { return f.trouble() }
 
+func (f *faulty) After(context.Context, store.Name, store.Mark) error { return errors.New("refused") }
+
 func (f *faulty) Watch(told func(store.Name)) func() {
 	f.watch = told
 	return func() { f.watch = nil }
@@ -55,7 +58,7 @@ func (f *faulty) Beat(_ context.Context, p store.Pulse) (store.Seen, error) {
 	}
 	f.spent.Add(int64(p.Spent))
 	boot, _ := f.boot.Load().(string)
-	return store.Seen{Gateways: int(f.gateways.Load()), Boot: boot, Used: 5}, nil
+	return store.Seen{Gateways: int(f.gateways.Load()), Silent: int(f.silent.Load()), Boot: boot, Used: 5}, nil
 }
 
 func (f *faulty) Leave(context.Context) error {
@@ -254,6 +257,51 @@ func TestBeats(t *testing.T) {
 			t.Error("it has not signed off")
 		}
 		time.Sleep(2 * time.Minute)
+	})
+}
+
+// TestTogether is of for how long nothing was done that this gateway has not heard of.
+func TestTogether(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		f := new(faulty)
+		s := store.NewShared(f, keys(t, "account", first))
+		ctx, stop := context.WithCancel(t.Context())
+		expect := func(when string, least, most time.Duration) {
+			t.Helper()
+			synctest.Wait()
+			if d := s.Together(); d < least || d > most {
+				t.Errorf("%s: for %v, want %v to %v", when, d, least, most)
+			}
+		}
+		time.Sleep(time.Minute)
+		expect("before the first beat", 0, 0)
+		go s.Run(ctx)
+		time.Sleep(10 * time.Second)
+		expect("later", 10*time.Second, 10*time.Second)
+		f.silent.Store(1)
+		time.Sleep(10 * time.Second)
+		expect("while another is silent", 0, 200*time.Millisecond)
+		f.silent.Store(0)
+		time.Sleep(10 * time.Second)
+		expect("and then", 9800*time.Millisecond, 10200*time.Millisecond)
+		f.fails.Store(true)
+		time.Sleep(200 * time.Millisecond)
+		expect("while the store is away", 0, 0)
+		f.fails.Store(false)
+		time.Sleep(200 * time.Millisecond)
+		expect("when it has not been away for long", 10*time.Second, 11*time.Second)
+		f.fails.Store(true)
+		time.Sleep(2 * time.Second)
+		f.fails.Store(false)
+		time.Sleep(5 * time.Second)
+		expect("when it has", 4*time.Second, 5*time.Second)
+		if s.After(t.Context(), key, "") == nil {
+			t.Error("the store knows no checks")
+		}
+		time.Sleep(time.Second)
+		expect("when it could not be told of a check", time.Second, time.Second)
+		stop()
+		synctest.Wait()
 	})
 }
 

@@ -233,6 +233,9 @@ type Pulse struct {
 type Seen struct {
 	// Gateways are those that were heard from of late, this one among them.
 	Gateways int
+	// Silent are those that were not, and have not left either: they may be gone, or do what
+	// nobody hears of.
+	Silent int
 	// Used is how many slots are in use: what all gateways have called in the last second, and
 	// are about to. When the store is lost, what is left of the rate is all that there is for
 	// the second that follows.

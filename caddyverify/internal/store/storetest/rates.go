@@ -208,8 +208,21 @@ var fleet = []behaviour{
 		w.Pass(store.Silent + tick)
 		w.beat(s[1])
 		seen := must[store.Seen](w)(s[0].Beat(w.Context(), store.Pulse{}))
-		if again := must[store.Seen](w)(s[1].Beat(w.Context(), store.Pulse{})); seen.Gateways != 2 || again.Boot != seen.Boot {
+		if again := must[store.Seen](w)(s[1].Beat(w.Context(), store.Pulse{})); seen.Gateways != 2 || seen.Silent != 0 || again.Boot != seen.Boot {
 			w.Errorf("seen: %+v, then %+v", seen, again)
+		}
+	}},
+	{"who is silent is seen to be", func(w *world) {
+		s := w.open("a", "b", "c")
+		w.beat(s...)
+		w.Pass(store.Silent + tick)
+		w.beat(s[1])
+		if seen := must[store.Seen](w)(s[0].Beat(w.Context(), store.Pulse{})); seen.Gateways != 2 || seen.Silent != 1 {
+			w.Errorf("seen: %+v", seen)
+		}
+		w.beat(s[2])
+		if seen := must[store.Seen](w)(s[0].Beat(w.Context(), store.Pulse{})); seen.Gateways != 3 || seen.Silent != 0 {
+			w.Errorf("seen when it speaks again: %+v", seen)
 		}
 	}},
 	{"gateways are bounded", func(w *world) {
