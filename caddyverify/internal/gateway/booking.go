@@ -254,7 +254,9 @@ func (a *Account) decide(ctx context.Context, one *booking) error {
 		return nil
 	}
 	if one.began != nil {
-		return s.Begin(context.WithoutCancel(ctx), store.Of(one.began.RequestID), one.began.Encode(), shareFor)
+		began := *one.began
+		began.Age = time.Since(one.since)
+		return s.Begin(context.WithoutCancel(ctx), store.Of(began.RequestID), began.Encode(), shareFor)
 	}
 	id := store.Of(one.RequestID)
 	if one.checked {

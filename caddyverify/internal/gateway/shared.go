@@ -40,9 +40,12 @@ func (a *Account) share(s *store.Shared) {
 	})
 }
 
-// learn has the ledger adopt a verification that it has not seen start, if the store knows it.
+// learn has the ledger adopt a verification that it has not seen start, if the store knows it. A
+// store that was away may have done late what it was told of the start.
 func (a *Account) learn(requestID string, k store.Known) {
 	if b, ok := ledger.DecodeBeginning(requestID, k.Start); ok {
+		s := a.shared()
+		b.Vague = s == nil || k.Begun >= s.Together()
 		a.publishEvents(context.Background(), a.ledger.Adopt(b, k.Begun, k.Finished))
 	} else if k.Finished {
 		a.ledger.EndedElsewhere(requestID)

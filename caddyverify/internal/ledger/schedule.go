@@ -27,6 +27,8 @@ type schedule struct {
 	wire.Timing
 	// took is how long the request took: the provider's time began within it.
 	took time.Duration
+	// vague tells that it may have been earlier.
+	vague bool
 	// messages is how many had been sent when the provider last told, and last when the last of
 	// them was, since the beginning.
 	messages int
@@ -48,7 +50,7 @@ func (l *Ledger) Unchanged(requestID string, ago time.Duration) (d time.Duration
 	defer l.mu.Unlock()
 	r := l.records.find(requestID)
 	now := l.now()
-	if r == nil || r.untracked || r.finished || r.workflow == workflowOther || now < r.schedule.doubt {
+	if r == nil || r.untracked || r.finished || r.schedule.vague || r.workflow == workflowOther || now < r.schedule.doubt {
 		return 0, false
 	}
 	s := &r.schedule

@@ -163,19 +163,28 @@ func untold(o Observation) Observation {
 	return o
 }
 
-// TestUnchangedElsewhere: who adopts a verification knows as much as who saw it start.
+// TestUnchangedElsewhere: who adopts a verification knows as much as who saw it start, also when it
+// was told late; but for when nobody knows how late.
 func TestUnchangedElsewhere(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		here, there := sharing(Settings{}), sharing(Settings{})
 		begin := request("a", named("next_event_wait", "70"), named("pin_expiry", "210"))
 		begin.Took = 1500 * time.Millisecond
 		events := here.Observe(begin)
-		time.Sleep(10 * time.Second)
-		b, ok := DecodeBeginning("a", events.Beginnings[0].Encode())
+		told := events.Beginnings[0]
+		told.Age = 4500 * time.Millisecond
+		time.Sleep(told.Age + 10*time.Second)
+		b, ok := DecodeBeginning("a", told.Encode())
 		if !ok {
 			t.Fatal("it cannot be read")
 		}
 		there.Adopt(b, 10*time.Second, false)
+		vague := sharing(Settings{})
+		b.Vague = true
+		vague.Adopt(b, 10*time.Second, false)
+		if got := until(vague); got != "-" {
+			t.Errorf("%s where its beginning is not known", got)
+		}
 		for range 300 {
 			if got, want := until(there), until(here); got != want {
 				t.Fatalf("%s, but %s where it was seen to start", got, want)

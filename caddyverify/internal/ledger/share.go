@@ -15,6 +15,11 @@ type Beginning struct {
 	// Timing is what its request says, and Took how long the upstream took to answer that.
 	Timing wire.Timing
 	Took   time.Duration
+	// Age is how long ago it was when the others were told, which is late where they could not be
+	// at once.
+	Age time.Duration
+	// Vague tells that it may have been longer ago than anybody knows. It is not told.
+	Vague bool
 }
 
 // Booking is an end or a cost that other gateways may learn of as well, for whoever finds out
@@ -42,10 +47,11 @@ func (c Cost) Of(amount int64) Cost {
 const (
 	// beginningVersion is the first byte of an encoded Beginning.
 	beginningVersion = 2
-	// maxWord, maxTime and maxTook bound what is believed of what another gateway says.
+	// maxWord, maxTime, maxTook and maxAge bound what is believed of what another gateway says.
 	maxWord = 255
 	maxTime = time.Hour
 	maxTook = time.Minute
+	maxAge  = 2 * time.Hour
 	// patience is how much longer than the one that saw the start other ledgers wait for an
 	// end, before they ask for it: in good order they never have to.
 	patience = 5 * time.Minute
@@ -54,7 +60,7 @@ const (
 // Encode returns what DecodeBeginning reads, but for the request_id.
 func (b *Beginning) Encode() []byte {
 	v := []byte{beginningVersion}
-	for _, n := range [...]time.Duration{b.Timing.Wait / time.Second, b.Timing.PIN / time.Second, b.Took / time.Millisecond} {
+	for _, n := range [...]time.Duration{b.Timing.Wait / time.Second, b.Timing.PIN / time.Second, b.Took / time.Millisecond, b.Age / time.Millisecond} {
 		v = binary.AppendUvarint(v, uint64(max(0, n))) //nolint:gosec // it is not below 0
 	}
 	v = append(append(v, b.Link.Trace[:]...), b.Link.Span[:]...)
@@ -76,12 +82,12 @@ func DecodeBeginning(requestID string, v []byte) (b Beginning, ok bool) {
 	for _, field := range [...]struct {
 		value      *time.Duration
 		unit, most time.Duration
-	}{{&b.Timing.Wait, time.Second, maxTime}, {&b.Timing.PIN, time.Second, maxTime}, {&b.Took, time.Millisecond, maxTook}} {
+	}{{&b.Timing.Wait, time.Second, maxTime}, {&b.Timing.PIN, time.Second, maxTime}, {&b.Took, time.Millisecond, maxTook}, {&b.Age, time.Millisecond, maxAge}} {
 		number, n := binary.Uvarint(v)
 		if n <= 0 {
 			return b, false
 		}
-		*field.value = time.Duration(min(number, uint64(field.most/field.unit))) * field.unit //nolint:gosec // an hour at most
+		*field.value = time.Duration(min(number, uint64(field.most/field.unit))) * field.unit //nolint:gosec // two hours at most
 		v = v[n:]
 	}
 	if len(v) < len(b.Link.Trace)+len(b.Link.Span) {
@@ -138,7 +144,7 @@ func (l *Ledger) leaveNames(r *record) {
 	}
 }
 
-// Adopt takes in a verification that another gateway has seen start, age ago. over tells that
+// Adopt takes in a verification that another gateway has told of, age ago. over tells that
 // its end has been counted. It is none of Started, nor of Stats' UnderWay and Unsettled: who saw
 // the start counts it.
 func (l *Ledger) Adopt(b Beginning, age time.Duration, over bool) (events Events) {
@@ -156,9 +162,9 @@ func (l *Ledger) Adopt(b Beginning, age time.Duration, over bool) (events Events
 		l.records.drop(known)
 	}
 	r := l.insert(b.RequestID, now, &events)
-	r.adopted, r.begun = true, now-max(0, age)
+	r.adopted, r.begun = true, now-max(0, age)-b.Age
 	r.country, r.caller, r.workflow, r.link = b.Country, b.Caller, workflowNamed(b.Workflow), b.Link
-	r.schedule = schedule{Timing: b.Timing, took: b.Took, messages: 1}
+	r.schedule = schedule{Timing: b.Timing, took: b.Took, vague: b.Vague, messages: 1}
 	r.expires = r.begun + b.Timing.Lifetime(b.Workflow) + l.settings.Grace + patience
 	l.records.wait(r, r.expires)
 	l.enter(r)

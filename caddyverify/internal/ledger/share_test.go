@@ -76,7 +76,7 @@ func TestShareTellsOfAll(t *testing.T) {
 		begin.Call.Caller, begin.Link, begin.Took = "checkout", elsewhere.Link, elsewhere.Took
 		events := l.Observe(begin)
 		start := Start{"GB", "default", "checkout"}
-		if want := []Beginning{{"a", start, elsewhere.Link, wire.Timing{}, elsewhere.Took}}; !slices.Equal(events.Beginnings, want) || !slices.Equal(events.Started, []Start{start}) {
+		if want := []Beginning{{RequestID: "a", Start: start, Link: elsewhere.Link, Took: elsewhere.Took}}; !slices.Equal(events.Beginnings, want) || !slices.Equal(events.Started, []Start{start}) {
 			t.Errorf("begins: %+v", events)
 		}
 		time.Sleep(30 * time.Second)
