@@ -100,8 +100,8 @@ var Mutants = []Mutant{
 		"a.publishEvents(context.Background(), a.ledger.Advance())", "_, _ = context.Background(), a.ledger",
 	},
 	{
-		"a search's caller reads IN PROGRESS for longer than it is true", internal + "search/shard.go",
-		"e.expires = now + lifetimes.fresh[class]", "e.expires = now + 100*lifetimes.fresh[class]",
+		"a search's caller reads IN PROGRESS for longer than it is true", internal + "search/lifetime.go",
+		"e.expires = now + fresh", "e.expires = now + 100*fresh",
 	},
 	{
 		"what the provider finds too many lowers nothing", internal + "limit/throttle.go",
@@ -237,7 +237,7 @@ var Mutants = []Mutant{
 	},
 	{
 		"other gateways hear of a check only when it is over", internal + "gateway/fence.go",
-		"shared.Before(ctx, named, mark, g.Timeout+spare); err == nil", "(store.Known{}), error(nil); err == nil",
+		":= shared.Before(ctx, named, mark, g.Timeout+spare)\n", ":= store.Known{}, error(nil)\n",
 	},
 	{
 		"what another gateway makes is made here as well", internal + "delivery/claims.go",
@@ -266,5 +266,41 @@ var Mutants = []Mutant{
 	{
 		"what another gateway has seen start is everybody's", internal + "gateway/shared.go",
 		"told.caller = one, b.Caller", "told.caller = one, b.Caller[:0]",
+	},
+	{
+		"near the moment of a change the next one is waited for", internal + "ledger/schedule.go",
+		"if at-ago > moment+s.took+late {", "if at > moment-early {",
+	},
+	{
+		"what a request says of its times is not looked at", internal + "ledger/observe.go",
+		"schedule{Timing: o.Call.Timing(), took: o.Took", "schedule{took: o.Took",
+	},
+	{
+		"a check that was not answered is taken for done", internal + "ledger/observe.go",
+		"\tl.noteDoubt(&o)\n", "",
+	},
+	{
+		"a check that another gateway has tried is taken for done", internal + "search/shared.go",
+		" || f.lookOn(id).tried {", " {",
+	},
+	{
+		"IN PROGRESS is told for longer while gateways do not hear of each other's checks", internal + "search/shared.go",
+		"min(l.longest, c.shared.Together())", "l.longest",
+	},
+	{
+		"a gateway that is silent makes no checks", internal + "store/shared_beat.go",
+		"forgot || missed || seen.Silent > 0 {", "forgot || missed {",
+	},
+	{
+		"a check of which the store was not told is not told later", internal + "gateway/fence.go",
+		"err != nil || untold != nil {", "err != nil && untold == err {",
+	},
+	{
+		"a start that is told late has just been", internal + "gateway/booking.go",
+		"began.Age = time.Since(one.since)", "began.Age = 0 * time.Since(one.since)",
+	},
+	{
+		"what a store does late of a start is believed", internal + "gateway/shared.go",
+		"b.Vague = s == nil || k.Begun >= s.Together()", "b.Vague = s == nil",
 	},
 }
