@@ -4,6 +4,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"net/http"
+	"net/http/httptest"
 	"net/url"
 	"strings"
 	"testing"
@@ -181,4 +182,23 @@ func TestFailoverInOneMoment(t *testing.T) {
 	} else {
 		z.end(true)
 	}
+}
+
+// TestSearchOfTwoAccounts: what the memory of the account that was asked first had is not told of an
+// answer of the second.
+func TestSearchOfTwoAccounts(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		m := newTwoAccounts(t)
+		second := m.gateway.chain[1].Account
+		s := *second.inForce.Load()
+		s.CacheOff = true
+		t.Cleanup(second.Configure(&s))
+		for range 2 {
+			w := httptest.NewRecorder()
+			m.gateway.ServeHTTP(w, httptest.NewRequest(http.MethodGet, "/verify/search/json?request_id=0123456789abcdef0123456789abcdef", nil))
+			if got := w.Header().Get("Cache-Status"); got != "caddy-verify; fwd=bypass" || w.Header().Get("Age") != "" {
+				t.Errorf("%s, Age %q", got, w.Header().Get("Age"))
+			}
+		}
+	})
 }

@@ -185,6 +185,7 @@ func (g *Gateway) parse(r *http.Request, x *exchange) (ok bool) {
 // search answers from memory what memory has.
 func (g *Gateway) search(ctx context.Context, x *exchange) {
 	if g.Account.inForce.Load().CacheOff {
+		x.searched, x.result = false, search.Result{} // another account's, perhaps
 		x.answer = g.send(ctx, x.sent)
 		x.cacheStatus = search.Bypassed(&x.answer)
 		return
