@@ -23,11 +23,12 @@ var timings = []timing{
 	{url.Values{"workflow_id": {"6"}, "pin_expiry": {"600"}}, seconds(0), 600 * time.Second},
 }
 
-func seconds(all ...time.Duration) []time.Duration {
-	for i := range all {
-		all[i] *= time.Second
+func seconds(all ...int) []time.Duration {
+	moments := make([]time.Duration, len(all))
+	for i, n := range all {
+		moments[i] = time.Duration(n) * time.Second
 	}
-	return all
+	return moments
 }
 
 // schedule has, in a part of the runs, IN PROGRESS be kept until the next change: where nobody
