@@ -128,9 +128,20 @@ func faulty(cause wire.Cause) func(*wire.Call) *wire.Answer {
 	}
 }
 
-func refusing(status string) func(*wire.Call) *wire.Answer {
+func refusing(status string, code ...int) func(*wire.Call) *wire.Answer {
 	return func(call *wire.Call) *wire.Answer {
 		a := says(call.Format, number(call.Format, status))
+		for _, a.Code = range code {
+		}
+		return &a
+	}
+}
+
+// refusingBy has the upstream answer by an HTTP code alone.
+func refusingBy(code int) func(*wire.Call) *wire.Answer {
+	return func(call *wire.Call) *wire.Answer {
+		a := fault(wire.UpstreamError, true, call.Format, nil)
+		a.Fault.UpstreamCode = code
 		return &a
 	}
 }

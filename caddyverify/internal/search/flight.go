@@ -138,14 +138,13 @@ func (c *Cache) fetch(ctx context.Context, f *flight, by *list, send wire.Sender
 	if len(f.asked()) == 0 {
 		return
 	}
-	var among bool
 	if by == nil {
-		answer, among = c.askUpstream(ctx, f, send)
+		answer, by = c.askUpstream(ctx, f, send)
 	} else {
-		answer, among = c.wait(ctx, by, f)
+		answer, by = c.wait(ctx, by, f)
 	}
 	switch {
-	case !among || !f.otherwiseAlone(&answer):
+	case by == nil || !by.among(f) || !f.otherwiseAlone(&answer, by.caller):
 	case !f.refreshes || f.joined():
 		answer = c.askAlone(ctx, f, send)
 	case !failed(&answer):
@@ -227,13 +226,23 @@ func (f *flight) verdictOn(a *wire.Answer, id string) (*wire.Verification, verdi
 }
 
 // otherwiseAlone tells that the answer to a list may be another if the flight's verifications
-// were asked for alone: the list has none of them, or was refused, or cannot be read, for what
-// may be due to what else it asks for.
-func (f *flight) otherwiseAlone(a *wire.Answer) bool {
+// were asked for alone: the list has none of them, or was refused, or cannot be read or passed on,
+// for what may be due to what else it asks for; or to the caller whose call it was, who has had
+// his share.
+func (f *flight) otherwiseAlone(a *wire.Answer, caller string) bool {
+	if a.Fault != nil {
+		switch a.Fault.Cause {
+		case wire.AnswerUnreadable, wire.AnswerTooLarge, wire.AnswerWithSecret:
+			return true
+		case wire.UpstreamError:
+			return refusesOne(a.Fault.UpstreamCode)
+		case wire.CallerLimitReached, wire.LimitReached, wire.AccountThrottled:
+			return f.caller != caller
+		}
+		return false
+	}
 	switch {
-	case a.Fault != nil:
-		return a.Fault.Cause == wire.AnswerUnreadable || a.Fault.Cause == wire.AnswerTooLarge
-	case failedOnTheWay(a):
+	case a.Code != http.StatusOK && !refusesOne(a.Code):
 		return false
 	case failed(a):
 		switch a.Status {
@@ -248,6 +257,15 @@ func (f *flight) otherwiseAlone(a *wire.Answer) bool {
 		}
 	}
 	return true
+}
+
+// refusesOne tells the HTTP codes that are about one call, and not about the account.
+func refusesOne(code int) bool {
+	switch code {
+	case http.StatusUnauthorized, http.StatusForbidden, http.StatusTooManyRequests:
+		return false
+	}
+	return code/100 == 4
 }
 
 func failedOnTheWay(a *wire.Answer) bool { return a.Fault != nil || a.Code != http.StatusOK }

@@ -34,7 +34,7 @@ type list struct {
 	// request_ids. Neither changes once the call is sent.
 	ids     []string
 	several bool
-	caller  string // of the first that waits
+	caller  string // of the first that waits: it is of his calls
 	// flights are those that wait. Where lasting is set the call goes on without any, since it
 	// refreshes what memory has.
 	flights []*flight
@@ -72,9 +72,12 @@ func (l *list) fits(f *flight) bool {
 	return n <= wire.MaxIDs
 }
 
-// askUpstream has the upstream asked for a flight, with others if it can be. among tells that the
-// answer is to more than the flight asks for.
-func (c *Cache) askUpstream(ctx context.Context, f *flight, send wire.Sender) (a wire.Answer, among bool) {
+// among tells that the call asks for more than a flight does.
+func (l *list) among(f *flight) bool { return len(l.ids) > len(f.asked()) }
+
+// askUpstream has the upstream asked for a flight, with others if it can be, and tells by which
+// call; by none where the flight's time was over before that had an answer.
+func (c *Cache) askUpstream(ctx context.Context, f *flight, send wire.Sender) (wire.Answer, *list) {
 	s := &c.lists
 	s.mu.Lock()
 	l := s.pending[f.format]
@@ -102,7 +105,7 @@ func (c *Cache) askUpstream(ctx context.Context, f *flight, send wire.Sender) (a
 
 // askNow asks for a flight by a call that is counted already and, with more, for what can go
 // with it.
-func (c *Cache) askNow(ctx context.Context, f *flight, send wire.Sender, more bool) (a wire.Answer, among bool) {
+func (c *Cache) askNow(ctx context.Context, f *flight, send wire.Sender, more bool) (wire.Answer, *list) {
 	l := newList(ctx, f, send)
 	l.add(f)
 	l.cancel = func() {} // the flight's context ends the call
@@ -115,7 +118,7 @@ func (c *Cache) askNow(ctx context.Context, f *flight, send wire.Sender, more bo
 		defer cancel()
 	}
 	c.call(l)
-	return l.answer, len(l.ids) > len(f.asked())
+	return l.answer, l
 }
 
 // askAlone asks for a flight once more, without what may have been the reason that the answer
@@ -131,14 +134,14 @@ func (c *Cache) askAlone(ctx context.Context, f *flight, send wire.Sender) wire.
 	return a
 }
 
-// wait waits for the answer to a list.
-func (c *Cache) wait(ctx context.Context, l *list, f *flight) (a wire.Answer, among bool) {
+// wait waits for the answer to a list, see askUpstream.
+func (c *Cache) wait(ctx context.Context, l *list, f *flight) (wire.Answer, *list) {
 	select {
 	case <-l.done:
-		return l.answer, len(l.ids) > len(f.asked())
+		return l.answer, l
 	case <-ctx.Done():
 		c.leave(l, f)
-		return fault(wire.UpstreamTimeout, true, f.format, ctx.Err()), false
+		return fault(wire.UpstreamTimeout, true, f.format, ctx.Err()), nil
 	}
 }
 

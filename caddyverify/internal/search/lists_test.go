@@ -2,6 +2,7 @@ package search
 
 import (
 	"context"
+	"net/http"
 	"slices"
 	"strings"
 	"testing"
@@ -134,6 +135,11 @@ func TestFateOfAList(t *testing.T) {
 		{"unreadable", badly(faulty(wire.AnswerUnreadable)), string(wire.AnswerUnreadable), statuses("a"), each},
 		{"too large", badly(faulty(wire.AnswerTooLarge)), string(wire.AnswerTooLarge), statuses("a"), each},
 		{"none there", badly(refusing("101")), "101", statuses("a"), each},
+		{"withheld", badly(faulty(wire.AnswerWithSecret)), string(wire.AnswerWithSecret), statuses("a"), each},
+		{"HTTP 400", badly(refusingBy(http.StatusBadRequest)), string(wire.UpstreamError), statuses("a"), each},
+		{"HTTP 400 with a status", badly(refusing("3", http.StatusBadRequest)), "3", statuses("a"), each},
+		{"HTTP 403", badly(refusing("3", http.StatusForbidden)), "3", "3", both},
+		{"HTTP 500", badly(refusingBy(http.StatusInternalServerError)), string(wire.UpstreamError), string(wire.UpstreamError), both},
 		{"a panic", badly(func(*wire.Call) *wire.Answer { panic("bad") }), string(wire.AnswerUnreadable), statuses("a"), each},
 		{"throttled", badly(refusing("1")), "1", "1", both},
 		{"credentials", badly(refusing("4")), "4", "4", both},
@@ -173,6 +179,30 @@ func TestFateOfAList(t *testing.T) {
 			expect(t, "cancelled", len(u.cancelled), 2)
 		})
 	})
+}
+
+// TestLimitOfAList: who has had his share of the calls takes nobody along.
+func TestLimitOfAList(t *testing.T) {
+	for _, cause := range []wire.Cause{wire.CallerLimitReached, wire.LimitReached, wire.AccountThrottled} {
+		bubble(t, Settings{}, func(t *testing.T, c *Cache) {
+			u := newSlow(states(26))
+			u.failing(func(call *wire.Call) *wire.Answer {
+				if call.Caller != "greedy" {
+					return nil
+				}
+				return faulty(cause)(call)
+			})
+			first := c.start(one(wire.JSON, "z"), u.fetch)
+			greedy, his := c.start(by("greedy", one(wire.JSON, "a")), u.fetch), c.start(by("greedy", one(wire.JSON, "b")), u.fetch)
+			a, b := c.start(by("x", one(wire.JSON, "a")), u.fetch), c.start(by("y", one(wire.JSON, "c")), u.fetch)
+			first.said()
+			expect(t, "greedy", greedy.said(), cause)
+			expect(t, "another of his", his.said(), cause)
+			expect(t, "x", a.said(), statuses("a"))
+			expect(t, "y", b.said(), statuses("c"))
+			expect(t, "calls", len(u.called()), 4)
+		})
+	}
 }
 
 func TestLeavingALists(t *testing.T) {
