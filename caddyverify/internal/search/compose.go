@@ -57,28 +57,34 @@ func (r *reply) addFetched(q *query, p *part, now time.Duration) {
 		r.none = a
 	case leftOut: // nothing is said of it
 	case rejected:
+		var stale bool
 		if inTrouble(a) {
-			p.entry = q.standIn(p.id, now)
+			p.entry, stale = q.standIn(p.id, now)
 		}
 		if p.entry == nil && r.failure == nil {
 			r.failure = a
 		}
-		r.stale = r.stale || p.entry != nil && p.entry.expires <= now
+		r.stale = r.stale || stale
 	}
 }
 
-// standIn is the entry that stands in for what trouble keeps away. While nobody tells of
-// checks at other gateways, that is no state past its lifetime which one may have changed.
-func (q *query) standIn(id string, now time.Duration) *entry {
+// standIn is the entry that stands in for what trouble keeps away, and tells whether it is past
+// its lifetime. While nobody tells of checks at other gateways, that is no such state which one
+// may have changed.
+func (q *query) standIn(id string, now time.Duration) (e *entry, stale bool) {
 	in := q.cache.inForce.Load()
 	if !in.local() {
-		return nil
+		return nil, false
 	}
-	e := q.cache.shardOf(in.shards, id).findStale(id, q.caller, q.format, now, in.lifetimes.stale)
-	if e != nil && e.class == inProgress && now >= e.expires && !in.watching() {
-		return nil
+	e = q.cache.shardOf(in.shards, id).findStale(id, q.caller, q.format, now, in.lifetimes.stale)
+	if e == nil {
+		return nil, false
 	}
-	return e
+	stale = !e.fresh(now, in.longest())
+	if stale && e.class == inProgress && !in.watching() {
+		return nil, false
+	}
+	return e, stale
 }
 
 // addCached takes in a part that memory answered.

@@ -161,4 +161,35 @@ func TestScheduledInAFleet(t *testing.T) {
 			expect(t, "what comes then", a.asked(u, one(wire.JSON, "a")), "hit; ttl=2; detail=alone")
 		})
 	})
+	t.Run("alone, and the provider is in trouble", func(t *testing.T) {
+		with(t, func(t *testing.T, a, b *peer, u *upstream) {
+			a.asked(u, one(wire.JSON, "a"))
+			a.spy.fails.Store(true)
+			for range 20 {
+				a.asked(u, one(wire.JSON, "z"))
+				pass(200 * time.Millisecond)
+			}
+			b.check("a", func() { u.set("a", done) })
+			u.failing(faulty(wire.ConnectFailed))
+			answer, _ := a.ask(u, one(wire.JSON, "a"))
+			expect(t, "what another's check may have changed", answer.Fault != nil, true)
+		})
+	})
+}
+
+// TestScheduledNoMore: a reload ends it, for what is in memory as well.
+func TestScheduledNoMore(t *testing.T) {
+	bubble(t, Settings{Scheduled: true}, func(t *testing.T, c *Cache) {
+		u := newUpstream(states(26))
+		c.knowing("a", time.Hour)
+		c.ask(u, one(wire.JSON, "a"))
+		pass(3 * time.Second)
+		c.Configure(Settings{})
+		u.failing(faulty(wire.ConnectFailed))
+		_, r := c.ask(u, one(wire.JSON, "a"))
+		expect(t, "in trouble", r.Kind, wire.CacheStale)
+		u.failing(nil)
+		_, r = c.ask(u, one(wire.JSON, "a"))
+		expect(t, "then", r.Kind, wire.CacheMiss)
+	})
 }
