@@ -90,10 +90,13 @@ func (l *Ledger) moments(r *record, tell func(time.Duration)) {
 func (l *Ledger) noteTimes(r *record, v *wire.Verification, f wire.Format) {
 	t, ok := v.Timeline(f)
 	s := &r.schedule
+	if !ok || t.Last > l.now()-r.begun+s.took+early {
+		return // nothing, or what has not come yet
+	}
 	if t.Messages == 0 { // it tells no more than when
 		t.Messages = s.sentBy(t.Last, wire.Waits(Workflows[r.workflow]))
 	}
-	if !ok || t.Messages < s.messages || t.Messages > maxMessages {
+	if t.Messages < s.messages || t.Messages > maxMessages {
 		return
 	}
 	if t.Messages == s.messages+1 {

@@ -2,6 +2,8 @@ package ledger
 
 import (
 	"fmt"
+	"maps"
+	"slices"
 	"strings"
 	"testing"
 	"testing/synctest"
@@ -45,7 +47,7 @@ func TestUnchanged(t *testing.T) {
 		name string
 		of   []wire.Param
 		then []Observation
-		want map[time.Duration]string // by the time since the start
+		want map[time.Duration]string // by the time since the start; what comes then does at the earliest
 	}{
 		{"the default", nil, nothing, map[time.Duration]string{
 			0: "2m3s", 100 * s: "23s", 122 * s: "1s", 123 * s: "1s", 128 * s: "1s", 129 * s: "2m49s",
@@ -62,6 +64,9 @@ func TestUnchanged(t *testing.T) {
 		}},
 		{"and before", nil, []Observation{inProgress(0, 30*s)}, map[time.Duration]string{40 * s: "2m48s", 210 * s: "1s"}},
 		{"more messages than documented", nil, []Observation{inProgress(0, 1*s, 2*s, 3*s)}, map[time.Duration]string{10 * s: "1m53s"}},
+		{"a message of the far future", nil, []Observation{inProgress(0, time.Hour)}, map[time.Duration]string{10 * s: "1m53s", 309 * s: "1m54s"}},
+		{"messages before what they are about", nil, []Observation{inProgress(-time.Hour)}, map[time.Duration]string{10 * s: "1m53s"}},
+		{"of the year 1", nil, []Observation{inProgress(0, -292*365*24*time.Hour)}, map[time.Duration]string{10 * s: "1m53s"}},
 		{"its end", nil, []Observation{check("a", wire.Success)}, map[time.Duration]string{10 * s: "-"}},
 		{"a wrong code", nil, []Observation{check("a", wire.WrongCode)}, map[time.Duration]string{10 * s: "1m53s"}},
 		{"a check that is not answered", nil, []Observation{unanswered(check("a", ""))}, map[time.Duration]string{0: "-", 29 * s: "-", 30 * s: "1m33s"}},
@@ -76,8 +81,10 @@ func TestUnchanged(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
 				l := New(Settings{})
 				observe(l, request("a", tt.of...))
+				earliest := slices.Min(slices.Collect(maps.Keys(tt.want)))
+				time.Sleep(earliest)
 				observe(l, tt.then...)
-				time.Sleep(at)
+				time.Sleep(at - earliest)
 				if got := until(l); got != want {
 					t.Errorf("%s: after %v: %s, want %s", tt.name, at, got, want)
 				}
@@ -132,7 +139,9 @@ func TestLearns(t *testing.T) {
 	for _, tt := range tests {
 		synctest.Test(t, func(t *testing.T) {
 			l := New(Settings{})
-			observe(l, request("z", tt.of...), tt.another, request("a", withoutWait(tt.of)...))
+			observe(l, request("z", tt.of...))
+			time.Sleep(124 * s)
+			observe(l, tt.another, request("a", withoutWait(tt.of)...))
 			if got := until(l); got != tt.want {
 				t.Errorf("%s: %s, want %s", tt.name, got, tt.want)
 			}
@@ -140,7 +149,9 @@ func TestLearns(t *testing.T) {
 	}
 	synctest.Test(t, func(t *testing.T) {
 		l := New(Settings{})
-		observe(l, request("z"), control("z", "trigger_next_event", wire.Success), finds("z", wire.InProgress).told(0, 0, 60*s), request("a"))
+		observe(l, request("z"), control("z", "trigger_next_event", wire.Success))
+		time.Sleep(60 * s)
+		observe(l, finds("z", wire.InProgress).told(0, 0, 60*s), request("a"))
 		if got := until(l); got != "2m3s" {
 			t.Errorf("of a message that was hurried: %s", got)
 		}
