@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/caddyverify/caddy-verify/caddyverify/internal/store"
+	"github.com/caddyverify/caddy-verify/caddyverify/internal/wire"
 )
 
 const (
@@ -122,10 +123,17 @@ func (c *Cache) Close() {
 // Drop forgets what is known about a verification, for all callers and in both
 // formats, and detaches the calls that are asking about it: what they bring is
 // not stored and not given to any search that begins after Drop. It belongs
-// before and after every check and control, whatever comes of them. It tells
-// whether something was kept.
+// before and after every check and control, whatever comes of them. However the
+// request_id is spelled, it is about all of its spellings. It tells whether something
+// was kept.
 func (c *Cache) Drop(requestID string) (kept bool) {
-	return c.shard(requestID).drop(requestID, c.now())
+	in, id, now := c.inForce.Load(), wire.Spelling(requestID), c.now()
+	kept = c.shardOf(in.shards, id).drop(id, now)
+	name := in.shards[0].names.of(id)
+	for i := range in.shards {
+		kept = in.shards[i].dropNamed(name, now) > 0 || kept
+	}
+	return kept
 }
 
 // Purge is Drop for all verifications, and tells of how many something was kept.

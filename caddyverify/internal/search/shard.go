@@ -175,7 +175,7 @@ func (s *shard) droppedSince(f *flight, id string) bool {
 	return s.dropped[id].drop > f.since[slices.Index(f.ids, id)]
 }
 
-// drop forgets a verification, and what is being brought about it.
+// drop forgets one spelling of a verification, and what is being brought about it.
 func (s *shard) drop(id string, now time.Duration) (kept bool) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -224,5 +224,6 @@ func (s *shard) sweep(now, longest time.Duration, most int) int {
 			delete(s.wanted, id)
 		}
 	}
+	s.unnameOthers()
 	return s.store.expire(now, most)
 }

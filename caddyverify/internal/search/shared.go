@@ -46,7 +46,7 @@ func (c *Cache) changed(s *store.Shared, n store.Name) {
 		dropped := 0
 		shards := c.inForce.Load().shards
 		for i := range shards {
-			dropped += shards[i].dropNamed(c, n.ID)
+			dropped += shards[i].dropNamed(n.ID, c.now())
 		}
 		c.counters.sharedDrops.Add(uint64(dropped)) //nolint:gosec // never negative
 	}
