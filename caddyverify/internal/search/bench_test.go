@@ -191,3 +191,24 @@ func BenchmarkMemory(b *testing.B) {
 		})
 	}
 }
+
+// BenchmarkRefreshable is what a call takes to find what goes along, of so much that is polled.
+func BenchmarkRefreshable(b *testing.B) {
+	for _, n := range []int{10, 1000, 10_000} {
+		b.Run(fmt.Sprintf("polled=%d", n), func(b *testing.B) {
+			c := New(Settings{})
+			b.Cleanup(c.Close)
+			for i := range n {
+				c.fill(realID(i), "app", inProgress, time.Duration(i))
+				c.shard(realID(i)).find(realID(i), "app", wire.JSON, 0, time.Hour)
+			}
+			in := c.inForce.Load()
+			b.ReportAllocs()
+			for b.Loop() {
+				if len(in.refreshable(wire.JSON, 1500*time.Millisecond)) == 0 {
+					b.Fatal("nothing")
+				}
+			}
+		})
+	}
+}

@@ -117,38 +117,63 @@ func (c *Cache) hold(l *list) bool {
 // old tells that an entry is past half of its lifetime.
 func (e *entry) old(now time.Duration) bool { return 2*(now-e.fetched) >= e.expires-e.fetched }
 
+// mostSoon is how many a call is made of at most: ten ids, asked for by several.
+const mostSoon = 4 * wire.MaxIDs
+
+// oldest are in the order in which they are asked for, at most mostSoon.
+type oldest []soon
+
+// add keeps one, unless there are older ones enough.
+func (all *oldest) add(one soon) {
+	if len(*all) == mostSoon {
+		if last := &(*all)[mostSoon-1]; before(last, &one) {
+			return
+		}
+		*all = (*all)[:mostSoon-1]
+	}
+	i := len(*all)
+	for i > 0 && before(&one, &(*all)[i-1]) {
+		i--
+	}
+	*all = slices.Insert(*all, i, one)
+}
+
+// before tells which is older. Of two of one moment it is no matter, but it is the same in each run
+// of a simulation.
+func before(a, b *soon) bool {
+	if a.since != b.since {
+		return a.since < b.since
+	}
+	return cmp.Or(cmp.Compare(a.id, b.id), cmp.Compare(a.kind.Value().caller, b.kind.Value().caller)) < 0
+}
+
 // refreshable returns what a check has dropped, and what is in progress, has been read since it
 // came and is past half of its lifetime, but not by another one. The oldest come first.
-func (c *configured) refreshable(f wire.Format, now time.Duration) (all []soon) {
+func (c *configured) refreshable(f wire.Format, now time.Duration) (all oldest) {
 	for i := range c.shards {
-		all = c.shards[i].refreshable(all, f, now, c.lifetimes.longest)
+		c.shards[i].refreshable(&all, f, now, c.lifetimes.longest)
 	}
-	slices.SortFunc(all, func(a, b soon) int {
-		// Which of two comes first is no matter, but it is the same in each run of a simulation.
-		return cmp.Or(cmp.Compare(a.since, b.since), cmp.Compare(a.id, b.id), cmp.Compare(a.kind.Value().caller, b.kind.Value().caller))
-	})
 	return all
 }
 
-func (s *shard) refreshable(all []soon, f wire.Format, now, longest time.Duration) []soon {
+func (s *shard) refreshable(all *oldest, f wire.Format, now, longest time.Duration) {
 	s.mu.RLock()
 	defer s.mu.RUnlock()
 	q := &s.store.queues
 	for _, of := range q.of {
 		for e := q.at(of.of[inProgress].newest); e != nil && now-e.fetched < 2*longest; e = q.at(e.prev) {
 			if e.read.Load() && e.old(now) && now < 2*e.expires-e.fetched && e.kind.Value().format == f {
-				all = append(all, soon{e.id, e.kind, e.fetched, e})
+				all.add(soon{e.id, e.kind, e.fetched, e})
 			}
 		}
 	}
 	for id, w := range s.wanted {
 		for _, k := range w.kinds {
 			if w.over && now-w.at < wantedFor && k.Value().format == f {
-				all = append(all, soon{id, k, w.at, nil})
+				all.add(soon{id, k, w.at, nil})
 			}
 		}
 	}
-	return all
 }
 
 // refresh returns a flight that brings it, or nil where it is no longer as it was, or is being

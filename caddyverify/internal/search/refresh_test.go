@@ -1,10 +1,14 @@
 package search
 
 import (
+	"cmp"
+	"math/rand/v2"
+	"slices"
 	"strings"
 	"testing"
 	"testing/synctest"
 	"time"
+	"unique"
 
 	"github.com/caddyverify/caddy-verify/caddyverify/internal/wire"
 )
@@ -290,4 +294,24 @@ func TestWantedIsBounded(t *testing.T) {
 		pass(time.Minute)
 		expect(t, "kept after a minute", count(), 0)
 	})
+}
+
+// TestOldest keeps those that are to be asked for first, of however many.
+func TestOldest(t *testing.T) {
+	random := rand.New(rand.NewPCG(1, 2))
+	of := unique.Make(kind{})
+	for _, n := range []int{0, 1, mostSoon - 1, mostSoon, mostSoon + 1, 1000} {
+		var all []soon
+		for i := range n {
+			all = append(all, soon{id: realID(i), kind: of, since: time.Duration(random.IntN(n))})
+		}
+		var got oldest
+		for _, one := range all {
+			got.add(one)
+		}
+		slices.SortFunc(all, func(a, b soon) int { return cmp.Or(cmp.Compare(a.since, b.since), cmp.Compare(a.id, b.id)) })
+		if want := all[:min(n, mostSoon)]; !slices.Equal(got, want) {
+			t.Errorf("of %d: %v, want %v", n, got, want)
+		}
+	}
 }
