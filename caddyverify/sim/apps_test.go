@@ -220,11 +220,15 @@ func (u *user) check(id, code string) (status string) {
 			u.another("poller", u.caller, u.slot, id)
 		}
 		if answer := u.checkOnce(id, code); answer.received {
+			u.follow(id)
 			if u.random.IntN(2) == 0 {
 				u.pause(time.Millisecond, 500*time.Millisecond)
 				u.search(id)
 			}
 			return answer.Status
+		}
+		if u.wonder(id) {
+			return ""
 		}
 		u.pause(100*time.Millisecond, 3*time.Second)
 	}

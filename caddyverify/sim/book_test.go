@@ -323,14 +323,18 @@ func (b *book) found(u *user, ids []string, before map[string]ending, when time.
 			u.violated(8, "%s reads %q of %s, which another caller has started", u.name, state.Status, state.RequestID)
 		}
 		v, ok := u.verification(state.RequestID)
-		if ok && state.Status == "IN PROGRESS" && !answer.stale && !v.Finalized.IsZero() && when.Sub(v.Finalized) > longestInProgress {
+		end, ended := before[state.RequestID]
+		longest := longestInProgress
+		if !ended { // a check that was not answered has ended it while a search was under way, perhaps
+			longest += u.network.onTheWay()
+		}
+		if ok && state.Status == "IN PROGRESS" && !answer.stale && !v.Finalized.IsZero() && when.Sub(v.Finalized) > longest {
 			u.violated(3, "%s reads IN PROGRESS of %s, which had been %s for %v", u.name, state.RequestID, v.Status, when.Sub(v.Finalized))
 		}
 		if !answer.stale {
 			u.late(&state, when)
 		}
 		// Another process may have it in memory, for as long as is checked above.
-		end, ended := before[state.RequestID]
 		knows := ended && (end.by == answer.by || answer.by.born.After(end.at) || u.stores.there(end.begun.Add(-settled), end.by, answer.by))
 		if ended && state.Status != end.state && (knows || state.Status != "IN PROGRESS") {
 			u.violated(3, "%s reads %q of %s, which had ended with %s before it asked", u.name, state.Status, state.RequestID, end.state)

@@ -91,6 +91,44 @@ func (u *user) watch(id string) {
 	})
 }
 
+// follow has, after some checks, another part of the application search for a while.
+func (u *user) follow(id string) {
+	r := rand.New(rand.NewPCG(sum(id), uint64(time.Since(u.begun))))
+	if u.scheduling == nil || r.IntN(2) == 0 {
+		return
+	}
+	other := *u
+	other.name, other.random = u.name+"'s follower", r
+	other.apart()
+	u.book.calls.Go(func() {
+		for range 5 {
+			other.pause(500*time.Millisecond, 3*time.Second)
+			other.search(id)
+		}
+	})
+}
+
+// wonder has an application that was not answered a check search for what has become of it, in
+// place of another try.
+func (u *user) wonder(id string) bool {
+	r := rand.New(rand.NewPCG(sum(id), uint64(time.Since(u.begun))))
+	if u.scheduling == nil || r.IntN(2) == 0 {
+		return false
+	}
+	other := *u
+	other.random = r
+	other.apart()
+	for range 12 {
+		other.pause(50*time.Millisecond, 300*time.Millisecond)
+		other.search(id)
+	}
+	for range 3 {
+		other.pause(4*time.Second, 9*time.Second)
+		other.search(id)
+	}
+	return true
+}
+
 // late: a search tells of no fewer messages than had been sent some time before it began.
 func (u *user) late(state *reply, when time.Time) {
 	s := u.book.startOf(state.RequestID)
