@@ -311,7 +311,7 @@ func TestOldest(t *testing.T) {
 		}
 		slices.SortFunc(all, func(a, b soon) int { return cmp.Or(cmp.Compare(a.since, b.since), cmp.Compare(a.id, b.id)) })
 		if want := all[:min(n, mostSoon)]; !slices.Equal(got, want) {
-			t.Errorf("of %d: %v, want %v", n, got, want)
+			t.Errorf("of %d: they are not the first of all", n)
 		}
 	}
 }
