@@ -70,6 +70,7 @@ func New(s Settings) *Cache {
 		stop:      make(chan struct{}),
 		swept:     make(chan struct{}),
 	}
+	c.lists.refused = refusals{}
 	c.buffers.New = func() any { return &buffer{from: &c.buffers} }
 	c.Configure(s)
 	go c.sweep()

@@ -22,6 +22,7 @@ type lists struct {
 	mu       sync.Mutex
 	underWay int
 	pending  [len(wire.Formats)]*list // only while something is under way
+	refused  refusals
 }
 
 // list is one upstream call, and the flights that it is made for.
@@ -81,10 +82,11 @@ func (c *Cache) askUpstream(ctx context.Context, f *flight, send wire.Sender) (w
 	s := &c.lists
 	s.mu.Lock()
 	l := s.pending[f.format]
-	if s.underWay == 0 || f.alone {
+	alone := f.alone || s.refused.any(f.asked(), c.now())
+	if s.underWay == 0 || alone {
 		s.underWay++
 		s.mu.Unlock()
-		return c.askNow(ctx, f, send, !f.alone)
+		return c.askNow(ctx, f, send, !alone)
 	}
 	if l != nil && !l.fits(f) {
 		c.depart(l)
@@ -212,6 +214,7 @@ func (c *Cache) call(l *list) {
 		}
 		stop()
 		l.answer = answer
+		c.noteRefusal(l)
 		close(l.done)
 		ended()
 	}()

@@ -2,6 +2,7 @@ package search
 
 import (
 	"context"
+	"fmt"
 	"net/http"
 	"slices"
 	"strings"
@@ -178,6 +179,46 @@ func TestFateOfAList(t *testing.T) {
 			synctest.Wait()
 			expect(t, "cancelled", len(u.cancelled), 2)
 		})
+	})
+}
+
+// TestRefusedAgain: who polls what the provider refuses has one list refused, and no more.
+func TestRefusedAgain(t *testing.T) {
+	bubble(t, Settings{InProgress: -1}, func(t *testing.T, c *Cache) {
+		u := newSlow(states(26))
+		u.failing(func(call *wire.Call) *wire.Answer {
+			if ids, _ := call.IDs(); slices.Contains(ids, "bad") {
+				return refusing("3")(call)
+			}
+			return nil
+		})
+		for i, want := range []string{"z bad,a bad a", "z a bad"} {
+			u.calls = nil
+			first := c.start(one(wire.JSON, "z"), u.fetch)
+			bad, a := c.start(one(wire.JSON, "bad"), u.fetch), c.start(one(wire.JSON, "a"), u.fetch)
+			expect(t, "first", first.said(), statuses("z"))
+			expect(t, "bad", bad.said(), "3")
+			expect(t, "a", a.said(), statuses("a"))
+			calls, wanted := u.called(), strings.Split(want, " ")
+			slices.Sort(calls)
+			slices.Sort(wanted)
+			expect(t, fmt.Sprint("time ", i), calls, wanted)
+			synctest.Wait()
+			expect(t, "under way", c.lists.underWay, 0)
+		}
+		pass(refusedFor)
+		u.failing(nil)
+		u.set("bad", ip)
+		first := c.start(one(wire.JSON, "z"), u.fetch)
+		bad, a := c.start(one(wire.JSON, "bad"), u.fetch), c.start(one(wire.JSON, "a"), u.fetch)
+		for _, one := range []*asking{first, bad, a} {
+			one.said()
+		}
+		expect(t, "later", u.called()[len(u.called())-1], "bad,a")
+		for i := range 2 * mostRefused {
+			c.lists.refused.add(realID(i), c.now())
+		}
+		expect(t, "they are so many at most", len(c.lists.refused), mostRefused)
 	})
 }
 
