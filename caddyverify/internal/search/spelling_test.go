@@ -40,8 +40,11 @@ func TestDropOfSpellings(t *testing.T) {
 			expect(t, "entries", c.Stats().Entries, 4)
 			c.Purge()
 			pass(sweepEvery)
-			for i := range c.inForce.Load().shards {
-				expect(t, "spellings", len(c.inForce.Load().shards[i].names.others), 0)
+			shards := c.inForce.Load().shards
+			for i := range shards {
+				shards[i].mu.Lock()
+				expect(t, "spellings", len(shards[i].names.others), 0)
+				shards[i].mu.Unlock()
 			}
 		})
 	}
