@@ -45,6 +45,13 @@ func (n *noted) After(ctx context.Context, id store.Name, m store.Mark) error {
 	return n.Store.After(ctx, id, m)
 }
 
+func (n *noted) Begin(ctx context.Context, id store.Name, start []byte, ttl time.Duration) error {
+	if n.away {
+		return errors.New("refused")
+	}
+	return n.Store.Begin(ctx, id, start, ttl)
+}
+
 // sharing has a gateway's account use a store, and returns what is noted there.
 func sharing(t *testing.T, m *store.Memory, name string, provider http.RoundTripper) (*Gateway, *noted) {
 	t.Helper()

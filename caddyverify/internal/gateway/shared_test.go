@@ -13,6 +13,7 @@ import (
 
 	"github.com/caddyverify/caddy-verify/caddyverify/internal/delivery"
 	"github.com/caddyverify/caddy-verify/caddyverify/internal/store"
+	"github.com/caddyverify/caddy-verify/caddyverify/internal/wire"
 )
 
 const testNumber = "447700900000"
@@ -357,6 +358,41 @@ func TestTriedIsOver(t *testing.T) {
 			if got := f.all[0].state(t.Context(), "app", id); got != tt.want {
 				t.Errorf("%s: it is %v, want %v", tt.name, got, tt.want)
 			}
+		}
+	})
+}
+
+// TestTimesToldLate: others know when a verification changes as well as who saw it start, though the
+// store was told late; but for one that cannot know how late the store was itself.
+func TestTimesToldLate(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		var memory store.Memory
+		api := newSandbox(t)
+		a, notes := sharing(t, &memory, "a", direct(api))
+		b, _ := sharing(t, &memory, "b", direct(api))
+		time.Sleep(10 * time.Second)
+		notes.away = true
+		begun, err := wire.Read(wire.Request, wire.JSON, []byte(call(a, "/verify/json", "number=447700900000&brand=Acme")))
+		if err != nil {
+			t.Fatal(err)
+		}
+		time.Sleep(5 * time.Second)
+		notes.away = false
+		time.Sleep(bookAgain)
+		synctest.Wait()
+		c, _ := sharing(t, &memory, "c", direct(api))
+		unchanged := func(g *Gateway) time.Duration {
+			if _, err := g.Account.ask(t.Context(), g.Account.shared(), begun.RequestID); err != nil {
+				t.Error(err)
+			}
+			d, _ := g.Account.ledger.Unchanged(begun.RequestID, 0)
+			return d
+		}
+		if here, there := unchanged(a), unchanged(b); here == 0 || (here-there).Abs() > 10*time.Millisecond {
+			t.Errorf("for %v where it began, for %v elsewhere", here, there)
+		}
+		if d := unchanged(c); d != 0 {
+			t.Errorf("for %v, by a gateway that came later than the store was told", d)
 		}
 	})
 }

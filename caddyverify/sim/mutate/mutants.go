@@ -276,31 +276,7 @@ var Mutants = []Mutant{
 		"schedule{Timing: o.Call.Timing(), took: o.Took", "schedule{took: o.Took",
 	},
 	{
-		"a check that was not answered is taken for done", internal + "ledger/observe.go",
-		"\tl.noteDoubt(&o)\n", "",
-	},
-	{
-		"a check that another gateway has tried is taken for done", internal + "search/shared.go",
-		" || f.lookOn(id).tried {", " {",
-	},
-	{
 		"IN PROGRESS is told for longer while gateways do not hear of each other's checks", internal + "search/shared.go",
 		"min(l.longest, c.shared.Together())", "l.longest",
-	},
-	{
-		"a gateway that is silent makes no checks", internal + "store/shared_beat.go",
-		"forgot || missed || seen.Silent > 0 {", "forgot || missed {",
-	},
-	{
-		"a check of which the store was not told is not told later", internal + "gateway/fence.go",
-		"err != nil || untold != nil {", "err != nil && untold == err {",
-	},
-	{
-		"a start that is told late has just been", internal + "gateway/booking.go",
-		"began.Age = time.Since(one.since)", "began.Age = 0 * time.Since(one.since)",
-	},
-	{
-		"what a store does late of a start is believed", internal + "gateway/shared.go",
-		"b.Vague = s == nil || k.Begun >= s.Together()", "b.Vague = s == nil",
 	},
 }
