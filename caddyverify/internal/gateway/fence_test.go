@@ -7,6 +7,7 @@ import (
 	"slices"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -18,7 +19,7 @@ import (
 // noted is a store that notes what is done about checks, and may be away.
 type noted struct {
 	store.Store
-	away bool
+	away atomic.Bool
 	mu   sync.Mutex
 	all  []string
 }
@@ -31,7 +32,7 @@ func (n *noted) note(what string) {
 
 func (n *noted) Before(ctx context.Context, id store.Name, m store.Mark, hold time.Duration) (store.Known, error) {
 	n.note("before, for " + hold.String())
-	if n.away {
+	if n.away.Load() {
 		return store.Known{}, errors.New("refused")
 	}
 	return n.Store.Before(ctx, id, m, hold)
@@ -39,14 +40,14 @@ func (n *noted) Before(ctx context.Context, id store.Name, m store.Mark, hold ti
 
 func (n *noted) After(ctx context.Context, id store.Name, m store.Mark) error {
 	n.note("after")
-	if n.away {
+	if n.away.Load() {
 		return errors.New("refused")
 	}
 	return n.Store.After(ctx, id, m)
 }
 
 func (n *noted) Begin(ctx context.Context, id store.Name, start []byte, ttl time.Duration) error {
-	if n.away {
+	if n.away.Load() {
 		return errors.New("refused")
 	}
 	return n.Store.Begin(ctx, id, start, ttl)
@@ -95,7 +96,7 @@ func TestFence(t *testing.T) {
 			})
 			var g *Gateway
 			g, notes = sharing(t, &memory, "a", sent)
-			notes.away = tt.away
+			notes.away.Store(tt.away)
 			if body := call(g, tt.path, tt.form); tt.away && !strings.Contains(body, `"status":"0"`) {
 				t.Errorf("the client is answered %s", body)
 			}
@@ -126,9 +127,9 @@ func TestUntoldCheck(t *testing.T) {
 		}
 		state(b, "IN PROGRESS")
 		time.Sleep(time.Second)
-		notes.away = true
+		notes.away.Store(true)
 		call(a, "/verify/check/json", "request_id="+begun.RequestID+"&code="+testCode)
-		notes.away = false
+		notes.away.Store(false)
 		time.Sleep(bookAgain)
 		synctest.Wait()
 		state(b, "SUCCESS")

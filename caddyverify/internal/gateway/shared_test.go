@@ -371,13 +371,13 @@ func TestTimesToldLate(t *testing.T) {
 		a, notes := sharing(t, &memory, "a", direct(api))
 		b, _ := sharing(t, &memory, "b", direct(api))
 		time.Sleep(10 * time.Second)
-		notes.away = true
+		notes.away.Store(true)
 		begun, err := wire.Read(wire.Request, wire.JSON, []byte(call(a, "/verify/json", "number=447700900000&brand=Acme")))
 		if err != nil {
 			t.Fatal(err)
 		}
 		time.Sleep(5 * time.Second)
-		notes.away = false
+		notes.away.Store(false)
 		time.Sleep(bookAgain)
 		synctest.Wait()
 		c, _ := sharing(t, &memory, "c", direct(api))
