@@ -31,6 +31,12 @@ func statuses(ids ...string) string {
 	return strings.Join(said, ", ")
 }
 
+func (c *Cache) callsUnderWay() int {
+	c.lists.mu.Lock()
+	defer c.lists.mu.Unlock()
+	return c.lists.underWay
+}
+
 func TestLists(t *testing.T) {
 	const j = wire.JSON
 	letters := func(from, to rune) (ids []string) {
@@ -204,7 +210,7 @@ func TestRefusedAgain(t *testing.T) {
 			slices.Sort(wanted)
 			expect(t, fmt.Sprint("time ", i), calls, wanted)
 			synctest.Wait()
-			expect(t, "under way", c.lists.underWay, 0)
+			expect(t, "under way", c.callsUnderWay(), 0)
 		}
 		pass(refusedFor)
 		u.failing(nil)
@@ -286,7 +292,7 @@ func TestLeavingALists(t *testing.T) {
 				pass(time.Second)
 				expect(t, "calls", strings.Join(u.called(), " "), test.calls)
 				expect(t, "cancelled", strings.Join(u.cancelled, " "), test.cancelled)
-				expect(t, "under way", c.lists.underWay, 0)
+				expect(t, "under way", c.callsUnderWay(), 0)
 			})
 		})
 	}
