@@ -84,14 +84,21 @@ func (g *Gateway) maySettle() bool {
 	return !suspended && (circuit == "" || circuit == wire.CircuitClosed)
 }
 
-// settleAlong returns up to so many verifications for a list that goes anyway.
-func (a *Account) settleAlong(most int) []string {
+// settleAlong returns up to so many verifications for a list that is to go anyway, see
+// search.Cache.Fill.
+func (a *Account) settleAlong(most int) (ids []string, ended func(sent bool)) {
 	a.mu.Lock()
 	g := a.loggers.Get()
 	a.mu.Unlock()
 	if g == nil || a.settlers.Load() == 0 || !(*g).maySettle() {
-		return nil
+		return nil, func(bool) {}
 	}
-	a.wentAlong.Store(true)
-	return a.ledger.DueTogether(most)
+	ids = a.ledger.DueTogether(most)
+	return ids, func(sent bool) {
+		if !sent {
+			a.ledger.NotAsked(ids)
+			return
+		}
+		a.wentAlong.Store(true)
+	}
 }

@@ -79,5 +79,33 @@ func TestSettlesAlong(t *testing.T) {
 	})
 }
 
+// TestNotSentAlong: what has not gone along, since its list was refused, is asked for as before.
+func TestNotSentAlong(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		a := newAccount(t)
+		g := newGateway(t, a, direct(newSandbox(t)), "https://provider.example")
+		a.settlers.Add(1)
+		call(g, "/verify/json", "brand=Acme&workflow_id=6&number=447700900001")
+		time.Sleep(10 * time.Minute)
+		for range 10 {
+			ids, ended := a.settleAlong(9)
+			if len(ids) != 1 {
+				t.Fatalf("asked for are %v", ids)
+			}
+			ended(false)
+		}
+		if a.wentAlong.Load() {
+			t.Error("the settler is told that it need not ask")
+		}
+		_, ended := a.settleAlong(9)
+		ended(true)
+		if ids, _ := a.settleAlong(9); len(ids) > 0 || !a.wentAlong.Load() {
+			t.Errorf("asked for are %v once more", ids)
+		}
+		g.Close()
+		a.Close()
+	})
+}
+
 // polledMark is an unknown verification, by which the application's lists are known.
 const polledMark = "00000000000000000000000000000001"

@@ -58,6 +58,20 @@ func (l *Ledger) dueThat(most int, alone bool) (ids []string) {
 	return ids
 }
 
+// NotAsked takes back that these were asked about: they are due as before, but for those of which
+// more is known by now.
+func (l *Ledger) NotAsked(ids []string) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	for _, id := range ids {
+		if r := l.records.find(id); r != nil && !r.finished && r.asks > 0 && r.queue == nil {
+			r.asks--
+			l.records.leave(r)
+			l.records.push(&l.records.due, r)
+		}
+	}
+}
+
 // asked has a record that is due wait until it is to be asked about again, or for
 // being given up.
 func (l *Ledger) asked(r *record, now time.Duration) {

@@ -228,3 +228,30 @@ func TestGivenUpByItself(t *testing.T) {
 		wantStats(t, l, 0, 0, 0)
 	})
 }
+
+// TestNotAsked: what was not asked about after all is due at once, as often as it takes.
+func TestNotAsked(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		l := New(Settings{})
+		observe(l, request("a"), request("b"), request("c"))
+		pass(l, overdueAfter)
+		for range 2 * maxAsks {
+			ids := l.DueTogether(2)
+			if fmt.Sprint(ids) != "[a b]" && fmt.Sprint(ids) != "[c a]" && fmt.Sprint(ids) != "[b c]" {
+				t.Fatalf("due are %v", ids)
+			}
+			l.NotAsked(ids)
+		}
+		if ids := l.DueTogether(10); len(ids) != 3 {
+			t.Errorf("due are %v", ids)
+		}
+		observe(l, finds("a", wire.Expired))
+		l.NotAsked([]string{"a", "unknown"})
+		wantDue(t, l, 10)
+		wantStats(t, l, 0, 2, 3)
+		pass(l, firstWait) // they were asked about once
+		if ids := l.DueTogether(10); len(ids) != 2 {
+			t.Errorf("due again are %v", ids)
+		}
+	})
+}

@@ -34,10 +34,10 @@ type Cache struct {
 	// OnStale is told of a state from before a drop that would have been kept after it,
 	// which must not be. It is set before the first search.
 	OnStale func()
-	// Fill gives up to so many verifications to be asked about by a list that goes upstream
-	// and has room; nil for none. What comes of it is the sender's to see. It is set before the
-	// first search.
-	Fill func(most int) []string
+	// Fill gives up to so many verifications to be asked about by a list that is about to go
+	// upstream and has room, and is told when that is over, and whether it can have been sent. What
+	// was answered is the sender's to see. nil is for none. It is set before the first search.
+	Fill func(most int) (ids []string, ended func(sent bool))
 	// Unchanged tells for how long a verification will be in progress, as the provider has said
 	// who was asked so long ago; false if that is not known. It is set before the first search.
 	Unchanged func(requestID string, ago time.Duration) (time.Duration, bool)

@@ -40,13 +40,14 @@ type list struct {
 	// refreshes what memory has.
 	flights []*flight
 	lasting bool
+	filled  func(sent bool)    // see Cache.Fill
 	cancel  context.CancelFunc // nil until it goes
 	done    chan struct{}      // closed once answer is there
 	answer  wire.Answer
 }
 
 func newList(ctx context.Context, f *flight, send wire.Sender) *list {
-	return &list{format: f.format, ctx: ctx, send: send, done: make(chan struct{})}
+	return &list{format: f.format, ctx: ctx, send: send, filled: func(bool) {}, done: make(chan struct{})}
 }
 
 func (l *list) add(f *flight) {
@@ -215,6 +216,7 @@ func (c *Cache) call(l *list) {
 		stop()
 		l.answer = answer
 		c.noteRefusal(l)
+		l.filled(answer.Fault == nil || answer.Fault.MayHaveSent)
 		close(l.done)
 		ended()
 	}()

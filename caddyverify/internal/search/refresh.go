@@ -20,7 +20,9 @@ func (c *Cache) complement(l *list) {
 		c.refresh(in, l)
 	}
 	if n := len(l.ids); n < wire.MaxIDs && (n > 1 || l.several) && c.Fill != nil {
-		for _, id := range c.Fill(wire.MaxIDs - n) {
+		var ids []string
+		ids, l.filled = c.Fill(wire.MaxIDs - n)
+		for _, id := range ids {
 			if !slices.Contains(l.ids, id) {
 				l.ids = append(l.ids, id)
 			}

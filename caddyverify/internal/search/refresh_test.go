@@ -226,13 +226,37 @@ func TestFill(t *testing.T) {
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			bubble(t, Settings{}, func(t *testing.T, c *Cache) {
-				c.Fill = func(most int) []string { return []string{"c", "d"}[:min(most, 2)] }
+				c.Fill = func(most int) ([]string, func(bool)) { return []string{"c", "d"}[:min(most, 2)], func(bool) {} }
 				u := newUpstream(states(26))
 				a, _ := c.ask(u, tt.ask)
 				ids, _ := tt.ask.IDs()
 				expect(t, "call", u.called(), []string{tt.call})
 				expect(t, "said", len(verifications(a)), len(ids))
 				expect(t, "entries", c.Stats().Entries, len(ids))
+			})
+		})
+	}
+}
+
+// Who fills a list learns whether it can have been sent.
+func TestFilled(t *testing.T) {
+	refused := wire.Answer{Fault: &wire.Fault{Cause: wire.LimitReached, Refused: true}}
+	lost := wire.Answer{Fault: &wire.Fault{Cause: wire.ConnectionLost, MayHaveSent: true}}
+	for _, tt := range []struct {
+		name  string
+		fails *wire.Answer
+		want  string
+	}{{"answered", nil, "[true]"}, {"refused", &refused, "[false]"}, {"lost", &lost, "[true]"}} {
+		t.Run(tt.name, func(t *testing.T) {
+			bubble(t, Settings{}, func(t *testing.T, c *Cache) {
+				var told []bool
+				c.Fill = func(int) ([]string, func(bool)) {
+					return []string{"c"}, func(sent bool) { told = append(told, sent) }
+				}
+				u := newUpstream(states(26))
+				u.failing(func(*wire.Call) *wire.Answer { return tt.fails })
+				c.ask(u, many(wire.JSON, "a", "b"))
+				expect(t, "told", told, tt.want)
 			})
 		})
 	}
