@@ -137,6 +137,26 @@ func refusing(status string, code ...int) func(*wire.Call) *wire.Answer {
 	}
 }
 
+// telling has the upstream tell all states, by another HTTP code than 200.
+func telling(code int, list func(wire.Format, ...string) string) func(*wire.Call) *wire.Answer {
+	return func(call *wire.Call) *wire.Answer {
+		ids, several := call.IDs()
+		parts := make([]string, len(ids))
+		for i, id := range ids {
+			parts[i] = fragment(call.Format, id, ip, "0.1")
+		}
+		if !several {
+			list = first
+		}
+		a := says(call.Format, list(call.Format, parts...))
+		a.Code = code
+		return &a
+	}
+}
+
+// first is an answer that tells the first of them alone.
+func first(f wire.Format, parts ...string) string { return oneOf(f, parts[0]) }
+
 // refusingBy has the upstream answer by an HTTP code alone.
 func refusingBy(code int) func(*wire.Call) *wire.Answer {
 	return func(call *wire.Call) *wire.Answer {

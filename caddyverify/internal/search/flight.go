@@ -149,6 +149,8 @@ func (c *Cache) fetch(ctx context.Context, f *flight, by *list, send wire.Sender
 		answer = c.askAlone(ctx, f, send)
 	case !failed(&answer):
 		answer = wire.Answer{Code: answer.Code, Reading: wire.Reading{List: true}} // left out
+	case len(answer.Found) > 0: // and nobody else's states are for who joins yet
+		answer = fault(wire.AnswerUnreadable, true, f.format, errOthers)
 	}
 }
 
@@ -180,6 +182,7 @@ func (c *Cache) complete(f *flight, a wire.Answer) (fresh map[string]*entry) {
 var (
 	errNoAnswer = errors.New("the search gave no answer")
 	errOtherID  = errors.New("the answer is not about the verification asked for")
+	errOthers   = errors.New("the answer tells of others' verifications, too")
 )
 
 // examine replaces an answer that is not about what was asked.
@@ -228,7 +231,8 @@ func (f *flight) verdictOn(a *wire.Answer, id string) (*wire.Verification, verdi
 // otherwiseAlone tells that the answer to a list may be another if the flight's verifications
 // were asked for alone: the list has none of them, or was refused, or cannot be read or passed on,
 // for what may be due to what else it asks for; or to the caller whose call it was, who has had
-// his share.
+// his share. What fails by its HTTP code and yet tells states can only be passed on as a whole,
+// with those of others.
 func (f *flight) otherwiseAlone(a *wire.Answer, caller string) bool {
 	if a.Fault != nil {
 		switch a.Fault.Cause {
@@ -242,6 +246,8 @@ func (f *flight) otherwiseAlone(a *wire.Answer, caller string) bool {
 		return false
 	}
 	switch {
+	case a.Code != http.StatusOK && len(a.Found) > 0:
+		return true
 	case a.Code != http.StatusOK && !refusesOne(a.Code):
 		return false
 	case failed(a):
