@@ -40,6 +40,7 @@ func TestSettlesAlong(t *testing.T) {
 		}
 		var along, alone int
 		count := func(ids ...string) {
+			synctest.Wait() // for the settler
 			along, alone = 0, 0
 			for _, query := range searches {
 				for _, id := range ids {
@@ -68,6 +69,7 @@ func TestSettlesAlong(t *testing.T) {
 		}
 		unasked = []string{start(), start()}
 		time.Sleep(15 * time.Minute)
+		synctest.Wait()
 		if count(unasked...); along != 0 || alone != 2 {
 			t.Errorf("with nobody else they went along %d times, and alone %d times", along, alone)
 		}
