@@ -303,7 +303,10 @@ func TestWantedIsBounded(t *testing.T) {
 		u := newUpstream(states(26))
 		count := func() (n int) {
 			for i := range c.inForce.Load().shards {
-				n += len(c.inForce.Load().shards[i].wanted)
+				s := &c.inForce.Load().shards[i]
+				s.mu.RLock()
+				n += len(s.wanted)
+				s.mu.RUnlock()
 			}
 			return n
 		}
