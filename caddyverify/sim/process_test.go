@@ -251,6 +251,10 @@ func (p *process) leave() {
 func (p *process) close(last func()) {
 	_ = p.running.Wait(p.network.ctx)
 	p.calls.Wait()
+	for _, u := range p.uplinks { // a list goes on when all who asked have left
+		u.calls.Wait()
+	}
+	time.Sleep(time.Nanosecond) // until what has ended is counted
 	end(p.gateways, p.takeBack)
 	last()
 	for i, account := range p.accounts {

@@ -29,6 +29,7 @@ type uplink struct {
 	throttled []time.Time // when the provider said that there were too many
 	moment    time.Time   // of the last calls
 	atOnce    *[]string   // what they say
+	calls     sync.WaitGroup
 }
 
 type fateKey struct{}
@@ -109,6 +110,7 @@ func (u *uplink) RoundTrip(r *http.Request) (*http.Response, error) {
 		WroteHeaderField: func(string, []string) { wrote.Store(true) },
 	}
 	ctx := httptrace.WithClientTrace(context.WithValue(r.Context(), fateKey{}, f), trace)
+	u.calls.Add(1)
 	response, err := u.transport.RoundTrip(r.WithContext(ctx))
 	cancelled := func() {
 		// Only a search is of no use to anybody when its client has left.
@@ -117,6 +119,7 @@ func (u *uplink) RoundTrip(r *http.Request) (*http.Response, error) {
 		}
 	}
 	if err != nil {
+		defer u.calls.Done()
 		cancelled()
 		var op *net.OpError
 		unwritten := !wrote.Load() || errors.As(err, &op) && op.Op == "write"
@@ -125,7 +128,7 @@ func (u *uplink) RoundTrip(r *http.Request) (*http.Response, error) {
 		}
 		return nil, err
 	}
-	response.Body = &incoming{ReadCloser: response.Body, done: func(body string, whole bool) {
+	response.Body = &incoming{ReadCloser: response.Body, closed: sync.OnceFunc(u.calls.Done), done: func(body string, whole bool) {
 		if !whole {
 			cancelled()
 			return
@@ -206,8 +209,14 @@ func (u *uplink) starting() int {
 // incoming is the body of an answer as it comes in.
 type incoming struct {
 	io.ReadCloser
-	text strings.Builder
-	done func(body string, whole bool)
+	text   strings.Builder
+	done   func(body string, whole bool)
+	closed func()
+}
+
+func (i *incoming) Close() error {
+	defer i.closed()
+	return i.ReadCloser.Close()
 }
 
 func (i *incoming) Read(b []byte) (int, error) {
