@@ -61,7 +61,8 @@ func (s *stores) changes(from, to time.Time) bool {
 }
 
 // checkFleetBooks: what all gateways together count is what happened, once each, unless the
-// store has forgotten what was counted.
+// store has forgotten what was counted, or could not be told by a gateway that ended then: that
+// counts what it saw start, and another may see the end later.
 func (w *world) checkFleetBooks() {
 	b := &w.book
 	b.mu.Lock()
@@ -86,6 +87,7 @@ func (w *world) checkFleetBooks() {
 	for _, known := range told {
 		paid += known[0] + known[1]
 	}
+	once := w.stores.remembers(w.begun) && !slices.ContainsFunc(w.processes, func(p *process) bool { return p.untold })
 	states, counted := map[string]int{}, map[string]int{}
 	for id, s := range b.byID {
 		v, _ := w.verification(id)
@@ -98,17 +100,17 @@ func (w *world) checkFleetBooks() {
 	}
 	for outcome, state := range map[string]string{"success": "SUCCESS", "cancelled": "CANCELLED"} {
 		n := finished[outcome]
-		if n > states[state] && w.stores.remembers(w.begun) {
+		if n > states[state] && once {
 			w.violated(5, "%d verifications have ended with %s by all ledgers, %d by the provider", n, outcome, states[state])
 		}
 		if n < counted[state] {
 			w.violated(5, "%d verifications have ended with %s by all ledgers, of %d their gateways have been told", n, outcome, counted[state])
 		}
 	}
-	if ended > started && w.stores.remembers(w.begun) {
+	if ended > started && once {
 		w.violated(5, "%d verifications have started by all ledgers, %d have ended", started, ended)
 	}
-	if cost > paid+1e-6 && w.stores.remembers(w.begun) {
+	if cost > paid+1e-6 && once {
 		w.violated(5, "%v has been spent by all ledgers, %v by the provider", cost, paid)
 	}
 }

@@ -41,6 +41,7 @@ type process struct {
 	calls        sync.WaitGroup // of clients
 	killed       chan struct{}
 	died         time.Time // when it was; else zero
+	untold       bool      // it has ended while the store was away
 	tally        tally
 	reloads      []time.Time
 	spans        *tracetest.InMemoryExporter
@@ -227,6 +228,7 @@ func (p *process) kill() {
 func (p *process) stop() {
 	p.note("gateway %d is told to stop", p.number)
 	p.leave()
+	begun := time.Now()
 	p.ends.Go(func() {
 		_ = p.running.Wait(p.network.ctx)
 		for _, u := range p.uplinks {
@@ -235,6 +237,7 @@ func (p *process) stop() {
 			}
 		}
 		p.close(func() { p.check() })
+		p.untold = p.stores != nil && !p.stores.there(begun, p)
 		p.note("gateway %d has stopped", p.number)
 	})
 }
