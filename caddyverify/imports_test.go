@@ -29,6 +29,7 @@ var mayImport = map[string][]string{
 	"breaker":         {"wire", "event", "probe"},
 	"limit":           {"wire", "event", "store"},
 	"ledger":          {"wire"},
+	"guard":           {"wire", "event"},
 	"search":          {"wire", "store"},
 	"delivery":        {"wire", "store"},
 	"caller":          nil,

@@ -1,0 +1,178 @@
+package guard
+
+import (
+	"hash/maphash"
+	"slices"
+	"sync"
+	"time"
+
+	"github.com/caddyverify/caddy-verify/caddyverify/internal/event"
+)
+
+const (
+	// maxNumbers, maxPrefixes and maxCells bound the tables; the first is for numbers, and
+	// again for addresses. maxCallers are those of which it is known how many verify.
+	maxNumbers  = 1 << 16
+	maxPrefixes = 1 << 14
+	maxCells    = 1 << 14
+	maxCallers  = 1 << 10
+	maxCools    = 1 << 14
+	maxRefused  = 1 << 12
+	// maxRecords is how many verifications are under way, or have no price yet.
+	maxRecords = 1 << 16
+	// portion is how many of them a call moves on at most.
+	portion = 64
+)
+
+// Guard decides which verifications of an account may be started. It is safe for concurrent
+// use; make one with New.
+type Guard struct {
+	changes event.Notifier[Change]
+	seed    maphash.Seed
+	epoch   time.Time
+
+	mu       sync.Mutex
+	settings Settings
+	trust    trust
+	account  *inForce
+	callers  map[string]*inForce
+	budgets  map[budgetKey]*budget
+	sharing  bool
+
+	numbers, addresses table[starts]
+	cools              table[cool]
+	prefixes           table[sightings]
+	cells              table[cell]
+	known              table[conduct]
+	refused            table[Rule]
+	blocks             blocks
+	records            records
+	tallies            [rules]Tally
+	currency           string // of tallies
+}
+
+// New returns a Guard with settings in force, which are expected to be valid.
+func New(s Settings) *Guard {
+	g := &Guard{
+		seed:      maphash.MakeSeed(),
+		epoch:     time.Now(),
+		budgets:   map[budgetKey]*budget{},
+		numbers:   newTable[starts](maxNumbers),
+		addresses: newTable[starts](maxNumbers),
+		cools:     newTable[cool](maxCools),
+		prefixes:  newTable[sightings](maxPrefixes),
+		cells:     newTable[cell](maxCells),
+		known:     newTable[conduct](maxCallers),
+		refused:   newTable[Rule](maxRefused),
+		blocks:    newBlocks(),
+		records:   records{byID: map[string]*record{}},
+	}
+	g.Configure(s)
+	return g
+}
+
+// inForce are the rules for a caller, in a form to look things up in.
+type inForce struct {
+	RuleSet
+	countries, types map[string]struct{}
+	denied           prefixes
+	budgets          []*budget
+}
+
+// Configure puts settings in force at once, which are expected to be valid. What has been counted
+// stays, as do blocks and what budgets have spent.
+func (g *Guard) Configure(s Settings) {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	g.settings, g.trust = s, newTrust(s.Trusted)
+	account := s.Account.withDefaults()
+	all := g.allot(account.Budgets, "", true)
+	g.account = newInForce(account, all)
+	g.callers = make(map[string]*inForce, len(s.Callers))
+	for name, own := range s.Callers {
+		budgets := slices.Concat(all, g.allot(own.Budgets, name, false))
+		g.callers[name] = newInForce(own.over(account).withDefaults(), budgets)
+	}
+}
+
+func newInForce(r RuleSet, budgets []*budget) *inForce {
+	return &inForce{r, setOf(r.Countries.Allowed), setOf(r.NumberTypes.Denied), newPrefixes(r.DenyPrefix.Denied), budgets}
+}
+
+func setOf(list []string) map[string]struct{} {
+	set := make(map[string]struct{}, len(list))
+	for _, s := range list {
+		set[s] = struct{}{}
+	}
+	return set
+}
+
+// inForce returns a caller's rules.
+func (g *Guard) inForce(caller string) *inForce {
+	if own := g.callers[caller]; own != nil {
+		return own
+	}
+	return g.account
+}
+
+func (g *Guard) now() time.Duration { return time.Since(g.epoch) }
+
+func (g *Guard) key(n names) uint64 { return maphash.Comparable(g.seed, n) }
+
+// done is how a call ends that has the lock.
+func (g *Guard) done() {
+	g.mu.Unlock()
+	g.changes.Deliver()
+}
+
+// OnChange has changes told to f from now on, one after the other and outside all locks. Of
+// several, each is told.
+func (g *Guard) OnChange(f func(Change)) (stop func()) { return g.changes.Subscribe(f) }
+
+// WantsType tells whether a caller's Start is to have its Type.
+func (g *Guard) WantsType(caller string) bool {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	return g.inForce(caller).NumberTypes.Mode.on()
+}
+
+// Decide tells whether a verification may be started. If so, it counts as started and what it may
+// cost is reserved, until Withdraw or the end of its Life.
+func (g *Guard) Decide(s Start) Decision {
+	g.mu.Lock()
+	defer g.done()
+	now := g.now()
+	g.advance(now, portion)
+	l := g.lookAt(s, now)
+	if g.trust.has(l.Number) {
+		return Decision{Trusted: true, Ticket: Ticket{g.track(&l, true)}}
+	}
+	for _, check := range [...]func(*Guard, *look){
+		(*Guard).checkPlaces, (*Guard).checkPins, (*Guard).checkCoolDown, (*Guard).checkStarts,
+		(*Guard).checkPrefix, (*Guard).checkConversion, (*Guard).checkBudgets,
+	} {
+		check(g, &l)
+	}
+	refusal, refused := l.d.Refusal()
+	g.tally(&l, refusal.Rule, refused)
+	if !refused {
+		l.d.Ticket = Ticket{g.track(&l, false)}
+	}
+	return l.d
+}
+
+// checkPlaces asks the rules that keep no count.
+func (g *Guard) checkPlaces(l *look) {
+	r := l.rules
+	if _, allowed := r.countries[l.Country]; r.Countries.Mode.on() && !allowed {
+		l.find(Finding{Rule: RuleCountries, Mode: r.Countries.Mode, Target: l.Country})
+	}
+	if r.DenyPrefix.Mode.on() {
+		if prefix := r.denied.longest(l.Number); prefix != "" {
+			l.find(Finding{Rule: RuleDenyPrefix, Mode: r.DenyPrefix.Mode, Target: prefix})
+		}
+	}
+	if _, denied := r.types[l.Type]; r.NumberTypes.Mode.on() && denied {
+		l.find(Finding{Rule: RuleNumberTypes, Mode: r.NumberTypes.Mode, Target: l.Type})
+	}
+}
