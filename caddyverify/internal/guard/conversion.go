@@ -213,10 +213,14 @@ func (g *Guard) uncountStarted(r *record) {
 // countDecided counts how a start ended, or that its code has expired. It tells whether all is
 // normal where it was made.
 func (g *Guard) countDecided(r *record, verified bool) (allNormal bool) {
-	allNormal = true
+	allNormal = !r.odd
 	for _, key := range r.cells {
+		if key == 0 {
+			continue
+		}
 		c := g.cells.find(key)
-		if c == nil {
+		if c == nil { // it was blocked
+			allNormal = false
 			continue
 		}
 		allNormal = allNormal && c.step == normal

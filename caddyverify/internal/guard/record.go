@@ -13,6 +13,7 @@ type record struct {
 	id      string // once it is known
 	caller  string
 	trusted bool
+	odd     bool // a rule would have refused it
 	// begun, expires and until are when it was let through, when its code expires, and when
 	// nobody tells any more of it; when is which of them comes next.
 	begun, expires, until, when time.Duration
@@ -51,7 +52,7 @@ func (g *Guard) track(l *look, trusted bool) *record {
 		g.close(g.records.waiting[0], l.now)
 	}
 	r := &record{
-		caller: strings.Clone(l.Caller), trusted: trusted, begun: l.now,
+		caller: strings.Clone(l.Caller), trusted: trusted, odd: len(l.d.Findings) > 0, begun: l.now,
 		expires: l.now + l.Expiry, until: l.now + l.Life, phone: l.phone, regret: l.number,
 	}
 	if !trusted {
