@@ -96,7 +96,7 @@ func TestBlocksBounded(t *testing.T) {
 		}
 		g.wants(to(in(0)), "7 per_prefix 44740012: 10 in 10m, at most 10; for another 1h")
 		g.wants(to("33612345678"), "7 block 33")
-		if last := g.blocks.all[blockName{rule: RulePerPrefix, caller: "attacked", target: fmt.Sprint(4490000000 + maxBlocks+199)}]; last == nil {
+		if last := g.blocks.all[blockName{rule: RulePerPrefix, caller: "attacked", target: fmt.Sprint(4490000000 + maxBlocks + 199)}]; last == nil {
 			t.Error("the newest block is not kept")
 		}
 	})

@@ -174,27 +174,23 @@ func (b *budget) finding(now time.Duration) Finding {
 }
 
 // reserve takes a start's worst price from its budgets, all of which have room or are
-// in Monitor, and notes them.
+// in Monitor, and notes them. All are in one currency.
 func (g *Guard) reserve(l *look, r *record) {
-	for _, b := range l.rules.budgets {
-		if l.Worst.Currency != b.key.currency {
-			continue
-		}
-		r.budgets = append(r.budgets, b)
-		if r.trusted {
-			continue
-		}
+	budgets := l.rules.budgets
+	if len(budgets) == 0 || budgets[0].key.currency != l.Worst.Currency {
+		return
+	}
+	r.budgets, r.worst, r.currency = budgets, l.Worst.Micro, budgets[0].key.currency
+	if r.trusted {
+		return
+	}
+	r.reserved = r.worst
+	for _, b := range budgets {
 		b.roll(l.now)
-		b.reserved += l.Worst.Micro
+		b.reserved += r.worst
 		if !b.warned && b.used()*100 >= b.cap*warnAt {
 			b.warned = true
 			g.changes.Push(Change{Kind: Warned, Caller: b.key.caller, Finding: b.finding(l.now)})
-		}
-	}
-	if len(r.budgets) > 0 {
-		r.worst, r.currency = l.Worst.Micro, r.budgets[0].key.currency
-		if !r.trusted {
-			r.reserved = r.worst
 		}
 	}
 }

@@ -147,12 +147,13 @@ func (g *Guard) Decide(s Start) Decision {
 	if g.trust.has(l.Number) {
 		return Decision{Trusted: true, Ticket: Ticket{g.track(&l, true)}}
 	}
-	for _, check := range [...]func(*Guard, *look){
-		(*Guard).checkPlaces, (*Guard).checkPins, (*Guard).checkCoolDown, (*Guard).checkStarts,
-		(*Guard).checkPrefix, (*Guard).checkConversion, (*Guard).checkBudgets,
-	} {
-		check(g, &l)
-	}
+	g.checkPlaces(&l)
+	g.checkPins(&l)
+	g.checkCoolDown(&l)
+	g.checkStarts(&l)
+	g.checkPrefix(&l)
+	g.checkConversion(&l)
+	g.checkBudgets(&l)
 	refusal, refused := l.d.Refusal()
 	g.tally(&l, refusal.Rule, refused)
 	if !refused {

@@ -52,7 +52,7 @@ func (g *Guard) track(l *look, trusted bool) *record {
 		g.close(g.records.waiting[0], l.now)
 	}
 	r := &record{
-		caller: strings.Clone(l.Caller), trusted: trusted, odd: len(l.d.Findings) > 0, begun: l.now,
+		caller: l.Caller, trusted: trusted, odd: len(l.d.Findings) > 0, begun: l.now,
 		expires: l.now + l.Expiry, until: l.now + l.Life, phone: l.phone, regret: l.number,
 	}
 	if !trusted {

@@ -1,0 +1,222 @@
+package guard
+
+import (
+	"fmt"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"pgregory.net/rapid"
+)
+
+// keeper is a store as Books and Grants ask for it, of one budget.
+type keeper struct {
+	gateways map[int]*told
+	// closed tells that the store has forgotten everything, and not all gateways have told it
+	// again: nobody is granted more than he holds.
+	closed bool
+	all    int
+}
+
+type told struct {
+	seq, held uint64
+	spent     map[int64]Spent
+}
+
+func (k *keeper) tell(who int, b Book) Grant {
+	t := k.gateways[who]
+	if t == nil {
+		t = &told{spent: map[int64]Spent{}}
+		k.gateways[who] = t
+	}
+	fresh := b.Seq > t.seq
+	var grant Grant
+	var mine int64
+	for _, s := range b.Spent {
+		if s.Micro > t.spent[s.Slice].Micro {
+			t.spent[s.Slice] = s
+		}
+	}
+	for _, s := range t.spent {
+		mine += s.Micro
+	}
+	for other, o := range k.gateways {
+		if other == who {
+			continue
+		}
+		grant.OthersHeld += int64(o.held)
+		for _, s := range o.spent {
+			grant.OthersSettled += s.Micro
+		}
+	}
+	if len(k.gateways) == k.all {
+		k.closed = false
+	}
+	grant.Held = min(b.Held, b.Want)
+	if !k.closed {
+		grant.Held = max(grant.Held, min(b.Want, b.Cap.Micro-grant.OthersSettled-grant.OthersHeld-mine))
+	}
+	if fresh {
+		t.seq, t.held = b.Seq, uint64(grant.Held)
+	}
+	return grant
+}
+
+// fleet is gateways that share a budget, and what is on its way between them and the store.
+type fleet struct {
+	gateways [4]*clerk
+	keeper   *keeper
+	late     []func()
+}
+
+func newFleet(cents int64) *fleet {
+	f := &fleet{keeper: &keeper{gateways: map[int]*told{}, all: 4}}
+	for i := range f.gateways {
+		f.gateways[i] = &clerk{Guard: New(only(func(r *RuleSet) { r.Budgets = []Budget{{Enforce, Month, eur(cents)}} }))}
+		f.gateways[i].Share(true)
+	}
+	return f
+}
+
+func (f *fleet) exchange(who int, books []Book, fault string) {
+	for _, b := range books {
+		switch fault {
+		case "lost":
+		case "unanswered":
+			f.keeper.tell(who, b)
+		case "late": // the answer comes later, or all of it does
+			grant := f.keeper.tell(who, b)
+			f.late = append(f.late, func() { f.gateways[who].Granted(b, grant) }, func() { f.keeper.tell(who, b) })
+		default:
+			f.gateways[who].Granted(b, f.keeper.tell(who, b))
+		}
+	}
+}
+
+func (f *fleet) sum() (all int64) {
+	for _, c := range f.gateways {
+		settled, reserved := c.sums()
+		all += settled + reserved
+	}
+	return all
+}
+
+// TestShare has four gateways spend one budget, with a store that loses what it is told, its
+// answers, and everything: what is settled and reserved is never more than the cap.
+func TestShare(t *testing.T) {
+	var spent, caps int64
+	rapid.Check(t, func(rt *rapid.T) {
+		plan := rapid.SliceOfN(acts, 50, 250).Draw(rt, "acts")
+		limit := rapid.Int64Range(10, 300).Draw(rt, "cap")
+		problem := ""
+		synctest.Test(t, func(t *testing.T) {
+			f := newFleet(limit)
+			for i, a := range plan {
+				if a.after <= time.Hour {
+					time.Sleep(a.after)
+				}
+				c := f.gateways[a.who]
+				for _, c := range f.gateways {
+					c.age()
+				}
+				switch a.kind {
+				case "start":
+					s := Start{Number: spread(i), Worst: eur(int64(1 + a.part%9))}
+					f.exchange(a.who, c.Wanting(s), a.fault)
+					c.start("shop", i, 1+a.part%9)
+				case "beat":
+					f.exchange(a.who, c.Books(), a.fault)
+				case "empty":
+					f.keeper.gateways, f.keeper.closed = map[int]*told{}, true
+					for who, c := range f.gateways { // each beats
+						f.exchange(who, c.Books(), "")
+					}
+				case "advance":
+					for _, tell := range f.late {
+						tell()
+					}
+					f.late = nil
+				case "settle": // before its end only: what is known later may be beyond the cap
+					if n := len(c.papers); n > 0 && !c.papers[a.which%n].ended {
+						c.do(a)
+					}
+				default:
+					c.do(a)
+				}
+				if all := f.sum(); all > eur(limit).Micro {
+					problem = fmt.Sprintf("after the %dth act %+v: %d of %d", i, a, all, eur(limit).Micro)
+					return
+				}
+			}
+			spent += f.sum()
+			caps += eur(limit).Micro
+		})
+		if problem != "" {
+			rt.Fatal(problem)
+		}
+	})
+	if spent < caps/10 {
+		t.Errorf("no more than %d of %d were spent: nothing is tried", spent, caps)
+	}
+}
+
+// TestShareAll shows that all of the cap can be spent, by whoever needs it, and that all gateways
+// know of all.
+func TestShareAll(t *testing.T) {
+	bubble(t, "one gateway spends nearly all", func(t *testing.T) {
+		f := newFleet(1000)
+		for who, c := range f.gateways {
+			f.exchange(who, c.Books(), "")
+		}
+		sent := 0
+		for i := range 1000 {
+			c := f.gateways[0]
+			f.exchange(0, c.Wanting(number5(i)), "")
+			if c.start("shop", i, 5) {
+				sent++
+			}
+		}
+		if sent < 185 || sent > 200 { // the others hold a 64th each in advance
+			t.Errorf("%d of 200 were sent", sent)
+		}
+		for who, c := range f.gateways {
+			f.exchange(who, c.Books(), "")
+		}
+		for i, c := range f.gateways {
+			if b := c.Budgets()[0]; b.Reserved.Micro < int64(sent)*eur(5).Micro || b.Reserved.Micro > b.Cap.Micro {
+				t.Errorf("gateway %d: %+v", i, b)
+			}
+		}
+		f.exchange(0, f.gateways[0].Wanting(number5(0)), "")
+		if f.gateways[0].Wanting(number5(0)) != nil {
+			t.Error("between two beats, the store is asked again for what there is not")
+		}
+	})
+	bubble(t, "with the store away from the beginning nothing is spent", func(t *testing.T) {
+		f := newFleet(1000)
+		f.exchange(0, f.gateways[0].Wanting(number5(0)), "lost")
+		if f.gateways[0].start("shop", 1, 5) {
+			t.Error("it was let through")
+		}
+		f.gateways[0].Share(false)
+		if !f.gateways[0].start("shop", 1, 5) {
+			t.Error("it was refused")
+		}
+	})
+	bubble(t, "with the store away a gateway goes on with what it holds", func(t *testing.T) {
+		f := newFleet(1000)
+		f.exchange(0, f.gateways[0].Books(), "")
+		sent := 0
+		for i := range 10 {
+			f.exchange(0, f.gateways[0].Wanting(number5(i)), "lost")
+			if f.gateways[0].start("shop", i, 5) {
+				sent++
+			}
+		}
+		if sent != 3 {
+			t.Errorf("%d were sent", sent)
+		}
+	})
+}
+
+func number5(i int) Start { return Start{Number: spread(i), Worst: eur(5)} }
