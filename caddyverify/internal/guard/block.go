@@ -207,8 +207,9 @@ func (g *Guard) mode(b *block) Mode {
 		return r.PerPrefix.Mode
 	case RuleConversion:
 		return r.Conversion
+	default:
+		return Enforce
 	}
-	return Enforce
 }
 
 func (g *Guard) checkPins(l *look) {

@@ -145,7 +145,7 @@ func TestTogether(t *testing.T) {
 					g.Withdraw(d.Ticket)
 					continue
 				}
-				id := fmt.Sprint(who, "-", i)
+				id := fmt.Sprint(who, "x", i)
 				g.Started(d.Ticket, id)
 				g.Settle(id, eur(int64(i%6)))
 				g.Ended(id, wire.OutcomeSuccess)

@@ -115,6 +115,7 @@ func (c *cell) judge(normalShare float64, now time.Duration) (step, share) {
 // conduct is what is known of how a caller's verifications end.
 type conduct struct {
 	CallerStats
+	checks bool // one of its verifications was verified
 	// verified of decided, of late, where nothing was wrong.
 	verified, decided float64
 }
@@ -133,6 +134,21 @@ func (c *conduct) begin(caller string) {
 	c.Started++
 }
 
+// tell counts how a verification ended, or that it has expired, or has not after all.
+func (c *conduct) tell(verified, told, expired bool) {
+	switch {
+	case verified:
+		c.Verified++
+		if expired && c.Unseen > 0 {
+			c.Unseen--
+		}
+	case told:
+		c.Failed++
+	default:
+		c.Unseen++
+	}
+}
+
 // end counts an end, where all is normal.
 func (c *conduct) end() {
 	if c.decided >= manyNormal {
@@ -147,7 +163,7 @@ func (c *conduct) end() {
 func (g *Guard) checkConversion(l *look) {
 	mode := l.rules.Conversion
 	known := g.known.find(g.key(names{caller: l.Caller}))
-	if !mode.on() || known == nil || known.Verified == 0 {
+	if !mode.on() || known == nil || !known.checks {
 		return
 	}
 	for i, target := range l.targets {

@@ -85,7 +85,7 @@ func TestConversion(t *testing.T) {
 		}
 		time.Sleep(5*minute - 1)
 		g.wants(to(spread(90)), "") // one in 30 seconds
-		time.Sleep(1)
+		time.Sleep(time.Nanosecond)
 		g.Advance()
 		g.wants(to(spread(91)), "7 conversion GB: 1 of 20 verified in 15m"+blockedGB)
 	})
@@ -104,7 +104,7 @@ func TestConversion(t *testing.T) {
 		g.wants(to(spread(92)), "1 conversion GB: 1 of 31 verified in 15m; for another 30s")
 		time.Sleep(slowed - 1)
 		g.wants(to(spread(92)), "1 conversion GB: 1 of 31 verified in 15m; for another 1s")
-		time.Sleep(1)
+		time.Sleep(time.Nanosecond)
 		g.wants(to(spread(92)), "")
 		g.told()
 	})

@@ -99,6 +99,7 @@ func (f Finding) String() string {
 		text += fmt.Sprintf(": %d of %d verified in %s", f.Verified, f.Count, short(f.Window))
 	case RulePerNumber, RulePerAddress, RulePerPrefix:
 		text += fmt.Sprintf(": %d in %s, at most %d", f.Count, short(f.Window), f.Most)
+	default: // they keep no figures
 	}
 	if f.Left > 0 {
 		text += "; for another " + short(max(f.Left, time.Second))

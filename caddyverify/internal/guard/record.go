@@ -2,7 +2,6 @@ package guard
 
 import (
 	"container/heap"
-	"strings"
 	"time"
 
 	"github.com/caddyverify/caddy-verify/caddyverify/internal/wire"
@@ -14,6 +13,7 @@ type record struct {
 	caller  string
 	trusted bool
 	odd     bool // a rule would have refused it
+	adopted bool // another gateway let it through
 	// begun, expires and until are when it was let through, when its code expires, and when
 	// nobody tells any more of it; when is which of them comes next.
 	begun, expires, until, when time.Duration
@@ -48,19 +48,13 @@ const maxID = 64
 
 // track counts a start that is let through, by all rules that would not have refused it.
 func (g *Guard) track(l *look, trusted bool) *record {
-	for len(g.records.waiting) >= maxRecords {
-		g.close(g.records.waiting[0], l.now)
-	}
-	r := &record{
-		caller: l.Caller, trusted: trusted, odd: len(l.d.Findings) > 0, begun: l.now,
-		expires: l.now + l.Expiry, until: l.now + l.Life, phone: l.phone, regret: l.number,
-	}
+	r := g.newRecord(l)
+	r.trusted = trusted
 	if !trusted {
 		g.count(l, r)
 		g.known.get("", g.key(names{caller: r.caller})).begin(r.caller)
 	}
 	g.reserve(l, r)
-	r.when = r.expires
 	heap.Push(&g.records.waiting, r)
 	return r
 }
@@ -129,16 +123,11 @@ func (g *Guard) Started(t Ticket, requestID string) {
 	if r == nil || r.index < 0 || r.id != "" || requestID == "" || len(requestID) > maxID {
 		return
 	}
-	spelling := wire.Spelling(requestID)
-	if g.records.byID[spelling] != nil {
+	if g.records.find(requestID) != nil {
 		g.withdraw(r) // it was answered with the answer to another
 		return
 	}
-	r.id = strings.Clone(requestID)
-	g.records.byID[spelling] = r
-	if s := g.numbers.find(r.number); s != nil {
-		s.running = r
-	}
+	g.name(r, requestID)
 }
 
 // Concurrent tells that the provider has refused the start (status 10) since another
@@ -250,18 +239,13 @@ func (g *Guard) conclude(r *record, verified, told bool) {
 	if !r.decided && (verified || allNormal) {
 		c.end()
 	}
+	if !r.adopted { // who let it through counts it
+		c.tell(verified, told, r.decided)
+	}
 	if !verified {
-		if told {
-			c.Failed++
-		} else {
-			c.Unseen++
-		}
 		return
 	}
-	if r.decided && c.Unseen > 0 {
-		c.Unseen--
-	}
-	c.Verified++
+	c.checks = true
 	c.verified = min(c.verified+1, c.decided)
 	if s := g.prefixes.find(r.prefix); s != nil {
 		*s = s.remove(r.suffix)

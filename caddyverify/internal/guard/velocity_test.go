@@ -29,7 +29,7 @@ func TestPerNumber(t *testing.T) {
 		g.wants(other, "") // another caller
 		time.Sleep(7*minute - 1)
 		g.wants(to(number), "1 per_number: 3 in 10m, at most 3; for another 1s")
-		time.Sleep(1)
+		time.Sleep(time.Nanosecond)
 		g.wants(to(number), "") // the first is 10 minutes ago
 		time.Sleep(minute)
 		g.wants(to(number), "")
@@ -77,7 +77,7 @@ func TestPerNumber(t *testing.T) {
 		}
 		time.Sleep(5*minute - 1)
 		g.wants(to(number), "10 per_number: 3 in 10m, at most 3; for another 5m")
-		time.Sleep(1) // its code has expired
+		time.Sleep(time.Nanosecond) // its code has expired
 		if d := g.wants(to(number), "1 per_number: 3 in 10m, at most 3; for another 5m"); d.RequestID != "" {
 			t.Errorf("request_id %q", d.RequestID)
 		}
@@ -133,7 +133,7 @@ func TestCoolDown(t *testing.T) {
 		g.wants(to("447400123457"), "")
 		time.Sleep(4*minute - 1)
 		g.wants(to(number), "10 cool_down; for another 1s")
-		time.Sleep(1)
+		time.Sleep(time.Nanosecond)
 		g.wants(to(number), "")
 	})
 	bubble(t, "until it has ended", func(t *testing.T) {
