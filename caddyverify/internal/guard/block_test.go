@@ -60,6 +60,7 @@ func TestPin(t *testing.T) {
 			t.Errorf("%d lifted, %+v", n, g.Blocks())
 		}
 		g.told(Blocked, Lifted)
+		g.Withdraw(g.wants(to(in(11)), "").Ticket)
 		full("1h")
 		if err := g.Pin(place); err != nil { // so that it stays
 			t.Fatal(err)

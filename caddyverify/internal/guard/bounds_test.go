@@ -23,7 +23,7 @@ func TestFlood(t *testing.T) {
 	for range 3 {
 		g.wants(to("447511111111"), "")
 	}
-	const flood = 3 * maxNumbers
+	const flood = maxNumbers * 5 / 4
 	for i := range flood {
 		s := Start{Number: fmt.Sprint(440000000000 + int64(i)*15_485_863%9_999_999_999), Country: fmt.Sprint(i % 700), Caller: fmt.Sprint("caller ", i%5000), Address: fmt.Sprint(i)}
 		d := g.Decide(s)

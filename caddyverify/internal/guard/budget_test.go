@@ -1,6 +1,7 @@
 package guard
 
 import (
+	"fmt"
 	"testing"
 	"time"
 
@@ -66,6 +67,32 @@ func TestBudget(t *testing.T) {
 		g.wants(number(12), "")
 		g.wantsMoney(day, 5, 45)
 		g.wants(number(12), "9 budget account/day: settled 0.05 EUR, reserved 0.45 EUR, cap 0.50 EUR")
+	})
+	bubble(t, "warned again once there was room", func(t *testing.T) {
+		g := newTest(t, budgeted(Enforce, 50, 0))
+		for i := range 10 {
+			g.start(number(i))
+		}
+		g.wants(number(10), "9 budget account/day: settled 0.00 EUR, reserved 0.50 EUR, cap 0.50 EUR")
+		g.told(Warned, Exhausted)
+		for i, free := range []int{1, 2, 3, 4} { // 45, 40, 35 and 30 cents
+			id := fmt.Sprint("id-", free)
+			g.Settle(id, eur(0))
+			g.Ended(id, wire.OutcomeFailed)
+			if i == 2 {
+				g.start(number(20)) // 40 again
+				g.told()
+				g.ids--
+				last := fmt.Sprint("id-", 11)
+				g.Settle(last, eur(0))
+				g.Ended(last, wire.OutcomeFailed)
+			}
+		}
+		g.ids = 100
+		g.start(number(21))
+		g.told()
+		g.start(number(22))
+		g.told(Warned)
 	})
 	bubble(t, "a reservation dies with the verification", func(t *testing.T) {
 		g := newTest(t, budgeted(Enforce, 50, 0))

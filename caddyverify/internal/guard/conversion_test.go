@@ -1,6 +1,7 @@
 package guard
 
 import (
+	"cmp"
 	"testing"
 	"time"
 
@@ -51,6 +52,11 @@ func TestConversion(t *testing.T) {
 		g.Ended(id, wire.OutcomeFailed)
 		g.wants(to(spread(52)), "7 conversion GB: 1 of 20 verified in 15m"+blockedGB)
 		g.told(Blocked)
+		g.Lift(g.Blocks()[0].Place)
+		g.told(Lifted)
+		g.wants(to(spread(52)), "")
+		g.ends(20, 0)
+		g.wants(to(spread(52)), "7 conversion GB: 0 of 20 verified in 15m"+blockedGB)
 		fr := to("33612345678")
 		fr.Country = "FR"
 		g.wants(fr, "")
@@ -147,6 +153,38 @@ func TestConversion(t *testing.T) {
 		if c := g.Status().Callers[0]; c.Verified != 11 || c.Unseen != 10 || c.Started != 22 {
 			t.Errorf("%+v", c)
 		}
+	})
+	bubble(t, "verified after all, with others under way", func(t *testing.T) {
+		g := newTest(t, conversionOnly(Enforce))
+		id := ""
+		for i := range 39 {
+			s := to(spread(i))
+			s.Expiry = 10 * minute
+			if i < 19 {
+				s.Expiry = minute
+			}
+			id = cmp.Or(id, g.start(s))
+		}
+		time.Sleep(2 * minute)
+		g.Advance()
+		g.Ended(id, wire.OutcomeSuccess)
+		g.wants(to(spread(90)), "") // slowed: 19 have ended
+		g.told(Slowed)
+	})
+	bubble(t, "in Monitor it tells the same", func(t *testing.T) {
+		g := newTest(t, conversionOnly(Monitor))
+		g.ends(20, 1)
+		for range 120 {
+			if d := g.wants(to(spread(50)), ""); len(d.Findings) != 1 {
+				t.Errorf("%+v", d.Findings)
+			}
+			time.Sleep(half)
+		}
+		g.Advance()
+		if d := g.wants(to(spread(50)), ""); len(d.Findings) != 0 {
+			t.Errorf("%+v", d.Findings)
+		}
+		g.told(Blocked)
 	})
 	bubble(t, "the narrowest place is blocked", func(t *testing.T) {
 		g := newTest(t, conversionOnly(Enforce))

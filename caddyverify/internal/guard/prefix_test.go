@@ -56,7 +56,7 @@ func TestPerPrefix(t *testing.T) {
 	})
 	bubble(t, "neighbours", func(t *testing.T) {
 		g := newTest(t, prefixOnly(Enforce))
-		for _, suffix := range []int{100, 0, 200, 150, 201, 90} { // five are near the one below
+		for _, suffix := range []int{0, 202, 1, 201, 150, 90, 100} { // all but two are near the one below
 			g.wants(to(fmt.Sprintf("44740012%04d", suffix)), "")
 		}
 		g.wants(to("447400125000"), "")
@@ -90,8 +90,20 @@ func TestPerPrefix(t *testing.T) {
 			t.Errorf("would refuse %d, %+v", would, s)
 		}
 		g.told(Blocked)
+		for i := range 60 { // nor does what it would refuse count for the time after it
+			time.Sleep(minute)
+			if d := g.wants(to(in(i%20)), ""); len(d.Findings) > 0 != (i < 59) {
+				t.Errorf("%d minutes after it began: %+v", i+1, d.Findings)
+			}
+		}
+		for i := range 9 {
+			g.wants(to(in(i)), "")
+		}
+		g.told()
+		g.wants(to(in(9)), "") // the eleventh, with the one of before
+		g.told(Blocked)
 		g.Configure(prefixOnly(Enforce)) // the block is a block from now on
-		g.wants(to(in(0)), "7 per_prefix 44740012: 10 in 10m, at most 10; for another 1h")
+		g.wants(to(in(0)), "7 per_prefix 44740012: 10 in 10m, at most 10; for another 2h")
 		g.Configure(Settings{})
 		g.wants(to(in(0)), "")
 	})
@@ -130,4 +142,26 @@ func TestDetection(t *testing.T) {
 			t.Logf("%d were sent, the first was refused after %v", sent, refused)
 		})
 	}
+}
+
+// TestDetectionWide has an attack go over so many ranges of a country that none stands out: it is
+// slowed when what was sent first is a minute old, and then blocked.
+func TestDetectionWide(t *testing.T) {
+	bubble(t, "a country", func(t *testing.T) {
+		g := newTest(t, Settings{Account: Recommended(Enforce)})
+		g.usual(200)
+		sent := 0
+		for i := range 5 * 3600 {
+			s := to(fmt.Sprintf("3706%07d", i*7_919_111%10_000_000))
+			s.Country = "LT"
+			if g.start(s) != "" {
+				sent++
+			}
+			time.Sleep(200 * time.Millisecond)
+		}
+		t.Logf("%d of %d were sent", sent, 5*3600)
+		if sent > 500 {
+			t.Errorf("%d were sent", sent)
+		}
+	})
 }

@@ -192,6 +192,22 @@ func TestShareAll(t *testing.T) {
 			t.Error("between two beats, the store is asked again for what there is not")
 		}
 	})
+	bubble(t, "whatever is settled between beats", func(t *testing.T) {
+		f := newFleet(1000)
+		c := f.gateways[0]
+		sent := 0
+		for i := range 1000 {
+			f.exchange(0, c.Wanting(number5(i)), "")
+			if i%7 != 0 && c.start("shop", i, 5) {
+				sent++
+				c.Settle(fmt.Sprint("id-", len(c.papers)), eur(5))
+			}
+			f.exchange(0, c.Books(), "")
+		}
+		if sent != 200 { // there are no others
+			t.Errorf("%d of 200 were sent", sent)
+		}
+	})
 	bubble(t, "with the store away from the beginning nothing is spent", func(t *testing.T) {
 		f := newFleet(1000)
 		f.exchange(0, f.gateways[0].Wanting(number5(0)), "lost")
