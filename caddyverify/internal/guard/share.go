@@ -103,6 +103,26 @@ func (g *Guard) Books() (books []Book) {
 	return books
 }
 
+// Leave ends the Guard's part in budgets for good, and returns the last Books: whatever may yet be
+// spent counts as spent, since nobody will tell this gateway, and it holds nothing any more.
+func (g *Guard) Leave() (books []Book) {
+	g.mu.Lock()
+	defer g.done()
+	now := g.now()
+	for len(g.records.waiting) > 0 {
+		g.close(g.records.waiting[0], now)
+	}
+	if !g.sharing {
+		return nil
+	}
+	for _, b := range g.budgetsInForce() {
+		last := b.book(0, now)
+		last.Held, last.Want, b.limit = 0, 0, 0
+		books = append(books, last)
+	}
+	return books
+}
+
 // book makes the next Book. What it gives back is given back before anybody is told.
 func (b *budget) book(more int64, now time.Duration) Book {
 	b.roll(now)

@@ -208,6 +208,19 @@ func TestShareAll(t *testing.T) {
 			t.Errorf("%d of 200 were sent", sent)
 		}
 	})
+	bubble(t, "a gateway leaves", func(t *testing.T) {
+		f := newFleet(1000)
+		for i := range 100 {
+			f.exchange(0, f.gateways[0].Wanting(number5(i)), "")
+			f.gateways[0].start("shop", i, 5)
+		}
+		f.exchange(0, f.gateways[0].Leave(), "")
+		f.exchange(1, f.gateways[1].Books(), "")
+		f.gateways[1].wantsFigures(t, 500, 0)
+		if f.gateways[0].start("shop", 1, 5) {
+			t.Error("it goes on")
+		}
+	})
 	bubble(t, "with the store away from the beginning nothing is spent", func(t *testing.T) {
 		f := newFleet(1000)
 		f.exchange(0, f.gateways[0].Wanting(number5(0)), "lost")
@@ -233,6 +246,14 @@ func TestShareAll(t *testing.T) {
 			t.Errorf("%d were sent", sent)
 		}
 	})
+}
+
+// wantsFigures compares those of the only budget, in cents.
+func (c *clerk) wantsFigures(t *testing.T, settled, reserved int64) {
+	t.Helper()
+	if b := c.Budgets()[0]; b.Settled != eur(settled) || b.Reserved != eur(reserved) {
+		t.Errorf("%+v", b)
+	}
 }
 
 func number5(i int) Start { return Start{Number: spread(i), Worst: eur(5)} }
