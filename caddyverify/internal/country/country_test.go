@@ -4,6 +4,8 @@ import (
 	"slices"
 	"strings"
 	"testing"
+
+	"github.com/nyaruka/phonenumbers"
 )
 
 func TestOf(t *testing.T) {
@@ -102,4 +104,42 @@ func FuzzOf(f *testing.F) {
 			t.Errorf("Of(%q, %q) = %q", number, country, got)
 		}
 	})
+}
+
+// TestParse: one number has one form, however it is written.
+func TestParse(t *testing.T) {
+	for _, tt := range []struct{ number, country, digits, region string }{
+		{"447400123456", "", "447400123456", "GB"},
+		{"+44 7400 123-456", "", "447400123456", "GB"},
+		{"00447400123456", "", "447400123456", "GB"},
+		{"07400123456", "GB", "447400123456", "GB"},
+		{"7400123456", "gb", "447400123456", "GB"},
+		{"4407400123456", "", "447400123456", "GB"},
+		{"49015112345678", "", "4915112345678", "DE"},
+		{"390612345678", "", "390612345678", "IT"}, // this zero is a part of it
+		{"201-555-0123", "US", "12015550123", "US"},
+		{"999999999999", "", "999999999999", ""},
+		{"", "", "", ""},
+		{"+", "GB", "", "GB"},
+	} {
+		if digits, region := Parse(tt.number, tt.country); digits != tt.digits || region != tt.region {
+			t.Errorf("Parse(%q, %q) = %q, %q, want %q, %q", tt.number, tt.country, digits, region, tt.digits, tt.region)
+		}
+	}
+}
+
+func TestType(t *testing.T) {
+	for kind, want := range map[phonenumbers.PhoneNumberType]string{
+		phonenumbers.MOBILE: "", phonenumbers.TOLL_FREE: "", phonenumbers.PREMIUM_RATE: "premium",
+		phonenumbers.SHARED_COST: "shared", phonenumbers.UAN: "uan",
+	} {
+		example := phonenumbers.GetExampleNumberForType("DE", kind)
+		digits := "49" + phonenumbers.GetNationalSignificantNumber(example)
+		if got := Type(digits); got != want {
+			t.Errorf("Type(%q) = %q, want %q", digits, got, want)
+		}
+	}
+	if got := Type("1"); got != "" {
+		t.Errorf("what is no number is %q", got)
+	}
 }

@@ -16,13 +16,17 @@ func TestByPrefix(t *testing.T) {
 	known, all := 0, 0
 	expect := func(digits string) {
 		t.Helper()
-		got := byPrefix(digits)
+		got, _ := byPrefix(digits)
 		if all++; got == "" {
 			return
 		}
 		known++
-		if want := parse("+"+digits, "", 0); got != want {
+		e164, want := parse(digits, "+"+digits, "", 0)
+		if got != want {
 			t.Errorf("+%s is of %s by its prefix, of %s by the library", digits, got, want)
+		}
+		if got, _ := Parse(digits, ""); got != e164 {
+			t.Errorf("+%s is %s, by the library %s", digits, got, e164)
 		}
 	}
 	for region := range phonenumbers.GetSupportedRegions() {

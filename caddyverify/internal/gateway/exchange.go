@@ -134,7 +134,11 @@ func write(w http.ResponseWriter, x *exchange) error {
 	// Answers hold codes and numbers, and each is true for its moment only.
 	set("Cache-Control", "private, no-store")
 	if fault := answer.Fault; fault != nil {
-		set("Proxy-Status", "caddy-verify; error="+fault.ProxyError()+`; details="`+string(fault.Cause)+`"`)
+		details := string(fault.Cause)
+		if fault.Cause == wire.GuardRefused {
+			details += ": " + string(fault.Reason)
+		}
+		set("Proxy-Status", "caddy-verify; error="+fault.ProxyError()+`; details="`+details+`"`)
 		if fault.Cause == wire.MethodNotAllowed {
 			set("Allow", "GET, POST")
 		}

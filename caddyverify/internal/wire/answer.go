@@ -187,8 +187,8 @@ func Say(fault *Fault, o Operation, f Format, useHTTP bool) Answer {
 	return Answer{
 		Code:        code,
 		ContentType: f.ContentType(),
-		Body:        errorBody(o, f, wording.status, fault.Error()),
-		Reading:     Reading{Verification: Verification{Status: wording.status}},
+		Body:        errorBody(o, f, fault.RequestID, fault.Status(), fault.Error()),
+		Reading:     Reading{Verification: Verification{RequestID: fault.RequestID, Status: fault.Status()}},
 		Fault:       fault,
 	}
 }
@@ -199,22 +199,22 @@ func (a *Answer) WithoutRequestID(o Operation, f Format) Answer {
 	return Answer{
 		Code:        a.Code,
 		ContentType: a.ContentType,
-		Body:        errorBody(o, f, a.Status, "Concurrent verifications to the same number are not allowed"),
+		Body:        errorBody(o, f, "", a.Status, "Concurrent verifications to the same number are not allowed"),
 		Reading:     Reading{Verification: Verification{Status: a.Status}},
 	}
 }
 
 const xmlProlog = `<?xml version="1.0" encoding="UTF-8"?>` + "\n"
 
-func errorBody(o Operation, f Format, status Status, text string) []byte {
+// errorBody says what a status says. requestID is "" for none, as most have.
+func errorBody(o Operation, f Format, requestID string, status Status, text string) []byte {
 	var b bytes.Buffer
 	if f == JSON {
-		quoted, err := jsontext.AppendQuote(nil, text)
-		if err != nil {
-			quoted = []byte(`""`) // only for invalid UTF-8, which no text has
+		b.WriteString("{")
+		if requestID != "" {
+			b.WriteString(`"request_id":` + quoted(requestID) + ",")
 		}
-		b.WriteString(`{"status":"` + string(status) + `","error_text":`)
-		b.Write(quoted)
+		b.WriteString(`"status":"` + string(status) + `","error_text":` + quoted(text))
 		b.WriteString("}\n") // for a terminal
 		return b.Bytes()
 	}
@@ -222,8 +222,22 @@ func errorBody(o Operation, f Format, status Status, text string) []byte {
 	if o == Control {
 		root = "response"
 	}
-	b.WriteString(xmlProlog + "<" + root + "><status>" + string(status) + "</status><error_text>")
+	b.WriteString(xmlProlog + "<" + root + ">")
+	if requestID != "" {
+		b.WriteString("<request_id>")
+		_ = xml.EscapeText(&b, []byte(requestID))
+		b.WriteString("</request_id>")
+	}
+	b.WriteString("<status>" + string(status) + "</status><error_text>")
 	_ = xml.EscapeText(&b, []byte(strings.ToValidUTF8(text, "?"))) // a bytes.Buffer does not fail
 	b.WriteString("</error_text></" + root + ">\n")
 	return b.Bytes()
+}
+
+func quoted(text string) string {
+	b, err := jsontext.AppendQuote(nil, text)
+	if err != nil {
+		return `""` // only for invalid UTF-8, which no text has
+	}
+	return string(b)
 }

@@ -1,6 +1,7 @@
 package wire
 
 import (
+	"cmp"
 	"fmt"
 	"net/http"
 	"strings"
@@ -62,6 +63,8 @@ const (
 	AccountIsBarred       Cause = "account_barred"
 	AccountNoCredit       Cause = "account_no_credit"
 	IdempotencyKeyReused  Cause = "idempotency_key_reused"
+	// GuardRefused has the rule as its Reason, and as its Status what that rule answers with.
+	GuardRefused Cause = "guard_refused"
 )
 
 // InvariantBroken is a fault of the gateway itself that it has noticed in time.
@@ -73,6 +76,10 @@ type Fault struct { //nolint:errname // the word that docs and logs have
 	Cause Cause
 	// Reason says more of it; "" where the cause says all.
 	Reason Reason
+	// As is the Verify status to answer with where it is not always the same for the cause, and
+	// RequestID the verification that status 10 is about, "" for none.
+	As        Status
+	RequestID string
 	// Name is what the sentence is about: a parameter, a method, a media type.
 	Name string
 	// MayHaveSent tells that the call may have reached the provider.
@@ -120,7 +127,7 @@ func (f *Fault) Error() string {
 func (f *Fault) Unwrap() error { return f.Err }
 
 // Status is the Verify status that fits the fault.
-func (f *Fault) Status() Status { return wordings[f.Cause].status }
+func (f *Fault) Status() Status { return cmp.Or(f.As, wordings[f.Cause].status) }
 
 // Trouble tells a fault that an operator should know of from one that is about
 // what a client sent or did.
@@ -194,6 +201,7 @@ var wordings = map[Cause]wording{
 	AccountIsBarred:       {AccountBarred, http.StatusBadGateway, false, "http_request_denied", "The Verify API has barred the account"},
 	AccountNoCredit:       {NoCredit, http.StatusBadGateway, false, "http_request_denied", "The account has no credit left"},
 	InvariantBroken:       {InternalError, http.StatusInternalServerError, false, "proxy_internal_error", "The gateway has noticed a fault of its own and held this back"},
+	GuardRefused:          {NumberBlocked, http.StatusForbidden, false, "http_request_denied", "Gateway guard"},
 	IdempotencyKeyReused:  {Invalid, http.StatusUnprocessableEntity, false, "http_request_error", "The Idempotency-Key was used for another call"},
 }
 

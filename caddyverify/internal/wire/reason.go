@@ -50,6 +50,20 @@ const (
 	ReasonOtherID    Reason = "other_request_id"
 )
 
+// Which of the guard's rules refused a start.
+const (
+	ReasonCountries   Reason = "countries"
+	ReasonDenyPrefix  Reason = "deny_prefix"
+	ReasonNumberTypes Reason = "number_types"
+	ReasonBlock       Reason = "block"
+	ReasonCoolDown    Reason = "cool_down"
+	ReasonPerNumber   Reason = "per_number"
+	ReasonPerAddress  Reason = "per_address"
+	ReasonPerPrefix   Reason = "per_prefix"
+	ReasonConversion  Reason = "conversion"
+	ReasonBudget      Reason = "budget"
+)
+
 // ReasonOther stands for what the list does not foresee.
 const ReasonOther Reason = "other"
 
@@ -60,5 +74,7 @@ var Reasons = [...]Reason{
 	ReasonTLSVersion, ReasonClientCertificate, ReasonTLSAlert, ReasonHandshakeFailed, ReasonHandshakeTimeout,
 	ReasonReset, ReasonClosed, ReasonStreamReset, ReasonNoAnswer, ReasonSlowAnswer, ReasonQueue,
 	ReasonNotHTTP, ReasonHeaderSize, ReasonCode, ReasonRedirect, ReasonEncoding, ReasonEmpty, ReasonWebPage,
-	ReasonMalformed, ReasonNotVerify, ReasonOtherID, ReasonOther,
+	ReasonMalformed, ReasonNotVerify, ReasonOtherID,
+	ReasonCountries, ReasonDenyPrefix, ReasonNumberTypes, ReasonBlock, ReasonCoolDown, ReasonPerNumber, ReasonPerAddress,
+	ReasonPerPrefix, ReasonConversion, ReasonBudget, ReasonOther,
 }
