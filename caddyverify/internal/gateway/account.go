@@ -14,6 +14,7 @@ import (
 	"github.com/caddyverify/caddy-verify/caddyverify/internal/country"
 	"github.com/caddyverify/caddy-verify/caddyverify/internal/delivery"
 	"github.com/caddyverify/caddy-verify/caddyverify/internal/event"
+	"github.com/caddyverify/caddy-verify/caddyverify/internal/guard"
 	"github.com/caddyverify/caddy-verify/caddyverify/internal/history"
 	"github.com/caddyverify/caddy-verify/caddyverify/internal/lease"
 	"github.com/caddyverify/caddy-verify/caddyverify/internal/ledger"
@@ -34,6 +35,8 @@ type Settings struct {
 	Breaker   breaker.Settings
 	Limit     limit.Settings
 	Countries country.List
+	// Guard is what starts are refused for.
+	Guard guard.Settings
 	// Callers are the names that the configuration has for callers; none where it has no
 	// such thing.
 	Callers []string
@@ -75,6 +78,7 @@ type Account struct {
 	inForce   atomic.Pointer[Settings]
 	books     books
 	hints     *hints // guarded by configuring
+	guard     *guard.Guard
 
 	choosing sync.Mutex // see Gateway.choosing
 
@@ -111,6 +115,7 @@ func NewAccount(host, apiKey string, metrics *observe.Metrics, s *Settings) *Acc
 		deduper:  delivery.New(),
 		retries:  retry.NewBudget(),
 		ledger:   ledger.New(ledger.Settings{}),
+		guard:    guard.New(guard.Settings{}),
 		history:  history.New(),
 		secrets:  map[[32]byte]*secrets{},
 		stop:     make(chan struct{}),
@@ -139,6 +144,7 @@ func NewAccount(host, apiKey string, metrics *observe.Metrics, s *Settings) *Acc
 	a.Subscribe(a.remember)
 	a.breakers.OnChange(func(c breaker.Change) { a.publish(CircuitChanged(c)) })
 	a.limiter.OnChange(func(c limit.Change) { a.publish(LimitChanged(c)) })
+	a.guard.OnChange(func(c guard.Change) { a.publish(GuardChanged(c)) })
 	go a.tick()
 	return a
 }
@@ -159,6 +165,7 @@ func (a *Account) tick() {
 			return
 		case <-ticker.C:
 			a.publishEvents(context.Background(), a.ledger.Advance())
+			a.guard.Advance()
 			a.books.tick()
 			a.publishPending()
 			a.watchStore()
@@ -210,6 +217,7 @@ func (a *Account) apply(s *Settings) {
 	a.hintBy(s.Shared)
 	a.breakers.Configure(s.Breaker)
 	a.limiter.Configure(s.Limit)
+	a.guard.Configure(s.Guard)
 }
 
 // logBy has the account's changes logged by a gateway. Of several it is the newest, since

@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"github.com/caddyverify/caddy-verify/caddyverify/internal/breaker"
+	"github.com/caddyverify/caddy-verify/caddyverify/internal/guard"
 	"github.com/caddyverify/caddy-verify/caddyverify/internal/ledger"
 	"github.com/caddyverify/caddy-verify/caddyverify/internal/limit"
 	"github.com/caddyverify/caddy-verify/caddyverify/internal/suspend"
@@ -65,6 +66,13 @@ type (
 		Why  error
 		For  time.Duration // that it was away
 	}
+	// GuardFound tells that the guard has refused a verification's start, or would have.
+	GuardFound struct {
+		Caller  string
+		Finding guard.Finding
+	}
+	// GuardChanged tells of a block, of a budget, or that few verifications succeed.
+	GuardChanged guard.Change
 	// FailedOver tells that a request is made with another account.
 	FailedOver struct{ To string }
 	// ConfigurationInForce tells that a configuration with the account has been loaded.
@@ -97,6 +105,8 @@ func (CallIsolated) detail()         {}
 func (ConfigurationInForce) detail() {}
 func (CachePurged) detail()          {}
 func (FailedOver) detail()           {}
+func (GuardFound) detail()           {}
+func (GuardChanged) detail()         {}
 func (StoreChanged) detail()         {}
 func (InvariantBroken) detail()      {}
 func (CallRetried) detail()          {}
@@ -146,6 +156,9 @@ func (a *Account) publishEvents(ctx context.Context, events ledger.Events) {
 	for _, outcome := range events.Untracked {
 		details = append(details, UntrackedFinished{outcome})
 	}
+	for _, end := range events.Ends {
+		a.guard.Ended(end.RequestID, end.Outcome)
+	}
 	a.publish(details...)
 	a.book(ctx, &events)
 }
@@ -171,6 +184,8 @@ func (a *Account) count(e Event) {
 		a.metrics.Isolated(d.Caller, d.Operation)
 	case FailedOver:
 		a.metrics.FailedOver(d.To)
+	case GuardFound:
+		a.metrics.Guard(d.Finding.Rule.String(), d.Finding.Mode == guard.Enforce)
 	case InvariantBroken:
 		a.metrics.Broken(d.Invariant)
 	case CallRetried:
@@ -225,6 +240,11 @@ func (e Event) describe() (level slog.Level, message string, attrs []slog.Attr) 
 		level, message = slog.LevelInfo, "secret replaced"
 	case CachePurged:
 		level, message, attrs = slog.LevelInfo, "cache purged", []slog.Attr{slog.Int("verifications", d.Verifications)}
+	case GuardChanged:
+		message, attrs = "guard "+d.Kind.String(), []slog.Attr{slog.String("rule", d.Finding.Rule.String()), slog.String("mode", d.Finding.Mode.String()), slog.String("why", d.Finding.String())}
+		if d.Caller != "" {
+			attrs = append(attrs, slog.String("caller", d.Caller))
+		}
 	case StoreChanged:
 		level, message, attrs = slog.LevelInfo, "store is back", []slog.Attr{slog.Duration("away_for", d.For)}
 		if d.Away {

@@ -35,6 +35,7 @@ func (g *Gateway) pipelines(w *way, client *upstream.Client) {
 	recorded := a.ledger.Step(a.about, a.publishEvents)
 
 	w.send = wire.Chain(client.RoundTrip,
+		a.guarded,
 		a.countRefused,
 		g.withinTimeout,
 		a.retries.Step(a.retried),

@@ -111,6 +111,9 @@ func faultAttrs(fault *wire.Fault) []slog.Attr {
 	if fault.Reason != "" {
 		attrs = append(attrs, slog.String("reason", string(fault.Reason)))
 	}
+	if fault.Finding != "" {
+		attrs = append(attrs, slog.String("guard", fault.Finding))
+	}
 	if fault.ProxyCode != 0 {
 		attrs = append(attrs, slog.Int("proxy_code", fault.ProxyCode))
 	}

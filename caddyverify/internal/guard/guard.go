@@ -4,6 +4,7 @@ import (
 	"hash/maphash"
 	"slices"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/caddyverify/caddy-verify/caddyverify/internal/event"
@@ -30,6 +31,8 @@ type Guard struct {
 	changes event.Notifier[Change]
 	seed    maphash.Seed
 	epoch   time.Time
+
+	on atomic.Bool
 
 	mu       sync.Mutex
 	settings Settings
@@ -85,6 +88,7 @@ func (g *Guard) Configure(s Settings) {
 	g.mu.Lock()
 	defer g.mu.Unlock()
 	g.settings, g.trust = s, newTrust(s.Trusted)
+	g.on.Store(s.on())
 	account := s.Account.withDefaults()
 	all := g.allot(account.Budgets, "", true)
 	g.account = newInForce(account, all)
@@ -128,6 +132,9 @@ func (g *Guard) done() {
 // OnChange has changes told to f from now on, one after the other and outside all locks. Of
 // several, each is told.
 func (g *Guard) OnChange(f func(Change)) (stop func()) { return g.changes.Subscribe(f) }
+
+// On tells that some rule does anything, so that there is something to be asked.
+func (g *Guard) On() bool { return g.on.Load() }
 
 // WantsType tells whether a caller's Start is to have its Type.
 func (g *Guard) WantsType(caller string) bool {

@@ -144,6 +144,27 @@ func Recommended(m Mode) RuleSet {
 	}
 }
 
+func (s Settings) on() bool {
+	if s.Account.on() {
+		return true
+	}
+	for _, own := range s.Callers {
+		if own.on() {
+			return true
+		}
+	}
+	return false
+}
+
+func (r RuleSet) on() bool {
+	for _, mode := range [...]Mode{r.Countries.Mode, r.DenyPrefix.Mode, r.NumberTypes.Mode, r.CoolDown, r.PerNumber.Mode, r.PerAddress.Mode, r.PerPrefix.Mode, r.Conversion} {
+		if mode.on() {
+			return true
+		}
+	}
+	return slices.ContainsFunc(r.Budgets, func(b Budget) bool { return b.Mode.on() })
+}
+
 // withDefaults returns r with its zero windows set.
 func (r RuleSet) withDefaults() RuleSet {
 	if r.PerPrefix.Numbers == (Window{}) {

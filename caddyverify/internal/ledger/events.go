@@ -18,6 +18,10 @@ type Events struct {
 	// the start counts them. Each is told once for as long as it is remembered.
 	Untracked []wire.Outcome
 
+	// Ends are of all verifications whose end became known here, whoever counts it: Finished and
+	// Untracked, and what Bookings have of them.
+	Ends []End
+
 	// With Share, other gateways are to know of Beginnings, and of what is Overdue they may
 	// know the end. Finished, Costs and Untracked are empty: Bookings have their place.
 	Beginnings []Beginning
@@ -34,6 +38,12 @@ func (e *Events) finished(b *Booking, f Finish) *Finish {
 	}
 	e.Finished = append(e.Finished, f)
 	return &e.Finished[len(e.Finished)-1]
+}
+
+// End is how a verification ended.
+type End struct {
+	RequestID string
+	Outcome   wire.Outcome
 }
 
 // Start is a verification that began.

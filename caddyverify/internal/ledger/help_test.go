@@ -87,6 +87,7 @@ func (e *Events) add(more Events) {
 	e.Beginnings = append(e.Beginnings, more.Beginnings...)
 	e.Overdue = append(e.Overdue, more.Overdue...)
 	e.Bookings = append(e.Bookings, more.Bookings...)
+	e.Ends = append(e.Ends, more.Ends...)
 }
 
 func (e Events) outcomes() (outcomes []wire.Outcome) {

@@ -126,6 +126,7 @@ func (l *Ledger) finish(r *record, outcome wire.Outcome, now time.Duration, even
 		return nil
 	}
 	l.close(r, indexOf(outcome), now)
+	events.Ends = append(events.Ends, End{r.id, outcome})
 	return events.finished(l.booking(r), Finish{
 		Outcome:  outcome,
 		Country:  r.country,

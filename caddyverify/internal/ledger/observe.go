@@ -180,6 +180,7 @@ func (l *Ledger) end(id string, outcome wire.Outcome, now time.Duration, events 
 	r.untracked, r.finished, r.outcome = true, true, indexOf(outcome)
 	r.when = now + l.settings.Keep
 	l.records.push(&l.records.untracked, r)
+	events.Ends = append(events.Ends, End{r.id, outcome})
 	if l.hide != nil {
 		events.Bookings = append(events.Bookings, Booking{RequestID: r.id, Untracked: outcome})
 		return nil

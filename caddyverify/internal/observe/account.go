@@ -97,6 +97,7 @@ func newAccountMetrics(all *vectors, label string) *AccountMetrics {
 		lookups:          count(all.lookups),
 		broken:           count(all.broken),
 		failovers:        count(all.failovers),
+		guard:            count(all.guard),
 		workflow: workflowVectors{
 			started:   count(all.workflow.started),
 			succeeded: count(all.workflow.succeeded),
@@ -229,6 +230,15 @@ func (m *AccountMetrics) Search(result wire.CacheResult) { m.searches.of(result)
 
 // Delivery counts where the answer to a call that is sent once came from.
 func (m *AccountMetrics) Delivery(source wire.DeliverySource) { m.deliveredFrom.of(source).Inc() }
+
+// Guard counts a start that a rule of the guard refused, or would have.
+func (m *AccountMetrics) Guard(rule string, refused bool) {
+	action := "would_refuse"
+	if refused {
+		action = "refused"
+	}
+	m.guard.WithLabelValues(rule, action).Inc()
+}
 
 // Retry counts a second try.
 func (m *AccountMetrics) Retry(o wire.Operation) { m.retries.WithLabelValues(o.String()).Inc() }

@@ -113,6 +113,8 @@ var (
 	callerUnchecked = Metric{"verify_caller_verifications_unchecked_total", "counter", "Verifications that a caller started and that ended without any code tried.", []Label{labelCaller}}
 	callerCost      = Metric{"verify_caller_cost_total", "counter", "Money spent on a caller's verifications, in units of the currency.", []Label{labelCaller, {"currency", "as in verify_cost_total"}, {"kind", "as in verify_cost_total"}}}
 
+	guardStarts = Metric{"verify_guard_starts_total", "counter", "Starts of verifications that the guard refused, or would have. There is none before the first.", []Label{{"rule", "as in docs/guard.md"}, {"action", "refused, would_refuse (a rule in monitor; the start was sent)"}}}
+
 	failoversTotal = Metric{"verify_failovers_total", "counter", "Requests made with another account, since this one takes none.", []Label{{"to", "the other, as in account"}}}
 
 	invariantBroken = Metric{"verify_invariant_broken_total", "counter", "Faults of the gateway itself, noticed in time: what would have broken a promise was held back.", []Label{{"invariant", values(wire.Invariants[:], map[wire.Invariant]string{wire.OneDelivery: "a second send", wire.FreshState: "a state from before a check", wire.SecretKept: "the secret in an answer"})}}}
@@ -130,7 +132,7 @@ var Catalogue = []Metric{
 	startedTotal, finishedTotal, workflowStarted, workflowSucceeded, untrackedTotal, underWay, unsettled, timeToSuccess, attempts, costTotal,
 	settlerBacklog, settlerLookups,
 	callerRequests, callerRefused, callerIsolated, callerUpstream, callerStarted, callerFinished, callerUnchecked, callerCost,
-	failoversTotal, invariantBroken, buildInfo,
+	guardStarts, failoversTotal, invariantBroken, buildInfo,
 }
 
 // OfAccount tells the metrics that each account has for itself, by the label account.

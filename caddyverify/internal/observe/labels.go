@@ -174,6 +174,9 @@ func Trouble(answer *wire.Answer) bool {
 // into, info for trouble that follows from other lines or passes by itself, debug for
 // all else.
 func Level(answer *wire.Answer) slog.Level {
+	if answer.Fault != nil && answer.Fault.Cause == wire.GuardRefused {
+		return slog.LevelInfo
+	}
 	if !Trouble(answer) {
 		return slog.LevelDebug
 	}

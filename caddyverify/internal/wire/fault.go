@@ -80,6 +80,8 @@ type Fault struct { //nolint:errname // the word that docs and logs have
 	// RequestID the verification that status 10 is about, "" for none.
 	As        Status
 	RequestID string
+	// Finding is for operators: what the guard's rule has counted.
+	Finding string
 	// Name is what the sentence is about: a parameter, a method, a media type.
 	Name string
 	// MayHaveSent tells that the call may have reached the provider.
