@@ -36,8 +36,8 @@ var mayImport = map[string][]string{
 	"doctor":          {"wire", "upstream"},
 	"history":         {"wire"},
 	"live":            {"wire", "history", "gateway", "status"},
-	"status":          {"wire", "breaker", "history", "gateway"},
-	"gateway":         {"wire", "caller", "event", "history", "lease", "country", "suspend", "breaker", "limit", "retry", "ledger", "delivery", "search", "store", "observe", "upstream"},
+	"status":          {"wire", "breaker", "guard", "history", "gateway"},
+	"gateway":         {"wire", "caller", "event", "guard", "history", "lease", "country", "suspend", "breaker", "limit", "retry", "ledger", "delivery", "search", "store", "observe", "upstream"},
 }
 
 // TestImports holds the house to its plan: arrows point from caddyverify to gateway, from

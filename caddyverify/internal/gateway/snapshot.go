@@ -8,6 +8,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 
 	"github.com/caddyverify/caddy-verify/caddyverify/internal/breaker"
+	"github.com/caddyverify/caddy-verify/caddyverify/internal/guard"
 	"github.com/caddyverify/caddy-verify/caddyverify/internal/ledger"
 	"github.com/caddyverify/caddy-verify/caddyverify/internal/limit"
 	"github.com/caddyverify/caddy-verify/caddyverify/internal/observe"
@@ -40,6 +41,10 @@ type Snapshot struct {
 	// their outcomes.
 	Verifications ledger.Stats
 	Settling      bool
+	// Guard is what the guard has done, and GuardBlocks what it refuses at present; nil where no rule
+	// is on.
+	Guard       *guard.Status
+	GuardBlocks []guard.Block
 	// Store is the one that gateways share; nil without one.
 	Store *store.Stats
 	// DeliveredAlone is how many calls were delivered without it, as it was away.
@@ -61,6 +66,9 @@ func (a *Account) Snapshot() Snapshot {
 	if !a.breakers.Off() {
 		circuits := a.breakers.Snapshot()
 		s.Circuits = circuits[:]
+	}
+	if a.guard.On() {
+		s.Guard, s.GuardBlocks = new(a.guard.Status()), a.guard.Blocks()
 	}
 	if shared := a.shared(); shared != nil {
 		stats := shared.Stats()

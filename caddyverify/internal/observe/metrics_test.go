@@ -40,7 +40,7 @@ func gather(t *testing.T, m *Metrics) map[string]*dto.MetricFamily {
 
 // Every metric of the catalogue is there from the start, as it is described, but
 // for those whose currencies, or what callers will do, are not known ahead, and for the
-// store's.
+// store's and the guard's.
 func TestCatalogue(t *testing.T) {
 	m := NewMetrics()
 	a := m.Account("cdef@example.com")
@@ -53,7 +53,7 @@ func TestCatalogue(t *testing.T) {
 			switch metric.Name {
 			default:
 				t.Errorf("%s has no series", metric.Name)
-			case costTotal.Name, callerCost.Name, callerRequests.Name, callerRefused.Name, failoversTotal.Name,
+			case costTotal.Name, callerCost.Name, callerRequests.Name, callerRefused.Name, failoversTotal.Name, guardStarts.Name,
 				storeUp.Name, storeGateways.Name, storeCalls.Name, storeHits.Name, storeDrops.Name, storeUnasked.Name, storeAway.Name: // without a store
 			}
 			continue

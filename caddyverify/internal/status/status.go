@@ -54,6 +54,8 @@ type Account struct {
 	Verifications Verifications     `json:"verifications"`
 	// Store is what gateways share; absent without one.
 	Store *Store `json:"store,omitempty"`
+	// Guard is what keeps verifications from being started; absent where no rule is on.
+	Guard *Guard `json:"guard,omitempty"`
 	// Hour is what happened within the last hour, or since the gateway began, if that is
 	// less.
 	Hour Window `json:"hour"`
@@ -198,6 +200,7 @@ func Of(a *gateway.Account) Account {
 			UnderWay: s.Verifications.UnderWay, Unsettled: s.Verifications.Unsettled, Kept: s.Verifications.Entries, Settling: s.Settling,
 		},
 		Store: storeOf(&s),
+		Guard: guardOf(&s),
 		Hour:  WindowOf(a.History().Total(history.Hour)),
 	}
 	for _, c := range s.Circuits {

@@ -49,6 +49,9 @@ func (a *Account) write(w io.Writer, now time.Time) {
 	if s := a.Store; s != nil {
 		fmt.Fprintf(w, "store\t%s\tgateways %d\tcalls %d\tfailed %d\n", s.words(now), s.Gateways, s.Calls, s.Failed)
 	}
+	if a.Guard != nil {
+		a.Guard.write(w)
+	}
 	for _, t := range a.Troubles {
 		fmt.Fprintf(w, "refused\tstatus %s (%s)\tsince %s\ttried again at %s\n", t.Status, meaning(t.Status), clock(t.Since), clock(t.Until))
 	}

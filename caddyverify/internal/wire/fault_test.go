@@ -65,6 +65,7 @@ var said = []struct {
 	{AccountBadCredentials, "4", 200, 502, "http_request_denied", "refuses the gateway's credentials"},
 	{AccountIsBarred, "8", 200, 502, "http_request_denied", "barred"},
 	{AccountNoCredit, "9", 200, 502, "http_request_denied", "no credit"},
+	{GuardRefused, "7", 200, 403, "http_request_denied", "Gateway guard"},
 	{IdempotencyKeyReused, "3", 200, 422, "http_request_error", "another call"},
 
 	{InvariantBroken, "5", 200, 500, "proxy_internal_error", "a fault of its own"},
@@ -276,6 +277,24 @@ func TestFaultTrouble(t *testing.T) {
 	for _, test := range said {
 		if got := (&Fault{Cause: test.cause}).Trouble(); got != trouble[test.cause] {
 			t.Errorf("%s: Trouble is %v", test.cause, got)
+		}
+	}
+}
+
+// TestGuardSays: a rule of the guard has a status of its own, and of the rule the client reads nothing.
+func TestGuardSays(t *testing.T) {
+	fault := &Fault{Cause: GuardRefused, Reason: ReasonCoolDown, As: Concurrent, RequestID: "abc", Finding: "cool_down", Refused: true}
+	for f, want := range map[Format]string{
+		JSON: `{"request_id":"abc","status":"10","error_text":"Gateway guard; nothing was sent (caddy-verify: guard_refused)"}` + "\n",
+		XML:  xmlProlog + `<verify_response><request_id>abc</request_id><status>10</status><error_text>Gateway guard; nothing was sent (caddy-verify: guard_refused)</error_text></verify_response>` + "\n",
+	} {
+		a := Say(fault, Request, f, false)
+		if string(a.Body) != want {
+			t.Errorf("it says %s, want %s", a.Body, want)
+		}
+		reading, err := Read(Request, f, a.Body)
+		if err != nil || reading.Status != Concurrent || reading.RequestID != "abc" || a.Status != Concurrent || a.RequestID != "abc" {
+			t.Errorf("it is read as %+v, %v", reading, err)
 		}
 	}
 }
