@@ -1,6 +1,7 @@
 package caddyverify
 
 import (
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -8,6 +9,7 @@ import (
 	"github.com/caddyserver/caddy/v2"
 
 	"github.com/caddyverify/caddy-verify/caddyverify/internal/gateway"
+	"github.com/caddyverify/caddy-verify/caddyverify/internal/guard"
 )
 
 // Handlers of one account share all that is known of it, whatever else differs.
@@ -35,6 +37,7 @@ func TestHandlersShareTheirAccount(t *testing.T) {
 // comes first; two that say different things are told so.
 func TestSettingsOfSeveralHandlers(t *testing.T) {
 	const key = "of-several"
+	trusted := trustedFile(t, "")
 	tests := []struct {
 		name     string
 		handlers []Account
@@ -79,6 +82,35 @@ func TestSettingsOfSeveralHandlers(t *testing.T) {
 			func(s *accountSettings) bool { return strings.Join(s.countries.Labels(), " ") == "DE GB other" },
 		},
 		{"other countries", []Account{{Countries: []string{"GB"}}, {Countries: []string{"FR"}}}, "countries: it is [FR] here and [GB] in another handler", nil},
+		{
+			"a guard and none",
+			[]Account{{Guard: &Guard{CoolDown: &GuardRule{}}}, {}, {Guard: &Guard{Recommended: "enforce", Trusted: []string{"44"}}}},
+			"",
+			func(s *accountSettings) bool {
+				g := s.core.Guard
+				return g.Account.CoolDown == guard.Monitor && g.Account.Conversion == guard.Enforce && slices.Equal(g.Trusted.Prefixes, []string{"44"})
+			},
+		},
+		{
+			"the same guard in other words",
+			[]Account{
+				{Guard: &Guard{PerNumber: &GuardRule{}, Countries: &GuardRule{Values: []string{"gb", "DE"}}, Trusted: []string{"44", "49"}}},
+				{Guard: &Guard{
+					PerNumber: &GuardRule{Mode: "monitor", Values: []string{"6/24h", "3/10m"}},
+					Countries: &GuardRule{Values: []string{"DE", "GB"}}, Trusted: []string{"49", "44"},
+				}},
+			},
+			"",
+			func(s *accountSettings) bool { return len(s.core.Guard.Account.Countries.Allowed) == 2 },
+		},
+		{"a rule in two modes", []Account{{Guard: &Guard{CoolDown: &GuardRule{}}}, {Guard: &Guard{CoolDown: &GuardRule{Mode: "off"}}}}, "guard: cool_down: it is another one here than in another handler", nil},
+		{"all rules in two modes", []Account{{Guard: &Guard{Recommended: "monitor"}}, {Guard: &Guard{Recommended: "enforce"}}}, "guard: recommended: it is enforce here and monitor in another handler", nil},
+		{"others are trusted", []Account{{Guard: &Guard{Trusted: []string{"44"}}}, {Guard: &Guard{Trusted: []string{"49"}}}}, "guard: trusted: it is another one here", nil},
+		{
+			"others are trusted by a file",
+			[]Account{{Guard: &Guard{TrustedFile: trusted}}, {Guard: &Guard{TrustedFile: trusted}}, {Guard: &Guard{TrustedFile: &TrustedFile{Path: trusted.Path, Key: "{env.OTHER}"}}}},
+			"guard: trusted_file: it is another one here", nil,
+		},
 		{"settling", []Account{{Settle: true}, {}}, "", func(s *accountSettings) bool { return s.settle }},
 		{"the account is ours", []Account{{Exclusive: true}, {}}, "", func(s *accountSettings) bool {
 			return s.core.Cache.Scheduled && s.core.Cache.InProgress == 0

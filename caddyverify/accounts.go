@@ -82,6 +82,9 @@ type Account struct {
 	// codes; any other country is `other`. Default: twelve countries of much traffic.
 	Countries []string `json:"countries,omitempty"`
 
+	// Guard says which verifications are not started. Default: none is refused.
+	Guard *Guard `json:"guard,omitempty"`
+
 	// Settle searches, when there is nothing else to do, for verifications whose
 	// time is over and whose end no application has asked for, so that metrics know
 	// every outcome and price. Default: `false`.

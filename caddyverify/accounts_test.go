@@ -47,6 +47,10 @@ func TestAppConfigErrors(t *testing.T) {
 		{"no limit", account + callers(caller+" {\nlimit off\n}"), "account shop", "limit"},
 		{"a weight beyond its end", account + callers(caller+" {\nweight 1001\n}"), "account shop", `caller "checkout": weight must be`},
 		{"reads what", account + callers(caller+" {\nreads some\n}"), "account shop", "reads must be all"},
+		{"a guard without a rule", account + callers(caller+" {\nguard {\n}\n}"), "account shop", "caller checkout: guard: it has no rule"},
+		{"a wrong rule of a caller", account + callers(caller+" {\nguard {\nper_address VALUE\n}\n}"), "account shop", "guard: per_address: value 1 is not how many within how long"},
+		{"trust by a caller", account + callers(caller+" {\nguard {\ntrusted 44\n}\n}"), "account shop", "caller checkout: guard: trusted and trusted_file are for all callers"},
+		{"a guard beside an account", account, "account shop\nguard {\ncool_down\n}", "guard: it belongs to the account"},
 		{"an unknown line", account + callers(caller+" {\nsince 5\n}"), "account shop", `unrecognized subdirective of caller "since"`},
 	} {
 		t.Run(test.name, func(t *testing.T) {

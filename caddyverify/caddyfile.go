@@ -78,6 +78,19 @@ func init() {
 //	    }
 //	    limit     <n>/s|off [<n>/s]
 //	    countries <code...>
+//	    guard {
+//	        recommended  [off|monitor|enforce]
+//	        countries    [off|monitor|enforce] <code...>
+//	        deny_prefix  [off|monitor|enforce] <digits...>
+//	        number_types [off|monitor|enforce] [premium|shared|uan...]
+//	        cool_down    [off|monitor|enforce]
+//	        per_number   [off|monitor|enforce] [<n>/<duration>...]
+//	        per_address  [off|monitor|enforce] <n>/<duration>...
+//	        per_prefix   [off|monitor|enforce]
+//	        conversion   [off|monitor|enforce]
+//	        trusted      <digits...>
+//	        trusted_file <path> <key>
+//	    }
 //	    settle
 //	    exclusive
 //	}

@@ -37,6 +37,9 @@ func parseApp(d *caddyfile.Dispenser, earlier any) (any, error) {
 //	            limit       <n>/s
 //	            concurrency <number>
 //	            reads       all
+//	            guard {
+//	                # rules of the handler's guard, but for trusted and trusted_file
+//	            }
 //	        }
 //	        unknown refuse|shared
 //	        isolate on|off
@@ -131,6 +134,8 @@ func (a *Account) unmarshalSetting(d *caddyfile.Dispenser, name string) (err err
 		if a.Countries = d.RemainingArgs(); len(a.Countries) == 0 {
 			err = d.Err("countries takes two-letter codes: countries GB DE …" + unset)
 		}
+	case "guard":
+		a.Guard, err = parseGuard(d)
 	case "settle":
 		a.Settle = true
 		err = noArgs(d, name)
@@ -188,6 +193,8 @@ func parseCaller(d *caddyfile.Dispenser) (*Caller, error) {
 			c.Concurrency, err = countArg(d, name)
 		case "reads":
 			c.Reads, err = oneArg(d, name, "all")
+		case "guard":
+			c.Guard, err = parseGuard(d)
 		default:
 			return d.Errf("unrecognized subdirective of caller %q", name)
 		}

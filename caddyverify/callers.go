@@ -65,6 +65,10 @@ type Caller struct {
 	// Reads `all` lets the caller search for all verifications, as a support desk does;
 	// to check and control them it may not. Default: its own.
 	Reads string `json:"reads,omitempty"`
+
+	// Guard has rules for the caller in the place of the account's; what it does not say is as
+	// the account has it. Default: the account's.
+	Guard *Guard `json:"guard,omitempty"`
 }
 
 const (
@@ -123,6 +127,10 @@ func (c *Caller) check() error {
 		err = errors.New("reads must be all, or is left out")
 	case c.Concurrency < 0:
 		err = errors.New("concurrency must be above 0")
+	default:
+		if err = c.Guard.checkCaller(); err != nil {
+			err = fmt.Errorf("guard: %w", err)
+		}
 	}
 	return err
 }

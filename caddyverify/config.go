@@ -147,6 +147,7 @@ type accountSettings struct {
 	searches  int      // that of searches
 	codes     []string // of countries; nil for the default
 	countries country.List
+	guard     Guard
 	settle    bool
 	exclusive bool
 	timeout   caddy.Duration // the longest
@@ -198,12 +199,20 @@ func (s accountSettings) with(a *Account) (*accountSettings, error) {
 	if s.countries, err = country.NewList(s.codes); err != nil {
 		return nil, fmt.Errorf("countries: %w", err)
 	}
+	if s.guard, err = s.guard.with(a.Guard); err != nil {
+		return nil, err
+	}
+	refused, err := s.guard.settings(s.callers)
+	if err != nil {
+		return nil, fmt.Errorf("guard: %w", err)
+	}
 	s.core = &gateway.Settings{
 		Cache:     s.cache.settings(time.Duration(s.timeout), s.exclusive),
 		CacheOff:  s.cache.Off,
 		Breaker:   s.breaker.settings(time.Duration(s.timeout)),
 		Limit:     limit.Settings{Rate: s.limit, SearchRate: s.searches, Callers: s.callers.shares()},
 		Countries: s.countries,
+		Guard:     refused,
 		Callers:   s.callers.names(),
 		Names:     s.names,
 	}

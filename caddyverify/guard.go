@@ -1,0 +1,412 @@
+package caddyverify
+
+import (
+	"cmp"
+	"errors"
+	"fmt"
+	"reflect"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/caddyserver/caddy/v2"
+	"github.com/caddyserver/caddy/v2/caddyconfig/caddyfile"
+
+	"github.com/caddyverify/caddy-verify/caddyverify/internal/country"
+	"github.com/caddyverify/caddy-verify/caddyverify/internal/guard"
+)
+
+// Guard says which verifications the gateway does not start, before they cost money. Each of its
+// rules is `off`, in `monitor`, where it refuses nothing and tells what it would refuse, or in
+// `enforce`. Checks, searches and controls of what has been started always pass.
+type Guard struct {
+	// Recommended is the mode of number_types, cool_down, per_number, per_prefix and
+	// conversion with their defaults, of those that are not given themselves. Default: they
+	// are off; of a caller, as the account has them.
+	Recommended string `json:"recommended,omitempty"`
+
+	// Countries are those that may be called, as ISO 3166-1 alpha-2 codes: a number of any
+	// other is refused. Default: off.
+	Countries *GuardRule `json:"countries,omitempty"`
+
+	// DenyPrefix is how numbers begin that may not be called: 1 to 20 digits, the calling code
+	// first. Default: off.
+	DenyPrefix *GuardRule `json:"deny_prefix,omitempty"`
+
+	// NumberTypes are the types of numbers that may not be called: `premium`, `shared` (cost)
+	// and `uan` (universal access numbers). Default: off; all three where it names none.
+	NumberTypes *GuardRule `json:"number_types,omitempty"`
+
+	// CoolDown answers status 10 itself while the provider has said that a verification of the
+	// number is under way. It has no values. Default: off.
+	CoolDown *GuardRule `json:"cool_down,omitempty"`
+
+	// PerNumber is how often a caller may start verifications of one number: windows such as
+	// `3/10m`, of 1 to 32 within 1s to 31d, each of which holds. Default: off; `3/10m` and
+	// `6/24h` where it names none.
+	PerNumber *GuardRule `json:"per_number,omitempty"`
+
+	// PerAddress is how often it may for one `ip_address`, by windows as of PerNumber.
+	// Default: off.
+	PerAddress *GuardRule `json:"per_address,omitempty"`
+
+	// PerPrefix blocks a range of a caller, the numbers that are alike but for their last four
+	// digits, when 10 of them are started within 10 minutes and not verified, or 5 that are
+	// no further than 100 apart: for an hour, and twice as long each time up to a day. It has no
+	// values. Default: off.
+	PerPrefix *GuardRule `json:"per_prefix,omitempty"`
+
+	// Conversion slows and blocks a range or a country of a caller where too few of 20 or more
+	// verifications succeed. It has no values. Default: off.
+	Conversion *GuardRule `json:"conversion,omitempty"`
+
+	// Trusted are numbers, or how they begin, that no rule refuses: 1 to 20 digits, the
+	// calling code first. Callers have none of their own. Default: none.
+	Trusted []string `json:"trusted,omitempty"`
+
+	// TrustedFile has more of them, which nobody can read from it. Callers have none of their
+	// own. Default: none.
+	TrustedFile *TrustedFile `json:"trusted_file,omitempty"`
+}
+
+// GuardRule is how a rule of the guard is set.
+type GuardRule struct {
+	// Mode is `off`, `monitor` or `enforce`. Default: `monitor`.
+	Mode string `json:"mode,omitempty"`
+
+	// Values are what the rule goes by, if it goes by any. A rule that is `off` needs none.
+	Values []string `json:"values,omitempty"`
+}
+
+// guardRule is what there is to know of a rule to read it.
+type guardRule struct {
+	name guard.Rule
+	in   func(*Guard) **GuardRule
+	// example is what it is written like; "" where it has no values.
+	example string
+	needed  bool // it means nothing without values
+	set     func(*guard.RuleSet, guard.Mode, []string) error
+}
+
+// guardRules are those that can be configured, in the order in which they are asked.
+var guardRules = []guardRule{
+	{
+		guard.RuleCountries, func(g *Guard) **GuardRule { return &g.Countries }, "countries GB DE", true,
+		func(s *guard.RuleSet, m guard.Mode, values []string) (err error) {
+			s.Countries.Mode = m
+			s.Countries.Allowed, err = countryCodes(values)
+			return err
+		},
+	},
+	{
+		guard.RuleDenyPrefix, func(g *Guard) **GuardRule { return &g.DenyPrefix }, "deny_prefix 4470 88213", true,
+		func(s *guard.RuleSet, m guard.Mode, values []string) (err error) {
+			s.DenyPrefix = guard.DenyPrefix{Mode: m, Denied: sorted(values)}
+			return areDigits(values)
+		},
+	},
+	{
+		guard.RuleNumberTypes, func(g *Guard) **GuardRule { return &g.NumberTypes }, "number_types " + strings.Join(guard.Types(), " "), false,
+		func(s *guard.RuleSet, m guard.Mode, values []string) error {
+			if len(values) == 0 {
+				values = guard.Types()
+			}
+			s.NumberTypes = guard.NumberTypes{Mode: m, Denied: sorted(values)}
+			return each(values, func(v string) bool { return slices.Contains(guard.Types(), v) }, "none of the types that cost more")
+		},
+	},
+	{
+		guard.RuleCoolDown, func(g *Guard) **GuardRule { return &g.CoolDown }, "", false,
+		func(s *guard.RuleSet, m guard.Mode, _ []string) error { s.CoolDown = m; return nil },
+	},
+	{
+		guard.RulePerNumber, func(g *Guard) **GuardRule { return &g.PerNumber }, "per_number 3/10m 6/24h", false,
+		func(s *guard.RuleSet, m guard.Mode, values []string) error {
+			if len(values) == 0 {
+				s.PerNumber = guard.Recommended(m).PerNumber
+				return nil
+			}
+			return velocity(&s.PerNumber, m, values)
+		},
+	},
+	{
+		guard.RulePerAddress, func(g *Guard) **GuardRule { return &g.PerAddress }, "per_address 10/1h", true,
+		func(s *guard.RuleSet, m guard.Mode, values []string) error { return velocity(&s.PerAddress, m, values) },
+	},
+	{
+		guard.RulePerPrefix, func(g *Guard) **GuardRule { return &g.PerPrefix }, "", false,
+		func(s *guard.RuleSet, m guard.Mode, _ []string) error { s.PerPrefix.Mode = m; return nil },
+	},
+	{
+		guard.RuleConversion, func(g *Guard) **GuardRule { return &g.Conversion }, "", false,
+		func(s *guard.RuleSet, m guard.Mode, _ []string) error { s.Conversion = m; return nil },
+	},
+}
+
+// apply sets a rule. Its errors show no value: a number may stand in the wrong place.
+func (r *guardRule) apply(s *guard.RuleSet, given *GuardRule) error {
+	mode, err := guardMode(given.Mode)
+	switch {
+	case err != nil:
+	case r.example == "" && len(given.Values) > 0:
+		err = errors.New("it takes nothing but a mode: off, monitor or enforce")
+	case strings.ContainsAny(strings.Join(given.Values, ""), "{}"):
+		err = errors.New("placeholders are not read here; " + writeItOut)
+	case r.needed && len(given.Values) == 0 && mode != guard.Off:
+		err = fmt.Errorf("it names none; write for example: %s%s", r.example, unset)
+	default:
+		if err = r.set(s, mode, given.Values); err != nil {
+			err = fmt.Errorf("%w; write for example: %s", err, r.example)
+		}
+	}
+	if err != nil {
+		return fmt.Errorf("%s: %w", r.name, err)
+	}
+	return nil
+}
+
+// guardMode reads a mode, of which none stands for monitor.
+func guardMode(word string) (guard.Mode, error) {
+	if word == "" {
+		return guard.Monitor, nil
+	}
+	for _, m := range []guard.Mode{guard.Off, guard.Monitor, guard.Enforce} {
+		if m.String() == word {
+			return m, nil
+		}
+	}
+	return guard.Unset, errors.New("the mode must be off, monitor or enforce")
+}
+
+// each wants all values to be right.
+func each(values []string, right func(string) bool, wrong string) error {
+	for i, v := range values {
+		if !right(v) {
+			return fmt.Errorf("value %d is %s", i+1, wrong)
+		}
+	}
+	return nil
+}
+
+// sorted has the same for the same values in any order.
+func sorted(values []string) []string {
+	return slices.Compact(slices.Sorted(slices.Values(values)))
+}
+
+func countryCodes(values []string) ([]string, error) {
+	if len(values) == 0 {
+		return nil, nil // off
+	}
+	if err := each(values, func(v string) bool { _, err := country.NewList([]string{v}); return err == nil },
+		"not the two-letter code of a country with a calling code"); err != nil {
+		return nil, err
+	}
+	list, err := country.NewList(values)
+	return list.Codes(), err
+}
+
+// areDigits wants numbers, or how they begin. No calling code begins with 0.
+func areDigits(values []string) error {
+	return each(values, func(v string) bool {
+		return v != "" && len(v) <= 20 && strings.Trim(v, "0123456789") == "" && v[0] != '0'
+	}, "not 1 to 20 digits with the calling code first, without a plus sign or zeros before it")
+}
+
+func velocity(v *guard.Velocity, m guard.Mode, values []string) error {
+	*v = guard.Velocity{Mode: m}
+	return each(values, func(written string) bool {
+		most, within, _ := strings.Cut(written, "/")
+		n, err := strconv.Atoi(most)
+		if err != nil || n < 1 || n > 32 {
+			return false
+		}
+		d, err := caddy.ParseDuration(within)
+		v.Windows = append(v.Windows, guard.Window{Most: n, Within: d})
+		slices.SortFunc(v.Windows, func(a, b guard.Window) int { return cmp.Compare(a.Within, b.Within) })
+		return err == nil && d >= time.Second && d <= 31*24*time.Hour
+	}, "not how many within how long, 1 to 32 within 1s to 31d")
+}
+
+// rules are those of an account, or of a caller.
+func (g *Guard) rules() (s guard.RuleSet, err error) {
+	if g == nil {
+		return s, nil
+	}
+	if g.Recommended != "" {
+		mode, err := guardMode(g.Recommended)
+		if err != nil {
+			return s, fmt.Errorf("recommended: %w", err)
+		}
+		s = guard.Recommended(mode)
+	}
+	for _, rule := range guardRules {
+		if given := *rule.in(g); given != nil {
+			if err := rule.apply(&s, given); err != nil {
+				return s, err
+			}
+		}
+	}
+	return s, nil
+}
+
+// settings are an account's, with the rules of its callers. They have the trusted file read.
+func (g *Guard) settings(callers *Callers) (s guard.Settings, err error) {
+	if s.Account, err = g.rules(); err != nil {
+		return s, err
+	}
+	s.Trusted.Prefixes = g.Trusted
+	if g.TrustedFile != nil {
+		if s.Trusted.Hidden, s.Trusted.Key, err = g.TrustedFile.read(); err != nil {
+			return s, fmt.Errorf("trusted_file: %w", err)
+		}
+	}
+	if callers == nil {
+		return s, s.Validate()
+	}
+	for _, c := range callers.Known {
+		if c.Guard == nil {
+			continue
+		}
+		if s.Callers == nil {
+			s.Callers = map[string]guard.RuleSet{}
+		}
+		if s.Callers[c.Name], err = c.Guard.rules(); err != nil {
+			return s, fmt.Errorf("caller %s: %w", c.Name, err)
+		}
+	}
+	return s, s.Validate()
+}
+
+// check tells what is wrong with an account's guard as it is written.
+func (g *Guard) check() error {
+	if g == nil {
+		return nil
+	}
+	if reflect.DeepEqual(g, new(Guard)) {
+		return errors.New("it has no rule; write for example: recommended monitor")
+	}
+	if _, err := g.rules(); err != nil {
+		return err
+	}
+	if err := areDigits(g.Trusted); err != nil {
+		return fmt.Errorf("trusted: %w; write for example: trusted 447700900000 4479", err)
+	}
+	if err := g.TrustedFile.check(); err != nil {
+		return fmt.Errorf("trusted_file: %w", err)
+	}
+	return nil
+}
+
+// checkCaller does that for a caller's.
+func (g *Guard) checkCaller() error {
+	if g != nil && (g.Trusted != nil || g.TrustedFile != nil) {
+		return errors.New("trusted and trusted_file are for all callers of an account; write them in the guard of the account")
+	}
+	return g.check()
+}
+
+// with returns the guard with what a further handler of the account says, which must not be
+// different. Numbers are not shown.
+func (g Guard) with(one *Guard) (Guard, error) {
+	if one == nil {
+		return g, nil
+	}
+	var err error
+	agree(&err, "guard: recommended", &g.Recommended, one.Recommended)
+	differs := func(name string) {
+		if err == nil {
+			err = fmt.Errorf("guard: %s: it is another one here than in another handler of this account; write it in one of them, or the same in all", name)
+		}
+	}
+	for _, rule := range guardRules {
+		all, said := rule.in(&g), *rule.in(one)
+		switch {
+		case said == nil:
+		case *all == nil:
+			*all = said
+		case !rule.same(*all, said):
+			differs(rule.name.String())
+		}
+	}
+	switch {
+	case one.Trusted == nil:
+	case g.Trusted == nil:
+		g.Trusted = one.Trusted
+	case !slices.Equal(sorted(g.Trusted), sorted(one.Trusted)):
+		differs("trusted")
+	}
+	switch {
+	case one.TrustedFile == nil:
+	case g.TrustedFile == nil:
+		g.TrustedFile = one.TrustedFile
+	case *g.TrustedFile != *one.TrustedFile:
+		differs("trusted_file")
+	}
+	return g, err
+}
+
+// same tells whether two ways to write a rule mean the same.
+func (r *guardRule) same(one, other *GuardRule) bool {
+	var a, b guard.RuleSet
+	return errors.Join(r.apply(&a, one), r.apply(&b, other)) == nil && reflect.DeepEqual(a, b)
+}
+
+func parseGuard(d *caddyfile.Dispenser) (*Guard, error) {
+	if d.CountRemainingArgs() > 0 {
+		return nil, d.Err("guard takes a block in braces")
+	}
+	g := new(Guard)
+	return g, block(d, func(name string) error {
+		if err := g.unmarshalRule(name, d.RemainingArgs()); err != nil {
+			return d.WrapErr(err)
+		}
+		if err := g.check(); err != nil {
+			return d.WrapErr(fmt.Errorf("guard: %w", err))
+		}
+		return nil
+	})
+}
+
+// unmarshalRule reads a line of the guard.
+func (g *Guard) unmarshalRule(name string, words []string) error {
+	switch name {
+	case "recommended":
+		if len(words) > 1 {
+			return errors.New("recommended takes one argument: recommended off|monitor|enforce")
+		}
+		g.Recommended = guard.Monitor.String()
+		if len(words) == 1 {
+			g.Recommended = words[0]
+		}
+		return nil
+	case "trusted":
+		if g.Trusted = words; len(words) == 0 {
+			return errors.New("trusted takes numbers, or how they begin: trusted 447700900000 4479" + unset)
+		}
+		return nil
+	case "trusted_file":
+		if len(words) != 2 {
+			return errors.New("trusted_file takes two arguments: trusted_file <path> <key>" + unset)
+		}
+		g.TrustedFile = &TrustedFile{Path: words[0], Key: words[1]}
+		return nil
+	}
+	for _, rule := range guardRules {
+		if rule.name.String() != name {
+			continue
+		}
+		given := new(GuardRule)
+		if len(words) > 0 && words[0] != "" {
+			if _, err := guardMode(words[0]); err == nil {
+				given.Mode, words = words[0], words[1:]
+			}
+		}
+		if len(words) > 0 {
+			given.Values = words
+		}
+		*rule.in(g) = given
+		return nil
+	}
+	return fmt.Errorf("unrecognized subdirective of guard %q", name)
+}
