@@ -173,3 +173,41 @@ func TestTrustedFile(t *testing.T) {
 		}
 	}
 }
+
+// TestGuardDocumented loads the guards that docs/guard.md and Caddyfile.example show.
+func TestGuardDocumented(t *testing.T) {
+	page, err := os.ReadFile("../docs/guard.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	blocks := strings.Split(string(page), "```caddyfile\n")[1:]
+	if len(blocks) != 3 {
+		t.Fatalf("docs/guard.md shows %d configurations", len(blocks))
+	}
+	for _, block := range blocks {
+		block, _, _ = strings.Cut(block, "```")
+		if strings.HasPrefix(block, "{") {
+			block += "\n:0 {\nverify {\naccount shop\n}\n}\n"
+		} else {
+			block = ":0 {\n" + block + "}\n"
+		}
+		if _, err := adaptCaddyfile(block); err != nil {
+			t.Errorf("%v\n%s", err, block)
+		}
+	}
+
+	example, err := os.ReadFile("../Caddyfile.example")
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, lines, _ := strings.Cut(string(example), "# guard {\n")
+	lines, _, found := strings.Cut(lines, "# }\n")
+	if !found {
+		t.Fatal("Caddyfile.example shows no guard")
+	}
+	want := guard.Recommended(guard.Monitor)
+	want.Countries = guard.Countries{Mode: guard.Monitor, Allowed: []string{"DE", "FR", "GB"}}
+	if got := guardOf(t, strings.ReplaceAll(lines, "\t\t# ", "")); !reflect.DeepEqual(got.Account, want) || len(got.Trusted.Prefixes) != 1 {
+		t.Errorf("Caddyfile.example shows %+v", got)
+	}
+}
