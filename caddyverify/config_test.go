@@ -103,7 +103,7 @@ func TestConfigErrors(t *testing.T) {
 		{"a guard argument", credentials + "guard VALUE-x", "guard takes a block in braces"},
 		{"an empty guard", credentials + "guard {\n}", "guard: it has no rule; write for example: recommended monitor"},
 		{"a guard subdirective", credentials + "guard {\nbudget 50 EUR/day\n}", `unrecognized subdirective of guard "budget", at Caddyfile:5`},
-		{"a repeated rule", credentials + "guard {\ncool_down\ncool_down off\n}", "cool_down is given more than once"},
+		{"a repeated rule", credentials + "guard {\ncool_down monitor\ncool_down off\n}", "cool_down is given more than once"},
 		{"a bad mode of all", credentials + "guard {\nrecommended VALUE-x\n}", "guard: recommended: the mode must be off, monitor or enforce, at Caddyfile:5"},
 		{"two modes of all", credentials + "guard {\nrecommended monitor VALUE-x\n}", "recommended takes one argument"},
 		{"countries that are none", credentials + "guard {\ncountries GB VALUE-x\n}", "guard: countries: value 2 is not the two-letter code of a country with a calling code; write for example: countries GB DE"},

@@ -116,8 +116,9 @@ func Type(digits string) string {
 		return "shared"
 	case phonenumbers.UAN:
 		return "uan"
+	default:
+		return ""
 	}
-	return ""
 }
 
 // alpha2 drops what is no country: 001 for calling codes such as those of
