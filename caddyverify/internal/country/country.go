@@ -67,7 +67,7 @@ func byPrefix(digits string) (region string, odd bool) {
 		}
 		odd = strings.Contains("018", national[:1])
 		if len(regions) == 1 {
-			return alpha2(regions[0]), odd
+			return alpha2(regions[0]), odd || strings.HasPrefix(national, "90") // Brazil's collect calls
 		}
 		number, err := strconv.ParseUint(national, 10, 64)
 		if err != nil || odd {
