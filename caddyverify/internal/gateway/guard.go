@@ -35,7 +35,7 @@ func (a *Account) guarded(next wire.Sender) wire.Sender {
 
 // startOf is what the guard is told of a request.
 func (a *Account) startOf(call *wire.Call) guard.Start {
-	s := guard.Start{Caller: call.Caller, Address: call.Get("ip_address"), Expiry: call.Timing().PIN, Life: call.Lifetime() + untold}
+	s := guard.Start{Caller: call.Caller, Address: call.Address, Expiry: call.Timing().PIN, Life: call.Lifetime() + untold}
 	s.Number, s.Country = country.Parse(call.Get("number"), call.Get("country"))
 	if a.guard.WantsType(call.Caller) {
 		s.Type = country.Type(s.Number)

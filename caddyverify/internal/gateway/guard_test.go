@@ -192,3 +192,22 @@ func TestGuardNotOfWhatWasNotSent(t *testing.T) {
 		a.Close()
 	})
 }
+
+// TestGuardPerAddress: an application may tell whose request it is, and the provider is not told.
+func TestGuardPerAddress(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		g := newGuarding(t, guard.Settings{Account: guard.RuleSet{PerAddress: guard.Velocity{Mode: guard.Enforce, Windows: []guard.Window{{Most: 2, Within: time.Hour}}}}})
+		defer g.close()
+		for i, want := range []string{"0", "0", "1", "0", "0"} {
+			address := "&ip_address=192.0.2.1"
+			if i == 3 {
+				address = "&ip_address=2001:db8::1"
+			} else if i == 4 {
+				address = ""
+			}
+			if got := g.start(fmt.Sprintf("44770090000%d%s", i, address)).Body.String(); !strings.Contains(got, `"status":"`+want+`"`) {
+				t.Errorf("%d: %s", i, got)
+			}
+		}
+	})
+}

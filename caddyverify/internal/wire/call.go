@@ -19,6 +19,9 @@ type Call struct {
 	Params []Param
 	// Caller is who makes the call, "" for all that nothing is known of. It is not sent.
 	Caller string
+	// Address is the end user's, where a request or psd2 has ip_address, which the API takes
+	// with checks only. It is for the guard, and is not sent.
+	Address string
 }
 
 // Param is one parameter of a call.

@@ -1,6 +1,7 @@
 package wire
 
 import (
+	"cmp"
 	"net/http"
 	"slices"
 	"strings"
@@ -31,7 +32,7 @@ func Parse(o Operation, f Format, r *http.Request, strict bool) (call *Call, ign
 	if len(r.URL.RawQuery) > MaxQuery {
 		return nil, nil, Refuse(QueryTooLong, "")
 	}
-	c := collector{known: parameters[o], strict: strict}
+	c := collector{known: parameters[o], strict: strict, starts: o.Starts()}
 	if err = c.form(r.URL.RawQuery); err == nil {
 		err = c.body(r)
 	}
@@ -45,12 +46,14 @@ func Parse(o Operation, f Format, r *http.Request, strict bool) (call *Call, ign
 type collector struct {
 	known   []parameter
 	strict  bool
+	starts  bool
 	charset string // of what is not UTF-8
 	bare    bool   // the name at hand has no "=": it may be a value without its name
 
 	found   [11]string // by index in known; as many as the longest list has
 	ids     []string   // request_ids, each once, in the order asked
 	asked   int        // request_ids, with repetitions
+	address string     // Call.Address
 	badID   bool       // one of them cannot be one
 	ignored []string
 	near    [11]bool // by index in known: a name was ignored that is nearly this one
@@ -63,6 +66,9 @@ func (c *collector) add(name, value string) error {
 		return c.tooMany()
 	}
 	i := c.find(name)
+	if i < 0 && c.starts && name == "ip_address" {
+		return c.addAddress(value)
+	}
 	if i < 0 {
 		return c.ignore(name)
 	}
@@ -81,6 +87,19 @@ func (c *collector) add(name, value string) error {
 	default:
 		c.found[i] = value
 	}
+	return nil
+}
+
+// addAddress takes in the end user's address of what starts a verification.
+func (c *collector) addAddress(value string) error {
+	value, ok := kindAddress.read(value, c.charset)
+	switch {
+	case !ok:
+		return Refuse(InvalidParameter, "ip_address")
+	case c.address != "" && value != "" && c.address != value:
+		return Refuse(RepeatedParameter, "ip_address")
+	}
+	c.address = cmp.Or(c.address, value)
 	return nil
 }
 
@@ -156,7 +175,7 @@ func (c *collector) call(o Operation, f Format) (*Call, error) {
 		room [2]Param // enough for most calls, in the same piece of memory
 	})
 	call := &made.Call
-	call.Operation, call.Format, call.Params = o, f, made.room[:0]
+	call.Operation, call.Format, call.Params, call.Address = o, f, made.room[:0], c.address
 	if c.count > len(made.room) {
 		call.Params = make([]Param, 0, c.count)
 	}
