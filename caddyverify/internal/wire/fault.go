@@ -77,11 +77,11 @@ type Fault struct { //nolint:errname // the word that docs and logs have
 	// Reason says more of it; "" where the cause says all.
 	Reason Reason
 	// As is the Verify status to answer with where it is not always the same for the cause, and
-	// RequestID the verification that status 10 is about, "" for none.
-	As        Status
-	RequestID string
-	// Finding is for operators: what the guard's rule has counted.
-	Finding string
+	// RequestID the verification that status 10 is about, "" for none. Finding is for operators:
+	// what the guard's rule has counted. What was refused is told to no other gateway.
+	As        Status `json:"-"`
+	RequestID string `json:"-"`
+	Finding   string `json:"-"`
 	// Name is what the sentence is about: a parameter, a method, a media type.
 	Name string
 	// MayHaveSent tells that the call may have reached the provider.
