@@ -117,6 +117,7 @@ func (u *user) poll(id string) {
 	if other.random.IntN(3) > 0 {
 		return
 	}
+	other.apart()
 	u.book.calls.Go(func() {
 		for range 5 + other.random.IntN(15) {
 			other.pause(300*time.Millisecond, 900*time.Millisecond)

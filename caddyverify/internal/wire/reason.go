@@ -64,6 +64,12 @@ const (
 	ReasonBudget      Reason = "budget"
 )
 
+// GuardReasons lists them.
+var GuardReasons = [...]Reason{
+	ReasonCountries, ReasonDenyPrefix, ReasonNumberTypes, ReasonBlock, ReasonCoolDown, ReasonPerNumber, ReasonPerAddress,
+	ReasonPerPrefix, ReasonConversion, ReasonBudget,
+}
+
 // ReasonOther stands for what the list does not foresee.
 const ReasonOther Reason = "other"
 
