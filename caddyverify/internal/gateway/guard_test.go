@@ -200,9 +200,10 @@ func TestGuardPerAddress(t *testing.T) {
 		defer g.close()
 		for i, want := range []string{"0", "0", "1", "0", "0"} {
 			address := "&ip_address=192.0.2.1"
-			if i == 3 {
+			switch i {
+			case 3:
 				address = "&ip_address=2001:db8::1"
-			} else if i == 4 {
+			case 4:
 				address = ""
 			}
 			if got := g.start(fmt.Sprintf("44770090000%d%s", i, address)).Body.String(); !strings.Contains(got, `"status":"`+want+`"`) {
