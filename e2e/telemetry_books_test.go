@@ -3,7 +3,10 @@
 package e2e
 
 import (
+	"encoding/json"
+	"encoding/xml"
 	"math"
+	"net/http"
 	"strconv"
 	"strings"
 	"sync"
@@ -52,19 +55,22 @@ type verification struct {
 	outcome               string // empty until it ended
 	checked               bool   // it ended by a check that said 0
 	tries                 int
-	fee, messages         int64 // in hundred-thousandths of a EUR
 }
+
+// cost is in hundred-thousandths of a EUR.
+type cost struct{ fee, messages int64 }
 
 // books are what the clients know by themselves of what went on.
 type books struct {
 	mu            sync.Mutex
 	exchanges     []*exchange
 	verifications map[string]*verification
+	costs         map[string]cost    // by request_id, also of those that are none of the verifications
 	untracked     map[string]float64 // ends of verifications that nobody was told had started
 }
 
 func newBooks() *books {
-	return &books{verifications: map[string]*verification{}, untracked: map[string]float64{}}
+	return &books{verifications: map[string]*verification{}, costs: map[string]cost{}, untracked: map[string]float64{}}
 }
 
 // enter takes in what was read.
@@ -72,16 +78,7 @@ func (b *books) enter(x *exchange) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	b.exchanges = append(b.exchanges, x)
-	for _, one := range append(x.answer.List, x.answer) {
-		id := one.RequestID
-		if id == "" && len(x.ids) == 1 {
-			id = x.ids[0]
-		}
-		if v := b.verifications[id]; v != nil && one.Currency == "EUR" {
-			v.fee = max(v.fee, money(one.Price))
-			v.messages = max(v.messages, money(one.Messages))
-		}
-	}
+	b.price(x.ids, &x.answer)
 	if x.operation == "check" && !x.replay {
 		switch v := b.verifications[x.ids[0]]; x.answer.Status {
 		case "0", "16", "17":
@@ -91,6 +88,51 @@ func (b *books) enter(x *exchange) {
 		}
 	}
 }
+
+// price takes in what an answer says of costs. The caller holds the lock.
+func (b *books) price(ids []string, answer *said) {
+	for _, one := range append(answer.List, *answer) {
+		id := one.RequestID
+		if id == "" && len(ids) == 1 {
+			id = ids[0]
+		}
+		if one.Currency != "EUR" {
+			continue
+		}
+		known := b.costs[id]
+		b.costs[id] = cost{fee: max(known.fee, money(one.Price)), messages: max(known.messages, money(one.Messages))}
+	}
+}
+
+// overhear takes in what the provider tells the gateway of costs: in a list it tells of verifications that no client has
+// asked about.
+func (b *books) overhear(provider http.Handler) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		copied := &copier{ResponseWriter: w}
+		provider.ServeHTTP(copied, r) // it panics where the connection is lost
+		var answer said
+		if json.Unmarshal(copied.body, &answer) != nil && xml.Unmarshal(copied.body, &answer) != nil {
+			return // no answer
+		}
+		b.mu.Lock()
+		defer b.mu.Unlock()
+		b.price(nil, &answer)
+	})
+}
+
+// copier keeps what is written.
+type copier struct {
+	http.ResponseWriter
+	body []byte
+}
+
+func (c *copier) Write(p []byte) (int, error) {
+	c.body = append(c.body, p...)
+	return c.ResponseWriter.Write(p)
+}
+
+// Unwrap is for http.ResponseController.
+func (c *copier) Unwrap() http.ResponseWriter { return c.ResponseWriter }
 
 // money reads an amount as hundred-thousandths: no price of the sandbox is finer.
 func money(text string) int64 {
@@ -109,6 +151,13 @@ func (b *books) ended(id, outcome string, checked bool) {
 	defer b.mu.Unlock()
 	v := b.verifications[id]
 	v.outcome, v.checked = outcome, checked
+}
+
+// costsMessages notes what messages are known to cost.
+func (b *books) costsMessages(id string, messages int64) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	b.costs[id] = cost{fee: b.costs[id].fee, messages: messages}
 }
 
 func (b *books) untrackedEnd(outcome string) {

@@ -26,6 +26,8 @@ type span struct {
 	ParentSpanID string
 	Name         string
 	Kind         int
+	Start        int64 `json:"startTimeUnixNano,string"`
+	End          int64 `json:"endTimeUnixNano,string"`
 	Attributes   attributes
 	Status       struct{ Code int }
 	Events       []json.RawMessage

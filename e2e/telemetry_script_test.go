@@ -254,7 +254,7 @@ func (p *script) settle() {
 	for _, s := range p.expired {
 		id := p.idOf(s)
 		p.books.ended(id, "expired", false)
-		p.books.verifications[id].messages = messageCost(s.number)
+		p.books.costsMessages(id, messageCost(s.number))
 	}
 	deadline := time.Now().Add(4 * time.Minute)
 	for {

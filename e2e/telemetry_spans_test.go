@@ -146,14 +146,8 @@ func (c *spanChecker) attributes(s span, want attributes) {
 // linksOf wants links to the requests of all the verifications that a call is about.
 func (c *spanChecker) linksOf(x *exchange, s span) {
 	c.few.t.Helper()
-	var want, got []string
-	for _, id := range x.ids {
-		if v := c.books.verifications[id]; v != nil && x.operation != "request" {
-			want = append(want, v.origin+" "+c.traces.server[v.origin].SpanID)
-		}
-	}
+	want, got := c.originsOf(x), linksIn(s)
 	for _, l := range s.Links {
-		got = append(got, l.TraceID+" "+l.SpanID)
 		if l.Attributes["verify.link.operation"] != "request" {
 			c.errorf("%s: a link has the attributes %v", s.Name, l.Attributes)
 		}
@@ -166,6 +160,23 @@ func (c *spanChecker) linksOf(x *exchange, s span) {
 	if len(got) > 0 {
 		c.links[x.operation]++
 	}
+}
+
+// originsOf are the spans of the requests of all verifications that a call is about.
+func (c *spanChecker) originsOf(x *exchange) (origins []string) {
+	for _, id := range x.ids {
+		if v := c.books.verifications[id]; v != nil && x.operation != "request" {
+			origins = append(origins, v.origin+" "+c.traces.server[v.origin].SpanID)
+		}
+	}
+	return origins
+}
+
+func linksIn(s span) (links []string) {
+	for _, l := range s.Links {
+		links = append(links, l.TraceID+" "+l.SpanID)
+	}
+	return links
 }
 
 // client looks at a client span that belongs to a client's call.
@@ -195,7 +206,16 @@ func (c *spanChecker) client(x *exchange, s span) {
 	if s.ParentSpanID != c.traces.server[x.trace].SpanID {
 		c.errorf("%s: its parent is not the server span", s.Name)
 	}
-	if !x.list {
+	switch {
+	case x.list:
+	case x.operation == "search" && s.Attributes["verify.request_id"] == "": // it went in a list with others
+		c.links["list"]++
+		for _, origin := range c.originsOf(x) {
+			if !slices.Contains(linksIn(s), origin) {
+				c.errorf("%s for %v: links to %v, but not to %v", s.Name, x.ids, linksIn(s), origin)
+			}
+		}
+	default:
 		c.attributes(s, attributes{"verify.country": c.country(x)})
 		c.linksOf(x, s)
 	}
@@ -286,7 +306,7 @@ func (c *spanChecker) rejections() {
 			continue
 		}
 		spans := c.traces.client[x.trace]
-		if len(spans) == 0 {
+		if len(spans) == 0 && !c.inList(x) {
 			stopped++
 		}
 		for _, s := range spans {
@@ -298,4 +318,18 @@ func (c *spanChecker) rejections() {
 	if got, want := c.stopped-c.retries, stopped-again; got != want {
 		c.errorf("searches rejected without a retry: got %v, want %v", got, want)
 	}
+}
+
+// inList tells that another call's list asked for what a search is about, at the same time.
+func (c *spanChecker) inList(x *exchange) bool {
+	own := c.traces.server[x.trace]
+	for _, spans := range c.traces.client {
+		for _, s := range spans {
+			asked := s.Attributes["verify.request_ids"]
+			if s.Start < own.End && own.Start < s.End && len(x.ids) > 0 && strings.Contains(asked, x.ids[0]) {
+				return true
+			}
+		}
+	}
+	return false
 }

@@ -32,7 +32,8 @@ func TestTelemetry(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	upstream := httptest.NewServer(api)
+	b := newBooks()
+	upstream := httptest.NewServer(b.overhear(api))
 	t.Cleanup(upstream.Close)
 	otel := startCollector(t)
 	g := &gateway{address: freeAddress(t), admin: freeAddress(t), upstream: upstream.URL, key: key, logs: t.TempDir()}
@@ -47,7 +48,6 @@ func TestTelemetry(t *testing.T) {
 		"OTEL_SERVICE_NAME=caddy-verify-e2e",
 	}, g.caddyfile(400), g.address)
 
-	b := newBooks()
 	p := &script{
 		teller:  &teller{client: newClient(b, g.address), t: t, ids: map[*story]string{}},
 		gateway: g, sandbox: api, prometheus: prom,

@@ -3,8 +3,6 @@ package ledger
 import (
 	"container/list"
 	"time"
-
-	"github.com/caddyverify/caddy-verify/caddyverify/internal/wire"
 )
 
 // portion is how many verifications are moved under the lock at a time, so that calls
@@ -57,7 +55,7 @@ func (l *Ledger) giveUp(now time.Duration, events *Events) bool {
 	if r == nil || l.givenUpAt(r) > now {
 		return false
 	}
-	l.finish(r, wire.OutcomeUnknown, now, events)
+	l.finish(r, r.unseen(), now, events)
 	return true
 }
 

@@ -109,7 +109,7 @@ func (l *Ledger) evict(now time.Duration, events *Events) {
 			l.leaveNames(victim)
 		default:
 			l.lost++
-			l.finish(victim, wire.OutcomeUnknown, now, events)
+			l.finish(victim, victim.unseen(), now, events)
 		}
 		l.records.drop(victim)
 		return

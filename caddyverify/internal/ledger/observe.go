@@ -22,6 +22,8 @@ type Observation struct {
 	Link Link
 	// Took is how long the upstream took to answer.
 	Took time.Duration
+	// checked is what checking returned.
+	checked *record
 }
 
 // maxID is the longest request_id that is kept. No client can ask about a longer
@@ -37,10 +39,11 @@ func (l *Ledger) Observe(o Observation) (events Events) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	l.noteDoubt(&o)
+	now := l.now()
+	defer l.checkedNow(o.checked, now, &events)
 	if o.Answer.Fault != nil {
 		return events // the gateway's own words
 	}
-	now := l.now()
 	switch o.Call.Operation {
 	case wire.Request, wire.PSD2:
 		l.request(&o, now, &events)
@@ -125,7 +128,7 @@ func (l *Ledger) search(o *Observation, now time.Duration, events *Events) {
 			l.noteTimes(r, v, o.Call.Format)
 		}
 		if outcome, final := outcomeOf(v.Status); final {
-			l.end(ids[n], outcome, now, events)
+			l.seenOver(ids[n], outcome, now, events)
 		}
 		if r := l.records.find(ids[n]); r != nil {
 			l.price(r, v, events)
@@ -164,7 +167,7 @@ func (l *Ledger) refused(ids []string, s wire.Status, now time.Duration, events 
 // overdue that says nothing: a search may answer 101 right after the end.
 func (l *Ledger) gone(id string, now time.Duration, events *Events) {
 	if r := l.records.find(id); r != nil && r.overdue {
-		l.finish(r, wire.OutcomeUnknown, now, events)
+		l.finish(r, r.unseen(), now, events)
 	}
 }
 

@@ -24,10 +24,12 @@ type record struct {
 	currency  uint8
 	schedule  schedule
 	attempts  int
-	asks      int   // how often the settler was given it
-	alone     bool  // to be asked for by itself
-	outcome   uint8 // once finished: index in wire.Outcomes
-	overdue   bool  // expires has passed
+	checks    int          // under way
+	seen      wire.Outcome // by a search, while a check is under way
+	asks      int          // how often the settler was given it
+	alone     bool         // to be asked for by itself
+	outcome   uint8        // once finished: index in wire.Outcomes
+	overdue   bool         // expires has passed
 	finished  bool
 	untracked bool
 	adopted   bool   // another gateway saw it start

@@ -12,8 +12,9 @@ func (l *Ledger) Step(about func(context.Context, *wire.Call) (country string, l
 	return func(next wire.Sender) wire.Sender {
 		return func(ctx context.Context, call *wire.Call) wire.Answer {
 			begun := l.now()
+			checked := l.checking(call)
 			answer := next(ctx, call)
-			o := Observation{Call: call, Answer: &answer, Took: l.now() - begun}
+			o := Observation{Call: call, Answer: &answer, Took: l.now() - begun, checked: checked}
 			if call.Operation.Starts() {
 				o.Country, o.Link = about(ctx, call)
 			}
