@@ -7,6 +7,8 @@ import (
 	"fmt"
 	"net/http"
 	"net/http/httptest"
+	"reflect"
+	"regexp"
 	"strings"
 	"sync"
 	"testing"
@@ -325,4 +327,22 @@ func TestDay(t *testing.T) {
 			t.Errorf("%d events are kept", n)
 		}
 	})
+}
+
+// What the script reads of an update each second is in it, if there is such a thing.
+func TestScriptReadsWhatIsSent(t *testing.T) {
+	sent := map[string]bool{}
+	for field := range reflect.TypeFor[now]().Fields() {
+		name, _, _ := strings.Cut(field.Tag.Get("json"), ",")
+		sent[name] = true
+	}
+	read := regexp.MustCompile(`\bn\.([a-z_]+)`).FindAllStringSubmatch(pageJS, -1)
+	if len(read) < 20 {
+		t.Fatalf("found %d places", len(read))
+	}
+	for _, m := range read {
+		if !sent[m[1]] {
+			t.Errorf("the script reads %s, which is not sent", m[0])
+		}
+	}
 }

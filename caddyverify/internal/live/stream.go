@@ -25,6 +25,7 @@ type now struct {
 	Summary       string               `json:"summary"`
 	Circuits      []status.Circuit     `json:"circuits"`
 	Limit         status.Limit         `json:"limit"`
+	Store         *status.Store        `json:"store,omitempty"`
 	Cache         status.Cache         `json:"cache"`
 	Verifications status.Verifications `json:"verifications"`
 	Numbers       numbers              `json:"numbers"`
@@ -89,7 +90,7 @@ func (p *Page) stream(w http.ResponseWriter, r *http.Request, account *gateway.A
 
 func nowOf(account *gateway.Account) now {
 	s := status.Of(account)
-	return now{time.Now().UTC(), s.State, s.Summary, s.Circuits, s.Limit, s.Cache, s.Verifications, numbersOf(account)}
+	return now{time.Now().UTC(), s.State, s.Summary, s.Circuits, s.Limit, s.Store, s.Cache, s.Verifications, numbersOf(account)}
 }
 
 func moreOf(account *gateway.Account) more {
