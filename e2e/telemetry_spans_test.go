@@ -264,7 +264,10 @@ func describeSpan(s span) string {
 func describeCall(c sandbox.Call) string {
 	status, code, kind, id := c.Status, strconv.Itoa(c.HTTPStatus), "", c.RequestID
 	if len(c.Params["request_ids"]) > 0 {
-		status, id = "", ""
+		id = ""
+		if !isFault(c.Operation, status) { // of the list, and not of one in it
+			status = ""
+		}
 	}
 	switch outcomeOf(c) {
 	case "connection_lost":
