@@ -49,7 +49,9 @@ func TestAppConfigErrors(t *testing.T) {
 		{"reads what", account + callers(caller+" {\nreads some\n}"), "account shop", "reads must be all"},
 		{"a guard without a rule", account + callers(caller+" {\nguard {\n}\n}"), "account shop", "caller checkout: guard: it has no rule"},
 		{"a wrong rule of a caller", account + callers(caller+" {\nguard {\nper_address VALUE\n}\n}"), "account shop", "guard: per_address: value 1 is not how many within how long"},
-		{"trust by a caller", account + callers(caller+" {\nguard {\ntrusted 44\n}\n}"), "account shop", "caller checkout: guard: trusted and trusted_file are for all callers"},
+		{"trust by a caller", account + callers(caller+" {\nguard {\ntrusted 44\n}\n}"), "account shop", "caller checkout: guard: price, trusted and trusted_file are for all callers"},
+		{"a price of a caller", account + callers(caller+" {\nguard {\nprice 1 EUR\n}\n}"), "account shop", "caller checkout: guard: price, trusted and trusted_file are for all callers"},
+		{"a budget of a caller without a price", account + callers(caller+" {\nguard {\nbudget 5 EUR/day\n}\n}"), "account shop", "guard: caller checkout: budget: the account has no price to reckon with"},
 		{"a guard beside an account", account, "account shop\nguard {\ncool_down\n}", "guard: it belongs to the account"},
 		{"an unknown line", account + callers(caller+" {\nsince 5\n}"), "account shop", `unrecognized subdirective of caller "since"`},
 	} {

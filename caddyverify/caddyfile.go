@@ -88,6 +88,8 @@ func init() {
 //	        per_address  [off|monitor|enforce] <n>/<duration>...
 //	        per_prefix   [off|monitor|enforce]
 //	        conversion   [off|monitor|enforce]
+//	        budget       [off|monitor|enforce] <amount> <currency>/day|month...
+//	        price        <amount> <currency> [<code...>]
 //	        trusted      <digits...>
 //	        trusted_file <path> <key>
 //	    }

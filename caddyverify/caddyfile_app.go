@@ -38,7 +38,7 @@ func parseApp(d *caddyfile.Dispenser, earlier any) (any, error) {
 //	            concurrency <number>
 //	            reads       all
 //	            guard {
-//	                # rules of the handler's guard, but for trusted and trusted_file
+//	                # rules of the handler's guard, but for price, trusted and trusted_file
 //	            }
 //	        }
 //	        unknown refuse|shared

@@ -62,7 +62,7 @@ func (a *Account) check() error {
 		{"cache", a.Cache.check()},
 		{"limit", limit.Settings{Rate: a.Limit, SearchRate: a.SearchLimit}.Validate()},
 		{"countries", checkCountries(a.Countries)},
-		{"guard", a.Guard.check()},
+		{"guard", a.Guard.checkAccount()},
 		{"credentials", a.Credentials.check()},
 		{"next_credentials", a.checkNext()},
 	})

@@ -202,7 +202,7 @@ func (s accountSettings) with(a *Account) (*accountSettings, error) {
 	if s.guard, err = s.guard.with(a.Guard); err != nil {
 		return nil, err
 	}
-	refused, err := s.guard.settings(s.callers)
+	refused, err := s.guard.settings(s.callers, s.names)
 	if err != nil {
 		return nil, fmt.Errorf("guard: %w", err)
 	}

@@ -55,6 +55,14 @@ type Guard struct {
 	// verifications succeed. It has no values. Default: off.
 	Conversion *GuardRule `json:"conversion,omitempty"`
 
+	// Budget is how much all callers together may spend, or of a caller, this one: values such as
+	// `50 EUR/day` and `1000 EUR/month`, at most one of each. It needs Prices. A caller's comes on top
+	// of the account's. Default: off.
+	Budget *GuardRule `json:"budget,omitempty"`
+
+	// Prices are what a message may cost at most. Callers have none of their own. Default: none.
+	Prices []GuardPrice `json:"prices,omitempty"`
+
 	// Trusted are numbers, or how they begin, that no rule refuses: 1 to 20 digits, the
 	// calling code first. Callers have none of their own. Default: none.
 	Trusted []string `json:"trusted,omitempty"`
@@ -95,10 +103,14 @@ func (g *Guard) rules() (s guard.RuleSet, err error) {
 	return s, nil
 }
 
-// settings are an account's, with the rules of its callers. They have the trusted file read.
-func (g *Guard) settings(callers *Callers) (s guard.Settings, err error) {
+// settings are those of an account of some names, with the rules of its callers. They have the
+// trusted file read.
+func (g *Guard) settings(callers *Callers, names []string) (s guard.Settings, err error) {
 	if s.Account, err = g.rules(); err != nil {
 		return s, err
+	}
+	if s.Prices, err = g.prices(); err != nil {
+		return s, fmt.Errorf("price: %w", err)
 	}
 	s.Trusted.Prefixes = g.Trusted
 	if g.TrustedFile != nil {
@@ -106,10 +118,12 @@ func (g *Guard) settings(callers *Callers) (s guard.Settings, err error) {
 			return s, fmt.Errorf("trusted_file: %w", err)
 		}
 	}
-	if callers == nil {
-		return s, s.Validate()
+	var known []*Caller
+	var mine []string // who may come; another account may yet fail over to this one
+	if callers != nil {
+		known = callers.Known
 	}
-	for _, c := range callers.Known {
+	for _, c := range known {
 		if c.Guard == nil {
 			continue
 		}
@@ -119,11 +133,29 @@ func (g *Guard) settings(callers *Callers) (s guard.Settings, err error) {
 		if s.Callers[c.Name], err = c.Guard.rules(); err != nil {
 			return s, fmt.Errorf("caller %s: %w", c.Name, err)
 		}
+		if c.Account == "" || slices.Contains(names, c.Account) {
+			mine = append(mine, c.Name)
+		}
+	}
+	if err := priced(&s, mine); err != nil {
+		return s, err
 	}
 	return s, s.Validate()
 }
 
-// check tells what is wrong with an account's guard as it is written.
+// checkAccount tells what is wrong with an account's guard.
+func (g *Guard) checkAccount() error {
+	err := g.check()
+	if g == nil || err != nil {
+		return err
+	}
+	var s guard.Settings
+	s.Account, _ = g.rules() // both are right, by check
+	s.Prices, _ = g.prices()
+	return priced(&s, nil)
+}
+
+// check tells what is wrong with a guard as far as it is written.
 func (g *Guard) check() error {
 	if g == nil {
 		return nil
@@ -133,6 +165,9 @@ func (g *Guard) check() error {
 	}
 	if _, err := g.rules(); err != nil {
 		return err
+	}
+	if _, err := g.prices(); err != nil {
+		return fmt.Errorf("price: %w", err)
 	}
 	if err := areDigits(g.Trusted); err != nil {
 		return fmt.Errorf("trusted: %w; write for example: trusted 447700900000 4479", err)
@@ -145,8 +180,8 @@ func (g *Guard) check() error {
 
 // checkCaller does that for a caller's.
 func (g *Guard) checkCaller() error {
-	if g != nil && (g.Trusted != nil || g.TrustedFile != nil) {
-		return errors.New("trusted and trusted_file are for all callers of an account; write them in the guard of the account")
+	if g != nil && (g.Trusted != nil || g.TrustedFile != nil || g.Prices != nil) {
+		return errors.New("price, trusted and trusted_file are for all callers of an account; write them in the guard of the account")
 	}
 	return g.check()
 }
@@ -173,6 +208,13 @@ func (g Guard) with(one *Guard) (Guard, error) {
 		case !rule.same(*all, said):
 			differs(rule.name.String())
 		}
+	}
+	switch {
+	case one.Prices == nil:
+	case g.Prices == nil:
+		g.Prices = one.Prices
+	case !samePrices(&g, one):
+		differs("price")
 	}
 	switch {
 	case one.Trusted == nil:
@@ -204,7 +246,7 @@ func parseGuard(d *caddyfile.Dispenser) (*Guard, error) {
 			return d.WrapErr(fmt.Errorf("guard: %w", err))
 		}
 		return nil
-	})
+	}, "price")
 }
 
 // unmarshalRule reads a line of the guard.
@@ -219,6 +261,8 @@ func (g *Guard) unmarshalRule(name string, words []string) error {
 			g.Recommended = words[0]
 		}
 		return nil
+	case "price":
+		return g.unmarshalPrice(words)
 	case "trusted":
 		if g.Trusted = words; len(words) == 0 {
 			return errors.New("trusted takes numbers, or how they begin: trusted 447700900000 4479" + unset)
@@ -240,6 +284,9 @@ func (g *Guard) unmarshalRule(name string, words []string) error {
 			if _, err := guardMode(words[0]); err == nil {
 				given.Mode, words = words[0], words[1:]
 			}
+		}
+		if rule.name == guard.RuleBudget {
+			words = inPairs(words)
 		}
 		if len(words) > 0 {
 			given.Values = words

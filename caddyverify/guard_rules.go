@@ -79,6 +79,7 @@ var guardRules = []guardRule{
 		guard.RuleConversion, func(g *Guard) **GuardRule { return &g.Conversion }, "", false,
 		func(s *guard.RuleSet, m guard.Mode, _ []string) error { s.Conversion = m; return nil },
 	},
+	{guard.RuleBudget, func(g *Guard) **GuardRule { return &g.Budget }, budgetExample, true, budgets},
 }
 
 // apply sets a rule. Its errors show no value: a number may stand in the wrong place.

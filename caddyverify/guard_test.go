@@ -34,6 +34,14 @@ func TestGuardSettings(t *testing.T) {
 			PerPrefix:   guard.PerPrefix{Mode: guard.Monitor},
 			Conversion:  guard.Monitor,
 		}},
+		{"budgets", "budget 1000.5 EUR/month 50 EUR/day\nprice 0.15 EUR", guard.RuleSet{Budgets: []guard.Budget{
+			{Mode: guard.Monitor, Period: guard.Day, Cap: guard.Money{Micro: 50_000_000, Currency: "EUR"}},
+			{Mode: guard.Monitor, Period: guard.Month, Cap: guard.Money{Micro: 1_000_500_000, Currency: "EUR"}},
+		}}},
+		{"a budget, enforced, to the millionth", "price 0.15 USD\nbudget enforce 999999999.000001 USD/day", guard.RuleSet{Budgets: []guard.Budget{
+			{Mode: guard.Enforce, Period: guard.Day, Cap: guard.Money{Micro: 999_999_999_000_001, Currency: "USD"}},
+		}}},
+		{"no budget, whatever is written", "budget off", guard.RuleSet{}},
 		{"in modes of their own", "countries enforce GB\ndeny_prefix off\nnumber_types enforce uan\nper_number enforce 20/31d 1/1s\nper_address off\nper_prefix enforce\nconversion off", guard.RuleSet{
 			Countries:   guard.Countries{Mode: guard.Enforce, Allowed: []string{"GB"}},
 			DenyPrefix:  guard.DenyPrefix{Mode: guard.Off},
@@ -60,6 +68,15 @@ func TestGuardSettings(t *testing.T) {
 	}
 	if none := guardOf(t, ""); !reflect.DeepEqual(none, guard.Settings{}) {
 		t.Errorf("without a guard it is %+v", none)
+	}
+}
+
+// TestGuardPrices reads prices, exactly.
+func TestGuardPrices(t *testing.T) {
+	got := guardOf(t, "budget 5 EUR/day\nprice 0.000001 EUR\nprice 0.05 EUR GB de\nprice 1000000 EUR FR").Prices
+	want := guard.Prices{Any: guard.Money{Micro: 1, Currency: "EUR"}, Of: map[string]int64{"GB": 50_000, "DE": 50_000, "FR": 1_000_000_000_000}}
+	if !reflect.DeepEqual(got, want) {
+		t.Errorf("they are %+v\nwant %+v", got, want)
 	}
 }
 
@@ -120,6 +137,20 @@ func TestGuardOfCallers(t *testing.T) {
 		if !reflect.DeepEqual(s.core.Guard, want) {
 			t.Errorf("%s refuses %+v\nwant %+v", name, s.core.Guard, want)
 		}
+	}
+}
+
+// TestBudgetOfBoundCaller wants a price of the account that a caller comes to, and of no other.
+func TestBudgetOfBoundCaller(t *testing.T) {
+	bound := &Callers{Known: []*Caller{{Name: "checkout", Account: "shop", Guard: &Guard{Budget: &GuardRule{Values: []string{"5 EUR/day"}}}}}}
+	if _, err := new(Guard).settings(bound, []string{"shop"}); err == nil {
+		t.Error("its account has no price")
+	}
+	if _, err := (&Guard{Prices: []GuardPrice{{Amount: "1", Currency: "EUR"}}}).settings(bound, []string{"shop"}); err != nil {
+		t.Error(err)
+	}
+	if s, err := new(Guard).settings(bound, []string{"login"}); err != nil || len(s.Callers["checkout"].Budgets) != 1 {
+		t.Errorf("another account: %v, %+v", err, s.Callers)
 	}
 }
 

@@ -156,6 +156,11 @@ func (a *Account) publishEvents(ctx context.Context, events ledger.Events) {
 	for _, outcome := range events.Untracked {
 		details = append(details, UntrackedFinished{outcome})
 	}
+	for _, total := range events.Totals { // before the end, which gives back the rest
+		spent := guard.Money{Micro: total.Micro, Currency: total.Currency}
+		a.guard.Learn(total.RequestID, spent, total.Messages)
+		a.guard.Settle(total.RequestID, spent)
+	}
 	for _, end := range events.Ends {
 		a.guard.Ended(end.RequestID, end.Outcome)
 	}
@@ -186,6 +191,8 @@ func (a *Account) count(e Event) {
 		a.metrics.FailedOver(d.To)
 	case GuardFound:
 		a.metrics.Guard(d.Finding.Rule.String(), d.Finding.Mode == guard.Enforce)
+	case GuardChanged:
+		a.metrics.GuardChange(d.Kind.String())
 	case InvariantBroken:
 		a.metrics.Broken(d.Invariant)
 	case CallRetried:
@@ -241,7 +248,7 @@ func (e Event) describe() (level slog.Level, message string, attrs []slog.Attr) 
 	case CachePurged:
 		level, message, attrs = slog.LevelInfo, "cache purged", []slog.Attr{slog.Int("verifications", d.Verifications)}
 	case GuardChanged:
-		message, attrs = "guard "+d.Kind.String(), []slog.Attr{slog.String("rule", d.Finding.Rule.String()), slog.String("mode", d.Finding.Mode.String()), slog.String("why", d.Finding.String())}
+		message, attrs = "guard "+d.Kind.String(), []slog.Attr{slog.String("rule", d.Finding.Rule.String()), slog.String("mode", d.Finding.Mode.String()), slog.String("why", guard.Change(d).Text())}
 		if d.Caller != "" {
 			attrs = append(attrs, slog.String("caller", d.Caller))
 		}

@@ -45,6 +45,9 @@ type Snapshot struct {
 	// is on.
 	Guard       *guard.Status
 	GuardBlocks []guard.Block
+	// Budgets are the guard's, and Prices those that have turned out higher than the settings say.
+	Budgets []guard.BudgetFigures
+	Prices  []guard.LearnedPrice
 	// Store is the one that gateways share; nil without one.
 	Store *store.Stats
 	// DeliveredAlone is how many calls were delivered without it, as it was away.
@@ -69,6 +72,7 @@ func (a *Account) Snapshot() Snapshot {
 	}
 	if a.guard.On() {
 		s.Guard, s.GuardBlocks = new(a.guard.Status()), a.guard.Blocks()
+		s.Budgets, s.Prices = a.guard.Budgets(), a.guard.Learned()
 	}
 	if shared := a.shared(); shared != nil {
 		stats := shared.Stats()
@@ -162,7 +166,36 @@ func (s *Snapshot) addTo(state *observe.State) {
 		state.StoreDrops += s.Cache.SharedDrops
 		state.DeliveredAlone += s.DeliveredAlone
 	}
+	s.addGuard(state)
 	if s.Settling {
 		state.SettlerBacklog += s.Verifications.Unsettled
+	}
+}
+
+// millionths are those of a unit of money.
+const millionths = 1e6
+
+func (s *Snapshot) addGuard(state *observe.State) {
+	if s.Guard == nil {
+		return
+	}
+	for _, b := range s.Budgets {
+		of := observe.Budget{Name: b.Name, Currency: b.Cap.Currency}
+		f := state.Budgets[of]
+		f.Settled += float64(b.Settled.Micro) / millionths
+		f.Reserved += float64(b.Reserved.Micro) / millionths
+		f.Cap += float64(b.Cap.Micro) / millionths
+		state.Budgets[of] = f
+	}
+	for _, rule := range guard.Rules() {
+		t := s.Guard.Tallies[rule]
+		for refused, micro := range map[bool]int64{true: t.Saved, false: t.WouldSave} {
+			if micro > 0 {
+				state.Saved[observe.Saved{Rule: rule.String(), Currency: s.Guard.Currency, Refused: refused}] += float64(micro) / millionths
+			}
+		}
+		if t.Regretted > 0 {
+			state.Regrets[rule.String()] += t.Regretted
+		}
 	}
 }

@@ -69,7 +69,7 @@ func (g *Guard) newRecord(l *look) *record {
 	}
 	expires := l.now + l.Expiry
 	return &record{
-		caller: l.Caller, odd: len(l.d.Findings) > 0, begun: l.now, expires: expires, when: expires,
+		caller: l.Caller, country: strings.Clone(l.Country), odd: len(l.d.Findings) > 0, begun: l.now, expires: expires, when: expires,
 		until: l.now + l.Life, phone: l.phone, regret: l.number,
 	}
 }

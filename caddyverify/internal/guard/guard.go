@@ -52,6 +52,8 @@ type Guard struct {
 	records            records
 	tallies            [rules]Tally
 	currency           string // of tallies
+	learned            learned
+	strange            map[string]bool // currencies that no budget is in
 }
 
 // New returns a Guard with settings in force, which are expected to be valid.
@@ -69,6 +71,8 @@ func New(s Settings) *Guard {
 		refused:   newTable[Rule](maxRefused),
 		blocks:    newBlocks(),
 		records:   records{byID: map[string]*record{}},
+		learned:   learned{},
+		strange:   map[string]bool{},
 	}
 	g.Configure(s)
 	return g
@@ -88,6 +92,7 @@ func (g *Guard) Configure(s Settings) {
 	g.mu.Lock()
 	defer g.mu.Unlock()
 	g.settings, g.trust = s, newTrust(s.Trusted)
+	g.learned.keep(s.Prices)
 	g.on.Store(s.on())
 	account := s.Account.withDefaults()
 	all := g.allot(account.Budgets, "", true)

@@ -11,6 +11,7 @@ import (
 type record struct {
 	id      string // once it is known
 	caller  string
+	country string
 	trusted bool
 	odd     bool // a rule would have refused it
 	adopted bool // another gateway let it through
@@ -180,7 +181,7 @@ func (g *Guard) Settle(requestID string, spent Money) {
 	g.mu.Lock()
 	defer g.done()
 	r := g.records.find(requestID)
-	if r == nil || len(r.budgets) == 0 || spent.Currency != r.currency || spent.Micro < 0 {
+	if r == nil || len(r.budgets) == 0 || spent.Currency != r.currency && spent.Micro != 0 || spent.Micro < 0 {
 		return // at the end of its life it counts with its worst price
 	}
 	r.priced = true

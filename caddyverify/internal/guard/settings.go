@@ -18,6 +18,8 @@ type Settings struct {
 	Callers map[string]RuleSet
 	// Trusted is what no rule refuses.
 	Trusted Trusted
+	// Prices are what Worst goes by. Budgets are in their currency.
+	Prices Prices
 }
 
 // RuleSet is how rules are set.

@@ -22,11 +22,16 @@ const (
 	Warned
 	// Exhausted tells that there is no money for a start.
 	Exhausted
+	// PriceRaised tells that a message has cost more than the settings say, once of a country.
+	PriceRaised
+	// Foreign tells that the provider has told a price in another currency than the budgets', once
+	// of a currency.
+	Foreign
 )
 
 // String returns the word for logs.
 func (k ChangeKind) String() string {
-	return [...]string{"watched", "slowed", "blocked", "lifted", "warned", "exhausted"}[k]
+	return [...]string{"watched", "slowed", "blocked", "lifted", "warned", "exhausted", "price_raised", "foreign_currency"}[k]
 }
 
 // Change is what an operator should know of.
@@ -36,6 +41,8 @@ type Change struct {
 	Caller string
 	// Finding tells why, and in which mode.
 	Finding Finding
+	// Price is of PriceRaised and Foreign.
+	Price LearnedPrice
 }
 
 // Tally is what a rule has done since the Guard was made.

@@ -18,6 +18,9 @@ type Events struct {
 	// the start counts them. Each is told once for as long as it is remembered.
 	Untracked []wire.Outcome
 
+	// Totals are what verifications that have ended have cost, each as often as it is told, whoever counts it.
+	Totals []Total
+
 	// Ends are of all verifications whose end became known here, whoever counts it: Finished and
 	// Untracked, and what Bookings have of them.
 	Ends []End
@@ -44,6 +47,18 @@ func (e *Events) finished(b *Booking, f Finish) *Finish {
 type End struct {
 	RequestID string
 	Outcome   wire.Outcome
+}
+
+// Total is what a verification has cost in all, as far as is known.
+type Total struct {
+	RequestID string
+	// Currency is the provider's code, and may be none. An amount in several currencies is in that of
+	// the first.
+	Currency string
+	// Micro is in millionths of it, rounded up.
+	Micro int64
+	// Messages is how many it may have sent at most.
+	Messages int
 }
 
 // Start is a verification that began.

@@ -16,6 +16,8 @@ const (
 	// maxPrice is the most that is believed of one verification. A garbled price
 	// could not be taken back from a counter. The weakest currencies stay below it.
 	maxPrice = 1_000_000 * unit
+	// microUnits are those of a millionth.
+	microUnits = unit / 1_000_000
 )
 
 // MaxCurrencies is how many currencies a ledger tells apart, the first ones it
@@ -55,8 +57,10 @@ func (l *Ledger) price(r *record, v *wire.Verification, events *Events) {
 	if r.untracked {
 		return
 	}
+	told := false
 	for i, text := range [len(wire.CostKinds)]string{v.Price, v.EstimatedPrice} {
 		amount, ok := parsePrice(text)
+		told = told || ok
 		if !ok || amount <= r.paid[i] {
 			continue
 		}
@@ -78,6 +82,14 @@ func (l *Ledger) price(r *record, v *wire.Verification, events *Events) {
 			events.Costs = append(events.Costs, cost)
 		}
 		r.paid[i] = amount
+	}
+	if told && r.finished {
+		total := Total{RequestID: r.id, Currency: strings.Clone(v.Currency), Messages: l.sent(r)}
+		for _, amount := range r.paid {
+			total.Micro += int64(amount)
+		}
+		total.Micro = (total.Micro + microUnits - 1) / microUnits
+		events.Totals = append(events.Totals, total)
 	}
 }
 

@@ -121,6 +121,15 @@ func (s *schedule) sentBy(last time.Duration, waits []time.Duration) (messages i
 	return max(messages, 1)
 }
 
+// sent is how many messages a verification that has ended may have sent at most.
+func (l *Ledger) sent(r *record) int {
+	waits := wire.Waits(Workflows[r.workflow])
+	if r.schedule.hurried || r.schedule.vague {
+		return len(waits)
+	}
+	return r.schedule.sentBy(l.now()-r.begun+r.schedule.took, waits)
+}
+
 // waited is how long the provider waits after a message, where it is otherwise so long.
 func (s *schedule) waited(otherwise time.Duration) time.Duration {
 	if s.Wait > 0 {

@@ -98,6 +98,7 @@ func newAccountMetrics(all *vectors, label string) *AccountMetrics {
 		broken:           count(all.broken),
 		failovers:        count(all.failovers),
 		guard:            count(all.guard),
+		guardChanges:     count(all.guardChanges),
 		workflow: workflowVectors{
 			started:   count(all.workflow.started),
 			succeeded: count(all.workflow.succeeded),
@@ -233,12 +234,18 @@ func (m *AccountMetrics) Delivery(source wire.DeliverySource) { m.deliveredFrom.
 
 // Guard counts a start that a rule of the guard refused, or would have.
 func (m *AccountMetrics) Guard(rule string, refused bool) {
-	action := "would_refuse"
-	if refused {
-		action = "refused"
-	}
-	m.guard.WithLabelValues(rule, action).Inc()
+	m.guard.WithLabelValues(rule, guardAction(refused)).Inc()
 }
+
+func guardAction(refused bool) string {
+	if refused {
+		return "refused"
+	}
+	return "would_refuse"
+}
+
+// GuardChange counts what the guard has told operators of.
+func (m *AccountMetrics) GuardChange(kind string) { m.guardChanges.WithLabelValues(kind).Inc() }
 
 // Retry counts a second try.
 func (m *AccountMetrics) Retry(o wire.Operation) { m.retries.WithLabelValues(o.String()).Inc() }

@@ -7,6 +7,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/prometheus/client_golang/prometheus"
 	dto "github.com/prometheus/client_model/go"
 
 	"github.com/caddyverify/caddy-verify/caddyverify/internal/country"
@@ -116,6 +117,44 @@ func TestBound(t *testing.T) {
 	} else {
 		t.Logf("%d series a caller", two-one)
 	}
+}
+
+// TestBoundOfGuard keeps what docs/telemetry.md says of the guard's series: no traffic makes more.
+func TestBoundOfGuard(t *testing.T) {
+	m := NewMetrics()
+	a := m.Account("cdef@example.com")
+	begun := allSeries(t, m)
+	state := NewState("cdef@example.com")
+	for _, rule := range wire.GuardReasons {
+		for _, refused := range []bool{false, true} {
+			a.Guard(string(rule), refused)
+			state.Saved[Saved{string(rule), "EUR", refused}] = 1
+		}
+		state.Regrets[string(rule)] = 1
+	}
+	for _, kind := range []string{"watched", "slowed", "blocked", "lifted", "warned", "exhausted", "price_raised", "foreign_currency"} {
+		a.GuardChange(kind)
+	}
+	count := func() int { return allSeries(t, m) + len(collected(state)) }
+	bare := begun + len(collected(NewState("cdef@example.com")))
+	most := count()
+	if most-bare != 58 {
+		t.Errorf("the guard has %d series at most", most-bare)
+	}
+	state.Budgets[Budget{"account/day", "EUR"}] = BudgetFigures{Cap: 50}
+	if more := count() - most; more != 3 {
+		t.Errorf("a budget has %d series", more)
+	}
+}
+
+func collected(s *State) (all []prometheus.Metric) {
+	series := make(chan prometheus.Metric, 1000)
+	s.Collect(series)
+	close(series)
+	for one := range series {
+		all = append(all, one)
+	}
+	return all
 }
 
 // TestTroubleHasItsStatus: what alerts look for is never among all the others.

@@ -29,11 +29,28 @@ type State struct {
 	Store []store.Stats
 	// What became of calls with and without it.
 	StoreHits, StoreDrops, DeliveredAlone uint64
+	// Budgets are the guard's, Saved what it has kept from being spent, and Regrets of how many
+	// starts, by rule, the number was verified later on; none without a guard.
+	Budgets map[Budget]BudgetFigures
+	Saved   map[Saved]float64
+	Regrets map[string]uint64
+}
+
+// Budget is one of the guard's.
+type Budget struct{ Name, Currency string }
+
+// BudgetFigures are in units of the currency.
+type BudgetFigures struct{ Settled, Reserved, Cap float64 }
+
+// Saved is what a rule has refused or, in monitor, would have.
+type Saved struct {
+	Rule, Currency string
+	Refused        bool
 }
 
 // NewState returns the State of an account of which nothing is held.
 func NewState(account string) *State {
-	return &State{Account: account, Suspended: map[wire.Status]bool{}, Secrets: map[wire.SecretName]bool{}, Circuits: map[Circuit]int{}}
+	return &State{Account: account, Suspended: map[wire.Status]bool{}, Secrets: map[wire.SecretName]bool{}, Circuits: map[Circuit]int{}, Budgets: map[Budget]BudgetFigures{}, Saved: map[Saved]float64{}, Regrets: map[string]uint64{}}
 }
 
 // descriptions of the metrics that are made of a State.
@@ -43,6 +60,7 @@ var descriptions = func() map[string]*prometheus.Desc {
 		breakerState, accountTrouble, secretInUse, limitRate, limitWaiting,
 		cacheEntries, cacheBytes, cacheEvictions, underWay, unsettled, settlerBacklog,
 		storeUp, storeGateways, storeCalls, storeHits, storeDrops, storeUnasked, storeAway,
+		guardSaved, guardRegrets, budgetSettled, budgetReserved, budgetCap,
 	} {
 		all[m.Name] = prometheus.NewDesc(m.Name, m.Help, m.labelNames(), nil)
 	}
@@ -53,6 +71,20 @@ var descriptions = func() map[string]*prometheus.Desc {
 func DescribeState(to chan<- *prometheus.Desc) {
 	for _, description := range descriptions {
 		to <- description
+	}
+}
+
+func (s *State) collectGuard(send func(m Metric, value float64, labels ...string)) {
+	for saved, amount := range s.Saved {
+		send(guardSaved, amount, saved.Rule, guardAction(saved.Refused), saved.Currency)
+	}
+	for rule, starts := range s.Regrets {
+		send(guardRegrets, float64(starts), rule)
+	}
+	for budget, figures := range s.Budgets {
+		send(budgetSettled, figures.Settled, budget.Name, budget.Currency)
+		send(budgetReserved, figures.Reserved, budget.Name, budget.Currency)
+		send(budgetCap, figures.Cap, budget.Name, budget.Currency)
 	}
 }
 
@@ -93,6 +125,7 @@ func (s *State) Collect(to chan<- prometheus.Metric) {
 	send(underWay, float64(s.UnderWay))
 	send(unsettled, float64(s.Unsettled))
 	send(settlerBacklog, float64(s.SettlerBacklog))
+	s.collectGuard(send)
 	if len(s.Store) > 0 {
 		up, all := 1.0, store.Stats{}
 		for _, one := range s.Store {

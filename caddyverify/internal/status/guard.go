@@ -15,6 +15,10 @@ type Guard struct {
 	Rules []GuardRule `json:"rules"`
 	// Blocks are in force, the latest first.
 	Blocks []GuardBlock `json:"blocks"`
+	// Budgets are the account's first.
+	Budgets []GuardBudget `json:"budgets"`
+	// Prices are those that have turned out higher than the configuration has.
+	Prices []GuardPrice `json:"prices"`
 }
 
 // GuardRule is what a rule has found.
@@ -26,6 +30,10 @@ type GuardRule struct {
 	WouldRefuse uint64 `json:"would_refuse"`
 	// Verified is of how many of both the number was verified later on: they may have been genuine.
 	Verified uint64 `json:"verified"`
+	// Saved is what those it refused could have cost at most, an estimate, and WouldSave the
+	// others; absent without prices.
+	Saved     string `json:"saved,omitempty"`
+	WouldSave string `json:"would_save,omitempty"`
 }
 
 // GuardBlock is of what starts are refused for some time.
@@ -50,10 +58,12 @@ func guardOf(all *gateway.Snapshot) *Guard {
 	if all.Guard == nil {
 		return nil
 	}
-	of := &Guard{Rules: []GuardRule{}, Blocks: []GuardBlock{}}
+	of := &Guard{Rules: []GuardRule{}, Blocks: []GuardBlock{}, Budgets: budgetsOf(all.Budgets), Prices: pricesOf(all.Prices)}
 	for _, rule := range guard.Rules() {
 		if t := all.Guard.Tallies[rule]; t.Refused+t.Would > 0 {
-			of.Rules = append(of.Rules, GuardRule{rule.String(), t.Refused, t.Would, t.Regretted})
+			of.Rules = append(of.Rules, GuardRule{
+				rule.String(), t.Refused, t.Would, t.Regretted, amount(t.Saved, all.Guard.Currency), amount(t.WouldSave, all.Guard.Currency),
+			})
 		}
 	}
 	now := time.Now()
@@ -73,8 +83,9 @@ func guardOf(all *gateway.Snapshot) *Guard {
 
 func (g *Guard) write(w io.Writer) {
 	for _, r := range g.Rules {
-		fmt.Fprintf(w, "guard %s\trefused %d\twould refuse %d\tverified later %d\n", r.Rule, r.Refused, r.WouldRefuse, r.Verified)
+		fmt.Fprintf(w, "guard %s\trefused %d\twould refuse %d\tverified later %d%s\n", r.Rule, r.Refused, r.WouldRefuse, r.Verified, r.saved())
 	}
+	g.writeMoney(w)
 	for _, b := range g.Blocks[:min(len(g.Blocks), maxRows)] {
 		who := ""
 		if b.Caller != "" {

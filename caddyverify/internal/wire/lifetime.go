@@ -57,6 +57,10 @@ func (t Timing) Lifetime(workflow string) time.Duration {
 // most.
 func (c *Call) Lifetime() time.Duration { return c.Timing().Lifetime(c.Get("workflow_id")) }
 
+// Messages is how many messages and calls the verification that a request or psd2 starts can bring
+// about at most.
+func (c *Call) Messages() int { return len(Waits(c.Get("workflow_id"))) }
+
 // seconds reads a parameter within its documented bounds. What lies outside is
 // taken for the bound, what is no number is not given.
 func seconds(value string, least, most int) time.Duration {
