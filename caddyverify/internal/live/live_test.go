@@ -17,6 +17,7 @@ import (
 
 	"github.com/caddyverify/caddy-verify/caddyverify/internal/country"
 	"github.com/caddyverify/caddy-verify/caddyverify/internal/gateway"
+	"github.com/caddyverify/caddy-verify/caddyverify/internal/guard"
 	"github.com/caddyverify/caddy-verify/caddyverify/internal/limit"
 	"github.com/caddyverify/caddy-verify/caddyverify/internal/observe"
 	"github.com/caddyverify/caddy-verify/caddyverify/internal/status"
@@ -329,20 +330,66 @@ func TestDay(t *testing.T) {
 	})
 }
 
-// What the script reads of an update each second is in it, if there is such a thing.
+// What the script reads of what it is sent is in there, if there is such a thing.
 func TestScriptReadsWhatIsSent(t *testing.T) {
-	sent := map[string]bool{}
-	for field := range reflect.TypeFor[now]().Fields() {
-		name, _, _ := strings.Cut(field.Tag.Get("json"), ",")
-		sent[name] = true
-	}
-	read := regexp.MustCompile(`\bn\.([a-z_]+)`).FindAllStringSubmatch(pageJS, -1)
-	if len(read) < 20 {
-		t.Fatalf("found %d places", len(read))
-	}
-	for _, m := range read {
-		if !sent[m[1]] {
-			t.Errorf("the script reads %s, which is not sent", m[0])
+	function := func(name string) string {
+		_, rest, found := strings.Cut(pageJS, "const "+name+" = ")
+		body, _, ends := strings.Cut(rest, "\n  };")
+		if !found || !ends {
+			t.Fatalf("there is no %s", name)
 		}
+		return body
+	}
+	guarded := function("showGuard")
+	for _, test := range []struct {
+		script, variable string
+		least            int
+		sent             []reflect.Type
+	}{
+		{function("showNow"), "n", 20, []reflect.Type{reflect.TypeFor[now]()}},
+		{pageJS, "m", 3, []reflect.Type{reflect.TypeFor[more]()}},
+		{guarded, "g", 3, []reflect.Type{reflect.TypeFor[status.Guard]()}},
+		{guarded, "r", 6, []reflect.Type{reflect.TypeFor[status.GuardRule]()}},
+		{guarded, "b", 10, []reflect.Type{reflect.TypeFor[status.GuardBudget](), reflect.TypeFor[status.GuardBlock]()}},
+	} {
+		sent := map[string]bool{}
+		for _, document := range test.sent {
+			for field := range document.Fields() {
+				name, _, _ := strings.Cut(field.Tag.Get("json"), ",")
+				sent[name] = true
+			}
+		}
+		read := regexp.MustCompile(`\b`+test.variable+`\.([a-z_]+)\b`).FindAllStringSubmatch(test.script, -1)
+		if len(read) < test.least {
+			t.Errorf("found %s in %d places", test.variable, len(read))
+		}
+		for _, m := range read {
+			if !sent[m[1]] {
+				t.Errorf("the script reads %s, which is not sent", m[0])
+			}
+		}
+	}
+}
+
+// The page has the guard's figures, and no more of them than it can show.
+func TestGuard(t *testing.T) {
+	day := []guard.Budget{{Mode: guard.Enforce, Cap: guard.Money{Micro: 5_000_000, Currency: "EUR"}}}
+	s := guard.Settings{Account: guard.RuleSet{Budgets: day}, Callers: map[string]guard.RuleSet{}}
+	for i := range maxBudgets + 5 {
+		s.Callers[fmt.Sprint("app", i)] = guard.RuleSet{Budgets: day}
+	}
+	shop := newAccount(t, "key-of-shop", "shop")
+	t.Cleanup(shop.Configure(&gateway.Settings{Limit: limit.Settings{Rate: -1}, Guard: s}))
+	body := ask(pageOf(shop), http.MethodGet, "/live").Body.String()
+	for _, text := range []string{`<th scope="row">account/day</th>`, "<td>5.00 EUR</td>", "<td>0.0 %</td>"} {
+		if !strings.Contains(body, text) {
+			t.Errorf("%q is not in it", text)
+		}
+	}
+	if more := moreOf(shop); more.Guard == nil || len(more.Guard.Budgets) != maxBudgets {
+		t.Errorf("the stream has %+v", more.Guard)
+	}
+	if more := moreOf(newAccount(t, "key-of-desk", "desk")); more.Guard != nil {
+		t.Errorf("without a guard the stream has %+v", more.Guard)
 	}
 }

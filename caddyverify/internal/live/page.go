@@ -55,7 +55,7 @@ var (
 		"style":  func() template.HTML { return template.HTML("<style>" + style + "</style>") },    //nolint:gosec // ours
 		"script": func() template.HTML { return template.HTML("<script>" + script + "</script>") }, //nolint:gosec // ours
 		"share":  status.Share, "money": status.Amounts, "quantity": status.Quantity, "label": label,
-		"of": of, "change": change, "table": func(name, origin string, groups []group) table { return table{name, origin, groups} },
+		"used": func(v float64) string { return status.Share(&v) }, "of": of, "change": change, "table": func(name, origin string, groups []group) table { return table{name, origin, groups} },
 	}).Parse(pageHTML))
 
 	// Nothing but what is in the page itself, by its hash, and its stream.

@@ -32,11 +32,12 @@ type now struct {
 }
 
 // more is told each five seconds: the last point of the hour's charts that is over, when
-// that was in Unix time, and the windows.
+// that was in Unix time, the windows, and the guard.
 type more struct {
 	At      int64               `json:"at"`
 	Point   map[string]*float64 `json:"point"`
 	Windows []window            `json:"windows"`
+	Guard   *status.Guard       `json:"guard,omitempty"`
 }
 
 // pointEvery is the step of the hour's charts.
@@ -95,5 +96,5 @@ func nowOf(account *gateway.Account) now {
 
 func moreOf(account *gateway.Account) more {
 	step, end, points := account.History().Series(history.QuarterHour)
-	return more{end.Add(-step).Unix(), columns(&points[len(points)-2], step), windowsOf(account)}
+	return more{end.Add(-step).Unix(), columns(&points[len(points)-2], step), windowsOf(account), guardOf(status.Of(account).Guard)}
 }

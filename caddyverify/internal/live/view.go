@@ -13,6 +13,8 @@ import (
 const (
 	// maxGroups is how many countries, and callers, the page has.
 	maxGroups = 12
+	// maxBlocks is how many of the guard's blocks, the latest, and maxBudgets how many budgets.
+	maxBlocks, maxBudgets = 12, 24
 	// maxEvents is how many events it has.
 	maxEvents = 50
 )
@@ -34,10 +36,20 @@ type view struct {
 
 func (v *view) chosen(a *gateway.Account) {
 	chosen := status.Of(a)
+	chosen.Guard = guardOf(chosen.Guard)
 	v.Account = &chosen
 	v.Numbers = numbersOf(a)
 	v.Windows = windowsOf(a)
 	v.Events = eventsOf(a)
+}
+
+// guardOf is as much of the guard as the page has; nil where it is off.
+func guardOf(g *status.Guard) *status.Guard {
+	if g != nil {
+		g.Blocks = g.Blocks[:min(len(g.Blocks), maxBlocks)]
+		g.Budgets = g.Budgets[:min(len(g.Budgets), maxBudgets)]
+	}
+	return g
 }
 
 // numbers are the four of the page, each against the hour before.

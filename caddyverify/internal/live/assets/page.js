@@ -244,6 +244,20 @@
         bar(g.verified, g.started, "Success, " + g.name), change(g.change), whole.format(g.unchecked), seconds(g.time_to_success_s), money(g.spent))));
     }
   };
+  const showGuard = (g) => {
+    if (!$("guard") || !g) { // switched on or off by a reload
+      if (!$("guard") !== !g) location.reload();
+      return;
+    }
+    $("guard-none").hidden = g.rules.length + g.budgets.length + g.blocks.length > 0;
+    const fill = (id, list, cells) => {
+      $(id).parentElement.hidden = !list.length;
+      $(id).tBodies[0].replaceChildren(...list.map(cells));
+    };
+    fill("guard-rules", g.rules, (r) => row(r.rule, whole.format(r.refused), whole.format(r.would_refuse), whole.format(r.verified), r.saved || none, r.would_save || none));
+    fill("guard-budgets", g.budgets, (b) => row(b.budget, b.settled, b.reserved, b.cap, bar(b.used, 1, "Used of " + b.budget), b.mode));
+    fill("guard-blocks", g.blocks, (b) => row(b.target, b.caller || "all", b.why, whole.format(b.refused), b.mode));
+  };
   const showEvents = (events) => {
     if (!events.length) return;
     $("events").replaceChildren(...events.map(item));
@@ -300,6 +314,7 @@
   on("more", (m) => {
     windows = m.windows;
     showWindow();
+    showGuard(m.guard);
     grow(m.point, m.at);
     charts.forEach(update);
     spark();
