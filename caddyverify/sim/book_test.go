@@ -27,6 +27,7 @@ type book struct {
 	known    []string            // request_ids that somebody was told
 	ends     map[string]ending   // that an application was told of
 	whole    map[string]*process // where the answers to accepted requests came back whole
+	sender   map[string]*process // that sent accepted requests
 }
 
 // ending is the state that a verification ended in, and by whom an application was told.
@@ -96,7 +97,7 @@ func (b *tally) priced(id string, answer *reply) {
 
 func (b *book) init() {
 	b.byNumber, b.byID, b.ends = map[string]*start{}, map[string]*start{}, map[string]ending{}
-	b.whole = map[string]*process{}
+	b.whole, b.sender = map[string]*process{}, map[string]*process{}
 }
 
 func (b *book) begin(u *user) *start {
@@ -135,6 +136,7 @@ func (b *book) acted(p *process, account int, operation, form, body string) {
 		}
 		if answer.Status == "0" {
 			s.accepted = append(s.accepted, answer.RequestID)
+			b.sender[answer.RequestID] = p
 			b.byID[answer.RequestID] = s
 			s.accounts[answer.RequestID] = account
 		}
@@ -186,6 +188,7 @@ func (b *book) answered(p *process, u *user, path string, answer reply) {
 		u.violated(9, "%s is refused for a secret while there is another: %s", u.name, answer.Text)
 	}
 	p.unharmed(u, operation, &answer)
+	u.guarded(operation, &answer)
 	if answer.took > longestCall {
 		u.violated(7, "%s waited for %v", u.name, answer.took)
 	}

@@ -44,6 +44,7 @@ func (p *process) checkCalm() {
 // about, when all is over there.
 func (p *process) checkEnd() {
 	p.check()
+	p.checkReserved()
 	series := p.scrape()
 	if left := series["verify_verifications_under_way"] + series["verify_verifications_unsettled"]; left != 0 {
 		p.violated(5, "%v verifications are left", left)

@@ -42,6 +42,7 @@ type process struct {
 	killed       chan struct{}
 	died         time.Time // when it was; else zero
 	untold       bool      // it has ended while the store was away
+	ended        bool      // on SIGTERM
 	tally        tally
 	reloads      []time.Time
 	spans        *tracetest.InMemoryExporter
@@ -96,6 +97,7 @@ func (p *process) settings(account int) *gateway.Settings {
 	s.Cache = search.Settings{InProgress: time.Duration(1+r.IntN(3)) * time.Second, Timeout: callTimeout}
 	s.Cache.Scheduled = p.scheduled()
 	s.CacheOff = r.IntN(10) == 0
+	s.Guard = p.guard
 	s.Breaker.Timeout = callTimeout
 	s.Breaker.Off = r.IntN(10) == 0
 	if p.stores != nil {
@@ -237,6 +239,7 @@ func (p *process) stop() {
 			}
 		}
 		p.close(func() { p.check() })
+		p.ended = true
 		p.untold = p.stores != nil && !p.stores.there(begun, p)
 		p.note("gateway %d has stopped", p.number)
 	})

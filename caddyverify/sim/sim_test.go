@@ -107,6 +107,7 @@ func play(t *testing.T, seed uint64) (trace []string) {
 	w.checkDeliveries()
 	w.checkShares()
 	w.checkFleet()
+	w.checkSpending()
 	_ = w.network.server.Close()
 	w.ends.Wait()
 	synctest.Wait() // for those who tell of a violation by themselves

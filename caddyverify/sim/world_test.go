@@ -11,6 +11,7 @@ import (
 
 	"github.com/caddyverify/caddy-verify/caddyverify/internal/caller"
 	"github.com/caddyverify/caddy-verify/caddyverify/internal/country"
+	"github.com/caddyverify/caddy-verify/caddyverify/internal/guard"
 	"github.com/caddyverify/caddy-verify/caddyverify/sandbox"
 )
 
@@ -42,8 +43,11 @@ type world struct {
 	stores    *stores // nil: gateways share nothing
 	// scheduling is nil where IN PROGRESS is kept for a fixed time.
 	scheduling *rand.Rand
-	book       book
-	ends       sync.WaitGroup // of processes
+	// guard is the zero Settings where it is off, and limit what may be spent, in millionths of a EUR.
+	guard guard.Settings
+	limit int64
+	book  book
+	ends  sync.WaitGroup // of processes
 
 	mu        sync.Mutex
 	secret    int        // the number of the one that gateways begin with; the next one stands by
@@ -87,6 +91,7 @@ func newWorld(t *testing.T, seed uint64) *world {
 		w.slots = make([]*process, []int{1, 2, 2, 2, 3, 3, 4, 4}[r.IntN(8)])
 	}
 	w.schedule()
+	w.guardUp()
 	for slot := range w.slots {
 		w.begin(t, slot)
 	}
