@@ -79,6 +79,7 @@ type Account struct {
 	books     books
 	hints     *hints // guarded by configuring
 	guard     *guard.Guard
+	prices    prices
 
 	choosing sync.Mutex // see Gateway.choosing
 

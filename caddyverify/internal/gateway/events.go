@@ -156,14 +156,7 @@ func (a *Account) publishEvents(ctx context.Context, events ledger.Events) {
 	for _, outcome := range events.Untracked {
 		details = append(details, UntrackedFinished{outcome})
 	}
-	for _, total := range events.Totals { // before the end, which gives back the rest
-		spent := guard.Money{Micro: total.Micro, Currency: total.Currency}
-		a.guard.Learn(total.RequestID, spent, total.Messages)
-		a.guard.Settle(total.RequestID, spent)
-	}
-	for _, end := range events.Ends {
-		a.guard.Ended(end.RequestID, end.Outcome)
-	}
+	a.tellGuardOf(&events)
 	a.publish(details...)
 	a.book(ctx, &events)
 }

@@ -37,7 +37,8 @@ func (a *Account) guarded(next wire.Sender) wire.Sender {
 func (a *Account) startOf(call *wire.Call) guard.Start {
 	s := guard.Start{Caller: call.Caller, Address: call.Address, Expiry: call.Timing().PIN, Life: call.Lifetime() + untold}
 	s.Number, s.Country = country.Parse(call.Get("number"), call.Get("country"))
-	s.Worst = a.guard.Worst(s.Country, call.Messages())
+	s.Messages = call.Messages()
+	s.Worst = a.guard.Worst(s.Country, s.Messages)
 	if a.guard.WantsType(call.Caller) {
 		s.Type = country.Type(s.Number)
 	}

@@ -71,6 +71,9 @@ func (g *Gateway) settleSome(ctx context.Context) {
 		ids = a.ledger.Due(wire.MaxIDs)
 	}
 	if len(ids) == 0 {
+		ids = a.prices.take(wire.MaxIDs, a.guard.Owes)
+	}
+	if len(ids) == 0 {
 		return
 	}
 	answer := g.way.Load().sendSettle(ctx, wire.SearchFor(wire.JSON, ids, len(ids) > 1))

@@ -25,6 +25,8 @@ type Start struct {
 	// Worst is the most that it can cost, by country and workflow. A budget refuses what
 	// has no price in its currency.
 	Worst Money
+	// Messages is how many it may send. Default: 1.
+	Messages int
 	// Expiry is how long its code can be checked. Default: 5m.
 	Expiry time.Duration
 	// Life is after how long nobody will tell any more how it ended or what it cost, at least
@@ -36,6 +38,7 @@ func (s *Start) setDefaults() {
 	s.Number = s.Number[:min(len(s.Number), maxDigits)]
 	s.Expiry = cmp.Or(s.Expiry, wire.DefaultPINExpiry)
 	s.Life = max(cmp.Or(s.Life, 20*time.Minute), s.Expiry)
+	s.Messages = max(s.Messages, 1)
 	s.Worst.Micro = min(max(s.Worst.Micro, 0), maxPrice)
 }
 

@@ -70,6 +70,6 @@ func (g *Guard) newRecord(l *look) *record {
 	expires := l.now + l.Expiry
 	return &record{
 		caller: l.Caller, country: strings.Clone(l.Country), odd: len(l.d.Findings) > 0, begun: l.now, expires: expires, when: expires,
-		until: l.now + l.Life, phone: l.phone, regret: l.number,
+		until: l.now + l.Life, messages: int64(l.Messages), phone: l.phone, regret: l.number,
 	}
 }

@@ -26,7 +26,8 @@ type record struct {
 	budgets                []*budget
 	currency               string
 	worst, reserved, spent int64
-	priced                 bool // somebody has told what it cost
+	messages               int64
+	told, priced           bool // somebody has told what it cost, as far as known, and in all
 	decided, verified      bool // it counts as verified or not
 	ended                  bool // as somebody has told
 	index                  int  // in the heap; -1 when it is over
@@ -166,31 +167,55 @@ func (g *Guard) Ended(requestID string, outcome wire.Outcome) {
 		g.cools.drop(r.phone)
 	}
 	now := g.now()
-	switch {
-	case len(r.budgets) == 0:
+	if len(r.budgets) == 0 {
 		g.records.forget(r)
-	case r.priced:
-		r.spend(0, r.reserved, now)
+		return
 	}
+	r.spend(0, r.spare(), now)
+}
+
+// spare is what of its reservation a verification needs no more: nothing while it may send, and all
+// once it is known what it has cost. In between, the price of the last message may yet come.
+func (r *record) spare() int64 {
+	switch {
+	case !r.ended || !r.told:
+		return 0
+	case r.priced:
+		return r.reserved
+	}
+	return max(r.reserved-(r.worst+r.messages-1)/r.messages, 0)
 }
 
 // Settle tells what a verification is known to have cost so far, in all. What is reserved for the
 // rest is given back when it has ended as well; so where the end tells the price, Settle comes
 // before Ended. A verification that nobody tells the price of has cost its worst one.
-func (g *Guard) Settle(requestID string, spent Money) {
+func (g *Guard) Settle(requestID string, spent Money) { g.settle(requestID, spent, true) }
+
+// Spent is Settle for what may yet grow, since the provider learns the price of the last message
+// a little after the end: so much is given back with Settle alone, or else spent at the end of its
+// life.
+func (g *Guard) Spent(requestID string, spent Money) { g.settle(requestID, spent, false) }
+
+// Owes tells that a verification's price is to be told yet.
+func (g *Guard) Owes(requestID string) bool {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	r := g.records.find(requestID)
+	return r != nil && len(r.budgets) > 0 && !r.priced
+}
+
+func (g *Guard) settle(requestID string, spent Money, all bool) {
 	g.mu.Lock()
 	defer g.done()
 	r := g.records.find(requestID)
 	if r == nil || len(r.budgets) == 0 || spent.Currency != r.currency && spent.Micro != 0 || spent.Micro < 0 {
 		return // at the end of its life it counts with its worst price
 	}
-	r.priced = true
+	r.told, r.priced = true, r.priced || all
+	now := g.now()
 	more := max(min(spent.Micro, maxPrice)-r.spent, 0)
-	giveBack := min(more, r.reserved)
-	if r.ended {
-		giveBack = r.reserved
-	}
-	r.spend(more, giveBack, g.now())
+	r.spend(more, min(more, r.reserved), now)
+	r.spend(0, r.spare(), now)
 }
 
 // Advance does all that time has made due, and is to be called once a second, say.

@@ -59,6 +59,9 @@ type Total struct {
 	Micro int64
 	// Messages is how many it may have sent at most.
 	Messages int
+	// Final tells that nothing will be added: the provider may learn what messages have cost shortly
+	// after the end.
+	Final bool
 }
 
 // Start is a verification that began.

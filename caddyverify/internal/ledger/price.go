@@ -2,6 +2,7 @@ package ledger
 
 import (
 	"strings"
+	"time"
 
 	"github.com/caddyverify/caddy-verify/caddyverify/internal/wire"
 )
@@ -18,6 +19,8 @@ const (
 	maxPrice = 1_000_000 * unit
 	// microUnits are those of a millionth.
 	microUnits = unit / 1_000_000
+	// priceLag is for how long after the end a price may yet grow.
+	priceLag = time.Minute
 )
 
 // MaxCurrencies is how many currencies a ledger tells apart, the first ones it
@@ -84,13 +87,23 @@ func (l *Ledger) price(r *record, v *wire.Verification, events *Events) {
 		r.paid[i] = amount
 	}
 	if told && r.finished {
-		total := Total{RequestID: r.id, Currency: strings.Clone(v.Currency), Messages: l.sent(r)}
-		for _, amount := range r.paid {
-			total.Micro += int64(amount)
-		}
-		total.Micro = (total.Micro + microUnits - 1) / microUnits
-		events.Totals = append(events.Totals, total)
+		events.Totals = append(events.Totals, l.total(r, v.Currency))
 	}
+}
+
+// total is what a verification that has ended is known to have cost.
+func (l *Ledger) total(r *record, currency string) Total {
+	ended := r.when - l.settings.Keep - r.begun // as it was noticed here
+	t := Total{RequestID: r.id, Currency: strings.Clone(currency), Messages: r.schedule.sentBefore(ended, Workflows[r.workflow])}
+	for _, amount := range r.paid {
+		t.Micro += int64(amount)
+	}
+	t.Micro = (t.Micro + microUnits - 1) / microUnits
+	if r.schedule.end > 0 {
+		ended = min(ended, r.schedule.end)
+	}
+	t.Final = r.overdue || l.now()-r.begun-ended >= priceLag
+	return t
 }
 
 // currency returns the label for a verification's currency. It reports false

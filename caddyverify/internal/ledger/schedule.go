@@ -33,6 +33,8 @@ type schedule struct {
 	// them was, since the beginning.
 	messages int
 	last     time.Duration
+	// end is when it ended, since the beginning, as far as the provider has told.
+	end time.Duration
 	// doubt is until when the provider may do something that was asked of it.
 	doubt time.Duration
 	// hurried tells that a client had a message sent before its time, so that the times of this
@@ -90,6 +92,9 @@ func (l *Ledger) moments(r *record, tell func(time.Duration)) {
 func (l *Ledger) noteTimes(r *record, v *wire.Verification, f wire.Format) {
 	t, ok := v.Timeline(f)
 	s := &r.schedule
+	if s.end == 0 {
+		s.end = t.End
+	}
 	if !ok || t.Last > l.now()-r.begun+s.took+early {
 		return // nothing, or what has not come yet
 	}
@@ -121,13 +126,13 @@ func (s *schedule) sentBy(last time.Duration, waits []time.Duration) (messages i
 	return max(messages, 1)
 }
 
-// sent is how many messages a verification that has ended may have sent at most.
-func (l *Ledger) sent(r *record) int {
-	waits := wire.Waits(Workflows[r.workflow])
-	if r.schedule.hurried || r.schedule.vague {
+// sentBefore is how many messages may have been sent at most by a time since the beginning.
+func (s *schedule) sentBefore(end time.Duration, workflow string) int {
+	waits := wire.Waits(workflow)
+	if s.hurried || s.vague {
 		return len(waits)
 	}
-	return r.schedule.sentBy(l.now()-r.begun+r.schedule.took, waits)
+	return s.sentBy(end+s.took, waits)
 }
 
 // waited is how long the provider waits after a message, where it is otherwise so long.
