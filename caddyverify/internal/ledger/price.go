@@ -94,14 +94,14 @@ func (l *Ledger) price(r *record, v *wire.Verification, events *Events) {
 // total is what a verification that has ended is known to have cost.
 func (l *Ledger) total(r *record, currency string) Total {
 	ended := r.when - l.settings.Keep - r.begun // as it was noticed here
+	if r.schedule.end > 0 {
+		ended = min(ended, r.schedule.end)
+	}
 	t := Total{RequestID: r.id, Currency: strings.Clone(currency), Messages: r.schedule.sentBefore(ended, Workflows[r.workflow])}
 	for _, amount := range r.paid {
 		t.Micro += int64(amount)
 	}
 	t.Micro = (t.Micro + microUnits - 1) / microUnits
-	if r.schedule.end > 0 {
-		ended = min(ended, r.schedule.end)
-	}
 	t.Final = r.overdue || l.now()-r.begun-ended >= priceLag
 	return t
 }

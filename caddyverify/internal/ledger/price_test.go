@@ -1,6 +1,7 @@
 package ledger
 
 import (
+	"fmt"
 	"slices"
 	"strings"
 	"testing"
@@ -118,4 +119,52 @@ func TestCurrenciesAreBounded(t *testing.T) {
 	if want := []string{"EUR", "USD", "EUR", "GBP", "INR", "other", "other", "USD"}; !slices.Equal(got, want) {
 		t.Errorf("currencies = %v, want %v", got, want)
 	}
+}
+
+// TestTotals tells what a verification has cost in all, once it has ended, and whether that is all.
+func TestTotals(t *testing.T) {
+	dated := func(o Observation, submitted, last, end string) Observation {
+		o.Answer.Found[0].Raw = []byte(`{"date_submitted":"` + submitted + `","last_event_date":"` + last + `","date_finalized":"` + end + `"}`)
+		return o
+	}
+	synctest.Test(t, func(t *testing.T) {
+		l := New(Settings{})
+		total := func(o Observation) string {
+			t.Helper()
+			var all []string
+			for _, one := range l.Observe(o).Totals {
+				all = append(all, fmt.Sprintf("%s %d %s of %d, %t", one.RequestID, one.Micro, one.Currency, one.Messages, one.Final))
+			}
+			return strings.Join(all, "; ")
+		}
+		wants := func(o Observation, want string) {
+			t.Helper()
+			if got := total(o); got != want {
+				t.Errorf("it is %q, want %q", got, want)
+			}
+		}
+		for _, id := range []string{"a", "b", "c", "d", "e"} {
+			total(request(id))
+		}
+		time.Sleep(100 * time.Second)
+		wants(finds("a", wire.InProgress).costing("0", "0.05", "EUR"), "")
+		wants(check("a", "16"), "")
+		wants(check("a", "0").costing("0.05000001", "0.05", "EUR"), "a 100001 EUR of 1, false")
+		wants(control("b", "cancel", "0"), "")
+		wants(check("none", "0").costing("0.05", "", "EUR"), "")
+		total(control("e", "trigger_next_event", "0"))
+		wants(check("e", "0").costing("0.05", "", "EUR"), "e 50000 EUR of 3, false")
+		time.Sleep(priceLag - 1)
+		wants(finds("a", wire.Succeeded).costing("0.05000001", "0.15", "EUR"), "a 200001 EUR of 1, false")
+		time.Sleep(1)
+		wants(finds("a", wire.Succeeded).costing("0.05000001", "0.15", "EUR"), "a 200001 EUR of 1, true")
+		wants(finds("b", wire.Cancelled).costing("0", "0", ""), "b 0  of 1, true")
+		wants(finds("a", wire.Succeeded).costing("0.5", "0.15", "USD"), "")
+		wants(finds("b", wire.Cancelled), "")
+		// Its end is noticed now, and was a minute ago.
+		wants(dated(finds("c", wire.Failed), "2026-01-01 00:00:00", "2026-01-01 00:00:00", "2026-01-01 00:01:39").costing("0", "0.05", "EUR"), "c 50000 EUR of 1, true")
+		time.Sleep(time.Hour)
+		l.Advance()
+		wants(finds("d", wire.Expired).costing("0", "0.15", "EUR"), "d 150000 EUR of 3, true")
+	})
 }
