@@ -100,8 +100,11 @@ func statusesOf(o wire.Operation, source Source) []string {
 	case FromMemory:
 		return kept[o]
 	case FromGateway:
-		if o == wire.Search {
+		switch {
+		case o == wire.Search:
 			return []string{"1", "2", "3", "4", "5", "6", "8", "9", "18"}
+		case o.Starts(): // the guard's among them
+			return []string{"1", "2", "3", "4", "5", "7", "8", "9", "10", "15"}
 		}
 	}
 	return []string{"1", "2", "3", "4", "5", "8", "9"}
