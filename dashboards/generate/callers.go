@@ -56,11 +56,10 @@ func callers() *Dashboard {
 					in("reqps"), query(sum("rate", "verify_upstream_requests_total{"+gateways+"}", step, "account"), "{{account}}")),
 				lines("Verifications started with another account", "Requests a minute that went to the account that stands in, since the first took none. More than none: see why the first takes none, in Upstream and breaker.",
 					in("short"), query("60 * "+sum("rate", "verify_failovers_total{"+gateways+"}", step, "account", "to")+" or vector(0)", "{{account}} to {{to}}")),
-				lines("Refused by the guard", "Starts of verifications a minute, by rule. would_refuse: the rule is in monitor, and they were sent. A jump of per_prefix, conversion or per_number: somebody has messages sent for their own sake; docs/guard.md.",
-					in("short"), query("60 * "+sum("rate", "verify_guard_starts_total{"+gateways+"}", step, "account", "rule", "action")+" or vector(0)", "{{account}} {{rule}} {{action}}")),
 				lines("Changes of the secret", "By account and reason. status_4 and unauthorized: the provider refused the secret in use, and calls are made with the other; see Secret in use. file: a new one in its file, as somebody wanted.",
 					in("short").digits(0), query(sum("increase", "verify_secret_switches_total{"+gateways+"}", step, "account", "reason"), "{{account}} {{reason}}")),
 			}},
+			guardRow(),
 		))
 }
 

@@ -44,6 +44,7 @@ func cost() *Dashboard {
 					cell{"Cost per success", sum("increase", spent, shown, "country") + " / (" + sum("increase", success, shown, "country") + " > 0)", []Property{decimals(4)}},
 					cell{"Surge", surge + " and " + sum("increase", started(), shown, "country") + " > 0", []Property{decimals(1), coloured(), thresholds(below(3, 5))}}),
 			}},
+			budgetRow(),
 			row{"Fraud", 8, []*Panel{
 				lines("Starts against the usual", "Verifications started within an hour against the mean hour of seven days, the five countries with the highest. "+
 					"Above 5 with few successes: runbook VerifySurgeLowSuccess. Above 5 with the usual success rate: a campaign.",

@@ -88,6 +88,7 @@ func groups() []Group {
 		{"verify-conversion", "4m", append(recordConversion(), alertConversion())}, // four weeks of each minute would be many
 		{"verify-cost", "", append(recordCost(), alertCost()...)},
 		{"verify-callers", "", []Rule{alertCallers()}},
+		{"verify-guard", "", alertGuard()},
 		{"verify-gateway", "", alertGateway()},
 	}
 }

@@ -218,7 +218,9 @@ func (a *Account) apply(s *Settings) {
 	a.hintBy(s.Shared)
 	a.breakers.Configure(s.Breaker)
 	a.limiter.Configure(s.Limit)
-	a.guard.Configure(s.Guard)
+	if a.guard.Configure(s.Guard); a.guard.On() {
+		a.metrics.PrepareGuard(guard.ChangeKinds())
+	}
 }
 
 // logBy has the account's changes logged by a gateway. Of several it is the newest, since

@@ -45,6 +45,14 @@ type Change struct {
 	Price LearnedPrice
 }
 
+// ChangeKinds lists the words of all kinds.
+func ChangeKinds() (words []string) {
+	for kind := Watched; kind <= Foreign; kind++ {
+		words = append(words, kind.String())
+	}
+	return words
+}
+
 // Tally is what a rule has done since the Guard was made.
 type Tally struct {
 	// Refused counts starts that it has refused, and Would those that were sent although it

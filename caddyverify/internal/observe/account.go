@@ -244,6 +244,18 @@ func guardAction(refused bool) string {
 	return "would_refuse"
 }
 
+// PrepareGuard makes the series of a guard, so that rates see the first start that is refused.
+func (m *AccountMetrics) PrepareGuard(changes []string) {
+	for _, rule := range wire.GuardReasons {
+		for _, refused := range []bool{false, true} {
+			m.guard.WithLabelValues(string(rule), guardAction(refused))
+		}
+	}
+	for _, kind := range changes {
+		m.guardChanges.WithLabelValues(kind)
+	}
+}
+
 // GuardChange counts what the guard has told operators of.
 func (m *AccountMetrics) GuardChange(kind string) { m.guardChanges.WithLabelValues(kind).Inc() }
 

@@ -127,14 +127,11 @@ func TestBoundOfGuard(t *testing.T) {
 	state := NewState("cdef@example.com")
 	for _, rule := range wire.GuardReasons {
 		for _, refused := range []bool{false, true} {
-			a.Guard(string(rule), refused)
 			state.Saved[Saved{string(rule), "EUR", refused}] = 1
 		}
 		state.Regrets[string(rule)] = 1
 	}
-	for _, kind := range []string{"watched", "slowed", "blocked", "lifted", "warned", "exhausted", "price_raised", "foreign_currency"} {
-		a.GuardChange(kind)
-	}
+	a.PrepareGuard([]string{"watched", "slowed", "blocked", "lifted", "warned", "exhausted", "price_raised", "foreign_currency"})
 	count := func() int { return allSeries(t, m) + len(collected(state)) }
 	bare := begun + len(collected(NewState("cdef@example.com")))
 	most := count()

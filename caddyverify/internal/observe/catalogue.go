@@ -47,6 +47,7 @@ var (
 	labelSecret    = Label{"secret", values(wire.SecretNames[:], map[wire.SecretName]string{wire.FirstSecret: "credentials", wire.NextSecret: "next_credentials"})}
 	labelSource    = Label{"source", values([]Source{FromUpstream, FromMemory, FromGateway}, map[Source]string{FromMemory: "from memory", FromGateway: "its own answer"})}
 	labelBudget    = Label{"budget", "account/day, account/month; caller/<name>/day and …/month of those of `callers`"}
+	labelRule      = Label{"rule", values(wire.GuardReasons[:], nil)}
 	labelMoney     = Label{"currency", "that of the budgets"}
 	labelCaller    = Label{"caller", "those of `callers`, other"}
 	labelOutcome   = Label{"outcome", values(AttemptOutcomes[:], nil)}
@@ -115,10 +116,10 @@ var (
 	callerUnchecked = Metric{"verify_caller_verifications_unchecked_total", "counter", "Verifications that a caller started and that ended without any code tried.", []Label{labelCaller}}
 	callerCost      = Metric{"verify_caller_cost_total", "counter", "Money spent on a caller's verifications, in units of the currency.", []Label{labelCaller, {"currency", "as in verify_cost_total"}, {"kind", "as in verify_cost_total"}}}
 
-	guardStarts    = Metric{"verify_guard_starts_total", "counter", "Starts of verifications that the guard refused, or would have. There is none before the first.", []Label{{"rule", "as in docs/guard.md"}, {"action", "refused, would_refuse (a rule in monitor; the start was sent)"}}}
-	guardChanges   = Metric{"verify_guard_changes_total", "counter", "What the guard has told operators of. There is none before the first.", []Label{{"kind", "watched, slowed, blocked, lifted, warned (a budget is at 80 %), exhausted (it has no money for a start), price_raised, foreign_currency"}}}
-	guardSaved     = Metric{"verify_guard_saved_total", "counter", "What refused starts could have cost at most, an estimate by price, in units of the currency. There is none before the first.", []Label{{"rule", "as in docs/guard.md"}, {"action", "as in verify_guard_starts_total"}, labelMoney}}
-	guardRegrets   = Metric{"verify_guard_verified_later_total", "counter", "Starts that a rule refused, or would have, whose number was verified later on: they may have been genuine. There is none before the first.", []Label{{"rule", "as in docs/guard.md"}}}
+	guardStarts    = Metric{"verify_guard_starts_total", "counter", "Starts of verifications that the guard refused, or would have; none without a guard.", []Label{labelRule, {"action", "refused, would_refuse (a rule in monitor; the start was sent)"}}}
+	guardChanges   = Metric{"verify_guard_changes_total", "counter", "What the guard has told operators of; none without a guard.", []Label{{"kind", "watched, slowed, blocked, lifted, warned (a budget is at 80 %), exhausted (it has no money for a start), price_raised, foreign_currency"}}}
+	guardSaved     = Metric{"verify_guard_saved_total", "counter", "What refused starts could have cost at most, an estimate by price, in units of the currency. There is none before the first.", []Label{labelRule, {"action", "as in verify_guard_starts_total"}, labelMoney}}
+	guardRegrets   = Metric{"verify_guard_verified_later_total", "counter", "Starts that a rule refused, or would have, whose number was verified later on: they may have been genuine. There is none before the first.", []Label{labelRule}}
 	budgetSettled  = Metric{"verify_guard_budget_settled", "gauge", "What is known to be spent within a budget's period, in units of the currency.", []Label{labelBudget, labelMoney}}
 	budgetReserved = Metric{"verify_guard_budget_reserved", "gauge", "What verifications under way, or without a price yet, may cost at most.", []Label{labelBudget, labelMoney}}
 	budgetCap      = Metric{"verify_guard_budget_cap", "gauge", "How much may be spent within a budget's period.", []Label{labelBudget, labelMoney}}
