@@ -279,4 +279,40 @@ var Mutants = []Mutant{
 		"IN PROGRESS is told for longer while gateways do not hear of each other's checks", internal + "search/shared.go",
 		"min(l.longest, c.shared.Together())", "l.longest",
 	},
+	{
+		"a budget has no reservations", internal + "guard/budget.go",
+		"return b.used()+amount <= b.cap", "return b.used()-b.reserved+amount <= b.cap",
+	},
+	{
+		"what a verification has cost is not looked at", internal + "guard/record.go",
+		"r.spend(more, min(more, r.reserved), now)", "r.spend(0, min(more, r.reserved), now)",
+	},
+	{
+		"all is given back before the price of the last message is known", internal + "guard/record.go",
+		"case r.priced:", "case r.told:",
+	},
+	{
+		"a verification of which nobody tells has cost nothing", internal + "guard/record.go",
+		"r.spend(r.reserved, r.reserved, now)", "r.spend(0, r.reserved, now)",
+	},
+	{
+		"what is reserved outlives the verification", internal + "guard/record.go",
+		"case !r.trusted:", "case !r.trusted && !r.ended:",
+	},
+	{
+		"what may have been sent has cost nothing", internal + "gateway/guard.go",
+		"case fault != nil && fault.MayHaveSent:", "case fault != nil && fault.MayHaveSent && false:",
+	},
+	{
+		"the guard is asked about checks, too", internal + "gateway/guard.go",
+		"if !call.Operation.Starts() || !a.guard.On() {", "if !a.guard.On() {",
+	},
+	{
+		"rules are asked about what is trusted", internal + "guard/guard.go",
+		"if g.trust.has(l.Number) {", "if g.trust.has(l.Number) && l.Number == \"\" {",
+	},
+	{
+		"the guard names a verification of another caller", internal + "guard/velocity.go",
+		"if c.id != \"\" && c.caller == l.Caller {", "if c.id != \"\" {",
+	},
 }
