@@ -13,6 +13,7 @@ import (
 	caddycmd "github.com/caddyserver/caddy/v2/cmd"
 	"github.com/caddyserver/caddy/v2/modules/caddyhttp"
 
+	"github.com/caddyverify/caddy-verify/caddyverify/internal/guard"
 	"github.com/caddyverify/caddy-verify/caddyverify/internal/live"
 	"github.com/caddyverify/caddy-verify/caddyverify/internal/traffic"
 )
@@ -43,7 +44,7 @@ func cmdDemo(flags caddycmd.Flags) (int, error) {
 	credentials := &Credentials{APIKey: demoKey, APISecret: demoSecret}
 	api.Credentials = credentials
 	sandboxURL := "http://" + upstream
-	gateway := &Handler{Account: Account{Upstream: sandboxURL, Credentials: credentials}}
+	gateway := &Handler{Account: Account{Upstream: sandboxURL, Credentials: credentials, Guard: demoGuard}}
 	err = run("ERROR",
 		site{listen, gateway, demoPage(gatewayURL, sandboxURL), demoRoutes(upstream)},
 		site{address: upstream, handler: api, page: sandboxPage(sandboxURL)})
@@ -59,6 +60,13 @@ func cmdDemo(flags caddycmd.Flags) (int, error) {
 		return caddy.ExitCodeFailedStartup, traffic.Run(context.Background(), invented)
 	}
 	select {}
+}
+
+// demoGuard refuses nothing, so that the live page shows what it would.
+var demoGuard = &Guard{
+	Recommended: guard.Monitor.String(),
+	Budget:      &GuardRule{Values: []string{"1000 EUR/day"}},
+	Prices:      []GuardPrice{{Amount: "0.15", Currency: "EUR"}},
 }
 
 func sayDemo(w io.Writer, gateway, upstream, code string) {

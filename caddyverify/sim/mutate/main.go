@@ -68,7 +68,7 @@ func (m *Mutant) Plant(text string) (string, error) {
 
 var (
 	seedPattern    = regexp.MustCompile(`TestSim/seed_(\d+)`)
-	checkerPattern = regexp.MustCompile(`checker (\d)`)
+	checkerPattern = regexp.MustCompile(`checker (\d+)`)
 )
 
 // run tells after how many seeds the bug was noticed, and by what.
