@@ -44,6 +44,13 @@ func TestNothingInClear(t *testing.T) {
 			return err
 		},
 		func() error { return g.Hint(ctx, topic, []byte(number), time.Minute) },
+		func() error {
+			_, err := g.Hold(ctx, store.Name{Kind: store.Cap, ID: caller}, store.Book{By: "mark", Seq: 1, Keep: time.Hour, Spent: []store.Spent{{Amount: 5}}})
+			return err
+		},
+		func() error {
+			return g.Tell(ctx, store.Name{Kind: store.Log, ID: caller}, [][]byte{[]byte(number + caller)}, 10, time.Hour)
+		},
 		func() error { _, err := g.Slot(ctx, store.Ask{Size: 28}); return err },
 	} {
 		if _, err := retry(func() (struct{}, error) { return struct{}{}, step() }); err != nil {
@@ -52,7 +59,7 @@ func TestNothingInClear(t *testing.T) {
 	}
 
 	everything, keys := dump(t, s.admin())
-	if len(keys) < 8 {
+	if len(keys) < 10 {
 		t.Errorf("only %d keys: %q", len(keys), keys)
 	}
 	for what, clear := range map[string]string{

@@ -77,6 +77,8 @@ func TestNothingInClear(t *testing.T) {
 	_, _ = s.Answer(ctx, key, mark, []byte("447700900000"), time.Minute)
 	_, _ = s.Take(ctx, key, says)
 	_ = s.Hint(ctx, store.Name{Kind: store.Topic, ID: "checkout"}, []byte("447700"), time.Minute)
+	_, _ = s.Hold(ctx, store.Name{Kind: store.Cap, ID: "checkout"}, store.Book{})
+	_ = s.Tell(ctx, store.Name{Kind: store.Log, ID: "checkout"}, [][]byte{[]byte("447700")}, 10, time.Minute)
 	if len(spy.given) < 1000/8 {
 		t.Fatalf("only %d bytes were given", len(spy.given))
 	}

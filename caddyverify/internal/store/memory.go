@@ -35,6 +35,8 @@ type memory struct {
 	verifications map[Name]*verification
 	claims        map[Name]*claim
 	hints         map[Name]hint
+	purses        map[Name]*purse
+	logs          map[Name]*logged
 	rate          rate
 	gateways      map[string]time.Time
 	lastBeat      time.Time
@@ -82,6 +84,7 @@ type hint struct {
 func newMemory() *memory {
 	return &memory{
 		verifications: map[Name]*verification{}, claims: map[Name]*claim{}, hints: map[Name]hint{},
+		purses: map[Name]*purse{}, logs: map[Name]*logged{},
 		gateways: map[string]time.Time{}, boot: rand.Text(), swept: time.Now(),
 	}
 }
@@ -98,6 +101,7 @@ func (m *memory) at() time.Time {
 		maps.DeleteFunc(m.verifications, func(_ Name, v *verification) bool { return !v.until.After(now) })
 		maps.DeleteFunc(m.claims, func(_ Name, c *claim) bool { return !c.until.After(now) })
 		maps.DeleteFunc(m.hints, func(_ Name, h hint) bool { return !h.until.After(now) })
+		maps.DeleteFunc(m.purses, func(_ Name, p *purse) bool { return !p.until.After(now) })
 	}
 	return now
 }

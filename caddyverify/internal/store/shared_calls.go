@@ -143,6 +143,32 @@ func (s *Shared) Hinted(ctx context.Context, h Name) ([]byte, time.Duration, err
 	return v, left, nil
 }
 
+// Hold is Budgets.Hold.
+func (s *Shared) Hold(ctx context.Context, budget Name, b Book) (Grant, error) {
+	budget = s.keys.name(budget)
+	return call(ctx, s, func(ctx context.Context) (Grant, error) { return s.store.Hold(ctx, budget, b) })
+}
+
+// Tell is Logs.Tell.
+func (s *Shared) Tell(ctx context.Context, log Name, entries [][]byte, most int, life time.Duration) error {
+	log = s.keys.name(log)
+	sealed := make([][]byte, len(entries))
+	for i, v := range entries {
+		sealed[i] = s.keys.seal(place(log, ""), v)
+	}
+	return s.do(ctx, func(ctx context.Context) error { return s.store.Tell(ctx, log, sealed, most, life) })
+}
+
+// Read is Logs.Read.
+func (s *Shared) Read(ctx context.Context, log Name, after Position, most int) ([]Entry, error) {
+	log = s.keys.name(log)
+	entries, err := call(ctx, s, func(ctx context.Context) ([]Entry, error) { return s.store.Read(ctx, log, after, most) })
+	for i := range entries {
+		entries[i].Value = s.keys.open(place(log, ""), entries[i].Value)
+	}
+	return entries, err
+}
+
 // Beat is Fleet.Beat. Shared beats by itself: see Run.
 func (s *Shared) Beat(ctx context.Context, p Pulse) (Seen, error) {
 	return call(ctx, s, func(ctx context.Context) (Seen, error) { return s.store.Beat(ctx, p) })

@@ -55,3 +55,16 @@ func (s *spy) Hint(ctx context.Context, n store.Name, v []byte, life time.Durati
 	s.note(n.ID, string(v))
 	return s.Store.Hint(ctx, n, v, life)
 }
+
+func (s *spy) Hold(ctx context.Context, n store.Name, b store.Book) (store.Grant, error) {
+	s.note(n.ID)
+	return s.Store.Hold(ctx, n, b)
+}
+
+func (s *spy) Tell(ctx context.Context, n store.Name, entries [][]byte, most int, life time.Duration) error {
+	s.note(n.ID)
+	for _, v := range entries {
+		s.note(string(v))
+	}
+	return s.Store.Tell(ctx, n, entries, most, life)
+}

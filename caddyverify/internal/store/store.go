@@ -1,5 +1,5 @@
 // Package store is what the gateways of one account share: states of verifications,
-// who sends what, the rate, and hints. The contract is Store; Memory keeps it within
+// who sends what, the rate, hints, what may be spent, and what has happened. The contract is Store; Memory keeps it within
 // one process, caddyverify/redis between several. Shared wraps any of them: it hides
 // names, seals values, and bounds how long a call can take.
 //
@@ -25,6 +25,8 @@ type Store interface {
 	Claims
 	Slots
 	Hints
+	Budgets
+	Logs
 	Fleet
 }
 
@@ -113,6 +115,8 @@ const (
 	Request      Kind = 'r' // by caller and what is asked for
 	Topic        Kind = 'h' // by what a hint is about
 	Ended        Kind = 'e' // of a Verification, by which Watch tells that it has ended
+	Cap          Kind = 'b' // of a budget, by whose and for how long it is
+	Log          Kind = 'l' // by what it is about
 )
 
 // Name is what something is known by. Gateways that mean the same must make the same ID; but

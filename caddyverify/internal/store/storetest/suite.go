@@ -42,7 +42,7 @@ const (
 
 // Run runs the whole suite.
 func Run(t *testing.T, around Around) {
-	for _, group := range [][]behaviour{fence, ledger, claims, rates, fleet} {
+	for _, group := range [][]behaviour{fence, ledger, claims, rates, fleet, budgets, logs} {
 		for _, b := range group {
 			t.Run(b.name, func(t *testing.T) {
 				around(t, func(t *testing.T, s Subject) { b.test(&world{T: t, Subject: s}) })
