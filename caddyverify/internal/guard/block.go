@@ -196,7 +196,9 @@ func (g *Guard) block(name blockName, why Finding, now time.Duration) *block {
 	}
 	why.Target = name.target
 	b.why, b.begun, b.until, b.times = why, now, now+length, b.times+1
-	g.changes.Push(Change{Kind: Blocked, Caller: name.caller, Finding: b.told(g.mode(b), now)})
+	f := b.told(g.mode(b), now)
+	g.changes.Push(Change{Kind: Blocked, Caller: name.caller, Finding: f})
+	g.notices.Push(Notice{Block: Block{Place: Place{Caller: name.caller, Target: name.target}, Finding: f, Times: b.times}})
 	return b
 }
 
@@ -224,42 +226,61 @@ func (g *Guard) Pin(p Place) error {
 	if !isDigits(p.Target) && !isCountry(p.Target) {
 		return ErrTarget
 	}
+	g.mu.Lock()
+	defer g.done()
+	b, err := g.pin(p, g.now())
+	if b != nil {
+		f := b.told(Enforce, g.now())
+		g.changes.Push(Change{Kind: Blocked, Caller: b.name.caller, Finding: f})
+		g.notices.Push(Notice{Block: Block{Place: Place{b.name.caller, p.Everyone, p.Target}, Finding: f, Times: 1}})
+	}
+	return err
+}
+
+// pin returns nil where the place is pinned already.
+func (g *Guard) pin(p Place, begun time.Duration) (*block, error) {
 	if p.Everyone {
 		p.Caller = ""
 	}
-	g.mu.Lock()
-	defer g.done()
 	name := blockName{RuleBlock, p.Caller, p.Everyone, p.Target}
 	switch {
 	case g.blocks.all[name] != nil:
-		return nil
+		return nil, nil
 	case g.blocks.pinned >= maxPins:
-		return ErrPins
+		return nil, ErrPins
 	}
-	b := &block{name: name, why: Finding{Rule: RuleBlock, Target: p.Target}, begun: g.now(), times: 1}
+	b := &block{name: name, why: Finding{Rule: RuleBlock, Target: p.Target}, begun: begun, times: 1}
 	g.blocks.all[name] = b
 	g.blocks.count(p.Target, 1)
-	g.changes.Push(Change{Kind: Blocked, Caller: p.Caller, Finding: b.told(Enforce, g.now())})
-	return nil
+	return b, nil
 }
 
 // Lift ends the blocks of a place, whoever began them, and forgets what had led to them. It
 // tells how many there were.
 func (g *Guard) Lift(p Place) (lifted int) {
-	if p.Everyone {
-		p.Caller = ""
-	}
 	g.mu.Lock()
 	defer g.done()
 	now := g.now()
+	for _, b := range g.lift(p, now) {
+		lifted++
+		g.changes.Push(Change{Kind: Lifted, Caller: b.name.caller, Finding: b.told(g.mode(b), now)})
+	}
+	g.notices.Push(Notice{Block: Block{Place: p}, Lifted: true}) // others may have some
+	return lifted
+}
+
+// lift drops the blocks of a place that had begun at a time, and returns those that were in force.
+func (g *Guard) lift(p Place, at time.Duration) (lifted []*block) {
+	if p.Everyone {
+		p.Caller = ""
+	}
 	for _, rule := range [...]Rule{RuleBlock, RulePerPrefix, RuleConversion} {
 		b := g.blocks.all[blockName{rule, p.Caller, p.Everyone, p.Target}]
-		if b == nil {
+		if b == nil || b.begun > at {
 			continue
 		}
-		if rule == RuleBlock || now < b.until {
-			lifted++
-			g.changes.Push(Change{Kind: Lifted, Caller: p.Caller, Finding: b.told(g.mode(b), now)})
+		if rule == RuleBlock || g.now() < b.until {
+			lifted = append(lifted, b)
 		}
 		g.blocks.drop(b)
 	}

@@ -107,9 +107,9 @@ func (b *budget) used() int64 {
 }
 
 // fits tells whether there is room for an amount. The caller has called roll.
-func (b *budget) fits(amount int64, sharing bool) bool {
+func (b *budget) fits(amount int64, sharing bool, now time.Duration) bool {
 	if sharing {
-		return b.reserved+b.unsaid+amount <= b.limit
+		return b.reserved+b.unsaid+amount <= b.limit && now <= b.heard+spans[b.key.period].length/partOfSlice
 	}
 	return b.used()+amount <= b.cap
 }
@@ -152,7 +152,7 @@ type BudgetFigures struct {
 func (g *Guard) checkBudgets(l *look) {
 	for _, b := range l.rules.budgets {
 		b.roll(l.now)
-		if l.Worst.Currency == b.key.currency && b.fits(l.Worst.Micro, g.sharing) {
+		if l.Worst.Currency == b.key.currency && b.fits(l.Worst.Micro, g.sharing, l.now) {
 			continue
 		}
 		f := b.finding(l.now)

@@ -68,7 +68,7 @@ func (c *cell) roll(now time.Duration) {
 // of returns the slice of a moment, or nil where that is too long ago.
 func (c *cell) of(at time.Duration) *slice {
 	i := int64(at / half)
-	if i > c.newest || i <= c.newest-cellSlices {
+	if at < 0 || i > c.newest || i <= c.newest-cellSlices {
 		return nil
 	}
 	return &c.slices[i%cellSlices]
@@ -208,8 +208,8 @@ func (g *Guard) countStarted(r *record) {
 		}
 		c := g.cells.get(r.caller, key)
 		c.roll(r.begun)
-		c.allowed = r.begun
-		if s := c.of(r.begun); s.started < math.MaxUint16 {
+		c.allowed = max(c.allowed, r.begun)
+		if s := c.of(r.begun); s != nil && s.started < math.MaxUint16 {
 			s.started++
 		}
 	}

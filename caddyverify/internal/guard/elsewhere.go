@@ -3,22 +3,23 @@ package guard
 import (
 	"container/heap"
 	"strings"
+	"time"
 
 	"github.com/caddyverify/caddy-verify/caddyverify/internal/wire"
 )
 
 // What other gateways have done counts here as well, once it is told: their starts by Saw, their
-// ends by Ended, their blocks by Adopt, what operators did by Pin and Lift. Until then each lets
-// through what it would alone.
+// ends by Ended, their blocks by Adopt, what their operators did by Adopt and Lifted. Until then
+// each lets through what it would alone.
 
-// Saw tells that another gateway has let a start through, and the provider has begun it. It
-// counts for all rules but budgets, which Share is for.
-func (g *Guard) Saw(s Start, requestID string) {
+// Saw tells that another gateway has let a start through some time ago, and the provider has begun
+// it. It counts for all rules but budgets, which Share is for.
+func (g *Guard) Saw(s Start, requestID string, ago time.Duration) {
 	g.mu.Lock()
 	defer g.done()
 	now := g.now()
 	g.advance(now, portion)
-	l := g.lookAt(s, now)
+	l := g.lookAt(s, now-max(ago, 0))
 	if requestID == "" || len(requestID) > maxID || g.records.find(requestID) != nil || g.trust.has(l.Number) {
 		return
 	}
@@ -29,17 +30,50 @@ func (g *Guard) Saw(s Start, requestID string) {
 	g.name(r, requestID)
 }
 
-// Adopt has a block that a rule has begun at another gateway be one here.
+// Owns tells whether a verification was let through here, and it is not known yet all that it costs.
+func (g *Guard) Owns(requestID string) bool {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	r := g.records.find(requestID)
+	return r != nil && !r.adopted
+}
+
+// Notice is what other gateways are to know.
+type Notice struct {
+	// Block has begun here or, with Lifted, an operator has lifted all of its Place.
+	Block  Block
+	Lifted bool
+}
+
+// OnNotice has notices told to f from now on, one after the other and outside all locks.
+func (g *Guard) OnNotice(f func(Notice)) (stop func()) { return g.notices.Subscribe(f) }
+
+// Lifted ends the blocks of a place that had begun when an operator lifted them at another gateway.
+func (g *Guard) Lifted(p Place, ago time.Duration) {
+	g.mu.Lock()
+	defer g.done()
+	g.lift(p, g.now()-max(ago, 0))
+}
+
+// Adopt has a block that a rule or an operator has begun at another gateway be one here.
 func (g *Guard) Adopt(b Block) {
-	rule := b.Finding.Rule
-	if rule != RulePerPrefix && rule != RuleConversion || b.Everyone || !isDigits(b.Target) && !isCountry(b.Target) {
-		return
-	}
 	g.mu.Lock()
 	defer g.done()
 	now := g.now()
-	until := now + min(max(b.Finding.Left, 0), longestBlock)
-	name := blockName{rule: rule, caller: strings.Clone(b.Caller), target: strings.Clone(b.Target)}
+	begun := now - max(b.Age, 0)
+	place := Place{strings.Clone(b.Caller), b.Everyone, strings.Clone(b.Target)}
+	rule := b.Finding.Rule
+	switch {
+	case !isDigits(b.Target) && !isCountry(b.Target):
+		return
+	case rule == RuleBlock:
+		_, _ = g.pin(place, begun) // where there is no room, others refuse
+		return
+	case rule != RulePerPrefix && rule != RuleConversion || b.Everyone || b.Finding.Left <= 0:
+		return
+	}
+	until := now + min(b.Finding.Left, longestBlock)
+	name := blockName{rule: rule, caller: place.Caller, target: place.Target}
 	known := g.blocks.all[name]
 	if known == nil {
 		g.blocks.makeRoom(now)
@@ -48,7 +82,7 @@ func (g *Guard) Adopt(b Block) {
 	}
 	known.times = max(known.times, b.Times)
 	if until > known.until {
-		known.why, known.begun, known.until = b.Finding, now-max(b.Age, 0), until
+		known.why, known.begun, known.until = b.Finding, begun, until
 		known.why.Target = name.target
 	}
 }
@@ -57,7 +91,7 @@ func (g *Guard) Adopt(b Block) {
 func (g *Guard) name(r *record, requestID string) {
 	r.id = strings.Clone(requestID)
 	g.records.byID[wire.Spelling(r.id)] = r
-	if s := g.numbers.find(r.number); s != nil {
+	if s := g.numbers.find(r.number); s != nil && (s.running == nil || s.running.begun <= r.begun) {
 		s.running = r
 	}
 }

@@ -29,6 +29,7 @@ const (
 // use; make one with New.
 type Guard struct {
 	changes event.Notifier[Change]
+	notices event.Notifier[Notice]
 	seed    maphash.Seed
 	epoch   time.Time
 
@@ -132,6 +133,7 @@ func (g *Guard) key(n names) uint64 { return maphash.Comparable(g.seed, n) }
 func (g *Guard) done() {
 	g.mu.Unlock()
 	g.changes.Deliver()
+	g.notices.Deliver()
 }
 
 // OnChange has changes told to f from now on, one after the other and outside all locks. Of

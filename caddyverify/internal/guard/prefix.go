@@ -34,12 +34,21 @@ func (s sightings) around(suffix uint16, numbers, neighbours Window, now time.Du
 }
 
 // add notes a start. No more are kept than a window can ask for.
-func (s sightings) add(suffix uint16, now time.Duration) sightings {
-	s = s.remove(suffix)
-	if len(s) >= maxCount {
-		s = slices.Delete(s, 0, 1)
+func (s sightings) add(suffix uint16, at time.Duration) sightings {
+	i := len(s)
+	for i > 0 && s[i-1].at > at { // those of other gateways come late
+		i--
 	}
-	return append(s, sighting{now, suffix})
+	for _, later := range s[i:] {
+		if later.suffix == suffix {
+			return s
+		}
+	}
+	s = slices.Insert(s, i, sighting{at, suffix})
+	if j := slices.IndexFunc(s[:i], func(o sighting) bool { return o.suffix == suffix }); j >= 0 {
+		s = slices.Delete(s, j, j+1)
+	}
+	return slices.Delete(s, 0, max(0, len(s)-maxCount))
 }
 
 func (s sightings) remove(suffix uint16) sightings {

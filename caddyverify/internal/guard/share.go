@@ -15,6 +15,8 @@ type part struct {
 	// seq is of the last Book, and dry tells that it was granted less than it wanted.
 	seq uint64
 	dry bool
+	// asked is when that was told, and heard the last one that was answered.
+	asked, heard time.Duration
 	// What other gateways have settled and hold, as last told.
 	othersSettled, othersReserved int64
 }
@@ -31,6 +33,8 @@ type Book struct {
 	Keep  time.Duration
 	// Held is what it holds now, beside what it has settled, and Want what it would like to.
 	Held, Want int64
+	// Others is what others had settled and held together, as last told.
+	Others int64
 }
 
 // Spent is what was settled within a slice of a gateway's time. It only ever grows.
@@ -55,6 +59,10 @@ type Grant struct {
 const (
 	partOfCap  = 64
 	partOfLeft = 16
+	// What is held can be spent for a part of a slice without being heard of: 30 minutes of a day's
+	// budget, 12 hours of a month's. Until a slice beyond the period it counts as spent elsewhere, so
+	// that is no more, whatever becomes of this gateway.
+	partOfSlice = 2
 )
 
 // Share has budgets be shared with other gateways from now on, or be this gateway's alone. Sharing,
@@ -67,7 +75,7 @@ func (g *Guard) Share(on bool) {
 	}
 	g.sharing = on
 	for _, b := range g.budgets {
-		b.part = part{limit: b.reserved, seq: b.seq}
+		b.part = part{limit: b.reserved, seq: b.seq, asked: b.asked, heard: b.heard}
 	}
 }
 
@@ -79,14 +87,28 @@ func (g *Guard) Wanting(s Start) (books []Book) {
 	if !g.sharing {
 		return nil
 	}
-	s.setDefaults()
 	now := g.now()
-	for _, b := range g.inForce(s.Caller).budgets {
-		if s.Worst.Currency == b.key.currency && !b.dry && !b.fits(s.Worst.Micro, true) && !g.trust.has(s.Number) {
-			books = append(books, b.book(s.Worst.Micro, now))
-		}
+	for _, b := range g.lacking(&s, now) {
+		books = append(books, b.book(s.Worst.Micro, now))
 	}
 	return books
+}
+
+// Lacks tells whether there would be Wanting ones.
+func (g *Guard) Lacks(s Start) bool {
+	g.mu.Lock()
+	defer g.done()
+	return g.sharing && len(g.lacking(&s, g.now())) > 0
+}
+
+func (g *Guard) lacking(s *Start, now time.Duration) (budgets []*budget) {
+	s.setDefaults()
+	for _, b := range g.inForce(s.Caller).budgets {
+		if s.Worst.Currency == b.key.currency && !b.dry && !b.fits(s.Worst.Micro, true, now) && !g.trust.has(s.Number) {
+			budgets = append(budgets, b)
+		}
+	}
+	return budgets
 }
 
 // Books returns those of all budgets in force, to be told every now and then.
@@ -130,10 +152,11 @@ func (b *budget) book(more int64, now time.Duration) Book {
 	b.limit = min(b.limit-b.unsaid, want)
 	b.unsaid = 0
 	b.seq++
+	b.asked = now
 	span := spans[b.key.period]
 	book := Book{
 		Name: b.name, Seq: b.seq, Cap: Money{b.cap, b.key.currency}, Keep: span.length * time.Duration(span.n),
-		Held: max(b.limit, b.reserved), Want: want,
+		Held: max(b.limit, b.reserved), Want: want, Others: b.othersSettled + b.othersReserved,
 	}
 	for i := max(0, b.settled.newest-span.n+1); i <= b.settled.newest; i++ {
 		if amount := b.settled.slices[i%span.n]; amount > 0 {
@@ -151,7 +174,7 @@ func (g *Guard) Granted(told Book, granted Grant) {
 		if b.name != told.Name || b.seq != told.Seq || !g.sharing {
 			continue
 		}
-		b.limit = granted.Held
+		b.limit, b.heard = granted.Held, b.asked
 		b.dry = granted.Held < told.Want
 		b.othersSettled, b.othersReserved = granted.OthersSettled, granted.OthersHeld
 	}

@@ -248,6 +248,32 @@ func TestShareAll(t *testing.T) {
 	})
 }
 
+// TestShareUnheard: what others take to be spent when this gateway is not heard from for a period is not
+// spent later.
+func TestShareUnheard(t *testing.T) {
+	bubble(t, "half an hour of a day's", func(t *testing.T) {
+		f := newFleet(1000)
+		c := f.gateways[0]
+		c.Configure(only(func(r *RuleSet) { r.Budgets = []Budget{{Enforce, Day, eur(1000)}} }))
+		c.Share(false)
+		c.Share(true)
+		f.exchange(0, c.Books(), "")
+		time.Sleep(30 * time.Minute)
+		f.exchange(0, c.Books(), "lost")
+		if c.Lacks(number5(0)) || !c.start("shop", 0, 5) {
+			t.Error("it does not go on with what it has")
+		}
+		time.Sleep(time.Nanosecond)
+		if !c.Lacks(number5(1)) || c.start("shop", 1, 5) {
+			t.Error("it goes on for ever")
+		}
+		f.exchange(0, c.Wanting(number5(1)), "")
+		if c.Lacks(number5(1)) || !c.start("shop", 1, 5) {
+			t.Error("it does not go on when it is heard")
+		}
+	})
+}
+
 // wantsFigures compares those of the only budget, in cents.
 func (c *clerk) wantsFigures(t *testing.T, settled, reserved int64) {
 	t.Helper()

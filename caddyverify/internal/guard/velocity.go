@@ -34,10 +34,9 @@ func (s *starts) add(windows []Window, now time.Duration) {
 	for _, w := range windows {
 		most = max(most, w.Most)
 	}
-	if len(s.at) >= most {
-		s.at = append(s.at[:0], s.at[len(s.at)-most+1:]...)
-	}
-	s.at = append(s.at, now)
+	i, _ := slices.BinarySearch(s.at, now+1) // those of other gateways come late
+	s.at = slices.Insert(s.at, i, now)
+	s.at = slices.Delete(s.at, 0, max(0, len(s.at)-most))
 }
 
 // remove takes back a start.
