@@ -81,6 +81,8 @@ type Account struct {
 	guard     *guard.Guard
 	prices    prices
 
+	guardShared guardSharing
+
 	choosing sync.Mutex // see Gateway.choosing
 
 	stop, stopped chan struct{}
@@ -136,6 +138,7 @@ func NewAccount(host, apiKey string, metrics *observe.Metrics, s *Settings) *Acc
 		}
 		a.configuring.Unlock()
 		a.books.close()
+		a.guardShared.close() // which knows the last ends
 		a.cache.Close()
 		metrics.Drop(a.metrics)
 	})
@@ -221,6 +224,7 @@ func (a *Account) apply(s *Settings) {
 	if a.guard.Configure(s.Guard); a.guard.On() {
 		a.metrics.PrepareGuard(guard.ChangeKinds())
 	}
+	a.guardBy(s.Shared)
 }
 
 // logBy has the account's changes logged by a gateway. Of several it is the newest, since

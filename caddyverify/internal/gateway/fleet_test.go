@@ -14,6 +14,7 @@ import (
 
 	"github.com/caddyverify/caddy-verify/caddyverify/internal/caller"
 	"github.com/caddyverify/caddy-verify/caddyverify/internal/country"
+	"github.com/caddyverify/caddy-verify/caddyverify/internal/guard"
 	"github.com/caddyverify/caddy-verify/caddyverify/internal/limit"
 	"github.com/caddyverify/caddy-verify/caddyverify/internal/observe"
 	"github.com/caddyverify/caddy-verify/caddyverify/internal/store"
@@ -60,6 +61,19 @@ func (l *link) Paid(ctx context.Context, id store.Name, m store.Mark, kind store
 	return over(l, func() (int64, error) { return l.Store.Paid(ctx, id, m, kind, amount, ttl) })
 }
 
+func (l *link) Hold(ctx context.Context, n store.Name, b store.Book) (store.Grant, error) {
+	return over(l, func() (store.Grant, error) { return l.Store.Hold(ctx, n, b) })
+}
+
+func (l *link) Tell(ctx context.Context, n store.Name, entries [][]byte, most int, life time.Duration) error {
+	_, err := over(l, func() (bool, error) { return true, l.Store.Tell(ctx, n, entries, most, life) })
+	return err
+}
+
+func (l *link) Read(ctx context.Context, n store.Name, after store.Position, most int) ([]store.Entry, error) {
+	return over(l, func() ([]store.Entry, error) { return l.Store.Read(ctx, n, after, most) })
+}
+
 // fleet is gateways of one account on one store. Each verification has a caller of its own, by
 // whose name it is known in events.
 type fleet struct {
@@ -68,6 +82,7 @@ type fleet struct {
 	api     http.RoundTripper
 	callers map[string]*caller.Caller
 	deny    bool
+	guard   guard.Settings
 	host    string // of the provider
 	all     []*member
 
@@ -102,7 +117,7 @@ func (f *fleet) join() *member {
 		f.t.Fatal(err)
 	}
 	m := &member{fleet: f, link: &link{Store: f.store.Open(keys.Account(), string(store.NewMark()))}}
-	s := &Settings{Countries: countries, Limit: limit.Settings{Rate: -1}, Shared: store.NewShared(m.link, keys), DenyUnknown: f.deny}
+	s := &Settings{Countries: countries, Limit: limit.Settings{Rate: -1}, Shared: store.NewShared(m.link, keys), DenyUnknown: f.deny, Guard: f.guard}
 	a := NewAccount(f.host, testKey, observe.NewMetrics(), s)
 	f.t.Cleanup(a.Close)
 	f.t.Cleanup(a.Configure(s))

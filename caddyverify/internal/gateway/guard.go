@@ -19,7 +19,9 @@ func (a *Account) guarded(next wire.Sender) wire.Sender {
 		if !call.Operation.Starts() || !a.guard.On() {
 			return next(ctx, call)
 		}
-		d := a.guard.Decide(a.startOf(call))
+		start := a.startOf(call)
+		a.fund(ctx, start)
+		d := a.guard.Decide(start)
 		if f, refused := d.Refusal(); refused {
 			a.publish(GuardFound{Caller: call.Caller, Finding: f})
 			return refusal(f, d.RequestID).Answer()
@@ -29,6 +31,9 @@ func (a *Account) guarded(next wire.Sender) wire.Sender {
 		}
 		answer := next(ctx, call)
 		a.tellGuard(d.Ticket, &answer)
+		if answer.Fault == nil && answer.Status == wire.Success && !d.Trusted {
+			a.guardShared.started(start, answer.RequestID)
+		}
 		return answer
 	}
 }

@@ -6,6 +6,7 @@ import (
 
 	"github.com/caddyverify/caddy-verify/caddyverify/internal/guard"
 	"github.com/caddyverify/caddy-verify/caddyverify/internal/ledger"
+	"github.com/caddyverify/caddy-verify/caddyverify/internal/wire"
 )
 
 const (
@@ -18,6 +19,7 @@ const (
 
 // tellGuardOf tells the guard how verifications ended, and what they cost.
 func (a *Account) tellGuardOf(events *ledger.Events) {
+	on := a.guard.On()
 	for _, total := range events.Totals { // before the end, which gives back the rest
 		spent := guard.Money{Micro: total.Micro, Currency: total.Currency}
 		a.guard.Learn(total.RequestID, spent, total.Messages)
@@ -26,11 +28,17 @@ func (a *Account) tellGuardOf(events *ledger.Events) {
 		} else {
 			a.guard.Spent(total.RequestID, spent)
 		}
+		if on && !a.guard.Owns(total.RequestID) {
+			a.guardShared.cost(total, spent)
+		}
 	}
 	for _, end := range events.Ends {
 		a.guard.Ended(end.RequestID, end.Outcome)
 		if a.settlers.Load() > 0 && a.guard.Owes(end.RequestID) {
 			a.prices.add(end.RequestID)
+		}
+		if on && end.Outcome != wire.OutcomeUnknown { // others may learn more
+			a.guardShared.ended(end.RequestID, end.Outcome)
 		}
 	}
 }

@@ -1,0 +1,357 @@
+package gateway
+
+import (
+	"cmp"
+	"context"
+	"slices"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/caddyverify/caddy-verify/caddyverify/internal/guard"
+	"github.com/caddyverify/caddy-verify/caddyverify/internal/ledger"
+	"github.com/caddyverify/caddy-verify/caddyverify/internal/store"
+	"github.com/caddyverify/caddy-verify/caddyverify/internal/wire"
+)
+
+const (
+	// guardBeat is how often others are told what the guard has done, and asked what they have. A
+	// store that is lost is told again within store.Closed.
+	guardBeat = 250 * time.Millisecond
+	// turnFor is how long a start waits for others that ask for money.
+	turnFor = 250 * time.Millisecond
+	// maxUntold is how many news wait for the store; then the oldest are never told.
+	maxUntold = 4096
+	// atOnce is how many news are told or read at once.
+	atOnce = 256
+	// maxEnds is of how many ends it is known how they were, twice: at least of all in the log, each of
+	// which has a start.
+	maxEnds = 1 << 15
+	// maxTellers is of how many gateways it is known what was read of them.
+	maxTellers = 1024
+)
+
+// newsLog is a log of what gateways tell each other of the guard: one that is flooded pushes
+// nothing out of another.
+type newsLog struct {
+	name string
+	most int
+	life time.Duration
+	at   store.Position // up to which it was read
+	told []news         // that are to be told
+}
+
+// guardSharing is the guard's part in what gateways share, off the way of calls but for fund.
+type guardSharing struct {
+	once          sync.Once
+	store         atomic.Pointer[store.Shared]
+	turn          chan struct{} // who has it asks for money: answers to older questions are none
+	stop, stopped chan struct{}
+	by            store.Mark
+
+	mu     sync.Mutex // of all below
+	from   *store.Shared
+	forgot uint64
+	seq    uint64
+	heard  map[store.Mark]uint64 // the last news of each
+	// ends are the last ones that are known, and before those of before: a start may be heard of later.
+	ends, before map[string]wire.Outcome
+	starts       newsLog
+	blocks       newsLog
+	pins         newsLog
+}
+
+// guardBy has the guard share by a store from now on; nil is for no others. The caller of apply
+// calls it.
+func (a *Account) guardBy(s *store.Shared) {
+	g := &a.guardShared
+	g.store.Store(s)
+	a.guard.Share(s != nil)
+	if s != nil {
+		g.once.Do(func() {
+			g.turn, g.stop, g.stopped = make(chan struct{}, 1), make(chan struct{}), make(chan struct{})
+			g.by, g.heard = store.NewMark(), map[store.Mark]uint64{}
+			g.starts = newsLog{name: "guard/starts", most: 1 << 16, life: 24 * time.Hour}
+			g.blocks = newsLog{name: "guard/blocks", most: 1 << 13, life: 24 * time.Hour}
+			g.pins = newsLog{name: "guard/pins", most: 1 << 11, life: 366 * 24 * time.Hour}
+			go a.shareGuard()
+		})
+	}
+}
+
+// close tells the last news, and leaves the budgets.
+func (g *guardSharing) close() {
+	g.once.Do(func() {}) // never opened
+	if g.stop != nil {
+		close(g.stop)
+		<-g.stopped
+	}
+}
+
+// fund asks others for money where a start would lack it.
+func (a *Account) fund(ctx context.Context, s guard.Start) {
+	g := &a.guardShared
+	shared := g.store.Load()
+	if shared == nil || shared.Away() || !a.guard.Lacks(s) {
+		return
+	}
+	wait := time.NewTimer(turnFor)
+	defer wait.Stop()
+	select {
+	case g.turn <- struct{}{}:
+	case <-wait.C:
+		return
+	}
+	defer func() { <-g.turn }()
+	if !shared.Away() {
+		a.hold(context.WithoutCancel(ctx), shared, a.guard.Wanting(s))
+	}
+}
+
+// hold tells books. The caller has the turn.
+func (a *Account) hold(ctx context.Context, shared *store.Shared, books []guard.Book) {
+	var telling sync.WaitGroup
+	for _, told := range books {
+		telling.Go(func() {
+			b := store.Book{
+				By: a.guardShared.by, Seq: told.Seq, Cap: told.Cap.Micro, Keep: told.Keep,
+				Held: told.Held, Want: told.Want, Others: told.Others,
+			}
+			for _, s := range told.Spent {
+				b.Spent = append(b.Spent, store.Spent{Slice: s.Slice, Age: s.Age, Amount: s.Micro})
+			}
+			name := store.Name{Kind: store.Cap, ID: told.Name + " " + told.Cap.Currency}
+			if granted, err := shared.Hold(ctx, name, b); err == nil {
+				a.guard.Granted(told, guard.Grant{Held: granted.Held, OthersSettled: granted.OthersSpent, OthersHeld: granted.OthersHeld})
+			}
+		})
+	}
+	telling.Wait()
+}
+
+// shareGuard is all that goes on by itself.
+func (a *Account) shareGuard() {
+	g := &a.guardShared
+	defer close(g.stopped)
+	defer a.guard.OnNotice(g.noticed)()
+	ticker := time.NewTicker(guardBeat)
+	defer ticker.Stop()
+	for {
+		if shared := g.store.Load(); shared != nil && a.guard.On() {
+			g.turn <- struct{}{}
+			a.hold(context.Background(), shared, a.guard.Books())
+			<-g.turn
+			a.exchangeNews(shared)
+		}
+		select {
+		case <-g.stop:
+			g.turn <- struct{}{} // for good
+			if shared := g.store.Load(); shared != nil {
+				a.exchangeNews(shared)
+				a.hold(context.Background(), shared, a.guard.Leave())
+			}
+			return
+		case <-ticker.C:
+		}
+	}
+}
+
+// exchangeNews tells what others do not know, and reads what they have told.
+func (a *Account) exchangeNews(shared *store.Shared) {
+	g := &a.guardShared
+	stats := shared.Stats()
+	g.mu.Lock()
+	fresh := g.from != shared
+	ignorant := fresh || stats.Forgot != g.forgot
+	g.from, g.forgot = shared, stats.Forgot
+	g.mu.Unlock()
+	if ignorant {
+		a.tellBlocks()
+	}
+	all := []heardNews{}
+	for _, l := range []*newsLog{&g.starts, &g.blocks, &g.pins} {
+		if fresh {
+			l.at = ""
+		}
+		g.tell(shared, l)
+		all = append(all, g.read(shared, l)...)
+	}
+	slices.SortStableFunc(all, func(x, y heardNews) int { return cmp.Compare(y.ago, x.ago) })
+	a.learnNews(all)
+}
+
+// tellBlocks is for a store that does not know them, or has forgotten them.
+func (a *Account) tellBlocks() {
+	for _, b := range a.guard.Blocks() {
+		a.guardShared.noticed(guard.Notice{Block: b})
+	}
+}
+
+// tell tells what waits, until the store does not take it.
+func (g *guardSharing) tell(shared *store.Shared, l *newsLog) {
+	for {
+		g.mu.Lock()
+		some := slices.Clone(l.told[:min(len(l.told), atOnce)])
+		g.mu.Unlock()
+		if len(some) == 0 {
+			return
+		}
+		entries := make([][]byte, len(some))
+		for i := range some {
+			entries[i] = some[i].encode()
+		}
+		if shared.Tell(context.Background(), store.Name{Kind: store.Log, ID: l.name}, entries, l.most, l.life) != nil {
+			return
+		}
+		last := some[len(some)-1].Seq
+		g.mu.Lock()
+		l.told = slices.DeleteFunc(l.told, func(n news) bool { return n.Seq <= last })
+		g.mu.Unlock()
+	}
+}
+
+// add has news wait to be told.
+func (g *guardSharing) add(l *newsLog, n news) {
+	if g.store.Load() == nil {
+		return
+	}
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	g.seq++
+	n.By, n.Seq, n.at = g.by, g.seq, time.Now()
+	if len(l.told) >= maxUntold {
+		l.told = slices.Delete(l.told, 0, 1)
+	}
+	l.told = append(l.told, n)
+}
+
+// started tells of a start that was let through, and has begun.
+func (g *guardSharing) started(s guard.Start, requestID string) {
+	g.add(&g.starts, news{
+		Kind: newsStart, ID: requestID, Number: s.Number, Country: s.Country, Caller: s.Caller,
+		Address: s.Address, Expiry: s.Expiry, Life: s.Life,
+	})
+}
+
+func (g *guardSharing) ended(requestID string, o wire.Outcome) {
+	if g.store.Load() == nil {
+		return
+	}
+	g.noteEnd(requestID, o)
+	g.add(&g.starts, news{Kind: newsEnd, ID: requestID, Outcome: o})
+}
+
+func (g *guardSharing) noteEnd(requestID string, o wire.Outcome) {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	if len(g.ends) >= maxEnds || g.ends == nil {
+		g.before, g.ends = g.ends, map[string]wire.Outcome{}
+	}
+	g.ends[wire.Spelling(requestID)] = o
+}
+
+func (g *guardSharing) endOf(requestID string) (o wire.Outcome, known bool) {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	id := wire.Spelling(requestID)
+	if o, known = g.ends[id]; !known {
+		o, known = g.before[id]
+	}
+	return o, known
+}
+
+// cost tells what a verification that another gateway has let through has cost in all.
+func (g *guardSharing) cost(total ledger.Total, spent guard.Money) {
+	g.add(&g.starts, news{Kind: newsCost, ID: total.RequestID, Cost: &spent, Messages: total.Messages, Final: total.Final})
+}
+
+func (g *guardSharing) noticed(n guard.Notice) {
+	b := blockOf(n.Block)
+	switch {
+	case n.Lifted:
+		g.add(&g.pins, news{Kind: newsLift, Block: b})
+	case n.Block.Finding.Rule == guard.RuleBlock:
+		g.add(&g.pins, news{Kind: newsBlock, Block: b})
+	default:
+		g.add(&g.blocks, news{Kind: newsBlock, Block: b})
+	}
+}
+
+// heardNews are news of another gateway.
+type heardNews struct {
+	news
+	ago time.Duration
+}
+
+// read returns what others have told since it was read last.
+func (g *guardSharing) read(shared *store.Shared, l *newsLog) (all []heardNews) {
+	for {
+		entries, err := shared.Read(context.Background(), store.Name{Kind: store.Log, ID: l.name}, l.at, atOnce)
+		if err != nil {
+			return all
+		}
+		for _, e := range entries {
+			l.at = e.Position
+			n, ok := decodeNews(e.Value)
+			if ok && n.By != g.by && g.isNew(l, &n) {
+				all = append(all, heardNews{n, e.Age + max(0, n.Waited)})
+			}
+		}
+		if len(entries) < atOnce {
+			return all
+		}
+	}
+}
+
+// isNew tells whether news were not read before: whoever tells counts them, and tells again what may
+// not have been taken.
+func (g *guardSharing) isNew(l *newsLog, n *news) bool {
+	of := n.By + store.Mark(l.name)
+	if n.Seq <= g.heard[of] {
+		return false
+	}
+	if len(g.heard) >= maxTellers {
+		clear(g.heard)
+	}
+	g.heard[of] = n.Seq
+	return true
+}
+
+// learnNews has the guard know.
+func (a *Account) learnNews(all []heardNews) {
+	for i := range all {
+		if n := &all[i]; n.Kind == newsEnd {
+			a.guardShared.noteEnd(n.ID, n.Outcome)
+		}
+	}
+	for i := range all {
+		n, ago := &all[i].news, all[i].ago
+		switch n.Kind {
+		case newsStart:
+			a.guard.Saw(guard.Start{
+				Number: n.Number, Country: n.Country, Caller: n.Caller, Address: n.Address,
+				Expiry: n.Expiry, Life: n.Life,
+			}, n.ID, ago)
+			if outcome, known := a.guardShared.endOf(n.ID); known {
+				a.guard.Ended(n.ID, outcome)
+			}
+		case newsEnd:
+			a.guard.Ended(n.ID, n.Outcome)
+		case newsCost:
+			if n.Cost != nil {
+				a.guard.Learn(n.ID, *n.Cost, n.Messages)
+				if n.Final {
+					a.guard.Settle(n.ID, *n.Cost)
+				} else {
+					a.guard.Spent(n.ID, *n.Cost)
+				}
+			}
+		case newsBlock, newsLift:
+			if b, ok := n.Block.block(ago); ok && n.Kind == newsLift {
+				a.guard.Lifted(b.Place, ago)
+			} else if ok {
+				a.guard.Adopt(b)
+			}
+		}
+	}
+}
