@@ -15,7 +15,7 @@ import (
 
 var (
 	// hold: KEYS[1] has the fields o (when more can be granted), m (the most that anybody knew
-	// until then), n (that p:lost was made of it), h:<by> (seq, held, seen), s:<by>:<slice> and
+	// until then), n (that more can be granted), h:<by> (seq, held, seen), s:<by>:<slice> and
 	// p:<part> (counts until, amount), of who is told apart no longer, and p:lost, of who has not
 	// told since it was forgotten. ARGV by, seq, cap, held, want, others, keep, closed, gone, ttl,
 	// the most holders, parts, and slice, age, amount of each that is spent.
@@ -112,21 +112,19 @@ for i = 13, #ARGV, 3 do
     own = own + amount - was
   end
 end
+othersSpent = othersSpent - lost -- which is about to change
 local sum = own + othersSpent + othersHeld
 if not open then
   least = math.max(least, own + told + others)
-  redis.call('HSET', KEYS[1], 'm', str(least))
-  if now >= opens then
-    open = true
-    local amount = math.max(0, least - sum - told)
-    redis.call('HSET', KEYS[1], 'n', 1, 'p:lost', str(now + keep) .. str(amount))
-    sum, othersSpent = sum + amount, othersSpent + amount
-  end
+  lost = math.max(0, least - sum - told)
+  open = now >= opens
+  redis.call('HSET', KEYS[1], 'm', str(least), 'p:lost', str(now + keep) .. str(lost))
+  if open then redis.call('HSET', KEYS[1], 'n', 1) end
 elseif not known and lost > 0 then
-  local less = math.min(lost, own + told)
-  redis.call('HSET', KEYS[1], 'p:lost', string.sub(redis.call('HGET', KEYS[1], 'p:lost'), 1, 16) .. str(lost - less))
-  sum, othersSpent = sum - less, othersSpent - less
+  lost = lost - math.min(lost, own + told)
+  redis.call('HSET', KEYS[1], 'p:lost', string.sub(redis.call('HGET', KEYS[1], 'p:lost'), 1, 16) .. str(lost))
 end
+sum, othersSpent = sum + lost, othersSpent + lost
 if open then held = math.max(held, math.min(want, cap - sum)) end
 redis.call('HSET', KEYS[1], 'h:' .. by, str(seq) .. ' ' .. str(held) .. ' ' .. str(now))
 return {str(held), str(othersSpent), str(othersHeld)}`)

@@ -168,7 +168,7 @@ func (a *Account) exchangeNews(shared *store.Shared) {
 	if ignorant {
 		a.tellBlocks()
 	}
-	all := []heardNews{}
+	all := make([]heardNews, 0, atOnce)
 	for _, l := range []*newsLog{&g.starts, &g.blocks, &g.pins} {
 		if fresh {
 			l.at = ""

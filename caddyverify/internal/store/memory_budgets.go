@@ -70,23 +70,18 @@ func (m view) Hold(_ context.Context, budget Name, b Book) (Grant, error) {
 	h.seq, h.seen, h.held = b.Seq, now, min(b.Held, b.Want)
 	own := h.sum()
 	grant := p.others(b.By, now)
+	grant.OthersSpent -= p.lost.n // which is about to change
 	all := own + grant.OthersSpent + grant.OthersHeld
-	switch told := own + b.Held; {
-	case !p.open:
+	told := own + b.Held
+	if !p.open {
 		p.least = max(p.least, told+b.Others)
-		if p.opens.After(now) {
-			break
-		}
-		p.open = true
 		p.lost = amount{max(0, p.least-all-b.Held), now.Add(b.Keep)}
-		all += p.lost.n
-		grant.OthersSpent += p.lost.n
-	case !known: // it has come late: it is no part of what nobody tells
-		less := min(p.lost.n, told)
-		p.lost.n -= less
-		all -= less
-		grant.OthersSpent -= less
+		p.open = !p.opens.After(now)
+	} else if !known { // it has come late: it is no part of what nobody tells
+		p.lost.n -= min(p.lost.n, told)
 	}
+	all += p.lost.n
+	grant.OthersSpent += p.lost.n
 	if p.open {
 		h.held = max(h.held, min(b.Want, b.Cap-all))
 	}

@@ -146,7 +146,7 @@ var budgets = []behaviour{
 		a, b, late := w.teller("a"), w.teller("b"), w.teller("late")
 		book := a.book(20, 10, 10)
 		book.Others = 50 // 40 of the late one, and 10 of one that is dead
-		a.tells(book, store.Grant{Held: 10})
+		a.tells(book, store.Grant{Held: 10, OthersSpent: 50})
 		w.Pass(store.Closed + tick)
 		b.holds(0, 0, 100, store.Grant{Held: 20, OthersSpent: 70, OthersHeld: 10})
 		late.holds(30, 10, 0, store.Grant{OthersSpent: 30, OthersHeld: 30})
@@ -159,7 +159,7 @@ var budgets = []behaviour{
 		for i, t := range []*teller{a, b} {
 			book := t.book(20, 10, 10)
 			book.Others = 30
-			t.tells(book, store.Grant{Held: 10, OthersSpent: 20 * int64(i), OthersHeld: 10 * int64(i)})
+			t.tells(book, store.Grant{Held: 10, OthersSpent: 30 - 10*int64(i), OthersHeld: 10 * int64(i)})
 		}
 		w.Pass(store.Closed + tick)
 		a.holds(20, 10, 100, store.Grant{Held: 50, OthersSpent: 20, OthersHeld: 10})
