@@ -60,7 +60,7 @@ type purse struct {
 }
 
 // checkSpending: what verifications have cost is within the budget. Without a store each process
-// has its own.
+// has its own; with one all together, unless it has forgotten what those have spent that are gone.
 func (w *world) checkSpending() {
 	if w.limit == 0 {
 		return
@@ -75,6 +75,17 @@ func (w *world) checkSpending() {
 		for _, id := range s.accepted {
 			if v, ok := w.verification(id); ok {
 				spent[purse{s.accounts[id], w.book.sender[id]}] += costOf(&v)
+			}
+		}
+	}
+	if w.stores != nil {
+		together := map[int]int64{}
+		for of, micro := range spent {
+			together[of.account] += micro
+		}
+		for account, micro := range together {
+			if micro > w.limit && w.stores.remembers(w.begun) {
+				w.violated(10, "verifications with account %d have cost %d millionths, of %d", account, micro, w.limit)
 			}
 		}
 	}

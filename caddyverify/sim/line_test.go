@@ -99,7 +99,7 @@ func do[T any](ctx context.Context, l *line, what string, name store.Name, more 
 		return none, errStore
 	}
 	c := l.luck(what, name, more)
-	if what != "beat" {
+	if what != "beat" && what != "hold" && what != "read" {
 		l.process.note("store %d of %d: %s %c %.6s: lost %t, fails %t, hangs %t, %v+%v", l.account, l.process.number, what, max(name.Kind, ' '), name.ID, c.lost, c.fails, c.thaw != nil, c.before, c.after)
 	}
 	if c.lost {
@@ -299,4 +299,17 @@ func (l *line) Beat(ctx context.Context, p store.Pulse) (store.Seen, error) {
 func (l *line) Leave(ctx context.Context) error {
 	_, err := do(ctx, l, "leave", store.Name{}, "", carry(func(s store.Store) error { return s.Leave(ctx) }))
 	return err
+}
+
+func (l *line) Hold(ctx context.Context, budget store.Name, b store.Book) (store.Grant, error) {
+	return do(ctx, l, "hold", budget, "", func(s store.Store) (store.Grant, error) { return s.Hold(ctx, budget, b) })
+}
+
+func (l *line) Tell(ctx context.Context, log store.Name, entries [][]byte, most int, life time.Duration) error {
+	_, err := do(ctx, l, "tell", log, "", carry(func(s store.Store) error { return s.Tell(ctx, log, entries, most, life) }))
+	return err
+}
+
+func (l *line) Read(ctx context.Context, log store.Name, after store.Position, most int) ([]store.Entry, error) {
+	return do(ctx, l, "read", log, "", func(s store.Store) ([]store.Entry, error) { return s.Read(ctx, log, after, most) })
 }
