@@ -18,6 +18,9 @@ const (
 	// guardBeat is how often others are told what the guard has done, and asked what they have. A
 	// store that is lost is told again within store.Closed.
 	guardBeat = 250 * time.Millisecond
+	// quietAfter is when it is only each idleBeats beats since there was no news.
+	quietAfter = 10 * time.Second
+	idleBeats  = 4
 	// turnFor is how long a start waits for others that ask for money.
 	turnFor = 250 * time.Millisecond
 	// maxUntold is how many news wait for the store; then the oldest are never told.
@@ -136,12 +139,19 @@ func (a *Account) shareGuard() {
 	defer a.guard.OnNotice(g.noticed)()
 	ticker := time.NewTicker(guardBeat)
 	defer ticker.Stop()
-	for {
-		if shared := g.store.Load(); shared != nil && a.guard.On() {
+	last := time.Now()
+	for beat := 0; ; beat++ {
+		if g.waiting() {
+			last = time.Now()
+		}
+		shared := g.store.Load()
+		if shared != nil && a.guard.On() && (beat%idleBeats == 0 || time.Since(last) < quietAfter) {
 			g.turn <- struct{}{}
 			a.hold(context.Background(), shared, a.guard.Books())
 			<-g.turn
-			a.exchangeNews(shared)
+			if a.exchangeNews(shared) {
+				last = time.Now()
+			}
 		}
 		select {
 		case <-g.stop:
@@ -156,8 +166,16 @@ func (a *Account) shareGuard() {
 	}
 }
 
-// exchangeNews tells what others do not know, and reads what they have told.
-func (a *Account) exchangeNews(shared *store.Shared) {
+// waiting tells whether there is news that others do not know.
+func (g *guardSharing) waiting() bool {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	return len(g.starts.told)+len(g.blocks.told)+len(g.pins.told) > 0
+}
+
+// exchangeNews tells what others do not know, and reads what they have told. It reports whether that
+// was anything.
+func (a *Account) exchangeNews(shared *store.Shared) bool {
 	g := &a.guardShared
 	stats := shared.Stats()
 	g.mu.Lock()
@@ -178,6 +196,7 @@ func (a *Account) exchangeNews(shared *store.Shared) {
 	}
 	slices.SortStableFunc(all, func(x, y heardNews) int { return cmp.Compare(y.ago, x.ago) })
 	a.learnNews(all)
+	return len(all) > 0
 }
 
 // tellBlocks is for a store that does not know them, or has forgotten them.
