@@ -212,7 +212,7 @@ func TestGuardDocumented(t *testing.T) {
 		t.Fatal(err)
 	}
 	blocks := strings.Split(string(page), "```caddyfile\n")[1:]
-	if len(blocks) != 3 {
+	if len(blocks) != 4 {
 		t.Fatalf("docs/guard.md shows %d configurations", len(blocks))
 	}
 	for _, block := range blocks {
@@ -238,6 +238,10 @@ func TestGuardDocumented(t *testing.T) {
 	}
 	want := guard.Recommended(guard.Monitor)
 	want.Countries = guard.Countries{Mode: guard.Monitor, Allowed: []string{"DE", "FR", "GB"}}
+	want.Budgets = []guard.Budget{
+		{Mode: guard.Monitor, Period: guard.Day, Cap: guard.Money{Micro: 50_000_000, Currency: "EUR"}},
+		{Mode: guard.Monitor, Period: guard.Month, Cap: guard.Money{Micro: 1_000_000_000, Currency: "EUR"}},
+	}
 	if got := guardOf(t, strings.ReplaceAll(lines, "\t\t# ", "")); !reflect.DeepEqual(got.Account, want) || len(got.Trusted.Prefixes) != 1 {
 		t.Errorf("Caddyfile.example shows %+v", got)
 	}
