@@ -106,11 +106,13 @@ func TestSettingsOfSeveralHandlers(t *testing.T) {
 		{"a rule in two modes", []Account{{Guard: &Guard{CoolDown: &GuardRule{}}}, {Guard: &Guard{CoolDown: &GuardRule{Mode: "off"}}}}, "guard: cool_down: it is another one here than in another handler", nil},
 		{"all rules in two modes", []Account{{Guard: &Guard{Recommended: "monitor"}}, {Guard: &Guard{Recommended: "enforce"}}}, "guard: recommended: it is enforce here and monitor in another handler", nil},
 		{
-			"two budgets", []Account{{Guard: &Guard{Budget: &GuardRule{Values: []string{"5 EUR/day"}}, Prices: []GuardPrice{{Amount: "1", Currency: "EUR"}}}}, {Guard: &Guard{Budget: &GuardRule{Values: []string{"6 EUR/day"}}, Prices: []GuardPrice{{Amount: "1", Currency: "EUR"}}}}},
+			"two budgets",
+			[]Account{{Guard: &Guard{Budget: &GuardRule{Values: []string{"5 EUR/day"}}, Prices: []GuardPrice{{Amount: "1", Currency: "EUR"}}}}, {Guard: &Guard{Budget: &GuardRule{Values: []string{"6 EUR/day"}}, Prices: []GuardPrice{{Amount: "1", Currency: "EUR"}}}}},
 			"guard: budget: it is another one here", nil,
 		},
 		{
-			"two prices", []Account{{Guard: &Guard{Prices: []GuardPrice{{Amount: "1", Currency: "EUR"}}}}, {Guard: &Guard{Prices: []GuardPrice{{Amount: "1.00", Currency: "EUR"}, {Amount: "2", Currency: "EUR", Countries: []string{"GB"}}}}}},
+			"two prices",
+			[]Account{{Guard: &Guard{Prices: []GuardPrice{{Amount: "1", Currency: "EUR"}}}}, {Guard: &Guard{Prices: []GuardPrice{{Amount: "1.00", Currency: "EUR"}, {Amount: "2", Currency: "EUR", Countries: []string{"GB"}}}}}},
 			"guard: price: it is another one here", nil,
 		},
 		{"others are trusted", []Account{{Guard: &Guard{Trusted: []string{"44"}}}, {Guard: &Guard{Trusted: []string{"49"}}}}, "guard: trusted: it is another one here", nil},

@@ -91,7 +91,6 @@ var failures = []failure{
 	{name: "no credit", faults: []string{"* status 9"}, before: 1, cause: "account_no_credit", status: "9", code: 502, text: "The account has no credit left", sent: nothingSent, retry: true, series: `verify_account_trouble{status="9"}`, level: "info"},
 	{name: "breaker", upstream: "closed", before: 5, cause: "breaker_open", status: "5", code: 503, text: "The Verify API is in trouble and is not called for now", sent: nothingSent, retry: true, outcome: "rejected_open", level: "info"},
 	{name: "checks in account trouble", faults: []string{"* status 8"}, before: 1, call: "check", status: "8", code: 200, text: "barred", outcome: "answered", series: `verify_account_trouble{status="8"}`},
-	{name: "no money", more: "guard {\nbudget enforce 1 EUR/day\nprice 0.3 EUR\n}", before: 1, cause: "guard_refused", status: "9", code: 403, text: "Gateway guard", sent: nothingSent, series: `verify_guard_starts_total{action="refused",rule="budget"}`, level: "info", reason: "budget"},
 	{name: "key used again", before: 1, key: "once", cause: "idempotency_key_reused", status: "3", code: 422, text: "The Idempotency-Key was used for another call", sent: nothingSent, quiet: true, series: `verify_requests_total{status="3",source="gateway"}`},
 	{name: "too many", faults: []string{"* hang"}, more: "timeout 20s\nlimit off", before: 512, cause: "too_many_under_way", status: "1", code: 429, text: "Too many calls are under way", sent: nothingSent, retry: true, series: `verify_requests_total{status="1",source="gateway"}`, level: "info"},
 }

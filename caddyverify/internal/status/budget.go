@@ -33,7 +33,7 @@ type GuardPrice struct {
 }
 
 func budgetsOf(all []guard.BudgetFigures) []GuardBudget {
-	list := []GuardBudget{}
+	list := make([]GuardBudget, 0, len(all))
 	for _, b := range all {
 		list = append(list, GuardBudget{
 			Budget: b.Name, Mode: b.Mode.String(), Settled: b.Settled.String(), Reserved: b.Reserved.String(), Cap: b.Cap.String(),
@@ -44,7 +44,7 @@ func budgetsOf(all []guard.BudgetFigures) []GuardBudget {
 }
 
 func pricesOf(all []guard.LearnedPrice) []GuardPrice {
-	list := []GuardPrice{}
+	list := make([]GuardPrice, 0, len(all))
 	for _, p := range all {
 		list = append(list, GuardPrice{p.Country, p.Seen.String(), p.Said.String()})
 	}
