@@ -56,7 +56,7 @@ GET /sandbox/calls, which tells what it received.
 			cmd.Use = "verify" // Caddy ends it with a blank, for arguments
 			cmd.Args = cobra.NoArgs
 			cmd.RunE = func(cmd *cobra.Command, _ []string) error { return cmd.Help() }
-			cmd.AddCommand(demo, alone, versionCommand(), healthCommand(), trafficCommand(), doctorCommand())
+			cmd.AddCommand(demo, alone, versionCommand(), healthCommand(), trafficCommand(), doctorCommand(), guardCommand())
 			cmd.AddCommand(adminCommands()...)
 		},
 	})

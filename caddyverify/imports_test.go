@@ -30,6 +30,7 @@ var mayImport = map[string][]string{
 	"limit":           {"wire", "event", "store"},
 	"ledger":          {"wire"},
 	"guard":           {"wire", "event"},
+	"record":          {"wire", "guard"},
 	"search":          {"wire", "store"},
 	"delivery":        {"wire", "store"},
 	"caller":          nil,

@@ -88,6 +88,14 @@ func (c *Config) Accounts() map[string]json.RawMessage {
 	return all
 }
 
+// Callers are those that the app has; nil for none.
+func (c *Config) Callers() json.RawMessage {
+	if callers := at(c.root, "apps", "verify", "callers"); callers != nil {
+		return raw(callers)
+	}
+	return nil
+}
+
 // Store is the one that gateways share; nil where there is none.
 func (c *Config) Store() json.RawMessage {
 	store, ok := at(c.root, "apps", "verify", "store").(object)

@@ -31,7 +31,7 @@ type Guard struct {
 	changes event.Notifier[Change]
 	notices event.Notifier[Notice]
 	seed    maphash.Seed
-	epoch   time.Time
+	now     func() time.Duration // since it was made
 
 	on atomic.Bool
 
@@ -51,6 +51,8 @@ type Guard struct {
 	refused            table[Rule]
 	blocks             blocks
 	records            records
+	record             func(Entry) // nil where none is kept
+	serial             uint64      // of the last start
 	tallies            [rules]Tally
 	currency           string // of tallies
 	learned            learned
@@ -59,9 +61,15 @@ type Guard struct {
 
 // New returns a Guard with settings in force, which are expected to be valid.
 func New(s Settings) *Guard {
+	epoch := time.Now()
+	return NewAt(s, func() time.Duration { return time.Since(epoch) })
+}
+
+// NewAt is New for a time of the caller's own, from 0 on, which never goes back.
+func NewAt(s Settings, now func() time.Duration) *Guard {
 	g := &Guard{
 		seed:      maphash.MakeSeed(),
-		epoch:     time.Now(),
+		now:       now,
 		budgets:   map[budgetKey]*budget{},
 		numbers:   newTable[starts](maxNumbers),
 		addresses: newTable[starts](maxNumbers),
@@ -94,7 +102,7 @@ func (g *Guard) Configure(s Settings) {
 	defer g.mu.Unlock()
 	g.settings, g.trust = s, newTrust(s.Trusted)
 	g.learned.keep(s.Prices)
-	g.on.Store(s.on())
+	g.on.Store(s.on() || g.record != nil)
 	account := s.Account.withDefaults()
 	all := g.allot(account.Budgets, "", true)
 	g.account = newInForce(account, all)
@@ -125,8 +133,6 @@ func (g *Guard) inForce(caller string) *inForce {
 	return g.account
 }
 
-func (g *Guard) now() time.Duration { return time.Since(g.epoch) }
-
 func (g *Guard) key(n names) uint64 { return maphash.Comparable(g.seed, n) }
 
 // done is how a call ends that has the lock.
@@ -147,7 +153,7 @@ func (g *Guard) On() bool { return g.on.Load() }
 func (g *Guard) WantsType(caller string) bool {
 	g.mu.Lock()
 	defer g.mu.Unlock()
-	return g.inForce(caller).NumberTypes.Mode.on()
+	return g.record != nil || g.inForce(caller).NumberTypes.Mode.on()
 }
 
 // Decide tells whether a verification may be started. If so, it counts as started and what it may
@@ -158,7 +164,9 @@ func (g *Guard) Decide(s Start) Decision {
 	now := g.now()
 	g.advance(now, portion)
 	l := g.lookAt(s, now)
+	g.serial++
 	if g.trust.has(l.Number) {
+		g.decided(&l, g.serial, true)
 		return Decision{Trusted: true, Ticket: Ticket{g.track(&l, true)}}
 	}
 	g.checkPlaces(&l)
@@ -170,6 +178,7 @@ func (g *Guard) Decide(s Start) Decision {
 	g.checkBudgets(&l)
 	refusal, refused := l.d.Refusal()
 	g.tally(&l, refusal.Rule, refused)
+	g.decided(&l, g.serial, false)
 	if !refused {
 		l.d.Ticket = Ticket{g.track(&l, false)}
 	}

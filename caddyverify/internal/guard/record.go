@@ -10,6 +10,7 @@ import (
 // record is a verification that was let through.
 type record struct {
 	id      string // once it is known
+	serial  uint64 // 0 of an adopted one
 	caller  string
 	country string
 	trusted bool
@@ -51,7 +52,7 @@ const maxID = 64
 // track counts a start that is let through, by all rules that would not have refused it.
 func (g *Guard) track(l *look, trusted bool) *record {
 	r := g.newRecord(l)
-	r.trusted = trusted
+	r.trusted, r.serial = trusted, g.serial
 	if !trusted {
 		g.count(l, r)
 		g.known.get("", g.key(names{caller: r.caller})).begin(r.caller)
@@ -91,12 +92,14 @@ func (g *Guard) count(l *look, r *record) {
 func (g *Guard) Withdraw(t Ticket) {
 	g.mu.Lock()
 	defer g.done()
-	g.withdraw(t.r)
+	if g.withdraw(t.r) {
+		g.tell(t.r, Entry{Kind: Withdrawn})
+	}
 }
 
-func (g *Guard) withdraw(r *record) {
+func (g *Guard) withdraw(r *record) bool {
 	if r == nil || r.index < 0 || r.id != "" {
-		return
+		return false
 	}
 	if s := g.numbers.find(r.number); s != nil {
 		s.remove(r.begun)
@@ -115,6 +118,7 @@ func (g *Guard) withdraw(r *record) {
 	}
 	r.spend(0, r.reserved, g.now())
 	g.records.forget(r)
+	return true
 }
 
 // Started tells that the provider has begun the verification.
@@ -127,6 +131,7 @@ func (g *Guard) Started(t Ticket, requestID string) {
 	}
 	if g.records.find(requestID) != nil {
 		g.withdraw(r) // it was answered with the answer to another
+		g.tell(r, Entry{Kind: Withdrawn})
 		return
 	}
 	g.name(r, requestID)
@@ -144,7 +149,13 @@ func (g *Guard) Concurrent(t Ticket, requestID string) {
 	g.withdraw(r)
 	now := g.now()
 	c := cool{until: now + unknownCool}
-	if running := g.records.find(requestID); running != nil {
+	running := g.records.find(requestID)
+	e := Entry{Kind: Ran}
+	if running != nil {
+		e.Other = running.serial
+	}
+	g.tell(r, e)
+	if running != nil {
 		if running.ended || running.phone != r.phone {
 			return // it ends about now, or is of another number
 		}
@@ -162,6 +173,9 @@ func (g *Guard) Ended(requestID string, outcome wire.Outcome) {
 		return
 	}
 	r.ended = true
+	if !r.adopted {
+		g.tell(r, Entry{Kind: Finished, Outcome: outcome})
+	}
 	g.decide(r, outcome == wire.OutcomeSuccess, true)
 	if c := g.cools.find(r.phone); c != nil && c.id == r.id {
 		g.cools.drop(r.phone)
@@ -213,6 +227,9 @@ func (g *Guard) settle(requestID string, spent Money, all bool) {
 	}
 	r.told, r.priced = true, r.priced || all
 	now := g.now()
+	if !r.adopted {
+		g.tell(r, Entry{Kind: Settled, Spent: spent, All: all})
+	}
 	more := max(min(spent.Micro, maxPrice)-r.spent, 0)
 	r.spend(more, min(more, r.reserved), now)
 	r.spend(0, r.spare(), now)
