@@ -8,11 +8,13 @@ import (
 )
 
 const (
-	// half is the span that a slice of a cell counts.
-	half = 30 * time.Second
-	// conversionWindow is how far back conversion is looked at.
+	// conversionWindow is how far back conversion is looked at, and longWindow how far where fewer
+	// are started, each in spans of a thirtieth.
 	conversionWindow = 15 * time.Minute
-	cellSlices       = int64(conversionWindow/half) + 1
+	longWindow       = 24 * time.Hour
+	half             = conversionWindow / 30
+	longSpan         = longWindow / 30
+	cellSlices       = 30 + 1
 	// early is how long most people take to type a code, at most.
 	early = time.Minute
 	// fewest are so many starts that a share of them says something.
@@ -47,18 +49,23 @@ const (
 
 // cell counts the starts of a caller for a country and a prefix, by when they were made.
 type cell struct {
-	slices  [cellSlices]slice
-	newest  int64         // which one that is
-	allowed time.Duration // when the last start was let through
-	step    step
+	recent, long counts
+	allowed      time.Duration // when the last start was let through
+	step         step
 }
 
-// slice counts the starts of half a minute. Of an over-full one, the shares stay as they are.
+// counts are those of a window, by spans.
+type counts struct {
+	slices [cellSlices]slice
+	newest int64 // which one that is
+}
+
+// slice counts the starts of a span. Of an over-full one, the shares stay as they are.
 type slice struct{ started, verified, decided uint16 }
 
 // roll makes room for now.
-func (c *cell) roll(now time.Duration) {
-	newest := int64(now / half)
+func (c *counts) roll(now, span time.Duration) {
+	newest := int64(now / span)
 	for i := max(c.newest, newest-cellSlices) + 1; i <= newest; i++ {
 		c.slices[i%cellSlices] = slice{}
 	}
@@ -66,16 +73,34 @@ func (c *cell) roll(now time.Duration) {
 }
 
 // of returns the slice of a moment, or nil where that is too long ago.
-func (c *cell) of(at time.Duration) *slice {
-	i := int64(at / half)
+func (c *counts) of(at, span time.Duration) *slice {
+	i := int64(at / span)
 	if at < 0 || i > c.newest || i <= c.newest-cellSlices {
 		return nil
 	}
 	return &c.slices[i%cellSlices]
 }
 
+func (c *cell) roll(now time.Duration) {
+	c.recent.roll(now, half)
+	c.long.roll(now, longSpan)
+}
+
+// at returns the slices of a moment, nil for those that are too long ago.
+func (c *cell) at(at time.Duration) [2]*slice {
+	return [2]*slice{c.recent.of(at, half), c.long.of(at, longSpan)}
+}
+
 // share is how many of some starts are verified.
-type share struct{ of, verified int }
+type share struct {
+	of, verified int
+	within       time.Duration
+}
+
+func (s *share) add(of, verified uint16) {
+	s.of += int(of)
+	s.verified += int(verified)
+}
 
 // below tells whether there are enough of them and fewer are verified than a part.
 func (s share) below(part float64) bool {
@@ -83,33 +108,48 @@ func (s share) below(part float64) bool {
 }
 
 // shares returns those of the starts that are known to have ended, or whose code has
-// expired, and of those that were made a minute ago or more.
-func (c *cell) shares(now time.Duration) (decided, begun share) {
+// expired, of those that were made a minute ago or more, and of those that were made in spans of
+// which all have ended: a code that is entered is known of sooner than one that is not.
+func (c *counts) shares(now, span time.Duration) (decided, begun, over share) {
 	for i := max(0, c.newest-cellSlices+1); i <= c.newest; i++ {
 		s := c.slices[i%cellSlices]
-		decided.of += int(s.decided)
-		decided.verified += int(s.verified)
-		if time.Duration(i+1)*half <= now-early {
-			begun.of += int(s.started)
-			begun.verified += int(s.verified)
+		decided.add(s.decided, s.verified)
+		if s.decided == s.started {
+			over.add(s.decided, s.verified)
+		}
+		if time.Duration(i+1)*span <= now-early {
+			begun.add(s.started, s.verified)
 		}
 	}
-	return decided, begun
+	decided.within, begun.within, over.within = span*30, span*30, span*30
+	return decided, begun, over
 }
 
 // judge returns the step for a cell, and why.
 func (c *cell) judge(normalShare float64, now time.Duration) (step, share) {
-	decided, begun := c.shares(now)
+	decided, begun, over := c.recent.shares(now, half)
+	long, _, _ := c.long.shares(now, longSpan)
 	low := normalShare * third
+	for _, s := range [...]share{decided, over, long} {
+		if s.below(max(tenth, low)) {
+			return blocking, s
+		}
+	}
 	switch {
-	case decided.below(max(tenth, low)):
-		return blocking, decided
 	case begun.below(tenth):
 		return slowing, begun
 	case begun.below(low):
 		return watching, begun
 	}
 	return normal, begun
+}
+
+// trial is one or more starts of a number by a caller, of which the others follow the first within
+// conversionWindow: who asks for another code is one who wants to be verified, and not two. It
+// counts as verified if one of them is.
+type trial struct {
+	begun             time.Duration
+	decided, verified bool
 }
 
 // conduct is what is known of how a caller's verifications end.
@@ -183,7 +223,7 @@ func (g *Guard) checkConversion(l *look) {
 		was := c.step
 		var s share
 		c.step, s = c.judge(known.normal(), l.now)
-		f := Finding{Rule: RuleConversion, Mode: mode, Target: target, Count: s.of, Verified: s.verified, Window: conversionWindow}
+		f := Finding{Rule: RuleConversion, Mode: mode, Target: target, Count: s.of, Verified: s.verified, Window: s.within}
 		switch {
 		case c.step == blocking:
 			g.cells.drop(l.cells[i]) // after the block, it is counted anew
@@ -200,8 +240,14 @@ func (g *Guard) checkConversion(l *look) {
 	}
 }
 
-// countStarted counts a start in its cells.
+// countStarted counts a start in its cells, if it is the first of its trial.
 func (g *Guard) countStarted(r *record) {
+	number := g.numbers.get(r.caller, r.tried)
+	first := number.trial == nil || number.trial.begun+conversionWindow < r.begun
+	if first {
+		number.trial = &trial{begun: r.begun}
+	}
+	r.trial = number.trial
 	for _, key := range r.cells {
 		if key == 0 {
 			continue
@@ -209,18 +255,31 @@ func (g *Guard) countStarted(r *record) {
 		c := g.cells.get(r.caller, key)
 		c.roll(r.begun)
 		c.allowed = max(c.allowed, r.begun)
-		if s := c.of(r.begun); s != nil && s.started < math.MaxUint16 {
-			s.started++
+		if !first {
+			continue
+		}
+		for _, s := range c.at(r.begun) {
+			if s != nil && s.started < math.MaxUint16 {
+				s.started++
+			}
 		}
 	}
 }
 
 // uncountStarted takes back countStarted.
 func (g *Guard) uncountStarted(r *record) {
+	if r.trial == nil || r.trial.begun != r.begun || r.trial.decided {
+		return
+	}
+	if number := g.numbers.find(r.tried); number != nil && number.trial == r.trial {
+		number.trial = nil
+	}
 	for _, key := range r.cells {
 		if c := g.cells.find(key); c != nil {
-			if s := c.of(r.begun); s != nil && s.started > 0 {
-				s.started--
+			for _, s := range c.at(r.begun) {
+				if s != nil && s.started > 0 {
+					s.started--
+				}
 			}
 		}
 	}
@@ -230,6 +289,9 @@ func (g *Guard) uncountStarted(r *record) {
 // normal where it was made.
 func (g *Guard) countDecided(r *record, verified bool) (allNormal bool) {
 	allNormal = !r.odd
+	if r.trial == nil {
+		return allNormal
+	}
 	for _, key := range r.cells {
 		if key == 0 {
 			continue
@@ -240,16 +302,19 @@ func (g *Guard) countDecided(r *record, verified bool) (allNormal bool) {
 			continue
 		}
 		allNormal = allNormal && c.step == normal
-		s := c.of(r.begun)
-		if s == nil {
-			continue
-		}
-		if !r.decided && s.decided < s.started {
-			s.decided++
-		}
-		if verified && s.verified < s.decided {
-			s.verified++
+		for _, s := range c.at(r.trial.begun) {
+			if s == nil {
+				continue
+			}
+			if !r.trial.decided && s.decided < s.started {
+				s.decided++
+			}
+			if verified && !r.trial.verified && s.verified < s.decided {
+				s.verified++
+			}
 		}
 	}
+	r.trial.decided = true
+	r.trial.verified = r.trial.verified || verified
 	return allNormal
 }

@@ -54,7 +54,8 @@ func TestConversion(t *testing.T) {
 		g.told(Blocked)
 		g.Lift(g.Blocks()[0].Place)
 		g.told(Lifted)
-		g.wants(to(spread(52)), "")
+		g.Withdraw(g.wants(to(spread(52)), "").Ticket)
+		time.Sleep(conversionWindow + 1)
 		g.ends(20, 0)
 		g.wants(to(spread(52)), "7 conversion GB: 0 of 20 verified in 15m"+blockedGB)
 		fr := to("33612345678")
@@ -200,13 +201,62 @@ func TestConversion(t *testing.T) {
 		g.wants(to("447400999999"), "7 conversion 447400: 0 of 20 verified in 15m"+blockedGB)
 		g.wants(to(spread(1)), "")
 	})
-	bubble(t, "after fifteen minutes it is forgotten", func(t *testing.T) {
+	bubble(t, "few of a day", func(t *testing.T) {
 		g := newTest(t, conversionOnly(Enforce))
 		g.verify(to("4915112345678"))
-		g.ends(19, 0)
-		time.Sleep(conversionWindow + half)
+		for range 4 {
+			g.ends(4, 0)
+			time.Sleep(conversionWindow + half)
+		}
+		g.ends(3, 0)
+		g.wants(to(spread(90)), "7 conversion GB: 1 of 20 verified in 24h"+blockedGB)
+	})
+	bubble(t, "after a day it is forgotten", func(t *testing.T) {
+		g := newTest(t, conversionOnly(Enforce))
+		g.verify(to("4915112345678"))
+		g.ends(18, 0)
+		time.Sleep(longWindow + longSpan)
 		g.ends(19, 0)
 		g.wants(to(spread(90)), "")
+	})
+	bubble(t, "another code for the same number is no other one who fails", func(t *testing.T) {
+		g := newTest(t, conversionOnly(Enforce))
+		g.usual(200)
+		for i := range 12 {
+			s := to(spread(i))
+			for range 3 {
+				g.Ended(g.start(s), wire.OutcomeCancelled)
+				time.Sleep(time.Second)
+			}
+			if i%2 == 0 {
+				g.verify(s)
+				g.verify(s) // nor another one who succeeds
+			}
+		}
+		g.wants(to(spread(90)), "")
+		if c := g.cells.find(g.key(names{"shop", "GB", "GB"})); c == nil {
+			t.Error("nothing is counted")
+		} else if decided, _, _ := c.recent.shares(g.now(), half); decided.of != 12 || decided.verified != 6 {
+			t.Errorf("it counts %+v", decided)
+		}
+	})
+	bubble(t, "those that are entered are known of first", func(t *testing.T) {
+		g := newTest(t, conversionOnly(Enforce))
+		g.usual(500)
+		refused := 0
+		for i := range 600 { // a quarter is verified, at once; the others nobody tells of for five minutes
+			id := g.start(to(spread(i)))
+			if id == "" {
+				refused++
+			} else if i%4 == 0 {
+				g.Ended(id, wire.OutcomeSuccess)
+			}
+			time.Sleep(time.Second)
+			g.Advance()
+		}
+		if refused < 200 {
+			t.Errorf("%d are refused", refused)
+		}
 	})
 	bubble(t, "a caller that checks nothing is left alone", func(t *testing.T) {
 		g := newTest(t, conversionOnly(Enforce))

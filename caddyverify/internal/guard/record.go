@@ -20,9 +20,10 @@ type record struct {
 	// nobody tells any more of it; when is which of them comes next.
 	begun, expires, until, when time.Duration
 	// Keys of what it was counted for; 0 for what it was not.
-	number, address, phone, prefix, regret uint64
-	suffix                                 uint16
-	cells                                  [levels]uint64
+	number, tried, address, phone, prefix, regret uint64
+	suffix                                        uint16
+	cells                                         [levels]uint64
+	trial                                         *trial // what it counts as, in cells
 	// Money, in millionths of currency.
 	budgets                []*budget
 	currency               string
@@ -83,6 +84,7 @@ func (g *Guard) count(l *look, r *record) {
 				r.cells[i] = l.cells[i]
 			}
 		}
+		r.tried = l.number
 		g.countStarted(r)
 	}
 }
@@ -278,8 +280,12 @@ func (g *Guard) decide(r *record, verified, told bool) {
 func (g *Guard) conclude(r *record, verified, told bool) {
 	c := g.known.get("", g.key(names{caller: r.caller}))
 	c.Caller = r.caller
+	before := trial{decided: r.decided}
+	if r.trial != nil {
+		before = *r.trial
+	}
 	allNormal := g.countDecided(r, verified)
-	if !r.decided && (verified || allNormal) {
+	if !before.decided && (verified || allNormal) {
 		c.end()
 	}
 	if !r.adopted { // who let it through counts it
@@ -289,7 +295,9 @@ func (g *Guard) conclude(r *record, verified, told bool) {
 		return
 	}
 	c.checks = true
-	c.verified = min(c.verified+1, c.decided)
+	if !before.verified {
+		c.verified = min(c.verified+1, c.decided)
+	}
 	if s := g.prefixes.find(r.prefix); s != nil {
 		*s = s.remove(r.suffix)
 	}

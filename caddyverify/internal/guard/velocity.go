@@ -13,6 +13,8 @@ type starts struct {
 	at []time.Duration
 	// running is the newest that is known to the provider, while its code can be checked.
 	running *record
+	// trial is the last one of a number, for its conversion.
+	trial *trial
 }
 
 // over returns the window that has no room for one more, and for how long.
