@@ -68,6 +68,9 @@ func (a *adminAPI) serve(w http.ResponseWriter, r *http.Request) error {
 		{http.MethodPost, "cache/purge", a.purge},
 		{http.MethodPost, "breaker/*/*/open", a.openCircuit},
 		{http.MethodPost, "breaker/*/*/close", a.closeCircuit},
+		{http.MethodGet, "guard", a.guardReports},
+		{http.MethodPost, "guard/block", a.pinBlock},
+		{http.MethodPost, "guard/lift", a.liftBlocks},
 	} {
 		named, ok := matchPath(strings.Split(route.path, "/"), path)
 		if !ok {

@@ -70,11 +70,16 @@ one, whatever opened it.`,
 		if cmd.ValidArgsFunction == nil {
 			cmd.ValidArgsFunction = cobra.NoFileCompletions
 		}
-		cmd.Flags().String("address", "", "Address of Caddy's admin endpoint, if --config does not tell (default: "+caddy.DefaultAdminListen+")")
-		cmd.Flags().StringP("config", "c", "", "Configuration file that has the address of the admin endpoint")
-		cmd.Flags().StringP("adapter", "a", "", "Name of the config adapter, if --config needs one")
+		adminFlags(cmd)
 	}
 	return all
+}
+
+// adminFlags say where the admin endpoint is.
+func adminFlags(cmd *cobra.Command) {
+	cmd.Flags().String("address", "", "Address of Caddy's admin endpoint, if --config does not tell (default: "+caddy.DefaultAdminListen+")")
+	cmd.Flags().StringP("config", "c", "", "Configuration file that has the address of the admin endpoint")
+	cmd.Flags().StringP("adapter", "a", "", "Name of the config adapter, if --config needs one")
 }
 
 func completeBreaker(_ *cobra.Command, args []string, _ string) ([]cobra.Completion, cobra.ShellCompDirective) {

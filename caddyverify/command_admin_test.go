@@ -31,7 +31,7 @@ func runAdmin(t *testing.T, args ...string) (printed string, err error) {
 	stdout := os.Stdout
 	os.Stdout = w
 	defer func() { os.Stdout = stdout }()
-	for _, cmd := range adminCommands() {
+	for _, cmd := range append(adminCommands(), guardCommand()) {
 		if cmd.Name() != args[0] {
 			continue
 		}

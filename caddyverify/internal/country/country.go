@@ -147,3 +147,18 @@ func digitsOf(number string) (digits string, plus bool) {
 	}
 	return string(kept), plus
 }
+
+// IsRange tells whether digits are how numbers begin, with the calling code first, and not a whole
+// number, nor one with more behind it.
+func IsRange(digits string) bool {
+	const mostOfRange = 11 // E.164 has 15, of which a range leaves four open
+	if digits == "" || len(digits) > mostOfRange {
+		return false
+	}
+	for n := 5; n <= len(digits); n++ {
+		if parsed, err := phonenumbers.Parse("+"+digits[:n], ""); err == nil && phonenumbers.IsValidNumber(parsed) {
+			return false
+		}
+	}
+	return true
+}

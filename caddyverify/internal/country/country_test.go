@@ -143,3 +143,14 @@ func TestType(t *testing.T) {
 		t.Errorf("what is no number is %q", got)
 	}
 }
+
+func TestIsRange(t *testing.T) {
+	for digits, want := range map[string]bool{
+		"4": true, "44": true, "44770090": true, "447700": true, "947123": true, "49151234": true, "1212555": true, "881": true, "35461": true,
+		"": false, "447400123456": false, "4474001234567": false, "12125550123": false, "3546112345": false, "6581234567": false, "44740012345678901234": false, "447911654321": false,
+	} {
+		if got := IsRange(digits); got != want {
+			t.Errorf("%q: %t", digits, got)
+		}
+	}
+}

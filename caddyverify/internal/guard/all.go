@@ -43,21 +43,45 @@ func (r RuleSet) all(m Mode) RuleSet {
 
 // Has tells whether a rule is on for anybody.
 func (s Settings) Has(rule Rule) bool {
-	if s.Account.has(rule) {
+	if s.Account.mode(rule).on() {
 		return true
 	}
 	for _, own := range s.Callers {
-		if own.has(rule) {
+		if own.mode(rule).on() {
 			return true
 		}
 	}
 	return false
 }
 
-func (r RuleSet) has(rule Rule) bool {
-	if rule == RuleBudget {
-		return slices.ContainsFunc(r.Budgets, func(b Budget) bool { return b.Mode.on() })
+// Modes returns a rule's mode for the account, Off where it has none, and those of callers that have
+// another. Of budgets, callers have their own besides.
+func (s Settings) Modes(rule Rule) (account Mode, callers map[string]Mode) {
+	account = max(s.Account.mode(rule), Off)
+	if rule == RuleBlock {
+		account = Enforce
 	}
-	mode := r.modes()[rule]
-	return mode != nil && mode.on()
+	for name, own := range s.Callers {
+		if m := own.mode(rule); m != Unset && m != account {
+			if callers == nil {
+				callers = map[string]Mode{}
+			}
+			callers[name] = m
+		}
+	}
+	return account, callers
+}
+
+// mode is a rule's; of budgets, that of the strictest.
+func (r RuleSet) mode(rule Rule) (m Mode) {
+	if rule == RuleBudget {
+		for _, b := range r.Budgets {
+			m = max(m, b.Mode)
+		}
+		return m
+	}
+	if mode := r.modes()[rule]; mode != nil {
+		return *mode
+	}
+	return Unset
 }

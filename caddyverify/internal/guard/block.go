@@ -252,6 +252,7 @@ func (g *Guard) pin(p Place, begun time.Duration) (*block, error) {
 	b := &block{name: name, why: Finding{Rule: RuleBlock, Target: p.Target}, begun: begun, times: 1}
 	g.blocks.all[name] = b
 	g.blocks.count(p.Target, 1)
+	g.switchOn()
 	return b, nil
 }
 
@@ -284,6 +285,7 @@ func (g *Guard) lift(p Place, at time.Duration) (lifted []*block) {
 		}
 		g.blocks.drop(b)
 	}
+	g.switchOn()
 	return lifted
 }
 

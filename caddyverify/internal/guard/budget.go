@@ -148,6 +148,11 @@ type BudgetFigures struct {
 	Trusted Money
 }
 
+// String is the sentence for operators, which a refusal's Finding has, too.
+func (b BudgetFigures) String() string {
+	return Finding{Rule: RuleBudget, Target: b.Name, Settled: b.Settled, Reserved: b.Reserved, Cap: b.Cap, Worst: b.Cap}.String()
+}
+
 // checkBudgets asks whether there is money for a start.
 func (g *Guard) checkBudgets(l *look) {
 	for _, b := range l.rules.budgets {

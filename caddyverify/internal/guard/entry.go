@@ -43,7 +43,7 @@ func (g *Guard) Record(f func(Entry)) {
 	g.mu.Lock()
 	defer g.mu.Unlock()
 	g.record = f
-	g.on.Store(f != nil || g.settings.on())
+	g.switchOn()
 }
 
 // decided tells of a decision.

@@ -102,7 +102,7 @@ func (g *Guard) Configure(s Settings) {
 	defer g.mu.Unlock()
 	g.settings, g.trust = s, newTrust(s.Trusted)
 	g.learned.keep(s.Prices)
-	g.on.Store(s.on() || g.record != nil)
+	g.switchOn()
 	account := s.Account.withDefaults()
 	all := g.allot(account.Budgets, "", true)
 	g.account = newInForce(account, all)
@@ -146,7 +146,13 @@ func (g *Guard) done() {
 // several, each is told.
 func (g *Guard) OnChange(f func(Change)) (stop func()) { return g.changes.Subscribe(f) }
 
-// On tells that some rule does anything, so that there is something to be asked.
+// switchOn has On tell what is so. The caller holds g.mu.
+func (g *Guard) switchOn() {
+	g.on.Store(g.settings.on() || g.blocks.pinned > 0 || g.record != nil)
+}
+
+// On tells that some rule does anything, a place is blocked or a record is kept, so that there is
+// something to be asked.
 func (g *Guard) On() bool { return g.on.Load() }
 
 // WantsType tells whether a caller's Start is to have its Type.

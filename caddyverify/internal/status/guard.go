@@ -41,8 +41,10 @@ type GuardBlock struct {
 	// Rule is the one that blocks, or block where an operator did, in Mode.
 	Rule string `json:"rule"`
 	Mode string `json:"mode"`
-	// Caller is whose starts are refused; absent for all.
-	Caller string `json:"caller,omitempty"`
+	// Caller is whose starts are refused, "" for all that nothing is known of; Everyone
+	// for all callers.
+	Caller   string `json:"caller,omitempty"`
+	Everyone bool   `json:"everyone,omitempty"`
 	// Target is how numbers begin, or a country.
 	Target string `json:"target"`
 	// Why has the rule's figures, as its log line does.
@@ -50,6 +52,8 @@ type GuardBlock struct {
 	// Since is when it began, and Until when it ends, absent where an operator is to lift it.
 	Since time.Time `json:"since"`
 	Until time.Time `json:"until,omitzero"`
+	// Times is the how manyth in a row it is.
+	Times int `json:"times"`
 	// Refused is how many starts it refused, or would have.
 	Refused uint64 `json:"refused"`
 }
@@ -66,19 +70,24 @@ func guardOf(all *gateway.Snapshot) *Guard {
 			})
 		}
 	}
-	now := time.Now()
-	for _, b := range all.GuardBlocks {
+	of.Blocks = guardBlocks(all.GuardBlocks)
+	return of
+}
+
+func guardBlocks(all []guard.Block) []GuardBlock {
+	list, now := make([]GuardBlock, 0, len(all)), time.Now()
+	for _, b := range all {
 		f := &b.Finding
 		block := GuardBlock{
-			Rule: f.Rule.String(), Mode: f.Mode.String(), Caller: b.Caller, Target: b.Target, Why: f.String(),
-			Since: now.Add(-b.Age).UTC(), Refused: b.Refused,
+			Rule: f.Rule.String(), Mode: f.Mode.String(), Caller: b.Caller, Everyone: b.Everyone, Target: b.Target, Why: f.String(),
+			Since: now.Add(-b.Age).UTC(), Times: b.Times, Refused: b.Refused,
 		}
 		if f.Left > 0 {
 			block.Until = now.Add(f.Left).UTC()
 		}
-		of.Blocks = append(of.Blocks, block)
+		list = append(list, block)
 	}
-	return of
+	return list
 }
 
 func (g *Guard) write(w io.Writer) {

@@ -22,7 +22,7 @@ var update = flag.Bool("update", false, "write docs/admin.schema.json")
 // says of each field what its comment says.
 func TestSchema(t *testing.T) {
 	s := schema{comments: comments(t), definitions: map[string]any{}}
-	for _, document := range []any{Status{}, Verification{}, Event{}} {
+	for _, document := range []any{Status{}, Verification{}, Event{}, GuardReports{}} {
 		s.of(reflect.TypeOf(document))
 	}
 	written, err := json.MarshalIndent(map[string]any{

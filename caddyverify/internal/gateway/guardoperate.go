@@ -1,0 +1,32 @@
+package gateway
+
+import (
+	"github.com/caddyverify/caddy-verify/caddyverify/internal/guard"
+)
+
+// GuardReport is what an operator is told of an account's guard.
+type GuardReport struct {
+	Settings guard.Settings
+	Status   guard.Status
+	Budgets  []guard.BudgetFigures
+	Blocks   []guard.Block
+}
+
+// GuardReport tells of the guard; false where no rule is on.
+func (a *Account) GuardReport() (GuardReport, bool) {
+	return GuardReport{a.inForce.Load().Guard, a.guard.Status(), a.guard.Budgets(), a.guard.Blocks()}, a.guard.On()
+}
+
+// PinBlock refuses all starts of a place, until LiftBlocks.
+func (a *Account) PinBlock(p guard.Place) error { return a.guard.Pin(p) }
+
+// LiftBlocks ends the blocks of a target: those of a caller, or of all where it is nil. It tells how
+// many there were.
+func (a *Account) LiftBlocks(target string, caller *string) (lifted int) {
+	for _, b := range a.guard.Blocks() {
+		if b.Target == target && (caller == nil || !b.Everyone && b.Caller == *caller) {
+			lifted += a.guard.Lift(b.Place)
+		}
+	}
+	return lifted
+}
