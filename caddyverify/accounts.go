@@ -204,6 +204,9 @@ func (a *App) checkAccounts() error {
 			}
 		}
 	}
+	if err := a.checkRecords(); err != nil {
+		return err
+	}
 	if a.Callers == nil {
 		return nil
 	}

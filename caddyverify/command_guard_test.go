@@ -174,3 +174,44 @@ func TestReplay(t *testing.T) {
 		}
 	}
 }
+
+// TestGuardRecord has starts and their ends written into a file that shows no number, over a reload,
+// and replayed.
+func TestGuardRecord(t *testing.T) {
+	o := newOperated(t)
+	path := filepath.Join(t.TempDir(), "records", "starts.jsonl")
+	guard := "guard {\nrecord " + path + "\n}" // with no rule
+	o.load(guard)
+	const number = "447700900001"
+	o.call(0, "check/json", "request_id="+o.start(0, number)+"&code=1111")
+	o.load(guard + "\ncache off")
+	id := o.start(0, "447700900002")
+	o.call(0, "check/json", "request_id="+id+"&code="+o.api.Verifications()[1].Code)
+	var told status.GuardReports
+	if o.get("guard", &told); len(told.Accounts) != 1 || told.Accounts[0].Record != path || told.Accounts[0].RecordMissing != 0 {
+		t.Errorf("it tells %+v", told)
+	}
+	o.load("guard {\nrecommended\n}") // the record is whole by then
+	content, err := os.ReadFile(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, hidden := range []string{number, "0900001", "447700900002", id, testSecret} {
+		if strings.Contains(string(content), hidden) {
+			t.Errorf("%s is in the record: %s", hidden, content)
+		}
+	}
+	if info, err := os.Stat(path); err != nil || info.Mode().Perm() != 0o600 {
+		t.Errorf("it has the mode %v %v", info.Mode(), err)
+	}
+	cmd := guardCommand()
+	var out strings.Builder
+	cmd.SetOut(&out)
+	cmd.SetArgs([]string{"replay", path})
+	if err := cmd.Execute(); err != nil || !regexp.MustCompile(`^2 starts from .*: 1 verified, 0 refused`).MatchString(out.String()) {
+		t.Errorf("it is replayed with error %v: %s\n%s", err, out.String(), content)
+	}
+	if runs := regexp.MustCompile(`"run":"(\w+)"`).FindAllStringSubmatch(string(content), -1); len(runs) < 3 || runs[0][1] != runs[len(runs)-1][1] {
+		t.Errorf("the reload has begun another run: %s", content)
+	}
+}

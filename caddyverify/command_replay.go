@@ -105,7 +105,7 @@ func replayedSettings(flags caddycmd.Flags) (none guard.Settings, err error) {
 	}
 	rules := *found[0].Guard
 	rules.TrustedFile = nil // the record tells what was trusted
-	settings, err := rules.settings(callers)
+	settings, err := rules.settings(callers, []string{names[0]})
 	if err != nil {
 		return none, fmt.Errorf("--config: guard: %w", err)
 	}

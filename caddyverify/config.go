@@ -213,6 +213,7 @@ func (s accountSettings) with(a *Account) (*accountSettings, error) {
 		Limit:     limit.Settings{Rate: s.limit, SearchRate: s.searches, Callers: s.callers.shares()},
 		Countries: s.countries,
 		Guard:     refused,
+		Record:    s.guard.record(),
 		Callers:   s.callers.names(),
 		Names:     s.names,
 	}

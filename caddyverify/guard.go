@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"reflect"
 	"slices"
+	"strings"
 
 	"github.com/caddyserver/caddy/v2/caddyconfig/caddyfile"
 
@@ -70,6 +71,11 @@ type Guard struct {
 	// TrustedFile has more of them, which nobody can read from it. Callers have none of their
 	// own. Default: none.
 	TrustedFile *TrustedFile `json:"trusted_file,omitempty"`
+
+	// Record is the path of a file in which starts and what becomes of them are written down, with
+	// numbers that nobody can read, for `caddy verify guard replay`. It is rolled over as Caddy's
+	// logs are. Callers have none of their own. Default: none.
+	Record string `json:"record,omitempty"`
 }
 
 // GuardRule is how a rule of the guard is set.
@@ -175,13 +181,16 @@ func (g *Guard) check() error {
 	if err := g.TrustedFile.check(); err != nil {
 		return fmt.Errorf("trusted_file: %w", err)
 	}
+	if strings.ContainsAny(g.Record, "{}") {
+		return errors.New("record: placeholders are not read here; " + writeItOut)
+	}
 	return nil
 }
 
 // checkCaller does that for a caller's.
 func (g *Guard) checkCaller() error {
-	if g != nil && (g.Trusted != nil || g.TrustedFile != nil || g.Prices != nil) {
-		return errors.New("price, trusted and trusted_file are for all callers of an account; write them in the guard of the account")
+	if g != nil && (g.Trusted != nil || g.TrustedFile != nil || g.Prices != nil || g.Record != "") {
+		return errors.New("price, trusted, trusted_file and record are for all callers of an account; write them in the guard of the account")
 	}
 	return g.check()
 }
@@ -194,6 +203,7 @@ func (g Guard) with(one *Guard) (Guard, error) {
 	}
 	var err error
 	agree(&err, "guard: recommended", &g.Recommended, one.Recommended)
+	agree(&err, "guard: record", &g.Record, one.Record)
 	differs := func(name string) {
 		if err == nil {
 			err = fmt.Errorf("guard: %s: it is another one here than in another handler of this account; write it in one of them, or the same in all", name)
@@ -273,6 +283,13 @@ func (g *Guard) unmarshalRule(name string, words []string) error {
 			return errors.New("trusted_file takes two arguments: trusted_file <path> <key>" + unset)
 		}
 		g.TrustedFile = &TrustedFile{Path: words[0], Key: words[1]}
+		return nil
+	}
+	if name == "record" {
+		if len(words) != 1 {
+			return errors.New("record takes one argument: record <path>" + unset)
+		}
+		g.Record = words[0]
 		return nil
 	}
 	for _, rule := range guardRules {

@@ -37,6 +37,8 @@ type Settings struct {
 	Countries country.List
 	// Guard is what starts are refused for.
 	Guard guard.Settings
+	// Record is where the guard's starts are written down; nil for nowhere.
+	Record *Record
 	// Callers are the names that the configuration has for callers; none where it has no
 	// such thing.
 	Callers []string
@@ -80,6 +82,7 @@ type Account struct {
 	hints     *hints // guarded by configuring
 	guard     *guard.Guard
 	prices    prices
+	recording atomic.Pointer[recording] // nil where none is kept
 
 	guardShared guardSharing
 
@@ -139,6 +142,9 @@ func NewAccount(host, apiKey string, metrics *observe.Metrics, s *Settings) *Acc
 		a.configuring.Unlock()
 		a.books.close()
 		a.guardShared.close() // which knows the last ends
+		a.configuring.Lock()
+		a.recordTo(nil)
+		a.configuring.Unlock()
 		a.cache.Close()
 		metrics.Drop(a.metrics)
 	})
@@ -225,6 +231,7 @@ func (a *Account) apply(s *Settings) {
 		a.metrics.PrepareGuard(guard.ChangeKinds())
 	}
 	a.guardBy(s.Shared)
+	a.recordTo(s.Record)
 }
 
 // logBy has the account's changes logged by a gateway. Of several it is the newest, since

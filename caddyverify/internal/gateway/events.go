@@ -73,6 +73,9 @@ type (
 	}
 	// GuardChanged tells of a block, of a budget, or that few verifications succeed.
 	GuardChanged guard.Change
+	// RecordIncomplete tells that lines of the record of starts are missing, as they cannot be
+	// written or, without a Why, too many waited.
+	RecordIncomplete struct{ Why error }
 	// FailedOver tells that a request is made with another account.
 	FailedOver struct{ To string }
 	// ConfigurationInForce tells that a configuration with the account has been loaded.
@@ -107,6 +110,7 @@ func (CachePurged) detail()          {}
 func (FailedOver) detail()           {}
 func (GuardFound) detail()           {}
 func (GuardChanged) detail()         {}
+func (RecordIncomplete) detail()     {}
 func (StoreChanged) detail()         {}
 func (InvariantBroken) detail()      {}
 func (CallRetried) detail()          {}
@@ -244,6 +248,11 @@ func (e Event) describe() (level slog.Level, message string, attrs []slog.Attr) 
 		message, attrs = "guard "+d.Kind.String(), []slog.Attr{slog.String("rule", d.Finding.Rule.String()), slog.String("mode", d.Finding.Mode.String()), slog.String("why", guard.Change(d).Text())}
 		if d.Caller != "" {
 			attrs = append(attrs, slog.String("caller", d.Caller))
+		}
+	case RecordIncomplete:
+		message, attrs = "record is incomplete", []slog.Attr{slog.String("why", "too many lines waited to be written")}
+		if d.Why != nil {
+			attrs = []slog.Attr{slog.String("why", d.Why.Error())}
 		}
 	case StoreChanged:
 		level, message, attrs = slog.LevelInfo, "store is back", []slog.Attr{slog.Duration("away_for", d.For)}

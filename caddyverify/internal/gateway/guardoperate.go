@@ -10,11 +10,19 @@ type GuardReport struct {
 	Status   guard.Status
 	Budgets  []guard.BudgetFigures
 	Blocks   []guard.Block
+	// Record is the path of the record that is kept, "" for none, and Missing how many of its
+	// lines are missing.
+	Record  string
+	Missing uint64
 }
 
 // GuardReport tells of the guard; false where no rule is on.
 func (a *Account) GuardReport() (GuardReport, bool) {
-	return GuardReport{a.inForce.Load().Guard, a.guard.Status(), a.guard.Budgets(), a.guard.Blocks()}, a.guard.On()
+	r := GuardReport{Settings: a.inForce.Load().Guard, Status: a.guard.Status(), Budgets: a.guard.Budgets(), Blocks: a.guard.Blocks()}
+	if kept := a.recording.Load(); kept != nil {
+		r.Record, r.Missing = kept.path, kept.Missing()
+	}
+	return r, a.guard.On()
 }
 
 // PinBlock refuses all starts of a place, until LiftBlocks.

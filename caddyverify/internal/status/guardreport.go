@@ -30,6 +30,10 @@ type GuardReport struct {
 	Budgets []BudgetReport    `json:"budgets,omitempty"`
 	Blocks  []GuardBlock      `json:"blocks"`
 	Callers []GuardCaller     `json:"callers"`
+	// Record is the file in which starts are written down, and RecordMissing how many of its lines are
+	// missing.
+	Record        string `json:"record,omitempty"`
+	RecordMissing uint64 `json:"record_missing,omitempty"`
 }
 
 // GuardRuleReport is what a rule does, and has done since the account is in use.
@@ -72,7 +76,7 @@ func GuardReportOf(a *gateway.Account) (r GuardReport, on bool) {
 	if !on {
 		return r, false
 	}
-	r = GuardReport{Account: a.Label(), Names: a.Names(), Rules: []GuardRuleReport{}, Blocks: guardBlocks(all.Blocks), Callers: []GuardCaller{}}
+	r = GuardReport{Account: a.Label(), Names: a.Names(), Rules: []GuardRuleReport{}, Blocks: guardBlocks(all.Blocks), Callers: []GuardCaller{}, Record: all.Record, RecordMissing: all.Missing}
 	money := func(micro int64) string {
 		if micro == 0 {
 			return ""
@@ -138,6 +142,9 @@ func (g *GuardReport) writeRules(w io.Writer) {
 		}
 		fmt.Fprintf(w, "  %s\t%s\trefused %d\tsaved %s\twould refuse %d\twould save %s\tverified later %d\n",
 			r.Rule, mode, r.Refused, cmp.Or(r.Saved, "-"), r.WouldRefuse, cmp.Or(r.WouldSave, "-"), r.Verified)
+	}
+	if g.Record != "" {
+		fmt.Fprintf(w, "  record %s\tmissing lines %d\n", g.Record, g.RecordMissing)
 	}
 	for _, b := range g.Budgets {
 		fmt.Fprintf(w, "  %s (%s)\n", b.Figures, b.Mode)
