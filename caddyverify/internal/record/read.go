@@ -26,14 +26,21 @@ type Starts struct {
 type start struct {
 	Line
 	where   string // file:line
+	order   int    // as its line was read
 	outcome string
-	ended   time.Time
+	ended   moment
 	other   int // the index of the one that was under way; -1 for none that is known
 	spent   []spending
 }
 
-type spending struct {
+// moment is when something was written, and after how many other lines.
+type moment struct {
 	at    time.Time
+	order int
+}
+
+type spending struct {
+	moment
 	micro int64
 }
 
@@ -60,8 +67,15 @@ type serial struct {
 type reader struct {
 	Starts
 	found   map[serial]int // indices of all
-	later   []Line         // of what became of starts, which may be in another file
+	later   []later
+	read    int // lines
 	orphans int
+}
+
+// later is a line of what became of a start, which may be in another file.
+type later struct {
+	Line
+	order int
 }
 
 // Read reads the files of a record, in any order, those that end in .gz too. Its errors tell the
@@ -155,15 +169,16 @@ func (r *reader) line(text []byte, where string) error {
 	if err := l.check(); err != nil {
 		return err
 	}
+	r.read++
 	if l.Number == "" {
-		r.later = append(r.later, l)
+		r.later = append(r.later, later{l, r.read})
 		return nil
 	}
 	if at, twice := r.found[serial{l.Run, l.Start}]; twice {
 		return fmt.Errorf("its start is in %s, too: was a file given twice?", r.all[at].where)
 	}
 	r.found[serial{l.Run, l.Start}] = len(r.all)
-	r.all = append(r.all, start{Line: l, where: where})
+	r.all = append(r.all, start{Line: l, where: where, order: r.read})
 	return nil
 }
 
@@ -173,7 +188,7 @@ func (r *reader) join() {
 	for i := range r.all {
 		r.found[serial{r.all[i].Run, r.all[i].Start}] = i
 	}
-	slices.SortStableFunc(r.later, func(a, b Line) int { return a.At.Compare(b.At) })
+	slices.SortStableFunc(r.later, func(a, b later) int { return a.At.Compare(b.At) })
 	for i := range r.later {
 		l := &r.later[i]
 		at, known := r.found[serial{l.Run, l.Start}]
@@ -183,11 +198,11 @@ func (r *reader) join() {
 		}
 		s := &r.all[at]
 		if l.Spent != nil {
-			s.spent = append(s.spent, spending{l.At, *l.Spent})
+			s.spent = append(s.spent, spending{moment{l.At, max(l.order, s.order)}, *l.Spent})
 			s.Currency = cmp.Or(s.Currency, l.Currency)
 			continue
 		}
-		s.outcome, s.ended, s.other = l.Outcome, l.At, -1
+		s.outcome, s.ended, s.other = l.Outcome, moment{l.At, max(l.order, s.order)}, -1
 		if other, known := r.found[serial{l.Run, l.Other}]; known {
 			s.other = other
 		}

@@ -57,7 +57,7 @@ const (
 )
 
 type event struct {
-	at    time.Time
+	moment
 	index int
 	nth   int // of what it has spent
 	kind  eventKind
@@ -68,16 +68,16 @@ func (p *player) events() []event {
 	list := make([]event, 0, 3*len(p.all))
 	for i := range p.all {
 		s := &p.all[i]
-		list = append(list, event{at: s.At, index: i})
+		list = append(list, event{moment: moment{s.At, s.order}, index: i})
 		for n := range s.spent {
-			list = append(list, event{s.spent[n].at, i, n, spends})
+			list = append(list, event{s.spent[n].moment, i, n, spends})
 		}
 		if s.outcome != "" {
-			list = append(list, event{at: s.ended, index: i, kind: ends})
+			list = append(list, event{moment: s.ended, index: i, kind: ends})
 		}
 	}
 	slices.SortStableFunc(list, func(a, b event) int {
-		return cmp.Or(a.at.Compare(b.at), cmp.Compare(a.kind, b.kind))
+		return cmp.Or(a.at.Compare(b.at), cmp.Compare(a.order, b.order), cmp.Compare(a.kind, b.kind))
 	})
 	return list
 }

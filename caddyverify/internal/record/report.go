@@ -137,7 +137,7 @@ func (r *Report) Write(to io.Writer) error {
 		fmt.Fprintln(to, note)
 	}
 	fmt.Fprintf(to, "%d starts from %s to %s: %d verified, %d refused by the rules of then, %d trusted; %s\n\n",
-		r.Starts, moment(r.From), moment(r.To), r.Verified, r.Unknown, r.Trusted, money(r.Spent))
+		r.Starts, shown(r.From), shown(r.To), r.Verified, r.Unknown, r.Trusted, money(r.Spent))
 	w := tabwriter.NewWriter(to, 0, 0, 2, ' ', 0)
 	fmt.Fprintln(w, "rule\twould refuse\tverified\tnot verified\trefused then\tsaves\tlongest\tfirst")
 	for i := range r.Rules {
@@ -150,7 +150,7 @@ func (r *Report) Write(to io.Writer) error {
 func (r *RuleReport) write(w io.Writer) {
 	first, longest := "-", "-"
 	if r.Refused > 0 {
-		first = moment(r.First) + " " + r.Why
+		first = shown(r.First) + " " + r.Why
 	}
 	if d := time.Duration(r.Longest * float64(time.Second)); d > 0 {
 		longest = d.Round(time.Second).String()
@@ -158,7 +158,7 @@ func (r *RuleReport) write(w io.Writer) {
 	fmt.Fprintf(w, "%s\t%d\t%d\t%d\t%d\t%s\t%s\t%s\n", r.Rule, r.Refused, r.Verified, r.Unverified, r.Unknown, money(r.Saved), longest, first)
 }
 
-func moment(t time.Time) string { return t.Format("2006-01-02 15:04:05") }
+func shown(t time.Time) string { return t.Format("2006-01-02 15:04:05") }
 
 // money lists amounts by currency.
 func money(amounts map[string]float64) string {
