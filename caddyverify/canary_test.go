@@ -69,7 +69,7 @@ func TestCanary(t *testing.T) {
 		"\tlog {\n":             "\tlog {\n\t\tlevel DEBUG\n\t\toutput file " + logs[1] + "\n",
 		"\tservers {": "\tverify {\nstore redis {\naddress " + freeAddress(t) + "\npassword {file." + folder + "/redis_password}\nencryption_key {file." + folder + "/store_key}\n}\n}\n" +
 			"\tservers {\n\t\ttrace",
-		"limit 28/s":  "limit off",
+		"limit 28/s":  "limit off\nguard {\nrecommended monitor\nrecord " + folder + "/starts.jsonl\n}",
 		"timeout 10s": "timeout 2s",
 	})
 	// An open breaker would spare the upstream most of what follows.
@@ -271,6 +271,10 @@ func TestCanary(t *testing.T) {
 		t.Fatal(err)
 	}
 	logged := read()
+	recorded, err := os.ReadFile(filepath.Join(folder, "starts.jsonl"))
+	if err != nil || !strings.Contains(string(recorded), `"prefix":"`+canaryNumber[:len(canaryNumber)-4]+`"`) || !strings.Contains(string(recorded), `"outcome":"success"`) {
+		t.Errorf("the record is not what it should be: %v %s", err, recorded)
+	}
 	if n := len(u.Calls()); n < (calls-made)/2 {
 		t.Errorf("only %d of %d calls went upstream", n, calls)
 	}
@@ -323,7 +327,7 @@ func TestCanary(t *testing.T) {
 	basic := base64.StdEncoding.EncodeToString([]byte(testKey + ":" + canarySecret))
 	for where, text := range map[string]string{
 		"answers": answers.String(), "logs": logged, "admin API": shown, "live page": page, "scrape": scraped, "health": health, "spans": spans, "exported metrics": pushed,
-		"headers": headers.String(), "standard error": stderr(),
+		"headers": headers.String(), "standard error": stderr(), "record of starts": string(recorded),
 	} {
 		for _, secret := range []string{canarySecret, canaryNext, canaryNewest, canaryStore, canarySealed, basic} {
 			expectAbsent(t, where, text, secret)
@@ -473,7 +477,7 @@ func adminAnswers(t *testing.T, address string, verifications []sandbox.Verifica
 		paths = append(paths, ofOne+v.RequestID)
 	}
 	known := 0
-	for _, path := range append(paths, "/config/", "/metrics", "/reverse_proxy/upstreams", "/verify/accounts", "/verify/events") {
+	for _, path := range append(paths, "/config/", "/metrics", "/reverse_proxy/upstreams", "/verify/accounts", "/verify/guard", "/verify/events") {
 		response, err := http.Get("http://" + address + path)
 		if err != nil {
 			t.Fatal(err)
@@ -497,6 +501,17 @@ func adminAnswers(t *testing.T, address string, verifications []sandbox.Verifica
 		}
 		if !of && response.StatusCode != http.StatusOK || path == "/config/" && !json.Valid(body) {
 			t.Errorf("%s: %d %s", path, response.StatusCode, body)
+		}
+		all.Write(body)
+	}
+	for _, path := range []string{"/verify/guard/block", "/verify/guard/lift"} { // a whole number, by mistake
+		response, err := http.Post("http://"+address+path, "application/json", strings.NewReader(`{"target":"`+canaryNumber+`"}`))
+		if err != nil {
+			t.Fatal(err)
+		}
+		body, err := io.ReadAll(response.Body)
+		if response.Body.Close(); err != nil || response.StatusCode != http.StatusBadRequest {
+			t.Errorf("%s: %d %s %v", path, response.StatusCode, body, err)
 		}
 		all.Write(body)
 	}

@@ -204,7 +204,7 @@ func (n *names) number(l *Line) string {
 func unlikeDigits(n, width int) string {
 	text := make([]byte, width)
 	for i := width - 1; i >= 0; i-- {
-		text[i] = '0' + 10 + byte(n%10)
+		text[i] = '0' + 10 + byte(n%10) //nolint:gosec // a digit
 		n /= 10
 	}
 	return string(text)

@@ -136,12 +136,12 @@ func (g *GuardReports) Write(to io.Writer) error {
 
 func (g *GuardReport) writeRules(w io.Writer) {
 	for _, r := range g.Rules {
-		mode := r.Mode
+		modes := []string{r.Mode}
 		for _, name := range slices.Sorted(maps.Keys(r.Callers)) {
-			mode += ", " + name + " " + r.Callers[name]
+			modes = append(modes, name+" "+r.Callers[name])
 		}
 		fmt.Fprintf(w, "  %s\t%s\trefused %d\tsaved %s\twould refuse %d\twould save %s\tverified later %d\n",
-			r.Rule, mode, r.Refused, cmp.Or(r.Saved, "-"), r.WouldRefuse, cmp.Or(r.WouldSave, "-"), r.Verified)
+			r.Rule, strings.Join(modes, ", "), r.Refused, cmp.Or(r.Saved, "-"), r.WouldRefuse, cmp.Or(r.WouldSave, "-"), r.Verified)
 	}
 	if g.Record != "" {
 		fmt.Fprintf(w, "  record %s\tmissing lines %d\n", g.Record, g.RecordMissing)
