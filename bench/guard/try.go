@@ -49,8 +49,10 @@ func (s *start) cost() float64 {
 func (m *month) write(folder string, a *account) error {
 	return errors.Join(
 		m.writeLines(filepath.Join(folder, a.name+"-starts.jsonl"), a, func(i int, s *start) (l line) {
-			l = line{At: begins.Add(s.at), Number: s.number.prefix + strconv.Itoa(s.number.suffix), Prefix: s.number.prefix,
-				Country: s.number.country.code, Caller: s.app.name, Address: s.address, Worst: int64(s.cost()), Currency: a.currency}
+			l = line{
+				At: begins.Add(s.at), Number: s.number.prefix + strconv.Itoa(s.number.suffix), Prefix: s.number.prefix,
+				Country: s.number.country.code, Caller: s.app.name, Address: s.address, Worst: int64(s.cost()), Currency: a.currency,
+			}
 			l.Hundred = s.number.prefix + strconv.Itoa(s.number.suffix/100)
 			return l
 		}),

@@ -20,13 +20,30 @@ var countries = map[string]*country{}
 
 func init() {
 	for _, c := range []country{
-		{"GB", "447", 5, 60_000, 48_000}, {"DE", "4915", 5, 70_000, 85_000}, {"FR", "336", 4, 9_900, 68_000},
-		{"US", "1", 6, 30_000, 12_000}, {"CA", "1", 6, 6_000, 12_000}, {"MX", "521", 6, 15_000, 32_000},
-		{"PL", "48", 5, 20_000, 30_000}, {"AT", "43664", 4, 3_000, 72_000}, {"ES", "346", 4, 9_000, 62_000},
-		{"IE", "3538", 4, 1_500, 64_000}, {"BR", "55119", 4, 8_000, 36_000}, {"LT", "3706", 3, 900, 38_000},
-		{"EE", "3725", 3, 500, 71_000}, {"MT", "3569", 3, 300, 45_000}, {"IS", "354", 3, 150, 66_000}, {"LU", "352621", 2, 90, 62_000},
-		{"LK", "947", 4, 8_000, 270_000}, {"AZ", "9945", 4, 3_000, 310_000}, {"KG", "9967", 4, 3_000, 180_000}, {"TJ", "9929", 4, 3_000, 290_000},
-		{"BD", "8801", 5, 30_000, 250_000}, {"ID", "628", 6, 50_000, 330_000}, {"PK", "923", 5, 30_000, 260_000}, {"NG", "2348", 5, 40_000, 240_000},
+		{"GB", "447", 5, 60_000, 48_000},
+		{"DE", "4915", 5, 70_000, 85_000},
+		{"FR", "336", 4, 9_900, 68_000},
+		{"US", "1", 6, 30_000, 12_000},
+		{"CA", "1", 6, 6_000, 12_000},
+		{"MX", "521", 6, 15_000, 32_000},
+		{"PL", "48", 5, 20_000, 30_000},
+		{"AT", "43664", 4, 3_000, 72_000},
+		{"ES", "346", 4, 9_000, 62_000},
+		{"IE", "3538", 4, 1_500, 64_000},
+		{"BR", "55119", 4, 8_000, 36_000},
+		{"LT", "3706", 3, 900, 38_000},
+		{"EE", "3725", 3, 500, 71_000},
+		{"MT", "3569", 3, 300, 45_000},
+		{"IS", "354", 3, 150, 66_000},
+		{"LU", "352621", 2, 90, 62_000},
+		{"LK", "947", 4, 8_000, 270_000},
+		{"AZ", "9945", 4, 3_000, 310_000},
+		{"KG", "9967", 4, 3_000, 180_000},
+		{"TJ", "9929", 4, 3_000, 290_000},
+		{"BD", "8801", 5, 30_000, 250_000},
+		{"ID", "628", 6, 50_000, 330_000},
+		{"PK", "923", 5, 30_000, 260_000},
+		{"NG", "2348", 5, 40_000, 240_000},
 	} {
 		countries[c.code] = &c
 	}
@@ -101,14 +118,24 @@ type market struct {
 }
 
 var apps = []*app{
-	{name: "shop", account: accounts[0], perDay: 6000, convert: 0.88, weekend: 1.4, checks: true, addresses: true, peaks: []int{5, 12, 25},
-		markets: []market{{"GB", 5}, {"DE", 5}, {"FR", 3}, {"PL", 2}, {"ES", 2}, {"IE", 0.5}, {"AT", 1}, {"LT", 0.3}, {"EE", 0.2}}},
-	{name: "bank", account: accounts[0], perDay: 3000, convert: 0.95, weekend: 0.4, zone: 1, checks: true, addresses: true, peaks: []int{0, 14},
-		markets: []market{{"DE", 3}, {"AT", 2}, {"LU", 1}, {"EE", 1}, {"IS", 0.5}}},
-	{name: "rides", account: accounts[1], perDay: 5000, convert: 0.82, weekend: 1.3, zone: -6, checks: true, peaks: []int{9, 23},
-		markets: []market{{"US", 8}, {"CA", 2}, {"MX", 2}, {"BR", 1}, {"GB", 0.3}}},
-	{name: "games", account: accounts[1], perDay: 2500, convert: 0.72, weekend: 1.7, zone: -3, peaks: []int{3, 17},
-		markets: []market{{"US", 4}, {"BR", 3}, {"GB", 1}, {"DE", 1}, {"FR", 1}, {"ES", 1}}},
-	{name: "clinic", account: accounts[2], perDay: 700, convert: 0.92, weekend: 0.1, checks: true, companies: 3,
-		markets: []market{{"GB", 4}, {"MT", 2}, {"IE", 1}}},
+	{
+		name: "shop", account: accounts[0], perDay: 6000, convert: 0.88, weekend: 1.4, checks: true, addresses: true, peaks: []int{5, 12, 25},
+		markets: []market{{"GB", 5}, {"DE", 5}, {"FR", 3}, {"PL", 2}, {"ES", 2}, {"IE", 0.5}, {"AT", 1}, {"LT", 0.3}, {"EE", 0.2}},
+	},
+	{
+		name: "bank", account: accounts[0], perDay: 3000, convert: 0.95, weekend: 0.4, zone: 1, checks: true, addresses: true, peaks: []int{0, 14},
+		markets: []market{{"DE", 3}, {"AT", 2}, {"LU", 1}, {"EE", 1}, {"IS", 0.5}},
+	},
+	{
+		name: "rides", account: accounts[1], perDay: 5000, convert: 0.82, weekend: 1.3, zone: -6, checks: true, peaks: []int{9, 23},
+		markets: []market{{"US", 8}, {"CA", 2}, {"MX", 2}, {"BR", 1}, {"GB", 0.3}},
+	},
+	{
+		name: "games", account: accounts[1], perDay: 2500, convert: 0.72, weekend: 1.7, zone: -3, peaks: []int{3, 17},
+		markets: []market{{"US", 4}, {"BR", 3}, {"GB", 1}, {"DE", 1}, {"FR", 1}, {"ES", 1}},
+	},
+	{
+		name: "clinic", account: accounts[2], perDay: 700, convert: 0.92, weekend: 0.1, checks: true, companies: 3,
+		markets: []market{{"GB", 4}, {"MT", 2}, {"IE", 1}},
+	},
 }

@@ -7,10 +7,9 @@ const RuleCount = rules
 
 // All returns the settings with each rule that is on in a mode, and nothing trusted but prefixes.
 func (s Settings) All(m Mode) Settings {
-	all := Settings{Account: s.Account.all(m), Trusted: Trusted{Prefixes: s.Trusted.Prefixes}}
-	if s.Callers != nil {
-		all.Callers = make(map[string]RuleSet, len(s.Callers))
-	}
+	all := s
+	all.Account, all.Trusted = s.Account.all(m), Trusted{Prefixes: s.Trusted.Prefixes}
+	all.Callers = make(map[string]RuleSet, len(s.Callers))
 	for name, own := range s.Callers {
 		all.Callers[name] = own.all(m)
 	}

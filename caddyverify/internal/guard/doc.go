@@ -10,7 +10,7 @@
 // that would not have refused it. So a flood that is refused changes nothing that is kept, and a
 // rule in Monitor tells what it would do in Enforce.
 //
-// Memory is fixed, whatever is sent: about 40 MB for a Guard with the recommended windows of which
+// Memory is fixed, whatever is sent: about 46 MB for a Guard with the recommended windows of which
 // all tables are full. What that makes approximate, and in which direction:
 //
 //   - numbers, addresses, prefixes and conversions are kept in tables with an LRU list for each

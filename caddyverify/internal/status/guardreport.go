@@ -136,7 +136,7 @@ func (g *GuardReports) Write(to io.Writer) error {
 
 func (g *GuardReport) writeRules(w io.Writer) {
 	for _, r := range g.Rules {
-		modes := []string{r.Mode}
+		modes := append(make([]string, 0, 1+len(r.Callers)), r.Mode)
 		for _, name := range slices.Sorted(maps.Keys(r.Callers)) {
 			modes = append(modes, name+" "+r.Callers[name])
 		}
