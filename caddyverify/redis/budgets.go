@@ -49,11 +49,13 @@ for i = 1, #all, 2 do
   end
 end
 for who, h in pairs(holders) do
-  if now - h.seen >= keep then h.held = 0 end
-  if not sums[who] and h.held == 0 and now - h.seen >= gone then
-    over[#over + 1] = 'h:' .. who
-    holders[who] = nil
-    n = n - 1
+  if now - h.seen >= keep then
+    h.held = 0
+    if not sums[who] then
+      over[#over + 1] = 'h:' .. who
+      holders[who] = nil
+      n = n - 1
+    end
   end
 end
 if not opens then

@@ -18,7 +18,7 @@ import (
 )
 
 var (
-	schedules = flag.Int("schedules", 2000, "how many schedules TestSchedules runs")
+	schedules = flag.Int("schedules", 1000, "how many schedules TestSchedules runs")
 	firstSeed = flag.Uint64("seed", 1, "the seed of the first one")
 )
 
@@ -211,6 +211,7 @@ func (s *schedule) trouble(dice int, emptied *int) {
 	case 7:
 		s.pass(store.Closed)
 	default: // long enough to be taken for dead
+		s.pass(store.Closed) // all are heard
 		n.cut = time.Now().Add(store.Gone + 10*time.Second)
 		s.beats(2, store.Gone/2+time.Second)
 	}
@@ -329,9 +330,10 @@ func (s *schedule) hold(n *node, told Book) (g Grant, err error) {
 		s.late = append(s.late, func() { call() })
 		return g, errLost
 	case 3:
-		s.late = append(s.late, func() { call() })
-		fallthrough
+		s.then(func() { call() }) // soon, after what others do meanwhile
+		return call(), nil
 	case 4:
+		s.late = append(s.late, func() { call() })
 		call()
 		return call(), nil
 	case 5:

@@ -118,10 +118,11 @@ func (p *purse) sweep(keep time.Duration, now time.Time) {
 	}
 	maps.DeleteFunc(p.holders, func(_ Mark, h *holder) bool {
 		maps.DeleteFunc(h.spent, over)
-		if now.Sub(h.seen) >= keep {
+		over := now.Sub(h.seen) >= keep // a late call of one that is forgotten would pass for another's
+		if over {
 			h.held = 0
 		}
-		return len(h.spent) == 0 && h.held == 0 && now.Sub(h.seen) >= Gone
+		return over && len(h.spent) == 0
 	})
 }
 
