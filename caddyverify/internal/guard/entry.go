@@ -31,10 +31,9 @@ type Entry struct {
 	Rule             Rule
 	// Other is the Serial of the verification that is under way, of Ran; 0 where it is not known.
 	Other uint64
-	// Outcome is that of Finished, and Spent of Settled, with All where that is the last of it.
+	// Outcome is that of Finished, and Spent of Settled.
 	Outcome wire.Outcome
 	Spent   Money
-	All     bool
 }
 
 // Record has f told of all entries from now on, in their order and under the Guard's lock: it is to

@@ -224,14 +224,17 @@ func (g *Guard) settle(requestID string, spent Money, all bool) {
 	g.mu.Lock()
 	defer g.done()
 	r := g.records.find(requestID)
-	if r == nil || len(r.budgets) == 0 || spent.Currency != r.currency && spent.Micro != 0 || spent.Micro < 0 {
+	if r == nil || spent.Micro < 0 {
+		return
+	}
+	if !r.adopted {
+		g.tell(r, Entry{Kind: Settled, Spent: spent})
+	}
+	if len(r.budgets) == 0 || spent.Currency != r.currency && spent.Micro != 0 {
 		return // at the end of its life it counts with its worst price
 	}
 	r.told, r.priced = true, r.priced || all
 	now := g.now()
-	if !r.adopted {
-		g.tell(r, Entry{Kind: Settled, Spent: spent, All: all})
-	}
 	more := max(min(spent.Micro, maxPrice)-r.spent, 0)
 	r.spend(more, min(more, r.reserved), now)
 	r.spend(0, r.spare(), now)

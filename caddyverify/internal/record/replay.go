@@ -139,6 +139,8 @@ func (g *played) ends(e event) {
 	g.advance()
 	id := strconv.Itoa(e.index)
 	switch {
+	case e.kind == spends && e.nth < len(s.spent)-1:
+		g.guard.Spent(id, guard.Money{Micro: s.spent[e.nth].micro, Currency: s.Currency})
 	case e.kind == spends:
 		g.guard.Settle(id, guard.Money{Micro: s.spent[e.nth].micro, Currency: s.Currency})
 	case s.outcome == Withdrawn:
