@@ -21,6 +21,8 @@ const (
 	// quietAfter is when it is only each idleBeats beats since there was no news.
 	quietAfter = 10 * time.Second
 	idleBeats  = 4
+	// offBeats is when to ask for operators' blocks where the guard is off.
+	offBeats = 8
 	// turnFor is how long a start waits for others that ask for money.
 	turnFor = 250 * time.Millisecond
 	// maxUntold is how many news wait for the store; then the oldest are never told.
@@ -145,7 +147,13 @@ func (a *Account) shareGuard() {
 			last = time.Now()
 		}
 		shared := g.store.Load()
-		if shared != nil && a.guard.On() && (beat%idleBeats == 0 || time.Since(last) < quietAfter) {
+		switch {
+		case shared == nil:
+		case !a.guard.On() && !g.waiting(): // an operator's block is for all gateways, whatever the rules are
+			if beat%offBeats == 0 {
+				a.learnNews(g.read(shared, &g.pins))
+			}
+		case beat%idleBeats == 0 || time.Since(last) < quietAfter:
 			g.turn <- struct{}{}
 			a.hold(context.Background(), shared, a.guard.Books())
 			<-g.turn

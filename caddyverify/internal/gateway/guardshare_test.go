@@ -275,3 +275,22 @@ func TestGuardFleetUntold(t *testing.T) {
 		}
 	})
 }
+
+// TestGuardFleetPinsAlone: an operator's block is for all gateways, also where no rule is on.
+func TestGuardFleetPinsAlone(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		f := newGuardFleet(t, 2, guard.RuleSet{})
+		place := guard.Place{Everyone: true, Target: ranged(0)[:8]}
+		if err := f.all[0].Account.guard.Pin(place); err != nil {
+			t.Fatal(err)
+		}
+		time.Sleep(offBeats * guardBeat)
+		told()
+		f.all[1].wants(ranged(1), "7")
+		f.all[1].Account.guard.Lift(place)
+		time.Sleep(offBeats * guardBeat)
+		told()
+		f.all[0].wants(ranged(2), "0")
+		f.all[1].wants(ranged(3), "0")
+	})
+}
