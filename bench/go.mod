@@ -7,6 +7,7 @@ toolchain go1.26.10
 require (
 	github.com/caddyserver/caddy/v2 v2.11.9
 	github.com/caddyverify/caddy-verify v0.0.0-00010101000000-000000000000
+	github.com/spf13/cobra v1.10.2
 )
 
 require (
@@ -116,7 +117,6 @@ require (
 	github.com/smallstep/truststore v0.13.0 // indirect
 	github.com/sony/gobreaker/v2 v2.4.0 // indirect
 	github.com/spf13/cast v1.10.0 // indirect
-	github.com/spf13/cobra v1.10.2 // indirect
 	github.com/spf13/pflag v1.0.10 // indirect
 	github.com/tailscale/go-winio v0.0.0-20231025203758-c4f33415bf55 // indirect
 	github.com/tailscale/tscert v0.0.0-20251216020129-aea342f6d747 // indirect

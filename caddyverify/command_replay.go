@@ -4,6 +4,8 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"maps"
+	"slices"
 	"strings"
 
 	caddycmd "github.com/caddyserver/caddy/v2/cmd"
@@ -105,7 +107,11 @@ func replayedSettings(flags caddycmd.Flags) (none guard.Settings, err error) {
 	}
 	rules := *found[0].Guard
 	rules.TrustedFile = nil // the record tells what was trusted
-	settings, err := rules.settings(callers, []string{names[0]})
+	of := names
+	if len(patients) == 1 {
+		of = slices.Collect(maps.Keys(config.Accounts()))
+	}
+	settings, err := rules.settings(callers, of)
 	if err != nil {
 		return none, fmt.Errorf("--config: guard: %w", err)
 	}

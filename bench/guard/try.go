@@ -91,12 +91,14 @@ type ruleSet struct{ name, lines string }
 var ruleSets = []ruleSet{
 	{"recommended", "recommended enforce"},
 	{"recommended, countries", "recommended enforce\ncountries enforce {countries}"},
+	{"recommended, budget", "recommended enforce\nbudget enforce {budget}\nprice 1 {currency}"},
 	{"cool_down", "cool_down enforce"},
 	{"per_number", "per_number enforce"},
 	{"per_prefix", "per_prefix enforce"},
 	{"conversion", "conversion enforce"},
 	{"countries", "countries enforce {countries}"},
 	{"per_address 10/1h", "per_address enforce 10/1h"},
+	{"budget", "budget enforce {budget}\nprice 1 {currency}"},
 }
 
 // result is what a set of rules has done.
@@ -134,7 +136,7 @@ func (m *month) try(folder string, sets []ruleSet) (results []*result, err error
 
 // replay returns by which rule starts are refused.
 func (m *month) replay(folder string, a *account, set ruleSet) (refused map[int]string, err error) {
-	guard := strings.NewReplacer("{countries}", a.countries, "{budget}", a.budget).Replace(set.lines)
+	guard := strings.NewReplacer("{countries}", a.countries, "{budget}", a.budget, "{currency}", a.currency).Replace(set.lines)
 	config := filepath.Join(folder, "Caddyfile")
 	if err := os.WriteFile(config, []byte(":80 {\nverify {\ncredentials key {env.SECRET}\nguard {\n"+guard+"\n}\n}\n}\n"), 0o600); err != nil {
 		return nil, err

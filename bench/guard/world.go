@@ -82,7 +82,7 @@ type account struct {
 	rate           float64 // to the euro
 	// countries are those that its applications are for.
 	countries string
-	// budget is twice what a busy day costs, a day.
+	// budget is three to four times what a usual day costs, a day.
 	budget string
 }
 

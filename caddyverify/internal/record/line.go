@@ -40,6 +40,8 @@ type Line struct {
 	// ended, in seconds.
 	Expiry int `json:"expiry,omitempty"`
 	Life   int `json:"life,omitempty"`
+	// Messages is how many it may send.
+	Messages int `json:"messages,omitempty"`
 	// Worst is the most that it can cost, in millionths of Currency.
 	Worst    int64  `json:"worst,omitempty"`
 	Currency string `json:"currency,omitempty"`
@@ -84,6 +86,7 @@ func lineOf(e *guard.Entry, key []byte) (l Line) {
 		}
 		l.Country, l.Type, l.Caller, l.Trusted = s.Country, s.Type, s.Caller, e.Trusted
 		l.Expiry, l.Life = int(s.Expiry/time.Second), int(s.Life/time.Second)
+		l.Messages = s.Messages
 		l.Worst, l.Currency = s.Worst.Micro, s.Worst.Currency
 		if e.Refused {
 			l.Refused = e.Rule.String()
@@ -120,7 +123,7 @@ func (l *Line) check() error {
 		return errors.New(`it is both of a start and of what became of one`)
 	case l.Prefix != "" && !digits(l.Prefix):
 		return errors.New(`its "prefix" is not 1 to 20 digits`)
-	case l.Expiry < 0 || l.Life < 0 || l.Worst < 0 || l.Spent != nil && *l.Spent < 0:
+	case l.Expiry < 0 || l.Life < 0 || l.Messages < 0 || l.Worst < 0 || l.Spent != nil && *l.Spent < 0:
 		return errors.New("it has a figure below 0")
 	}
 	switch l.Outcome {

@@ -87,7 +87,7 @@ func (p *player) startOf(i int) guard.Start {
 	s := &p.all[i]
 	one := guard.Start{
 		Number: p.names.number(&s.Line), Country: s.Country, Type: s.Type, Caller: s.Caller,
-		Worst:  guard.Money{Micro: s.Worst, Currency: s.Currency},
+		Worst: guard.Money{Micro: s.Worst, Currency: s.Currency}, Messages: s.Messages,
 		Expiry: time.Duration(s.Expiry) * time.Second, Life: time.Duration(s.Life) * time.Second,
 	}
 	if s.Address != "" {
@@ -122,6 +122,9 @@ func (g *played) begins(i int, one guard.Start, found func(*guard.Decision)) {
 		return
 	}
 	g.advance()
+	if one.Worst.Micro == 0 { // there were no prices then
+		one.Worst = g.guard.Worst(one.Country, max(one.Messages, 1))
+	}
 	d := g.guard.Decide(one)
 	found(&d)
 	g.tickets[i] = d.Ticket

@@ -67,6 +67,9 @@ var steps = rapid.Custom(func(t *rapid.T) step {
 	return s
 })
 
+// longestCheck is how long a check takes at most: both parts of it, and the store.
+const longestCheck = 2*time.Second + 100*time.Millisecond
+
 // world is a provider whose states have versions, and what was seen of it.
 type world struct {
 	mu       sync.Mutex
@@ -101,11 +104,12 @@ func (w *world) part(f wire.Format, id string) string {
 // asking, those that have left what others wait for, and those for whom it is refreshed. The
 // caller holds w.mu.
 func (w *world) forWhom(f wire.Format, id string) (callers []string) {
-	const underWay, twoLifetimes = 10*time.Second + patience, 4 * time.Second
+	// What is dropped within its lifetime is wanted while the check lasts and for a while after it.
+	const underWay, refreshed = 10*time.Second + patience, 2*time.Second + longestCheck + wantedFor
 	for n := range 2 {
 		caller := fmt.Sprint("caller", n)
 		key := caller + f.String() + id
-		if w.asking[key] > 0 || time.Since(w.left[key]) <= underWay || time.Since(w.told[key]) < twoLifetimes {
+		if w.asking[key] > 0 || time.Since(w.left[key]) <= underWay || time.Since(w.told[key]) < refreshed {
 			callers = append(callers, caller)
 		}
 	}
