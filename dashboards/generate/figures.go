@@ -10,10 +10,10 @@ import (
 
 // Trouble is what a user's wrong code or a caller's wrong parameter cannot cause: the statuses 1 (throttled),
 // 4 (credentials), 5 (internal error, and all that the gateway says of a provider it cannot reach), 8 (barred) and
-// 9 (no credit). Searches are left out: polling would hide the others' failures.
+// 9 (no credit). Searches are left out: polling would hide the others' failures. What the guard refuses is as it should be.
 const (
 	objectiveDays = 30
-	trouble       = `status=~"1|4|5|8|9"`
+	trouble       = `status=~"1|4|5|8|9",source!="guard"`
 	inTrouble     = `operation!="search",` + trouble
 	allCalls      = `operation!="search"`
 )

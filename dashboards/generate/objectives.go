@@ -65,9 +65,9 @@ func alertBudget() []Rule {
 	const summary = "Too many {{ if eq $labels.objective `checks` }}checks{{ else }}requests{{ end }} of {{ $labels.job }} are in trouble"
 	return []Rule{
 		alert("VerifyErrorBudgetBurn", page, "3m", "upstream", summary, description("1h", "6h"),
-			burning(pace{14.4, "1h", "5m"}, pace{6, "6h", "30m"})+unless(causes+"|VerifyBudgetExhausted", "30m")),
+			burning(pace{14.4, "1h", "5m"}, pace{6, "6h", "30m"})+unless(causes, "30m")),
 		alert("VerifyErrorBudgetBurn", ticket, "3m", "upstream", summary, description("1d", "3d"),
-			burning(pace{3, "1d", "2h"}, pace{1, "3d", "6h"})+unless(causes+"|VerifyThrottled|VerifyBudgetExhausted", "6h")+"\n"+unlessBurning("6h")),
+			burning(pace{3, "1d", "2h"}, pace{1, "3d", "6h"})+unless(causes+"|VerifyThrottled", "6h")+"\n"+unlessBurning("6h")),
 	}
 }
 

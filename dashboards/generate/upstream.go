@@ -41,7 +41,7 @@ func upstream() *Dashboard {
 					in("reqps").and(ends()...), query(sum("rate", tries+"{"+gateways+"}", step, "outcome")+" > 0", "{{outcome}}")),
 				stack("Errors that applications read", "Answers with status 1, 4, 5, 8 or 9, by who gave them: upstream is the provider's word, gateway the gateway's own. "+
 					"upstream 5: the provider. gateway 5: no answer, or the breaker. 1: too fast. 4, 8, 9: the account.",
-					in("reqps").and(troubles()...), query(sum("rate", `verify_requests_total{`+gateways+`,status=~"1|4|5|8|9"}`, step, "source", "status")+" > 0", "{{source}} {{status}}")),
+					in("reqps").and(troubles()...), query(sum("rate", `verify_requests_total{`+gateways+`,`+trouble+`}`, step, "source", "status")+" > 0", "{{source}} {{status}}")),
 				lines("Circuit breaker transitions", "Changes of state within a step. Many: the provider comes and goes; look at the traces of failing calls.",
 					in("short").digits(0), query(sum("increase", "verify_breaker_transitions_total{"+gateways+"}", step, "breaker", "to"), "{{breaker}} to {{to}}")),
 			}},

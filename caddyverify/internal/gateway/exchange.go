@@ -68,8 +68,10 @@ func (x *exchange) callerName() string {
 
 // source is who gave the answer.
 func (x *exchange) source() observe.Source {
-	switch {
-	case x.answer.Fault != nil:
+	switch fault := x.answer.Fault; {
+	case fault != nil && fault.Cause == wire.GuardRefused:
+		return observe.FromGuard
+	case fault != nil:
 		return observe.FromGateway
 	case x.searched && (x.result.Kind == wire.CacheHit || x.result.Kind == wire.CacheStale), x.delivered == wire.Replayed:
 		return observe.FromMemory

@@ -39,7 +39,7 @@ func (a *Account) History() *history.History { return a.history }
 
 // historySource is where an answer came from in the words of the history.
 var historySource = map[observe.Source]history.Source{
-	observe.FromUpstream: history.Upstream, observe.FromMemory: history.Memory, observe.FromGateway: history.Gateway,
+	observe.FromUpstream: history.Upstream, observe.FromMemory: history.Memory, observe.FromGateway: history.Gateway, observe.FromGuard: history.Gateway,
 }
 
 // remember is the history's subscription.

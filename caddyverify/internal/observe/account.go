@@ -123,6 +123,9 @@ func newAccountMetrics(all *vectors, label string) *AccountMetrics {
 	}
 	m.durations.find = func(l sourceLabels) prometheus.Observer {
 		operation := l.operation.String()
+		if l.source == FromGuard {
+			l.source = FromGateway
+		}
 		if l.source == FromGateway || l.source == FromMemory && l.operation != wire.Search {
 			operation = anyLabel
 		}
@@ -249,6 +252,11 @@ func (m *AccountMetrics) PrepareGuard(changes []string) {
 	for _, rule := range wire.GuardReasons {
 		for _, refused := range []bool{false, true} {
 			m.guard.WithLabelValues(string(rule), guardAction(refused))
+		}
+	}
+	for _, o := range []wire.Operation{wire.Request, wire.PSD2} {
+		for _, status := range statusesOf(o, FromGuard) {
+			m.requests.WithLabelValues(o.String(), status, string(FromGuard))
 		}
 	}
 	for _, kind := range changes {

@@ -45,7 +45,7 @@ var (
 	labelEnd       = Label{"outcome", values(wire.Outcomes[:], nil)}
 	labelState     = Label{"state", values(wire.CircuitStates[:], nil)}
 	labelSecret    = Label{"secret", values(wire.SecretNames[:], map[wire.SecretName]string{wire.FirstSecret: "credentials", wire.NextSecret: "next_credentials"})}
-	labelSource    = Label{"source", values([]Source{FromUpstream, FromMemory, FromGateway}, map[Source]string{FromMemory: "from memory", FromGateway: "its own answer"})}
+	labelSource    = Label{"source", values([]Source{FromUpstream, FromMemory, FromGateway, FromGuard}, map[Source]string{FromMemory: "from memory", FromGateway: "its own answer", FromGuard: "a start that it refused; of durations, gateway"})}
 	labelBudget    = Label{"budget", "account/day, account/month; caller/<name>/day and …/month of those of `callers`"}
 	labelRule      = Label{"rule", values(wire.GuardReasons[:], nil)}
 	labelMoney     = Label{"currency", "that of the budgets"}

@@ -14,6 +14,7 @@ const (
 	FromUpstream Source = "upstream"
 	FromMemory   Source = "cache"
 	FromGateway  Source = "gateway"
+	FromGuard    Source = "guard" // a start that it refused, which is nobody's trouble
 )
 
 // AttemptOutcome is how an attempt at a call ended.
@@ -100,12 +101,14 @@ func statusesOf(o wire.Operation, source Source) []string {
 	case FromMemory:
 		return kept[o]
 	case FromGateway:
-		switch {
-		case o == wire.Search:
+		if o == wire.Search {
 			return []string{"1", "2", "3", "4", "5", "6", "8", "9", "18"}
-		case o.Starts(): // the guard's among them
-			return []string{"1", "2", "3", "4", "5", "7", "8", "9", "10", "15"}
 		}
+	case FromGuard:
+		if o.Starts() {
+			return []string{"1", "7", "9", "10", "15"}
+		}
+		return nil
 	}
 	return []string{"1", "2", "3", "4", "5", "8", "9"}
 }
@@ -117,7 +120,7 @@ const (
 	failed     = "failed"
 )
 
-// sources lists who gives answers.
+// sources lists who gives answers, but for the guard, which may be off.
 var sources = [...]Source{FromUpstream, FromMemory, FromGateway}
 
 // known holds all statuses that are a value of the label.

@@ -11,7 +11,7 @@ import (
 func TestStatusesOfTheGuard(t *testing.T) {
 	for _, o := range []wire.Operation{wire.Request, wire.PSD2} {
 		for _, s := range []wire.Status{wire.Throttled, wire.NumberBlocked, wire.NoCredit, wire.Concurrent, wire.UnsupportedNetwork} {
-			if !slices.Contains(statusesOf(o, FromGateway), string(s)) {
+			if !slices.Contains(statusesOf(o, FromGuard), string(s)) {
 				t.Errorf("%s with status %s is counted as other", o, s)
 			}
 		}
