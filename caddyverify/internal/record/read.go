@@ -13,6 +13,8 @@ import (
 	"slices"
 	"strings"
 	"time"
+
+	"github.com/caddyverify/caddy-verify/caddyverify/internal/guard"
 )
 
 // Starts is what was read of a record.
@@ -31,6 +33,7 @@ type start struct {
 	ended   moment
 	other   int // the index of the one that was under way; -1 for none that is known
 	spent   []spending
+	worst   guard.Money // Worst, or else by the prices of the replay
 }
 
 // moment is when something was written, and after how many other lines.
@@ -41,16 +44,22 @@ type moment struct {
 
 type spending struct {
 	moment
-	micro int64
+	guard.Money
 }
 
-// cost is what it cost, or else the most that it could.
-func (s *start) cost() int64 {
-	if n := len(s.spent); n > 0 {
-		return s.spent[n-1].micro
+// cost is what it cost, or else the most that it could. A price in another currency than that is none.
+func (s *start) cost() guard.Money {
+	if n := len(s.spent); n > 0 && (s.Currency == "" || s.spent[n-1].Currency == s.Currency) {
+		return s.spent[n-1].Money
 	}
-	return s.Worst
+	if !s.begun() {
+		return guard.Money{}
+	}
+	return s.worst
 }
+
+// begun tells that the provider had taken it, or would have.
+func (s *start) begun() bool { return s.outcome != Withdrawn && s.outcome != Running }
 
 // verified tells whether its code was entered, and known whether that could be seen.
 func (s *start) verified() (verified, known bool) {
@@ -198,8 +207,7 @@ func (r *reader) join() {
 		}
 		s := &r.all[at]
 		if l.Spent != nil {
-			s.spent = append(s.spent, spending{moment{l.At, max(l.order, s.order)}, *l.Spent})
-			s.Currency = cmp.Or(s.Currency, l.Currency)
+			s.spent = append(s.spent, spending{moment{l.At, max(l.order, s.order)}, guard.Money{Micro: *l.Spent, Currency: cmp.Or(l.Currency, s.Currency)}})
 			continue
 		}
 		s.outcome, s.ended, s.other = l.Outcome, moment{l.At, max(l.order, s.order)}, -1

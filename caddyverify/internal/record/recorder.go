@@ -4,6 +4,7 @@ import (
 	"crypto/rand"
 	"encoding/hex"
 	"encoding/json"
+	"errors"
 	"io"
 	"sync/atomic"
 	"time"
@@ -103,9 +104,11 @@ func (w *writer) line(t told) {
 		w.told = true
 		w.lost(nil)
 	}
-	if w.to == nil && !w.reopen() {
-		w.missing.Add(1)
-		return
+	if w.to == nil {
+		if err := w.reopen(); err != nil {
+			w.fail(err)
+			return
+		}
 	}
 	l := lineOf(&t.entry, w.key)
 	l.At, l.Run = w.begun.Add(t.after).Truncate(time.Millisecond), w.run
@@ -118,25 +121,26 @@ func (w *writer) line(t told) {
 	}
 }
 
-// reopen opens the file, and begins with an empty line: the last run may have ended within one.
-func (w *writer) reopen() bool {
+// errWaits tells that the file is to be tried again later.
+var errWaits = errors.New("the file could not be opened a moment ago")
+
+// reopen opens the file, and begins with the end of a line and an empty one: the last run may have
+// ended within a line.
+func (w *writer) reopen() error {
 	if !w.tried.IsZero() && time.Since(w.tried) < tryAgain {
-		return false
+		return errWaits
 	}
 	w.tried = time.Now()
 	to, err := w.open()
-	if err == nil {
-		w.to = to
-		_, err = to.Write([]byte("\n"))
-	}
 	if err != nil {
-		w.missing.Add(^uint64(0)) // the caller counts it
-		w.fail(err)
-		return false
+		return err
 	}
-	return true
+	w.to = to
+	_, err = to.Write([]byte("\n\n"))
+	return err
 }
 
+// fail counts a line that is missing.
 func (w *writer) fail(err error) {
 	w.missing.Add(1)
 	w.close()

@@ -24,6 +24,10 @@ func (s *Starts) Replay(settings guard.Settings) *Report {
 			together.ends(e)
 			continue
 		}
+		s := &p.all[e.index]
+		if s.worst = (guard.Money{Micro: s.Worst, Currency: s.Currency}); s.Worst == 0 { // there were no prices then
+			s.worst = together.guard.Worst(s.Country, max(s.Messages, 1))
+		}
 		one := p.startOf(e.index)
 		alone.begins(e.index, one, func(d *guard.Decision) {
 			for i := range d.Findings {
@@ -87,7 +91,7 @@ func (p *player) startOf(i int) guard.Start {
 	s := &p.all[i]
 	one := guard.Start{
 		Number: p.names.number(&s.Line), Country: s.Country, Type: s.Type, Caller: s.Caller,
-		Worst: guard.Money{Micro: s.Worst, Currency: s.Currency}, Messages: s.Messages,
+		Worst: s.worst, Messages: s.Messages,
 		Expiry: time.Duration(s.Expiry) * time.Second, Life: time.Duration(s.Life) * time.Second,
 	}
 	if s.Address != "" {
@@ -122,13 +126,10 @@ func (g *played) begins(i int, one guard.Start, found func(*guard.Decision)) {
 		return
 	}
 	g.advance()
-	if one.Worst.Micro == 0 { // there were no prices then
-		one.Worst = g.guard.Worst(one.Country, max(one.Messages, 1))
-	}
 	d := g.guard.Decide(one)
 	found(&d)
 	g.tickets[i] = d.Ticket
-	if s.outcome != Withdrawn && s.outcome != Running {
+	if s.begun() {
 		g.guard.Started(d.Ticket, strconv.Itoa(i))
 	}
 }
@@ -143,9 +144,9 @@ func (g *played) ends(e event) {
 	id := strconv.Itoa(e.index)
 	switch {
 	case e.kind == spends && e.nth < len(s.spent)-1:
-		g.guard.Spent(id, guard.Money{Micro: s.spent[e.nth].micro, Currency: s.Currency})
+		g.guard.Spent(id, s.spent[e.nth].Money)
 	case e.kind == spends:
-		g.guard.Settle(id, guard.Money{Micro: s.spent[e.nth].micro, Currency: s.Currency})
+		g.guard.Settle(id, s.spent[e.nth].Money)
 	case s.outcome == Withdrawn:
 		g.guard.Withdraw(t)
 	case s.outcome == Running:
@@ -194,7 +195,7 @@ func (n *names) number(l *Line) string {
 		hundred := [2]string{l.Run, l.Hundred}
 		place, known := r.places[hundred]
 		if !known {
-			place = len(r.places) % len(r.in)
+			place = len(r.places) * 37 % len(r.in) // not beside the last one
 			r.places[hundred] = place
 		}
 		name = l.Prefix + unlikeDigits(place*100+r.in[place]%100, hiddenDigits)

@@ -36,11 +36,13 @@ type Report struct {
 // RuleReport is of a rule, or of all.
 type RuleReport struct {
 	Rule string `json:"rule"`
-	// Refused starts, of which so many were Verified, Unverified or Unknown.
+	// Refused starts, of which so many were Verified, Unverified, Unknown or Unbegun.
 	Refused    int `json:"refused"`
 	Verified   int `json:"verified"`
 	Unverified int `json:"unverified"`
 	Unknown    int `json:"refused_then"`
+	// Unbegun are those that were not sent, or that the provider refused. They cost nothing.
+	Unbegun int `json:"not_begun"`
 	// Saved is what they have cost, as Spent of Report.
 	Saved map[string]float64 `json:"saved"`
 	// First is the first of them, and Why has the rule's figures then; Longest is for how long
@@ -68,7 +70,7 @@ type telling struct {
 }
 
 func newTelling(s *Starts, settings guard.Settings) *telling {
-	t := &telling{Starts: s}
+	t := &telling{Starts: s, each: []Refused{}}
 	for _, rule := range guard.Rules() {
 		t.rules[rule] = RuleReport{Rule: rule.String(), Saved: map[string]float64{}}
 		if settings.Has(rule) {
@@ -96,18 +98,26 @@ func (r *RuleReport) add(s *start, f *guard.Finding) {
 		r.Unknown++
 	case verified:
 		r.Verified++
+	case !s.begun():
+		r.Unbegun++
 	default:
 		r.Unverified++
 	}
-	r.Saved[s.Currency] += float64(s.cost()) / million
+	add(r.Saved, s.cost())
 	r.Longest = max(r.Longest, f.Left.Seconds())
+}
+
+func add(to map[string]float64, cost guard.Money) {
+	if cost.Micro > 0 {
+		to[cost.Currency] += float64(cost.Micro) / million
+	}
 }
 
 func (t *telling) report() *Report {
 	starts := t.Starts.all
 	r := &Report{
 		Starts: len(starts), From: starts[0].At, To: starts[len(starts)-1].At, Spent: map[string]float64{},
-		All: t.all, Refused: t.each, Notes: t.Notes,
+		Rules: []RuleReport{}, All: t.all, Refused: t.each, Notes: t.Notes,
 	}
 	for i := range starts {
 		s := &starts[i]
@@ -122,7 +132,7 @@ func (t *telling) report() *Report {
 			r.Verified++
 		}
 		if known {
-			r.Spent[s.Currency] += float64(s.cost()) / million
+			add(r.Spent, s.cost())
 		}
 	}
 	for _, rule := range t.on {
@@ -136,10 +146,10 @@ func (r *Report) Write(to io.Writer) error {
 	for _, note := range r.Notes {
 		fmt.Fprintln(to, note)
 	}
-	fmt.Fprintf(to, "%d starts from %s to %s: %d verified, %d refused by the rules of then, %d trusted; %s\n\n",
+	fmt.Fprintf(to, "%d starts from %s to %s UTC: %d verified, %d refused by the rules of then, %d trusted; %s\n\n",
 		r.Starts, shown(r.From), shown(r.To), r.Verified, r.Unknown, r.Trusted, money(r.Spent))
 	w := tabwriter.NewWriter(to, 0, 0, 2, ' ', 0)
-	fmt.Fprintln(w, "rule\twould refuse\tverified\tnot verified\trefused then\tsaves\tlongest\tfirst")
+	fmt.Fprintln(w, "rule\twould refuse\tverified\tnot verified\trefused then\tnot begun\tsaves\tlongest\tfirst")
 	for i := range r.Rules {
 		r.Rules[i].write(w)
 	}
@@ -155,10 +165,10 @@ func (r *RuleReport) write(w io.Writer) {
 	if d := time.Duration(r.Longest * float64(time.Second)); d > 0 {
 		longest = d.Round(time.Second).String()
 	}
-	fmt.Fprintf(w, "%s\t%d\t%d\t%d\t%d\t%s\t%s\t%s\n", r.Rule, r.Refused, r.Verified, r.Unverified, r.Unknown, money(r.Saved), longest, first)
+	fmt.Fprintf(w, "%s\t%d\t%d\t%d\t%d\t%d\t%s\t%s\t%s\n", r.Rule, r.Refused, r.Verified, r.Unverified, r.Unknown, r.Unbegun, money(r.Saved), longest, first)
 }
 
-func shown(t time.Time) string { return t.Format("2006-01-02 15:04:05") }
+func shown(t time.Time) string { return t.In(time.UTC).Format(time.DateTime) }
 
 // money lists amounts by currency.
 func money(amounts map[string]float64) string {
