@@ -36,12 +36,12 @@ type Entry struct {
 	Spent   Money
 }
 
-// Record has f told of all entries from now on, in their order and under the Guard's lock: it is to
+// Record has f told of all starts from now on and what becomes of them, in their order and under the Guard's lock: it is to
 // do no more than to keep them. nil ends that. A Guard that keeps a record is On.
 func (g *Guard) Record(f func(Entry)) {
 	g.mu.Lock()
 	defer g.mu.Unlock()
-	g.record = f
+	g.record, g.unrecorded = f, g.serial
 	g.switchOn()
 }
 
@@ -56,7 +56,7 @@ func (g *Guard) decided(l *look, serial uint64, trusted bool) {
 
 // tell tells what became of a start.
 func (g *Guard) tell(r *record, e Entry) {
-	if g.record != nil {
+	if g.record != nil && r.serial > g.unrecorded {
 		e.Serial = r.serial
 		g.record(e)
 	}

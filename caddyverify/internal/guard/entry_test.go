@@ -34,3 +34,18 @@ func TestEntries(t *testing.T) {
 		}
 	}
 }
+
+// TestEntriesBegin has a record that begins later know nothing of the starts before it.
+func TestEntriesBegin(t *testing.T) {
+	g := New(Settings{})
+	g.Record(func(Entry) {})
+	g.Started(g.Decide(to(spread(1))).Ticket, "a")
+	var told []uint64
+	g.Record(func(e Entry) { told = append(told, e.Serial) })
+	g.Started(g.Decide(to(spread(2))).Ticket, "b")
+	g.Ended("a", wire.OutcomeSuccess)
+	g.Ended("b", wire.OutcomeSuccess)
+	if want := []uint64{2, 2}; !slices.Equal(told, want) {
+		t.Errorf("it has entries of the starts %v, want %v", told, want)
+	}
+}

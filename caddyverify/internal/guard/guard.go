@@ -53,6 +53,7 @@ type Guard struct {
 	records            records
 	record             func(Entry) // nil where none is kept
 	serial             uint64      // of the last start
+	unrecorded         uint64      // serial of the last start that was before the record
 	tallies            [rules]Tally
 	currency           string // of tallies
 	learned            learned
@@ -199,7 +200,11 @@ func (g *Guard) checkPlaces(l *look) {
 	}
 	if r.DenyPrefix.Mode.on() {
 		if prefix := r.denied.longest(l.Number); prefix != "" {
-			l.find(Finding{Rule: RuleDenyPrefix, Mode: r.DenyPrefix.Mode, Target: prefix})
+			f := Finding{Rule: RuleDenyPrefix, Mode: r.DenyPrefix.Mode}
+			if len(prefix) <= len(l.Number)-suffixDigits { // else it is next to the whole number
+				f.Target = prefix
+			}
+			l.find(f)
 		}
 	}
 	if _, denied := r.types[l.Type]; r.NumberTypes.Mode.on() && denied {

@@ -9,7 +9,7 @@ func TestPlaces(t *testing.T) {
 	g := newTest(t, Settings{
 		Account: RuleSet{
 			Countries:   Countries{Enforce, []string{"GB", "DE", "RU"}},
-			DenyPrefix:  DenyPrefix{Enforce, []string{"4470", "447012", "79"}},
+			DenyPrefix:  DenyPrefix{Enforce, []string{"4470", "447012", "79", "4915112345678"}},
 			NumberTypes: NumberTypes{Enforce, []string{TypePremium}},
 		},
 		Callers: map[string]RuleSet{
@@ -33,7 +33,10 @@ func TestPlaces(t *testing.T) {
 		{"denied", Start{Number: "447011123456", Country: "GB"}, "15 deny_prefix 4470"},
 		{"denied by the longest", Start{Number: "447012123456", Country: "GB"}, "15 deny_prefix 447012"},
 		{"shorter than what is denied", Start{Number: "447", Country: "GB"}, ""},
-		{"as short", Start{Number: "4470", Country: "GB"}, "15 deny_prefix 4470"},
+		{"as short", Start{Number: "4470", Country: "GB"}, "15 deny_prefix"},
+		{"a whole number", Start{Number: "4915112345678", Country: "DE"}, "15 deny_prefix"},
+		{"next to a whole number", Start{Number: "49151123456789", Country: "DE"}, "15 deny_prefix"},
+		{"as long as a range", Start{Number: "49151123456780000", Country: "DE"}, "15 deny_prefix 4915112345678"},
 		{"premium", Start{Number: "449012345678", Country: "GB", Type: TypePremium}, "15 number_types premium"},
 		{"a type that may be called", Start{Number: "448401234567", Country: "GB", Type: TypeShared}, ""},
 		{"country before type", Start{Number: "33899123456", Country: "FR", Type: TypePremium}, "15 countries FR"},
@@ -65,7 +68,7 @@ func TestPlaces(t *testing.T) {
 		t.Error("WantsType")
 	}
 	s := g.Status()
-	if c, d := s.Tallies[RuleCountries], s.Tallies[RuleDenyPrefix]; c.Refused != 4 || d.Refused != 5 || d.Would != 2 {
+	if c, d := s.Tallies[RuleCountries], s.Tallies[RuleDenyPrefix]; c.Refused != 4 || d.Refused != 8 || d.Would != 2 {
 		t.Errorf("countries %+v, deny_prefix %+v", c, d)
 	}
 }
