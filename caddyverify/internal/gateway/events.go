@@ -119,6 +119,14 @@ func (VerificationFinished) detail() {}
 func (UntrackedFinished) detail()    {}
 func (CostLearned) detail()          {}
 
+// Reason is why lines are missing.
+func (r RecordIncomplete) Reason() string {
+	if r.Why == nil {
+		return "too many lines waited to be written"
+	}
+	return r.Why.Error()
+}
+
 // Subscribe has f told of the account's events, one at a time and in their order, until
 // it is stopped. f may do whatever it likes, but others wait for it.
 func (a *Account) Subscribe(f func(Event)) (stop func()) { return a.events.Subscribe(f) }
@@ -250,10 +258,7 @@ func (e Event) describe() (level slog.Level, message string, attrs []slog.Attr) 
 			attrs = append(attrs, slog.String("caller", d.Caller))
 		}
 	case RecordIncomplete:
-		message, attrs = "record is incomplete", []slog.Attr{slog.String("why", "too many lines waited to be written")}
-		if d.Why != nil {
-			attrs = []slog.Attr{slog.String("why", d.Why.Error())}
-		}
+		message, attrs = "record is incomplete", []slog.Attr{slog.String("why", d.Reason())}
 	case StoreChanged:
 		level, message, attrs = slog.LevelInfo, "store is back", []slog.Attr{slog.Duration("away_for", d.For)}
 		if d.Away {

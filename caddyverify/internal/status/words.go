@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"github.com/caddyverify/caddy-verify/caddyverify/internal/gateway"
+	"github.com/caddyverify/caddy-verify/caddyverify/internal/guard"
 	"github.com/caddyverify/caddy-verify/caddyverify/internal/history"
 	"github.com/caddyverify/caddy-verify/caddyverify/internal/wire"
 )
@@ -164,10 +165,30 @@ func words(detail gateway.Detail) (level, text string) {
 			return info, fmt.Sprintf("The store answers again; it was away for %s.", age(d.For))
 		}
 		return warn, "The store is away: this gateway goes on alone."
+	case gateway.GuardChanged:
+		return guardWords(guard.Change(d))
+	case gateway.RecordIncomplete:
+		return warn, "Lines of the record of starts are missing: " + d.Reason() + "."
 	case gateway.InvariantBroken:
 		return bad, fmt.Sprintf("The gateway has found a fault of its own and held a call back (%s).", d.Invariant)
 	}
 	return info, fmt.Sprintf("%T", detail)
+}
+
+func guardWords(c guard.Change) (level, text string) {
+	text = map[guard.ChangeKind]string{
+		guard.Watched: "The guard watches", guard.Slowed: "The guard slows", guard.Blocked: "The guard blocks", guard.Lifted: "An operator has lifted",
+		guard.Warned: "80 % of a budget are spent", guard.Exhausted: "A budget is spent",
+		guard.PriceRaised: "A message costs more than the configuration has", guard.Foreign: "A price is in another currency",
+	}[c.Kind]
+	if c.Caller != "" {
+		text += ", of caller " + c.Caller
+	}
+	text += " (" + c.Finding.Mode.String() + "): " + c.Text() + "."
+	if c.Kind == guard.Lifted {
+		return "info", text
+	}
+	return "warn", text
 }
 
 func circuitWords(c gateway.CircuitChanged) (level, text string) {

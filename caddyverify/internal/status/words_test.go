@@ -1,10 +1,16 @@
 package status
 
 import (
+	"errors"
+	"os"
+	"reflect"
+	"regexp"
+	"strings"
 	"testing"
 	"time"
 
 	"github.com/caddyverify/caddy-verify/caddyverify/internal/gateway"
+	"github.com/caddyverify/caddy-verify/caddyverify/internal/guard"
 	"github.com/caddyverify/caddy-verify/caddyverify/internal/history"
 	"github.com/caddyverify/caddy-verify/caddyverify/internal/wire"
 )
@@ -81,6 +87,10 @@ func TestEventWords(t *testing.T) {
 		{gateway.MethodChanged{Operation: wire.Check, Method: "GET", Code: 405}, "warn", "The provider knows no other method for a check than GET (HTTP 405)."},
 		{gateway.InvariantBroken{Invariant: wire.OneDelivery}, "error", "The gateway has found a fault of its own and held a call back (one_delivery)."},
 		{gateway.ConfigurationInForce{}, "info", "A configuration has come into force."},
+		{gateway.GuardChanged{Kind: guard.Blocked, Caller: "shop", Finding: guard.Finding{Rule: guard.RulePerPrefix, Mode: guard.Monitor, Target: "44740012", Count: 10, Most: 10, Window: 10 * time.Minute, Left: time.Hour}}, "warn", "The guard blocks, of caller shop (monitor): per_prefix 44740012: 10 in 10m, at most 10; for another 1h."},
+		{gateway.GuardChanged{Kind: guard.Lifted, Finding: guard.Finding{Rule: guard.RuleBlock, Mode: guard.Enforce, Target: "LK"}}, "info", "An operator has lifted (enforce): block LK."},
+		{gateway.RecordIncomplete{}, "warn", "Lines of the record of starts are missing: too many lines waited to be written."},
+		{gateway.RecordIncomplete{Why: errors.New("no space")}, "warn", "Lines of the record of starts are missing: no space."},
 	} {
 		event, ok := EventOf(gateway.Event{Account: "cdef@api.nexmo.com", Detail: test.detail})
 		if !ok || event.Level != test.level || event.Text != test.want {
@@ -89,5 +99,35 @@ func TestEventWords(t *testing.T) {
 	}
 	if _, ok := EventOf(gateway.Event{Detail: gateway.CallRefused{}}); ok {
 		t.Error("each call that is refused is told")
+	}
+}
+
+// TestEveryEventHasWords has each event that is told be told in a sentence.
+func TestEveryEventHasWords(t *testing.T) {
+	all := []gateway.Detail{
+		gateway.CircuitChanged{}, gateway.AccountSuspended{}, gateway.LimitChanged{}, gateway.MethodChanged{}, gateway.SecretSwitched{}, gateway.SecretReplaced{},
+		gateway.CallRefused{}, gateway.CallIsolated{}, gateway.ConfigurationInForce{}, gateway.CachePurged{}, gateway.FailedOver{}, gateway.GuardFound{},
+		gateway.RecordIncomplete{}, gateway.StoreChanged{}, gateway.InvariantBroken{}, gateway.CallRetried{}, gateway.VerificationStarted{},
+		gateway.VerificationFinished{}, gateway.UntrackedFinished{}, gateway.CostLearned{},
+	}
+	for kind := range guard.ChangeKinds() {
+		all = append(all, gateway.GuardChanged{Kind: guard.ChangeKind(kind)}) //nolint:gosec // there are few
+	}
+	known := map[string]bool{}
+	for _, detail := range all {
+		known[reflect.TypeOf(detail).Name()] = true
+		event, told := EventOf(gateway.Event{Detail: detail})
+		if told && (event.Text == "" || strings.Contains(event.Text, "gateway.") || strings.HasPrefix(event.Text, " ")) {
+			t.Errorf("%T is told as %q", detail, event.Text)
+		}
+	}
+	source, err := os.ReadFile("../gateway/events.go")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, name := range regexp.MustCompile(`func \((\w+)\) detail\(\)`).FindAllStringSubmatch(string(source), -1) {
+		if !known[name[1]] {
+			t.Errorf("%s is not tried here", name[1])
+		}
 	}
 }
