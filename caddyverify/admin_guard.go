@@ -60,8 +60,6 @@ func readPlace(w http.ResponseWriter, r *http.Request) (place guardPlace, all []
 		err = apiError(http.StatusBadRequest, `it names no place; write how numbers begin, with the calling code first, or a country, such as "target":"44740012" or "target":"LK"`)
 	case isDigits && place.Target[0] == '0':
 		err = apiError(http.StatusBadRequest, "the prefix begins with 0; write it with the calling code first, without a plus sign or zeros before it, such as 44740012")
-	case isDigits && !country.IsRange(place.Target):
-		err = apiError(http.StatusBadRequest, "the prefix, of %d digits, is as long as a whole number, which is not written into logs; leave out the last four digits", len(place.Target))
 	case !isDigits:
 		if _, e := country.NewList([]string{place.Target}); e != nil || len(place.Target) != 2 {
 			err = apiError(http.StatusBadRequest, "the place is neither a prefix of digits alone, such as 44740012, nor the two-letter code of a country with a calling code, such as LK")
@@ -74,8 +72,40 @@ func readPlace(w http.ResponseWriter, r *http.Request) (place guardPlace, all []
 	return place, all, err
 }
 
+// noRange is what is wrong with digits that may be a whole number, or most of one.
+func noRange(target string) error {
+	if strings.Trim(target, "0123456789") != "" || country.IsRange(target) {
+		return nil
+	}
+	return apiError(http.StatusBadRequest, "the prefix, of %d digits, is as long as a whole number, which is not written into logs; leave out the last four digits", len(target))
+}
+
+// unknownCaller is what is wrong with a caller that none of the accounts can have. Where the
+// configuration has no callers, anybody may be one.
+func unknownCaller(name *string, all []*gateway.Account) error {
+	if name == nil {
+		return nil
+	}
+	var known []string
+	for _, account := range all {
+		callers := account.Callers()
+		if len(callers) == 0 || slices.Contains(callers, *name) {
+			return nil
+		}
+		known = append(known, callers...)
+	}
+	if len(known) == 0 {
+		return nil
+	}
+	slices.Sort(known)
+	return apiError(http.StatusNotFound, "there is no caller %q; the configuration has %s", *name, strings.Join(slices.Compact(known), ", "))
+}
+
 func (a *adminAPI) pinBlock(w http.ResponseWriter, r *http.Request, _ []string) error {
 	asked, all, err := readPlace(w, r)
+	if err == nil {
+		err = cmp.Or(noRange(asked.Target), unknownCaller(asked.Caller, all))
+	}
 	if err != nil {
 		return err
 	}
@@ -105,6 +135,9 @@ func (a *adminAPI) liftBlocks(w http.ResponseWriter, r *http.Request, _ []string
 		}
 	}
 	if lifted == 0 {
+		if err := noRange(asked.Target); err != nil {
+			return err
+		}
 		return apiError(http.StatusNotFound, "there is no block of %s; `caddy verify guard list` shows those in force, and whose they are", asked.Target)
 	}
 	return answer(w, done{lifted})

@@ -215,3 +215,37 @@ func TestGuardRecord(t *testing.T) {
 		t.Errorf("the reload has begun another run: %s", content)
 	}
 }
+
+// TestLiftWhatIsListed has a block lifted whose beginning of numbers could be a number itself.
+func TestLiftWhatIsListed(t *testing.T) {
+	o := newOperated(t)
+	o.load("guard {\nper_prefix enforce\n}")
+	for _, last := range []string{"0000", "0500", "1000", "1500", "2000", "2500", "3000", "3500", "4000", "4500", "5000"} {
+		o.call(0, "json", "number=49301234"+last+"&brand=Acme")
+	}
+	if printed, err := o.run("guard", "list"); err != nil || !strings.Contains(printed, "\n  49301234 ") {
+		t.Fatalf("the list is, with error %v:\n%s", err, printed)
+	}
+	if _, err := o.run("guard", "block", "49301234"); err == nil || !strings.Contains(err.Error(), "as long as a whole number") {
+		t.Errorf("it is blocked with error %v", err)
+	}
+	if printed, err := o.run("guard", "lift", "49301234"); err != nil || printed != "lifted blocks: 1\n" {
+		t.Errorf("it is lifted as %q with error %v", printed, err)
+	}
+}
+
+// TestBlockOfNoCaller has no block be of a caller that there is not.
+func TestBlockOfNoCaller(t *testing.T) {
+	o := newOperated(t)
+	o.load("}\ncallers {\ncaller checkout {http.auth.user.id} checkout\nunknown shared")
+	for _, name := range []string{"chekout", ""} {
+		if printed, err := o.run("guard", "block", "LK", "--caller", name); err == nil || !strings.Contains(err.Error(), `there is no caller "`+name+`"; the configuration has checkout, other`) {
+			t.Errorf("%q: it prints %q with error %v", name, printed, err)
+		}
+	}
+	for _, name := range []string{"checkout", "other"} {
+		if _, err := o.run("guard", "block", "LK", "--caller", name); err != nil {
+			t.Errorf("%q: %v", name, err)
+		}
+	}
+}

@@ -16,7 +16,8 @@ type GuardReport struct {
 	Missing uint64
 }
 
-// GuardReport tells of the guard; false where no rule is on.
+// GuardReport tells of the guard; false where it has nothing to do: no rule is on, no place is
+// blocked and no record is kept.
 func (a *Account) GuardReport() (GuardReport, bool) {
 	r := GuardReport{Settings: a.inForce.Load().Guard, Status: a.guard.Status(), Budgets: a.guard.Budgets(), Blocks: a.guard.Blocks()}
 	if kept := a.recording.Load(); kept != nil {
@@ -24,6 +25,9 @@ func (a *Account) GuardReport() (GuardReport, bool) {
 	}
 	return r, a.guard.On()
 }
+
+// Callers are the names that the configuration has for callers; none where it has no callers.
+func (a *Account) Callers() []string { return a.inForce.Load().Callers }
 
 // PinBlock refuses all starts of a place, until LiftBlocks.
 func (a *Account) PinBlock(p guard.Place) error { return a.guard.Pin(p) }
