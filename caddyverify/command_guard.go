@@ -24,7 +24,7 @@ func guardCommand() *cobra.Command {
 	list := &cobra.Command{
 		Use:   "list [--account <name>] [--json]",
 		Short: "Lists the blocks in force",
-		Long:  "\nLists what the guard blocks at present: which place, of which caller, by which rule\nand why, until when, the how manyth time in a row, and how many starts it refused.",
+		Long:  "\nLists what the guard blocks at present: which place, of which caller, by which rule\nand why, until when, how many times in a row, and how many starts it refused.",
 		Args:  cobra.NoArgs,
 		RunE:  caddycmd.WrapCommandFuncForCobra(func(flags caddycmd.Flags) (int, error) { return showGuard(flags, true) }),
 	}

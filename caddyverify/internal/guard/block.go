@@ -41,7 +41,7 @@ type Block struct {
 	// Finding is why; its Rule is RuleBlock where an operator pinned it. Its Mode is the rule's
 	// present one, and Left how long it lasts yet; 0 for one that is pinned.
 	Finding Finding
-	// Age is how long ago it began, and Times the how manyth in a row it is.
+	// Age is how long ago it began, and Times how many times in a row there was one.
 	Age   time.Duration
 	Times int
 	// Refused is how many starts it has refused, or would have in Monitor.

@@ -1,6 +1,7 @@
 package status
 
 import (
+	"cmp"
 	"fmt"
 	"io"
 	"time"
@@ -52,7 +53,7 @@ type GuardBlock struct {
 	// Since is when it began, and Until when it ends, absent where an operator is to lift it.
 	Since time.Time `json:"since"`
 	Until time.Time `json:"until,omitzero"`
-	// Times is the how manyth in a row it is.
+	// Times is how many times in a row there was one.
 	Times int `json:"times"`
 	// Refused is how many starts it refused, or would have.
 	Refused uint64 `json:"refused"`
@@ -90,16 +91,20 @@ func guardBlocks(all []guard.Block) []GuardBlock {
 	return list
 }
 
+// who is whose starts are refused.
+func (b *GuardBlock) who() string {
+	if b.Everyone {
+		return "all callers"
+	}
+	return "caller " + cmp.Or(b.Caller, "-")
+}
+
 func (g *Guard) write(w io.Writer) {
 	for _, r := range g.Rules {
 		fmt.Fprintf(w, "guard %s\trefused %d\twould refuse %d\tverified later %d%s\n", r.Rule, r.Refused, r.WouldRefuse, r.Verified, r.saved())
 	}
 	g.writeMoney(w)
 	for _, b := range g.Blocks[:min(len(g.Blocks), maxRows)] {
-		who := ""
-		if b.Caller != "" {
-			who = ", caller " + b.Caller
-		}
-		fmt.Fprintf(w, "guard block\t%s (%s%s)\n", b.Why, b.Mode, who)
+		fmt.Fprintf(w, "guard block\t%s (%s, %s)\n", b.Why, b.Mode, b.who())
 	}
 }

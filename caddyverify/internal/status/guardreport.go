@@ -155,18 +155,15 @@ func (g *GuardReport) writeRules(w io.Writer) {
 }
 
 func (g *GuardReport) writeBlocks(w io.Writer) {
+	now := time.Now()
 	if len(g.Blocks) == 0 {
 		fmt.Fprintln(w, "  no block is in force")
 	}
 	for _, b := range g.Blocks {
-		who := "all callers"
-		if !b.Everyone {
-			who = "caller " + cmp.Or(b.Caller, "-")
-		}
 		left := "until it is lifted"
 		if !b.Until.IsZero() {
-			left = "until " + b.Until.Format(time.TimeOnly)
+			left = "until " + moment(b.Until, now)
 		}
-		fmt.Fprintf(w, "  %s\t%s\t%s\t%s\t%s\ttimes %d\trefused %d\n", b.Target, who, b.Why, b.Mode, left, b.Times, b.Refused)
+		fmt.Fprintf(w, "  %s\t%s\t%s\t%s\t%s\ttimes %d\trefused %d\n", b.Target, b.who(), b.Why, b.Mode, left, b.Times, b.Refused)
 	}
 }

@@ -98,6 +98,14 @@ func first(words string) string { return strings.ToUpper(words[:1]) + words[1:] 
 
 func clock(t time.Time) string { return t.UTC().Format("15:04:05") + " UTC" }
 
+// moment is clock, with the date where it is not today.
+func moment(t, now time.Time) string {
+	if t, now = t.UTC(), now.UTC(); t.Truncate(24*time.Hour).Equal(now.Truncate(24 * time.Hour)) {
+		return clock(t)
+	}
+	return t.Format(time.DateOnly) + " " + clock(t)
+}
+
 // age is a duration in the unit that people would use.
 func age(d time.Duration) string {
 	switch {

@@ -256,7 +256,7 @@
     };
     fill("guard-rules", g.rules, (r) => row(r.rule, whole.format(r.refused), whole.format(r.would_refuse), whole.format(r.verified), r.saved || none, r.would_save || none));
     fill("guard-budgets", g.budgets, (b) => row(b.budget, b.settled, b.reserved, b.cap, bar(b.used, 1, "Used of " + b.budget), b.mode));
-    fill("guard-blocks", g.blocks, (b) => row(b.target, b.caller || "all", b.why, whole.format(b.refused), b.mode));
+    fill("guard-blocks", g.blocks, (b) => row(b.target, b.everyone ? "all" : b.caller || "-", b.why, whole.format(b.refused), b.mode));
   };
   const showEvents = (events) => {
     if (!events.length) return;
