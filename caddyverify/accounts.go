@@ -204,9 +204,6 @@ func (a *App) checkAccounts() error {
 			}
 		}
 	}
-	if err := a.checkRecords(); err != nil {
-		return err
-	}
 	if a.Callers == nil {
 		return nil
 	}

@@ -154,6 +154,9 @@ func (a *App) join(h *Handler, id accountID, host string, config gateway.Config)
 		use.settings.names = append(slices.Clip(use.settings.names), h.named)
 	}
 	settings, err := use.settings.with(&h.Account)
+	if err == nil {
+		err = a.checkRecord(use, settings)
+	}
 	if err != nil {
 		return err
 	}

@@ -8,6 +8,8 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/caddyserver/caddy/v2"
+
 	"github.com/caddyverify/caddy-verify/caddyverify/internal/status"
 )
 
@@ -131,6 +133,12 @@ func TestReplay(t *testing.T) {
 	one := file("one", "{\nverify {\n"+account("shop", "countries monitor GB\nper_number off")+"}\n}\n")
 	two := file("two", "{\nverify {\n"+account("shop", "countries GB")+account("bank", "deny_prefix 447")+"}\n}\n")
 	none := file("none", ":80 {\nverify {\ncredentials key {env.VERIFY_TEST_UNSET}\n}\n}\n")
+	handler := func(key, guard string) string {
+		return "handle /" + guard[:1] + "* {\nverify {\ncredentials " + key + " {env.VERIFY_TEST_UNSET}\nguard {\n" + guard + "\n}\n}\n}\n"
+	}
+	three := file("three", ":80 {\n"+handler("key", "countries GB")+handler("key", "deny_prefix 447")+"}\n")
+	four := file("four", ":80 {\n"+handler("key", "countries GB")+handler("key", "deny_prefix 447")+handler("other", "number_types")+"}\n")
+	off := file("off", "{\nverify {\n"+account("shop", "per_number off\nrecord /var/lib/caddy/starts.jsonl")+"}\n}\n")
 	run := func(args ...string) (string, error) {
 		t.Helper()
 		cmd := guardCommand()
@@ -145,9 +153,11 @@ func TestReplay(t *testing.T) {
 		args []string
 		want string
 	}{
-		"recommended":    {[]string{starts}, `^2 starts from 2026-06-01 10:00:00 to 2026-06-01 10:01:00: 1 verified, 0 refused by the rules of then, 0 trusted; 0\.12 EUR\n(.|\n)*per_prefix +0 +0 (.|\n)*\nall +0 +0 `},
-		"an account":     {[]string{"--config", one, "--adapter", "caddyfile", starts}, `\ncountries +1 +0 +1 +0 +0\.07 EUR +- +2026-06-01 10:01:00 countries FR\nall +1 +0 +1 `},
+		"recommended":    {[]string{starts}, `^2 starts from 2026-06-01 10:00:00 to 2026-06-01 10:01:00 UTC: 1 verified, 0 refused by the rules of then, 0 trusted; 0\.12 EUR\n(.|\n)*per_prefix +0 +0 (.|\n)*\nall +0 +0 `},
+		"an account":     {[]string{"--config", one, "--adapter", "caddyfile", starts}, `\ncountries +1 +0 +1 +0 +0 +0\.07 EUR +- +2026-06-01 10:01:00 countries FR\nall +1 +0 +1 `},
 		"by its name":    {[]string{"--config", one, "--adapter", "caddyfile", "--account", "shop", starts}, `\ncountries +1 `},
+		"two handlers":   {[]string{"--config", three, "--adapter", "caddyfile", starts}, `\ncountries +1 (.|\n)*deny_prefix +1 (.|\n)*\nall +2 `},
+		"both, by name":  {[]string{"--config", four, "--adapter", "caddyfile", "--account", "api.nexmo.com (2)", starts}, `\ncountries +1 (.|\n)*deny_prefix +1 (.|\n)*\nall +2 `},
 		"one of several": {[]string{"--config", two, "--adapter", "caddyfile", "--account", "bank", starts}, `\ndeny_prefix +1 +1 +0 `},
 		"as JSON":        {[]string{"--json", "--config", one, "--adapter", "caddyfile", starts}, `"line": "` + regexp.QuoteMeta(starts) + `:3",\n +"rule": "countries"`},
 	} {
@@ -164,6 +174,7 @@ func TestReplay(t *testing.T) {
 		"another file":       {[]string{one}, one + ":1: it is no line of a record: it is not a JSON object; give the files as the gateway has written them"},
 		"several accounts":   {[]string{"--config", two, "--adapter", "caddyfile", starts}, "several accounts have a guard; name one with --account: bank, shop"},
 		"no such account":    {[]string{"--config", two, "--adapter", "caddyfile", "--account", "x", starts}, "no account has a guard, or none of the --account's name"},
+		"no rule":            {[]string{"--config", off, "--adapter", "caddyfile", starts}, "no rule of this account is in monitor or enforce; write recommended monitor, or leave out --config"},
 		"no guard":           {[]string{"--config", none, "--adapter", "caddyfile", starts}, "no account has a guard"},
 		"no configuration":   {[]string{"--account", "shop", starts}, "--account and --adapter are about a --config"},
 		"a bad one":          {[]string{"--config", file("bad", "{\n"), "--adapter", "caddyfile", starts}, "--config: it cannot be read"},
@@ -247,5 +258,36 @@ func TestBlockOfNoCaller(t *testing.T) {
 		if _, err := o.run("guard", "block", "LK", "--caller", name); err != nil {
 			t.Errorf("%q: %v", name, err)
 		}
+	}
+}
+
+// TestRecordOfTwoAccounts has no file be the record of two accounts, however it is written; handlers of
+// one account have one.
+func TestRecordOfTwoAccounts(t *testing.T) {
+	folder := t.TempDir()
+	t.Chdir(folder)
+	site := func(key, path string) string {
+		return "http://127.0.0.1:0 {\nhandle /" + key + path + "* {\nverify {\ncredentials " + key + " 0123456789abcdef\nguard {\nrecord " + path + "\n}\n}\n}\n}\n"
+	}
+	validate := func(sites ...string) error {
+		config, err := adaptCaddyfile("{\nadmin off\n}\n" + strings.ReplaceAll(strings.Join(sites, ""), "}\nhttp://127.0.0.1:0 {\n", ""))
+		if err != nil {
+			t.Fatal(err)
+		}
+		var read caddy.Config
+		if err := json.Unmarshal(config, &read); err != nil {
+			t.Fatal(err)
+		}
+		return caddy.Validate(&read)
+	}
+	path := filepath.Join(folder, "starts.jsonl")
+	if err := validate(site("abcd1111", path), site("abcd2222", "starts.jsonl")); err == nil || !strings.Contains(err.Error(), "guard: record: another account has the same file") {
+		t.Errorf("of two accounts: %v", err)
+	}
+	if err := validate(site("abcd1111", path), site("abcd2222", "other.jsonl")); err != nil {
+		t.Errorf("of two files: %v", err)
+	}
+	if err := validate(site("abcd1111", path), strings.Replace(site("abcd1111", path), "handle /", "handle /2", 1)); err != nil {
+		t.Errorf("of one account: %v", err)
 	}
 }

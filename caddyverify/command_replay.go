@@ -1,6 +1,7 @@
 package caddyverify
 
 import (
+	"cmp"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -27,8 +28,9 @@ Runs rules of the guard over a record that a gateway has written (guard { record
 verifications that were completed and of others, and what these have cost. Each
 rule counts by itself, as in monitor, and all together, as in enforce. They are the
 recommended ones, or those of an account in --config that are in monitor or
-enforce. Files that were rolled over, .gz too, may be given in any order.`,
-		Example: "  caddy verify guard replay /var/lib/caddy/starts.jsonl*\n  caddy verify guard replay --config Caddyfile --account shop starts.jsonl",
+enforce. Files that were rolled over (starts-*.jsonl, .gz too) may be given in
+any order; they belong to the user that Caddy runs as.`,
+		Example: "  sudo sh -c 'caddy verify guard replay /var/lib/caddy/starts*'\n  caddy verify guard replay --config Caddyfile --account shop starts.jsonl",
 		Args:    cobra.MinimumNArgs(1),
 		RunE: func(cmd *cobra.Command, files []string) error {
 			flags := caddycmd.Flags{FlagSet: cmd.Flags()}
@@ -91,12 +93,20 @@ func replayedSettings(flags caddycmd.Flags) (none guard.Settings, err error) {
 			names = append(names, p.of)
 		}
 	}
-	switch len(found) {
-	case 0:
+	if len(found) == 0 {
 		return none, errors.New("--config: no account has a guard, or none of the --account's name; write for example: guard { recommended monitor }")
-	case 1:
-	default:
+	}
+	if slices.ContainsFunc(found, func(one *Account) bool { return !sameAccount(found[0], one) }) {
 		return none, fmt.Errorf("--config: several accounts have a guard; name one with --account: %s", strings.Join(names, ", "))
+	}
+	var rules Guard
+	for _, p := range patients { // handlers of one account share a guard
+		if !sameAccount(found[0], &p.Account) {
+			continue
+		}
+		if rules, err = rules.with(p.Guard); err != nil {
+			return none, fmt.Errorf("--config: %w", err)
+		}
 	}
 	var callers *Callers
 	if raw := config.Callers(); raw != nil {
@@ -105,7 +115,6 @@ func replayedSettings(flags caddycmd.Flags) (none guard.Settings, err error) {
 			return none, errors.New("--config: its callers are not such as `verify` has; `caddy validate` tells why")
 		}
 	}
-	rules := *found[0].Guard
 	rules.TrustedFile = nil // the record tells what was trusted
 	of := names
 	if len(patients) == 1 {
@@ -115,5 +124,14 @@ func replayedSettings(flags caddycmd.Flags) (none guard.Settings, err error) {
 	if err != nil {
 		return none, fmt.Errorf("--config: guard: %w", err)
 	}
+	if !slices.ContainsFunc(guard.Rules(), settings.Has) {
+		return none, errors.New("--config: no rule of this account is in monitor or enforce; write recommended monitor, or leave out --config")
+	}
 	return settings, nil
+}
+
+// sameAccount tells whether two are written as one account.
+func sameAccount(a, b *Account) bool {
+	return cmp.Or(a.Upstream, defaultUpstream) == cmp.Or(b.Upstream, defaultUpstream) &&
+		a.Credentials != nil && b.Credentials != nil && *a.Credentials == *b.Credentials || a == b
 }

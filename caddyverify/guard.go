@@ -284,8 +284,7 @@ func (g *Guard) unmarshalRule(name string, words []string) error {
 		}
 		g.TrustedFile = &TrustedFile{Path: words[0], Key: words[1]}
 		return nil
-	}
-	if name == "record" {
+	case "record":
 		if len(words) != 1 {
 			return errors.New("record takes one argument: record <path>" + unset)
 		}

@@ -2,11 +2,9 @@ package caddyverify
 
 import (
 	"encoding/json"
-	"fmt"
+	"errors"
 	"io"
-	"maps"
 	"path/filepath"
-	"slices"
 
 	"github.com/caddyserver/caddy/v2/modules/logging"
 
@@ -29,19 +27,22 @@ func (g *Guard) record() *gateway.Record {
 	}}
 }
 
-// checkRecords wants a file for each account: two that roll one over lose lines.
-func (a *App) checkRecords() error {
-	of := map[string]string{}
-	for _, name := range slices.Sorted(maps.Keys(a.Accounts)) {
-		g := a.Accounts[name].Guard
-		if g == nil || g.Record == "" {
-			continue
+// checkRecord wants a file for each account: two that roll one over lose lines.
+func (a *App) checkRecord(of *accountUse, settings *accountSettings) error {
+	path := settings.guard.Record
+	if path == "" {
+		return nil
+	}
+	for _, use := range a.uses {
+		if other := use.settings.guard.Record; use != of && other != "" && sameFile(path, other) {
+			return errors.New("guard: record: another account has the same file; write another here, or leave it out")
 		}
-		path := filepath.Clean(g.Record)
-		if other, taken := of[path]; taken {
-			return fmt.Errorf("account %s: guard: record: account %s has the same file; write another", name, other)
-		}
-		of[path] = name
 	}
 	return nil
+}
+
+func sameFile(one, other string) bool {
+	a, err := filepath.Abs(one)
+	b, err2 := filepath.Abs(other)
+	return errors.Join(err, err2) == nil && a == b
 }

@@ -100,7 +100,7 @@ func clock(t time.Time) string { return t.UTC().Format("15:04:05") + " UTC" }
 
 // moment is clock, with the date where it is not today.
 func moment(t, now time.Time) string {
-	if t, now = t.UTC(), now.UTC(); t.Truncate(24*time.Hour).Equal(now.Truncate(24 * time.Hour)) {
+	if t, now = t.UTC(), now.UTC(); t.Truncate(24 * time.Hour).Equal(now.Truncate(24 * time.Hour)) {
 		return clock(t)
 	}
 	return t.Format(time.DateOnly) + " " + clock(t)
