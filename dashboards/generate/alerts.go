@@ -26,7 +26,7 @@ sum by (job, operation) (increase(verify_upstream_requests_total{outcome="answer
 			`(
   sum by (job, where) (increase(verify_throttled_total[10m]))
   / on (job) group_left ()
-  sum by (job) (increase(verify_requests_total[10m]))
+  sum by (job) (increase(verify_requests_total{source!="guard"}[10m]))
 ) > 0.02
 and
 sum by (job, where) (increase(verify_throttled_total[10m])) >= 20

@@ -14,7 +14,7 @@ func recordCalls() []Rule {
 		record := func(name, expr string) {
 			all = append(all, Rule{Record: troubleName + name, Labels: map[string]string{"objective": o.name}, Expr: expr})
 		}
-		bad := fmt.Sprintf("verify_requests_total{%s,%s}", o.selector, trouble)
+		bad := fmt.Sprintf("verify_requests_total{%s,%s}", o.selector, troubled)
 		for _, w := range windows {
 			record("ratio_rate"+w, fmt.Sprintf("sum by (job) (rate(%s[%s]))\n/\nsum by (job) (rate(verify_requests_total{%s}[%s]))", bad, w, o.selector, w))
 		}

@@ -19,7 +19,7 @@ func overview() *Dashboard {
 				stat("Error rate", "Share of requests, checks and controls answered with status 1, 4, 5, 8 or 9: the provider, the network or the account, never a user's wrong code. "+
 					"Yellow from the objective's 0.5 %, red from where the month's budget lasts two days. Red: open Upstream and breaker; runbook VerifyErrorBudgetBurn.",
 					in("percentunit").digits(2).colours(below(1-leastObjective, 14.4*(1-leastObjective))...),
-					latest(sum("rate", trouble, step)+" / "+sum("rate", calls, step), byHand)),
+					latest(sum("rate", trouble, step)+" / "+sum("rate", strings.TrimSuffix(calls, "}")+`,source!="guard"}`, step), byHand)),
 				stat("Error budget left", "What is left of the calls that may be in trouble within 30 days, or since Prometheus knows: 0.1 % of checks, and 0.5 % of requests and controls (starts). "+
 					"Red: it is used up; put reliability first, and see Upstream and breaker for what took it.",
 					in("percentunit").digits(0).from(0).to(1).colours(above(1e-9, .25)...).words(values(map[string]mapped{"0": {"used up", bad, 0}})),

@@ -45,7 +45,7 @@ var (
 	labelEnd       = Label{"outcome", values(wire.Outcomes[:], nil)}
 	labelState     = Label{"state", values(wire.CircuitStates[:], nil)}
 	labelSecret    = Label{"secret", values(wire.SecretNames[:], map[wire.SecretName]string{wire.FirstSecret: "credentials", wire.NextSecret: "next_credentials"})}
-	labelSource    = Label{"source", values([]Source{FromUpstream, FromMemory, FromGateway, FromGuard}, map[Source]string{FromMemory: "from memory", FromGateway: "its own answer", FromGuard: "a start that it refused; of durations, gateway"})}
+	labelSource    = Label{"source", values([]Source{FromUpstream, FromMemory, FromGateway, FromGuard}, map[Source]string{FromMemory: "from memory", FromGateway: "its own answer", FromGuard: "a start that it refused"})}
 	labelBudget    = Label{"budget", "account/day, account/month; caller/<name>/day and …/month of those of `callers`"}
 	labelRule      = Label{"rule", values(wire.GuardReasons[:], nil)}
 	labelMoney     = Label{"currency", "that of the budgets"}
@@ -58,7 +58,7 @@ var (
 	requestsTotal = Metric{"verify_requests_total", "counter", "Requests of clients, by the status that they were answered with.", []Label{
 		labelOperation, {"status", "Verify's number, or a search's word; list for a list, other for what is not documented of that operation and source"}, labelSource,
 	}}
-	requestDuration   = Metric{"verify_request_duration_seconds", nativeHistogram, "Request latency, from a call's arrival to its answer.", []Label{{"operation", "request, check, search, control, psd2; from memory search and any, of the gateway any"}, labelSource}}
+	requestDuration   = Metric{"verify_request_duration_seconds", nativeHistogram, "Request latency, from a call's arrival to its answer.", []Label{{"operation", "request, check, search, control, psd2; from memory search and any, of the gateway any"}, {"source", values(sources[:], map[Source]string{FromMemory: "from memory", FromGateway: "its own answer, or the guard's"})}}}
 	parametersIgnored = Metric{"verify_parameters_ignored_total", "counter", "Parameters left out of calls, since the API does not have them.", []Label{labelOperation}}
 
 	upstreamTotal    = Metric{"verify_upstream_requests_total", "counter", "Upstream requests, by how they ended.", []Label{labelOperation, labelOutcome}}
