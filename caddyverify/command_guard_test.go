@@ -153,7 +153,7 @@ func TestReplay(t *testing.T) {
 		args []string
 		want string
 	}{
-		"recommended":    {[]string{starts}, `^2 starts from 2026-06-01 10:00:00 to 2026-06-01 10:01:00 UTC: 1 verified, 0 refused by the rules of then, 0 trusted; 0\.12 EUR\n(.|\n)*per_prefix +0 +0 (.|\n)*\nall +0 +0 `},
+		"recommended":    {[]string{starts}, `^2 starts from 2026-06-01 10:00:00 to 2026-06-01 10:01:00 UTC: 1 verified, 0 refused by the rules in force then, 0 trusted; 0\.12 EUR\n(.|\n)*per_prefix +0 +0 (.|\n)*\nall +0 +0 `},
 		"an account":     {[]string{"--config", one, "--adapter", "caddyfile", starts}, `\ncountries +1 +0 +1 +0 +0 +0\.07 EUR +- +2026-06-01 10:01:00 countries FR\nall +1 +0 +1 `},
 		"by its name":    {[]string{"--config", one, "--adapter", "caddyfile", "--account", "shop", starts}, `\ncountries +1 `},
 		"two handlers":   {[]string{"--config", three, "--adapter", "caddyfile", starts}, `\ncountries +1 (.|\n)*deny_prefix +1 (.|\n)*\nall +2 `},

@@ -137,13 +137,13 @@ func (m *month) try(folder string, sets []ruleSet) (results []*result, err error
 // replay returns by which rule starts are refused.
 func (m *month) replay(folder string, a *account, set ruleSet) (refused map[int]string, err error) {
 	guard := strings.NewReplacer("{countries}", a.countries, "{budget}", a.budget, "{currency}", a.currency).Replace(set.lines)
-	config := filepath.Join(folder, "Caddyfile")
+	config := filepath.Join(folder, "tried-rules.caddyfile")
 	if err := os.WriteFile(config, []byte(":80 {\nverify {\ncredentials key {env.SECRET}\nguard {\n"+guard+"\n}\n}\n}\n"), 0o600); err != nil {
 		return nil, err
 	}
 	starts := filepath.Join(folder, a.name+"-starts.jsonl")
 	var out bytes.Buffer
-	if err := command(&out, "guard", "replay", "--json", "--config", config, starts, filepath.Join(folder, a.name+"-ends.jsonl")); err != nil {
+	if err := command(&out, "guard", "replay", "--json", "--config", config, "--adapter", "caddyfile", starts, filepath.Join(folder, a.name+"-ends.jsonl")); err != nil {
 		return nil, err
 	}
 	var report struct{ Refused []struct{ Line, Rule string } }

@@ -14,7 +14,7 @@ import (
 
 // Report is what rules would have done to the starts of a record.
 type Report struct {
-	// Starts were made From until To. Of Unknown the rules of then have refused, so nobody knows
+	// Starts were made From until To. The rules in force then have refused Unknown, so nobody knows
 	// what would have become of them; Trusted were asked of no rule.
 	Starts   int       `json:"starts"`
 	From     time.Time `json:"from"`
@@ -146,7 +146,7 @@ func (r *Report) Write(to io.Writer) error {
 	for _, note := range r.Notes {
 		fmt.Fprintln(to, note)
 	}
-	fmt.Fprintf(to, "%d starts from %s to %s UTC: %d verified, %d refused by the rules of then, %d trusted; %s\n\n",
+	fmt.Fprintf(to, "%d starts from %s to %s UTC: %d verified, %d refused by the rules in force then, %d trusted; %s\n\n",
 		r.Starts, shown(r.From), shown(r.To), r.Verified, r.Unknown, r.Trusted, money(r.Spent))
 	w := tabwriter.NewWriter(to, 0, 0, 2, ' ', 0)
 	fmt.Fprintln(w, "rule\twould refuse\tverified\tnot verified\trefused then\tnot begun\tsaves\tlongest\tfirst")

@@ -105,10 +105,26 @@ func TestEventWords(t *testing.T) {
 // TestEveryEventHasWords has each event that is told be told in a sentence.
 func TestEveryEventHasWords(t *testing.T) {
 	all := []gateway.Detail{
-		gateway.CircuitChanged{}, gateway.AccountSuspended{}, gateway.LimitChanged{}, gateway.MethodChanged{}, gateway.SecretSwitched{}, gateway.SecretReplaced{},
-		gateway.CallRefused{}, gateway.CallIsolated{}, gateway.ConfigurationInForce{}, gateway.CachePurged{}, gateway.FailedOver{}, gateway.GuardFound{},
-		gateway.RecordIncomplete{}, gateway.StoreChanged{}, gateway.InvariantBroken{}, gateway.CallRetried{}, gateway.VerificationStarted{},
-		gateway.VerificationFinished{}, gateway.UntrackedFinished{}, gateway.CostLearned{},
+		gateway.CircuitChanged{},
+		gateway.AccountSuspended{},
+		gateway.LimitChanged{},
+		gateway.MethodChanged{},
+		gateway.SecretSwitched{},
+		gateway.SecretReplaced{},
+		gateway.CallRefused{},
+		gateway.CallIsolated{},
+		gateway.ConfigurationInForce{},
+		gateway.CachePurged{},
+		gateway.FailedOver{},
+		gateway.GuardFound{},
+		gateway.RecordIncomplete{},
+		gateway.StoreChanged{},
+		gateway.InvariantBroken{},
+		gateway.CallRetried{},
+		gateway.VerificationStarted{},
+		gateway.VerificationFinished{},
+		gateway.UntrackedFinished{},
+		gateway.CostLearned{},
 	}
 	for kind := range guard.ChangeKinds() {
 		all = append(all, gateway.GuardChanged{Kind: guard.ChangeKind(kind)}) //nolint:gosec // there are few
