@@ -380,8 +380,13 @@ func TestGuard(t *testing.T) {
 	}
 	shop := newAccount(t, "key-of-shop", "shop")
 	t.Cleanup(shop.Configure(&gateway.Settings{Limit: limit.Settings{Rate: -1}, Guard: s}))
+	for _, place := range []guard.Place{{Target: "LK", Everyone: true}, {Target: "CI"}} {
+		if err := shop.PinBlock(place); err != nil {
+			t.Fatal(err)
+		}
+	}
 	body := ask(pageOf(shop), http.MethodGet, "/live").Body.String()
-	for _, text := range []string{`<th scope="row">account/day</th>`, "<td>5.00 EUR</td>", "<td>0.0 %</td>"} {
+	for _, text := range []string{`<th scope="row">LK</th><td>all</td>`, `<th scope="row">CI</th><td>-</td>`, `<th scope="row">account/day</th>`, "<td>5.00 EUR</td>", "<td>0.0 %</td>"} {
 		if !strings.Contains(body, text) {
 			t.Errorf("%q is not in it", text)
 		}
