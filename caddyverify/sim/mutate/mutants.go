@@ -300,19 +300,11 @@ var Mutants = []Mutant{
 		"case !r.trusted:", "case !r.trusted && !r.ended:",
 	},
 	{
-		"what may have been sent has cost nothing", internal + "gateway/guard.go",
-		"case fault != nil && fault.MayHaveSent:", "case fault != nil && fault.MayHaveSent && false:",
-	},
-	{
 		"the guard is asked about checks, too", internal + "gateway/guard.go",
 		"if !call.Operation.Starts() || !a.guard.On() {", "if !a.guard.On() {",
 	},
 	{
 		"rules are asked about what is trusted", internal + "guard/guard.go",
 		"if g.trust.has(l.Number) {", "if g.trust.has(l.Number) && l.Number == \"\" {",
-	},
-	{
-		"the guard names a verification of another caller", internal + "guard/velocity.go",
-		"if c.id != \"\" && c.caller == l.Caller {", "if c.id != \"\" {",
 	},
 }
