@@ -131,11 +131,16 @@ if open then held = math.max(held, math.min(want, cap - sum)) end
 redis.call('HSET', KEYS[1], 'h:' .. by, str(seq) .. ' ' .. str(held) .. ' ' .. str(now))
 return {str(held), str(othersSpent), str(othersHeld)}`)
 
-	// tell: KEYS[1] is a stream. ARGV the most, life in milliseconds, and the entries.
+	// tell: KEYS[1] is a stream. ARGV the most, life in milliseconds, and the entries. XTRIM with
+	// MINID came with Redis 6.2.
 	tell = script(`
 for i = 3, #ARGV do redis.call('XADD', KEYS[1], 'MAXLEN', ARGV[1], '*', 'v', ARGV[i]) end
-redis.call('XTRIM', KEYS[1], 'MINID', str(math.max(0, math.floor(now / 1000) - tonumber(ARGV[2]))))
 live(KEYS[1], ARGV[2])
+local before, over = math.floor(now / 1000) - tonumber(ARGV[2]) - 1, {}
+if before >= 0 then
+  for _, e in ipairs(redis.call('XRANGE', KEYS[1], '-', str(before), 'COUNT', 1000)) do over[#over + 1] = e[1] end
+end
+if #over > 0 then redis.call('XDEL', KEYS[1], unpack(over)) end
 return 1`)
 
 	// read: ARGV after, the most. Ages are in milliseconds, as positions are.
@@ -155,7 +160,7 @@ func (a account) Hold(ctx context.Context, budget store.Name, b store.Book) (g s
 	args := make([]string, 0, 12+3*len(b.Spent))
 	args = append(args,
 		string(b.By), fmt.Sprint(b.Seq), fmt.Sprint(b.Cap), fmt.Sprint(b.Held), fmt.Sprint(b.Want), fmt.Sprint(b.Others),
-		microseconds(b.Keep), microseconds(store.Closed), microseconds(store.Gone), milliseconds(b.Keep+store.Gone),
+		microseconds(b.Keep), microseconds(store.BudgetClosed), microseconds(store.Gone), milliseconds(b.Keep+store.Gone),
 		fmt.Sprint(store.MaxGateways), fmt.Sprint(store.Pasts),
 	)
 	for _, s := range b.Spent {

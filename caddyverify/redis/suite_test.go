@@ -81,3 +81,26 @@ func TestServer(t *testing.T) {
 	one, two := s.dial(), s.dial()
 	runContract(t, one, two)
 }
+
+// TestOldServer: logs need nothing that came with Redis 6.2.
+func TestOldServer(t *testing.T) {
+	s := newServer(t, "--rename-command", "XTRIM", "")
+	a := s.dial().open("account", "gateway")
+	log := store.Name{Kind: store.Log, ID: "log"}
+	if err := a.Tell(t.Context(), log, [][]byte{[]byte("old"), []byte("older")}, 10, time.Hour); err != nil {
+		t.Fatal(err)
+	}
+	if e, err := a.Read(t.Context(), log, "", 10); err != nil || len(e) != 2 {
+		t.Errorf("%v, %v", e, err)
+	}
+	admin := s.admin()
+	keys, err := admin.Do(t.Context(), admin.B().Keys().Pattern("*").Build()).AsStrSlice()
+	if err != nil || len(keys) == 0 {
+		t.Fatalf("%v, %v", keys, err)
+	}
+	for _, key := range keys {
+		if ttl, err := admin.Do(t.Context(), admin.B().Pttl().Key(key).Build()).AsInt64(); err != nil || ttl <= 0 {
+			t.Errorf("%s has no expiry: %v", key, err)
+		}
+	}
+}

@@ -227,10 +227,10 @@ func (a *Account) apply(s *Settings) {
 	a.hintBy(s.Shared)
 	a.breakers.Configure(s.Breaker)
 	a.limiter.Configure(s.Limit)
+	a.guardBy(s.Shared) // before there are budgets, none of which is to be this gateway's alone
 	if a.guard.Configure(s.Guard); a.guard.On() {
 		a.metrics.PrepareGuard(guard.ChangeKinds())
 	}
-	a.guardBy(s.Shared)
 	a.recordTo(s.Record)
 }
 

@@ -20,8 +20,7 @@ func (a *Account) guarded(next wire.Sender) wire.Sender {
 			return next(ctx, call)
 		}
 		start := a.startOf(call)
-		a.fund(ctx, start)
-		d := a.guard.Decide(start)
+		d := a.fundAndDecide(ctx, start)
 		if f, refused := d.Refusal(); refused {
 			a.publish(GuardFound{Caller: call.Caller, Finding: f})
 			return refusal(f, d.RequestID).Answer()

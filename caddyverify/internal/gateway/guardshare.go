@@ -16,7 +16,7 @@ import (
 
 const (
 	// guardBeat is how often others are told what the guard has done, and asked what they have. A
-	// store that is lost is told again within store.Closed.
+	// store that is lost is told again within store.BudgetClosed.
 	guardBeat = 250 * time.Millisecond
 	// quietAfter is when it is only each idleBeats beats since there was no news.
 	quietAfter = 10 * time.Second
@@ -27,6 +27,8 @@ const (
 	turnFor = 250 * time.Millisecond
 	// maxUntold is how many news wait for the store; then the oldest are never told.
 	maxUntold = 4096
+	// holdsAtOnce is how many budgets are told of at once, beside which calls have room.
+	holdsAtOnce = 4
 	// atOnce is how many news are told or read at once.
 	atOnce = 256
 	// maxEnds is of how many ends it is known how they were, twice: at least of all in the log, each of
@@ -51,6 +53,7 @@ type guardSharing struct {
 	once          sync.Once
 	store         atomic.Pointer[store.Shared]
 	turn          chan struct{} // who has it asks for money: answers to older questions are none
+	wanted        atomic.Int64  // by starts that wait for it, in millionths
 	stop, stopped chan struct{}
 	by            store.Mark
 
@@ -61,26 +64,37 @@ type guardSharing struct {
 	heard  map[store.Mark]uint64 // the last news of each
 	// ends are the last ones that are known, and before those of before: a start may be heard of later.
 	ends, before map[string]wire.Outcome
-	starts       newsLog
-	blocks       newsLog
-	pins         newsLog
+	// costs are the last ones that were told, kept in the same way.
+	costs, costsBefore map[string]costTold
+	starts             newsLog
+	blocks             newsLog
+	pins               newsLog
+}
+
+type costTold struct {
+	micro int64
+	final bool
 }
 
 // guardBy has the guard share by a store from now on; nil is for no others. The caller of apply
 // calls it.
 func (a *Account) guardBy(s *store.Shared) {
 	g := &a.guardShared
-	g.store.Store(s)
-	a.guard.Share(s != nil)
+	first := false
 	if s != nil {
-		g.once.Do(func() {
+		g.once.Do(func() { // before anybody finds a store
+			first = true
 			g.turn, g.stop, g.stopped = make(chan struct{}, 1), make(chan struct{}), make(chan struct{})
 			g.by, g.heard = store.NewMark(), map[store.Mark]uint64{}
 			g.starts = newsLog{name: "guard/starts", most: 1 << 16, life: 24 * time.Hour}
 			g.blocks = newsLog{name: "guard/blocks", most: 1 << 13, life: 24 * time.Hour}
 			g.pins = newsLog{name: "guard/pins", most: 1 << 11, life: 366 * 24 * time.Hour}
-			go a.shareGuard()
 		})
+	}
+	g.store.Store(s)
+	a.guard.Share(s != nil)
+	if first {
+		go a.shareGuard()
 	}
 }
 
@@ -93,31 +107,47 @@ func (g *guardSharing) close() {
 	}
 }
 
-// fund asks others for money where a start would lack it.
-func (a *Account) fund(ctx context.Context, s guard.Start) {
+// fundAndDecide asks others for money where a start would lack it, and then the guard.
+func (a *Account) fundAndDecide(ctx context.Context, s guard.Start) guard.Decision {
+	defer a.fund(ctx, s)()
+	return a.guard.Decide(s)
+}
+
+// fund asks others for money where a start would lack it, and for what all lack that wait. Until
+// decided is called nobody else asks.
+func (a *Account) fund(ctx context.Context, s guard.Start) (decided func()) {
 	g := &a.guardShared
 	shared := g.store.Load()
 	if shared == nil || shared.Away() || !a.guard.Lacks(s) {
-		return
+		return func() {}
 	}
+	own := s.Worst.Micro
+	g.wanted.Add(own)
 	wait := time.NewTimer(turnFor)
 	defer wait.Stop()
 	select {
 	case g.turn <- struct{}{}:
 	case <-wait.C:
-		return
+		return func() { g.wanted.Add(-own) }
 	}
-	defer func() { <-g.turn }()
-	if !shared.Away() {
+	if !shared.Away() && a.guard.Lacks(s) {
+		s.Worst.Micro = max(own, g.wanted.Load())
 		a.hold(context.WithoutCancel(ctx), shared, a.guard.Wanting(s))
+	}
+	return func() {
+		g.wanted.Add(-own)
+		<-g.turn
 	}
 }
 
 // hold tells books. The caller has the turn.
 func (a *Account) hold(ctx context.Context, shared *store.Shared, books []guard.Book) {
 	var telling sync.WaitGroup
+	room := make(chan struct{}, holdsAtOnce)
 	for _, told := range books {
+		room <- struct{}{}
 		telling.Go(func() {
+			defer func() { <-room }()
 			b := store.Book{
 				By: a.guardShared.by, Seq: told.Seq, Cap: told.Cap.Micro, Keep: told.Keep,
 				Held: told.Held, Want: told.Want, Others: told.Others,
@@ -287,9 +317,32 @@ func (g *guardSharing) endOf(requestID string) (o wire.Outcome, known bool) {
 	return o, known
 }
 
-// cost tells what a verification that another gateway has let through has cost in all.
+// cost tells what a verification that another gateway has let through has cost in all, unless it was
+// told so already: each answer about it has its price.
 func (g *guardSharing) cost(total ledger.Total, spent guard.Money) {
+	if g.store.Load() == nil || !g.noteCost(total) {
+		return
+	}
 	g.add(&g.starts, news{Kind: newsCost, ID: total.RequestID, Cost: &spent, Messages: total.Messages, Final: total.Final})
+}
+
+// noteCost tells whether there is something new to be told.
+func (g *guardSharing) noteCost(total ledger.Total) bool {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	id := wire.Spelling(total.RequestID)
+	last, known := g.costs[id]
+	if !known {
+		last, known = g.costsBefore[id]
+	}
+	if known && (last.final || last == costTold{total.Micro, total.Final}) {
+		return false
+	}
+	if len(g.costs) >= maxEnds || g.costs == nil {
+		g.costsBefore, g.costs = g.costs, map[string]costTold{}
+	}
+	g.costs[id] = costTold{total.Micro, total.Final}
+	return true
 }
 
 func (g *guardSharing) noticed(n guard.Notice) {
@@ -360,10 +413,10 @@ func (a *Account) learnNews(all []heardNews) {
 				Expiry: n.Expiry, Life: n.Life,
 			}, n.ID, ago)
 			if outcome, known := a.guardShared.endOf(n.ID); known {
-				a.guard.Ended(n.ID, outcome)
+				a.guardEnded(n.ID, outcome)
 			}
 		case newsEnd:
-			a.guard.Ended(n.ID, n.Outcome)
+			a.guardEnded(n.ID, n.Outcome)
 		case newsCost:
 			if n.Cost != nil {
 				a.guard.Learn(n.ID, *n.Cost, n.Messages)

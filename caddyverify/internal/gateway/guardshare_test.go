@@ -170,7 +170,7 @@ func dayBudget(mode guard.Mode, n int64) guard.RuleSet {
 func TestGuardFleetBudget(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		f := newGuardFleet(t, 4, dayBudget(guard.Enforce, 3000))
-		time.Sleep(2 * store.Closed)
+		time.Sleep(2 * store.BudgetClosed)
 		var starting sync.WaitGroup
 		for i := range 200 {
 			starting.Go(func() { f.all[i%4].call("shop", "json", "brand=Acme&number="+ranged(i)) })
@@ -187,7 +187,7 @@ func TestGuardFleetBudget(t *testing.T) {
 		}
 		spent := f.sent.Load()
 		f.restart() // nobody tells any more what these have cost
-		time.Sleep(2 * store.Closed)
+		time.Sleep(2 * store.BudgetClosed)
 		for i, m := range f.all {
 			if b := m.Account.guard.Budgets()[0]; b.Settled.Micro != 30*cents(spent).Micro {
 				t.Errorf("after a restart gateway %d has %+v", i, b)
@@ -206,7 +206,7 @@ func TestGuardFleetBudget(t *testing.T) {
 func TestGuardFleetPrice(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		f := newGuardFleet(t, 2, dayBudget(guard.Enforce, 3000))
-		time.Sleep(2 * store.Closed)
+		time.Sleep(2 * store.BudgetClosed)
 		id := idIn(f.all[0].wants(testNumber, "0"))
 		f.all[1].check("shop", id, testCode)
 		time.Sleep(time.Minute)
@@ -225,7 +225,7 @@ func TestGuardFleetAway(t *testing.T) {
 		rules := dayBudget(guard.Enforce, 3000)
 		rules.PerNumber = perNumber.PerNumber
 		f := newGuardFleet(t, 2, rules)
-		time.Sleep(2 * store.Closed)
+		time.Sleep(2 * store.BudgetClosed)
 		f.all[0].wants(testNumber, "0") // it holds a 64th besides from now on, for one more
 		told()
 		f.away(true)

@@ -15,6 +15,8 @@ const (
 	askPriceAfter = 75 * time.Second
 	// maxPrices is of how many.
 	maxPrices = 10_000
+	// priceTries is how often it is asked for one.
+	priceTries = 3
 )
 
 // tellGuardOf tells the guard how verifications ended, and what they cost.
@@ -33,13 +35,19 @@ func (a *Account) tellGuardOf(events *ledger.Events) {
 		}
 	}
 	for _, end := range events.Ends {
-		a.guard.Ended(end.RequestID, end.Outcome)
-		if a.settlers.Load() > 0 && a.guard.Owes(end.RequestID) {
-			a.prices.add(end.RequestID)
-		}
+		a.guardEnded(end.RequestID, end.Outcome)
 		if on && end.Outcome != wire.OutcomeUnknown { // others may learn more
 			a.guardShared.ended(end.RequestID, end.Outcome)
 		}
+	}
+}
+
+// guardEnded tells the guard of an end that was seen here, or at another gateway, and has the settler
+// ask for the price: who has let the verification through owes it.
+func (a *Account) guardEnded(requestID string, o wire.Outcome) {
+	a.guard.Ended(requestID, o)
+	if a.settlers.Load() > 0 && a.guard.Owes(requestID) {
+		a.prices.add(requestID)
 	}
 }
 
@@ -52,26 +60,46 @@ type prices struct {
 type pricing struct {
 	requestID string
 	due       time.Time
+	tries     int // so far
 }
 
-func (p *prices) add(requestID string) {
+func (p *prices) add(requestID string) { p.put(pricing{requestID: requestID}) }
+
+func (p *prices) put(one pricing) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	if len(p.waiting) < maxPrices {
-		p.waiting = append(p.waiting, pricing{requestID, time.Now().Add(askPriceAfter)})
+		one.due = time.Now().Add(askPriceAfter)
+		p.waiting = append(p.waiting, one)
 	}
 }
 
-// take returns up to so many that are due, each once.
-func (p *prices) take(most int, owed func(requestID string) bool) (ids []string) {
+// take returns up to so many that are due. One that was asked about before is alone: it may be why
+// others came back without a price.
+func (p *prices) take(most int, owed func(requestID string) bool) (some []pricing) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	for len(p.waiting) > 0 && len(ids) < most && time.Until(p.waiting[0].due) <= 0 {
-		if id := p.waiting[0].requestID; owed(id) {
-			ids = append(ids, id)
+	for len(p.waiting) > 0 && len(some) < most && time.Until(p.waiting[0].due) <= 0 {
+		one := p.waiting[0]
+		if owes := owed(one.requestID); owes && one.tries > 0 && len(some) > 0 {
+			break
+		} else if owes {
+			some = append(some, one)
 		}
 		p.waiting[0] = pricing{}
 		p.waiting = p.waiting[1:]
+		if one.tries > 0 && len(some) > 0 {
+			break
+		}
 	}
-	return ids
+	return some
+}
+
+// asked puts back those of which the price is owed yet, a few times.
+func (p *prices) asked(some []pricing, owed func(requestID string) bool) {
+	for _, one := range some {
+		if one.tries++; one.tries < priceTries && owed(one.requestID) {
+			p.put(one)
+		}
+	}
 }

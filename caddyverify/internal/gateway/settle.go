@@ -71,7 +71,11 @@ func (g *Gateway) settleSome(ctx context.Context) {
 		ids = a.ledger.Due(wire.MaxIDs)
 	}
 	if len(ids) == 0 {
-		ids = a.prices.take(wire.MaxIDs, a.guard.Owes)
+		owing := a.prices.take(wire.MaxIDs, a.guard.Owes)
+		for _, one := range owing {
+			ids = append(ids, one.requestID)
+		}
+		defer func() { a.prices.asked(owing, a.guard.Owes) }()
 	}
 	if len(ids) == 0 {
 		return

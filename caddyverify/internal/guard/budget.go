@@ -108,8 +108,8 @@ func (b *budget) used() int64 {
 
 // fits tells whether there is room for an amount. The caller has called roll.
 func (b *budget) fits(amount int64, sharing bool, now time.Duration) bool {
-	if sharing {
-		return b.reserved+b.unsaid+amount <= b.limit && now <= b.heard+spans[b.key.period].length/partOfSlice
+	if sharing && (b.reserved+b.unsaid+amount > b.limit || b.silent(now)) {
+		return false
 	}
 	return b.used()+amount <= b.cap
 }
@@ -163,11 +163,16 @@ func (g *Guard) checkBudgets(l *look) {
 		f := b.finding(l.now)
 		f.Worst = l.Worst
 		l.find(f)
-		if !b.exhausted && l.Worst.Currency == b.key.currency {
+		if !b.exhausted && l.Worst.Currency == b.key.currency && g.isOut(b, l.Worst.Micro) {
 			b.exhausted = true
 			g.changes.Push(Change{Kind: Exhausted, Caller: b.key.caller, Finding: f})
 		}
 	}
+}
+
+// isOut tells that a budget lacks an amount, and not this gateway's part of it for a moment.
+func (g *Guard) isOut(b *budget, amount int64) bool {
+	return !g.sharing || b.dry || !b.answered || b.used()+amount > b.cap
 }
 
 func (b *budget) finding(now time.Duration) Finding {

@@ -17,7 +17,7 @@ func (s *schedule) end() {
 		n.cut = time.Time{}
 	}
 	s.calm = true
-	s.beats(2, store.Closed)
+	s.beats(2, store.BudgetClosed)
 	time.Sleep(20 * time.Minute)
 	s.beats(2, 0)
 	s.doLate()

@@ -116,7 +116,7 @@ type schedule struct {
 
 const (
 	callers = 2 // that have a budget
-	// beat is how often gateways tell how they are: two are within store.Closed.
+	// beat is how often gateways tell how they are: two are within store.BudgetClosed.
 	beat = 600 * time.Millisecond
 )
 
@@ -164,7 +164,7 @@ func (s *schedule) join() {
 func (s *schedule) run() {
 	emptied := 0
 	if s.rnd.IntN(8) > 0 { // else it begins with a store that grants nothing
-		s.beats(1, store.Closed+time.Millisecond)
+		s.beats(1, store.BudgetClosed+time.Millisecond)
 	}
 	trouble := 2 + len(s.ops)/4
 	for len(s.ops) > 0 && s.problem == "" {
@@ -208,9 +208,9 @@ func (s *schedule) trouble(dice int, emptied *int) {
 	case 6:
 		s.doLate()
 	case 7:
-		s.pass(store.Closed)
+		s.pass(store.BudgetClosed)
 	default: // long enough to be taken for dead
-		s.pass(store.Closed) // all are heard
+		s.pass(store.BudgetClosed) // all are heard
 		n.cut = time.Now().Add(store.Gone + 10*time.Second)
 		s.beats(2, store.Gone/2+time.Second)
 	}

@@ -15,6 +15,9 @@ type part struct {
 	// seq is of the last Book, and dry tells that it was granted less than it wanted.
 	seq uint64
 	dry bool
+	// answered tells that it was, and said what it was made of.
+	answered bool
+	said     [3]int64
 	// asked is when that was told, and heard the last one that was answered.
 	asked, heard time.Duration
 	// What other gateways have settled and hold, as last told.
@@ -75,7 +78,7 @@ func (g *Guard) Share(on bool) {
 	}
 	g.sharing = on
 	for _, b := range g.budgets {
-		b.part = part{limit: b.reserved, seq: b.seq, asked: b.asked, heard: b.heard}
+		b.part = part{limit: b.reserved, seq: b.seq + 1, asked: b.asked, heard: b.heard}
 	}
 }
 
@@ -111,7 +114,7 @@ func (g *Guard) lacking(s *Start, now time.Duration) (budgets []*budget) {
 	return budgets
 }
 
-// Books returns those of all budgets in force, to be told every now and then.
+// Books returns those of budgets in force that are to be told, every now and then.
 func (g *Guard) Books() (books []Book) {
 	g.mu.Lock()
 	defer g.done()
@@ -120,10 +123,25 @@ func (g *Guard) Books() (books []Book) {
 	}
 	now := g.now()
 	for _, b := range g.budgetsInForce() {
-		books = append(books, b.book(0, now))
+		if !b.heardOf(now) {
+			books = append(books, b.book(0, now))
+		}
 	}
 	return books
 }
+
+// againAfter is when a Book is told again that says nothing new. A store that was emptied hears of
+// it within store.BudgetClosed.
+const againAfter = 1500 * time.Millisecond
+
+// heardOf tells that there is nothing to tell and nothing to ask for.
+func (b *budget) heardOf(now time.Duration) bool {
+	b.roll(now)
+	return b.answered && !b.dry && b.unsaid == 0 && b.said == b.state() && now-b.heard < againAfter
+}
+
+// state is what a Book is made of, but for what others do.
+func (b *budget) state() [3]int64 { return [...]int64{b.cap, b.reserved, b.settled.sum} }
 
 // Leave ends the Guard's part in budgets for good, and returns the last Books: whatever may yet be
 // spent counts as spent, since nobody will tell this gateway, and it holds nothing any more.
@@ -145,14 +163,22 @@ func (g *Guard) Leave() (books []Book) {
 	return books
 }
 
+// silent tells that it was not heard of for so long that it may not spend in advance.
+func (b *budget) silent(now time.Duration) bool {
+	return now > b.heard+spans[b.key.period].length/partOfSlice
+}
+
 // book makes the next Book. What it gives back is given back before anybody is told.
 func (b *budget) book(more int64, now time.Duration) Book {
 	b.roll(now)
+	if b.silent(now) { // others take it to be spent
+		b.limit = min(b.limit, b.reserved+b.unsaid)
+	}
 	want := b.reserved + more + min(b.cap/partOfCap, max(b.cap-b.used(), 0)/partOfLeft)
 	b.limit = min(b.limit-b.unsaid, want)
 	b.unsaid = 0
 	b.seq++
-	b.asked = now
+	b.asked, b.answered, b.said = now, false, b.state()
 	span := spans[b.key.period]
 	book := Book{
 		Name: b.name, Seq: b.seq, Cap: Money{b.cap, b.key.currency}, Keep: span.length * time.Duration(span.n),
@@ -171,11 +197,11 @@ func (g *Guard) Granted(told Book, granted Grant) {
 	g.mu.Lock()
 	defer g.done()
 	for _, b := range g.budgetsInForce() {
-		if b.name != told.Name || b.seq != told.Seq || !g.sharing {
+		if b.name != told.Name || b.key.currency != told.Cap.Currency || b.seq != told.Seq || !g.sharing {
 			continue
 		}
-		b.limit, b.heard = granted.Held, b.asked
-		b.dry = granted.Held < told.Want
+		b.limit, b.heard, b.answered = granted.Held, b.asked, true
 		b.othersSettled, b.othersReserved = granted.OthersSettled, granted.OthersHeld
+		b.dry = granted.Held < told.Want || b.settled.sum+b.othersSettled+b.othersReserved+told.Want > b.cap
 	}
 }

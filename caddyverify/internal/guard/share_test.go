@@ -179,6 +179,7 @@ func TestShareAll(t *testing.T) {
 		if sent < 185 || sent > 200 { // the others hold a 64th each in advance
 			t.Errorf("%d of 200 were sent", sent)
 		}
+		time.Sleep(againAfter)
 		for who, c := range f.gateways {
 			f.exchange(who, c.Books(), "")
 		}
@@ -271,6 +272,83 @@ func TestShareUnheard(t *testing.T) {
 		if c.Lacks(number5(1)) || !c.start("shop", 1, 5) {
 			t.Error("it does not go on when it is heard")
 		}
+	})
+}
+
+// TestShareCapLowered: a cap that is lowered holds at once, whatever was granted.
+func TestShareCapLowered(t *testing.T) {
+	bubble(t, "a hundredth of it", func(t *testing.T) {
+		f := newFleet(1000)
+		c := f.gateways[0]
+		f.exchange(0, c.Books(), "")
+		c.start("shop", 0, 5)
+		c.Configure(only(func(r *RuleSet) { r.Budgets = []Budget{{Enforce, Month, eur(8)}} }))
+		if c.start("shop", 1, 5) {
+			t.Error("it goes on with what it was granted")
+		}
+		f.exchange(0, c.Wanting(number5(1)), "")
+		if c.Lacks(number5(1)) {
+			t.Error("the store is asked again for what there is not")
+		}
+		c.Configure(only(func(r *RuleSet) { r.Budgets = []Budget{{Enforce, Month, eur(100)}} }))
+		f.exchange(0, c.Books(), "")
+		f.exchange(0, c.Wanting(number5(1)), "")
+		if !c.start("shop", 1, 5) {
+			t.Error("there is room again")
+		}
+	})
+}
+
+// TestShareBack: who was not heard of for so long that others take his part for spent has none.
+func TestShareBack(t *testing.T) {
+	bubble(t, "a month later", func(t *testing.T) {
+		f := newFleet(1000)
+		c := f.gateways[0]
+		f.exchange(0, c.Books(), "")
+		if b := f.heldBy(c.Books()); b != 0 {
+			t.Errorf("%d are told again at once", b)
+		}
+		time.Sleep(13 * time.Hour)
+		if b := f.heldBy(c.Books()); b != 0 {
+			t.Errorf("it holds %d yet", b)
+		}
+	})
+}
+
+func (f *fleet) heldBy(books []Book) (held int64) {
+	for _, b := range books {
+		held += b.Held
+	}
+	return held
+}
+
+// TestShareTold: what is known is not told again at once.
+func TestShareTold(t *testing.T) {
+	bubble(t, "a gateway", func(t *testing.T) {
+		f := newFleet(1000)
+		c := f.gateways[0]
+		wants := func(what string, want int) {
+			t.Helper()
+			if n := len(c.Books()); n != want {
+				t.Errorf("%s: %d books, want %d", what, n, want)
+			}
+		}
+		wants("nothing was told", 1)
+		wants("it was not answered", 1)
+		f.exchange(0, c.Books(), "")
+		wants("nothing is new", 0)
+		c.start("shop", 1, 5)
+		wants("something is reserved", 1)
+		f.exchange(0, c.Books(), "")
+		c.Settle(c.papers[0].id, eur(2))
+		wants("something is spent", 1)
+		f.exchange(0, c.Books(), "")
+		time.Sleep(againAfter)
+		wants("after a while", 1)
+		f.exchange(1, f.gateways[1].Wanting(Start{Number: spread(1), Worst: eur(990)}), "")
+		f.exchange(0, c.Books(), "")
+		f.exchange(0, c.Wanting(Start{Number: spread(1), Worst: eur(900)}), "")
+		wants("it was granted less than it wants", 1)
 	})
 }
 

@@ -15,7 +15,7 @@ type Budgets interface {
 	// Gone, and as spent until Book.Keep has passed since it was heard from last. So it may spend
 	// it for as long as what is spent then counts no longer than that.
 	//
-	// A store that knows nothing of a budget grants nobody more than he holds, for Closed. What
+	// A store that knows nothing of a budget grants nobody more than he holds, for BudgetClosed. What
 	// somebody has heard of until then, and nobody tells again, counts as spent for Book.Keep.
 	Hold(ctx context.Context, budget Name, b Book) (Grant, error)
 }

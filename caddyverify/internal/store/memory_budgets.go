@@ -46,7 +46,7 @@ func (m view) Hold(_ context.Context, budget Name, b Book) (Grant, error) {
 	defer m.mu.Unlock()
 	p := m.purses[budget]
 	if p == nil || !p.until.After(now) {
-		p = &purse{opens: now.Add(Closed), holders: map[Mark]*holder{}, past: map[int64]amount{}}
+		p = &purse{opens: now.Add(BudgetClosed), holders: map[Mark]*holder{}, past: map[int64]amount{}}
 		m.purses[budget] = p
 	}
 	p.until = later(p.until, now.Add(b.Keep+Gone))

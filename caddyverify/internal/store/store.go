@@ -251,6 +251,9 @@ type Seen struct {
 const (
 	// Closed is how long the rate is closed when the store knows nothing, see Alone.
 	Closed = 1500 * time.Millisecond
+	// BudgetClosed is how long a store that knows nothing of a budget grants nobody more than he
+	// holds. It is longer than gateways may take to tell it again: for a second it may pass for away.
+	BudgetClosed = 4 * time.Second
 	// Silent is after how long without a word a gateway's share is kept back for it.
 	Silent = 500 * time.Millisecond
 	// Gone is after how long it is forgotten.

@@ -31,7 +31,7 @@ func (w *world) teller(gateway string) *teller {
 func (w *world) opened() {
 	w.Helper()
 	w.teller("first").holds(0, 0, 0, store.Grant{})
-	w.Pass(store.Closed + tick)
+	w.Pass(store.BudgetClosed + tick)
 }
 
 // book is the next one; spent is within one slice, which has just begun.
@@ -139,7 +139,7 @@ var budgets = []behaviour{
 		a.holds(20, 30, 60, store.Grant{Held: 30})
 		b.holds(0, 0, 60, store.Grant{OthersSpent: 20, OthersHeld: 30})
 		b.holds(0, 10, 5, store.Grant{Held: 5, OthersSpent: 20, OthersHeld: 30})
-		w.Pass(store.Closed + tick)
+		w.Pass(store.BudgetClosed + tick)
 		b.holds(0, 5, 60, store.Grant{Held: 50, OthersSpent: 20, OthersHeld: 30})
 	}},
 	{"what nobody tells again since it was forgotten counts as spent", func(w *world) {
@@ -147,7 +147,7 @@ var budgets = []behaviour{
 		book := a.book(20, 10, 10)
 		book.Others = 50 // 40 of the late one, and 10 of one that is dead
 		a.tells(book, store.Grant{Held: 10, OthersSpent: 50})
-		w.Pass(store.Closed + tick)
+		w.Pass(store.BudgetClosed + tick)
 		b.holds(0, 0, 100, store.Grant{Held: 20, OthersSpent: 70, OthersHeld: 10})
 		late.holds(30, 10, 0, store.Grant{OthersSpent: 30, OthersHeld: 30})
 		b.holds(0, 20, 100, store.Grant{Held: 30, OthersSpent: 60, OthersHeld: 10})
@@ -161,7 +161,7 @@ var budgets = []behaviour{
 			book.Others = 30
 			t.tells(book, store.Grant{Held: 10, OthersSpent: 30 - 10*int64(i), OthersHeld: 10 * int64(i)})
 		}
-		w.Pass(store.Closed + tick)
+		w.Pass(store.BudgetClosed + tick)
 		a.holds(20, 10, 100, store.Grant{Held: 50, OthersSpent: 20, OthersHeld: 10})
 	}},
 	{"amounts may be large", func(w *world) {
