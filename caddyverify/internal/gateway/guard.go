@@ -31,7 +31,7 @@ func (a *Account) guarded(next wire.Sender) wire.Sender {
 		answer := next(ctx, call)
 		a.tellGuard(d.Ticket, &answer)
 		if answer.Fault == nil && answer.Status == wire.Success && !d.Trusted {
-			a.guardShared.started(start, answer.RequestID)
+			a.guardShared.started(start, answer.RequestID, d.Findings...)
 		}
 		return answer
 	}

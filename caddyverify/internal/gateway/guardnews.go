@@ -2,6 +2,7 @@ package gateway
 
 import (
 	"encoding/json"
+	"slices"
 	"time"
 
 	"github.com/caddyverify/caddy-verify/caddyverify/internal/guard"
@@ -35,6 +36,7 @@ type news struct {
 	Address  string        `json:"d,omitempty"`
 	Expiry   time.Duration `json:"e,omitempty"`
 	Life     time.Duration `json:"l,omitempty"`
+	Found    []string      `json:"r,omitempty"` // rules that would have refused it
 	Outcome  wire.Outcome  `json:"o,omitempty"`
 	Cost     *guard.Money  `json:"m,omitempty"`
 	Messages int           `json:"s,omitempty"`
@@ -77,6 +79,23 @@ func blockOf(b guard.Block) *blockNews {
 		Rule: f.Rule.String(), Caller: b.Caller, Everyone: b.Everyone, Target: b.Target,
 		Count: f.Count, Verified: f.Verified, Most: f.Most, Window: f.Window, Left: f.Left, Age: b.Age, Times: b.Times,
 	}
+}
+
+func namesOf(found []guard.Finding) (names []string) {
+	for i := range found {
+		names = append(names, found[i].Rule.String())
+	}
+	return names
+}
+
+// rulesOf leaves out those of a later version.
+func rulesOf(names []string) (found []guard.Rule) {
+	for _, rule := range guard.Rules() {
+		if slices.Contains(names, rule.String()) {
+			found = append(found, rule)
+		}
+	}
+	return found
 }
 
 // block returns it as it is some time after it was told; false for what nobody knows.

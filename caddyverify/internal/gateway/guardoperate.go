@@ -33,12 +33,19 @@ func (a *Account) Callers() []string { return a.inForce.Load().Callers }
 func (a *Account) PinBlock(p guard.Place) error { return a.guard.Pin(p) }
 
 // LiftBlocks ends the blocks of a target: those of a caller, or of all where it is nil. It tells how
-// many there were.
+// many there were here; other gateways that share the guard end theirs of the same places.
 func (a *Account) LiftBlocks(target string, caller *string) (lifted int) {
 	for _, b := range a.guard.Blocks() {
 		if b.Target == target && (caller == nil || !b.Everyone && b.Caller == *caller) {
 			lifted += a.guard.Lift(b.Place)
 		}
+	}
+	if lifted == 0 { // others may have some
+		place := guard.Place{Target: target, Everyone: caller == nil}
+		if caller != nil {
+			place.Caller = *caller
+		}
+		lifted = a.guard.Lift(place)
 	}
 	return lifted
 }

@@ -23,12 +23,8 @@ const (
 	idleBeats  = 4
 	// offBeats is when to ask for operators' blocks where the guard is off.
 	offBeats = 8
-	// turnFor is how long a start waits for others that ask for money.
-	turnFor = 250 * time.Millisecond
 	// maxUntold is how many news wait for the store; then the oldest are never told.
 	maxUntold = 4096
-	// holdsAtOnce is how many budgets are told of at once, beside which calls have room.
-	holdsAtOnce = 4
 	// atOnce is how many news are told or read at once.
 	atOnce = 256
 	// maxEnds is of how many ends it is known how they were, twice: at least of all in the log, each of
@@ -107,63 +103,6 @@ func (g *guardSharing) close() {
 	}
 }
 
-// fundAndDecide asks others for money where a start would lack it, and then the guard.
-func (a *Account) fundAndDecide(ctx context.Context, s guard.Start) guard.Decision {
-	defer a.fund(ctx, s)()
-	return a.guard.Decide(s)
-}
-
-// fund asks others for money where a start would lack it, and for what all lack that wait. Until
-// decided is called nobody else asks.
-func (a *Account) fund(ctx context.Context, s guard.Start) (decided func()) {
-	g := &a.guardShared
-	shared := g.store.Load()
-	if shared == nil || shared.Away() || !a.guard.Lacks(s) {
-		return func() {}
-	}
-	own := s.Worst.Micro
-	g.wanted.Add(own)
-	wait := time.NewTimer(turnFor)
-	defer wait.Stop()
-	select {
-	case g.turn <- struct{}{}:
-	case <-wait.C:
-		return func() { g.wanted.Add(-own) }
-	}
-	if !shared.Away() && a.guard.Lacks(s) {
-		s.Worst.Micro = max(own, g.wanted.Load())
-		a.hold(context.WithoutCancel(ctx), shared, a.guard.Wanting(s))
-	}
-	return func() {
-		g.wanted.Add(-own)
-		<-g.turn
-	}
-}
-
-// hold tells books. The caller has the turn.
-func (a *Account) hold(ctx context.Context, shared *store.Shared, books []guard.Book) {
-	var telling sync.WaitGroup
-	room := make(chan struct{}, holdsAtOnce)
-	for _, told := range books {
-		room <- struct{}{}
-		telling.Go(func() {
-			defer func() { <-room }()
-			b := store.Book{
-				By: a.guardShared.by, Seq: told.Seq, Cap: told.Cap.Micro, Keep: told.Keep,
-				Held: told.Held, Want: told.Want, Others: told.Others,
-			}
-			for _, s := range told.Spent {
-				b.Spent = append(b.Spent, store.Spent{Slice: s.Slice, Age: s.Age, Amount: s.Micro})
-			}
-			name := store.Name{Kind: store.Cap, ID: told.Name + " " + told.Cap.Currency}
-			if granted, err := shared.Hold(ctx, name, b); err == nil {
-				a.guard.Granted(told, guard.Grant{Held: granted.Held, OthersSettled: granted.OthersSpent, OthersHeld: granted.OthersHeld})
-			}
-		})
-	}
-	telling.Wait()
-}
-
 // shareGuard is all that goes on by itself.
 func (a *Account) shareGuard() {
 	g := &a.guardShared
@@ -181,6 +120,7 @@ func (a *Account) shareGuard() {
 		case shared == nil:
 		case !a.guard.On() && !g.waiting(): // an operator's block is for all gateways, whatever the rules are
 			if beat%offBeats == 0 {
+				a.meet(shared)
 				a.learnNews(g.read(shared, &g.pins))
 			}
 		case beat%idleBeats == 0 || time.Since(last) < quietAfter:
@@ -211,24 +151,28 @@ func (g *guardSharing) waiting() bool {
 	return len(g.starts.told)+len(g.blocks.told)+len(g.pins.told) > 0
 }
 
+// meet tells a store that is another, or has forgotten everything, of blocks, and reads it from the
+// beginning.
+func (a *Account) meet(shared *store.Shared) {
+	g := &a.guardShared
+	forgot := shared.Stats().Forgot
+	g.mu.Lock()
+	ignorant := g.from != shared || forgot != g.forgot
+	g.from, g.forgot = shared, forgot
+	g.mu.Unlock()
+	if ignorant {
+		g.starts.at, g.blocks.at, g.pins.at = "", "", ""
+		a.tellBlocks()
+	}
+}
+
 // exchangeNews tells what others do not know, and reads what they have told. It reports whether that
 // was anything.
 func (a *Account) exchangeNews(shared *store.Shared) bool {
 	g := &a.guardShared
-	stats := shared.Stats()
-	g.mu.Lock()
-	fresh := g.from != shared
-	ignorant := fresh || stats.Forgot != g.forgot
-	g.from, g.forgot = shared, stats.Forgot
-	g.mu.Unlock()
-	if ignorant {
-		a.tellBlocks()
-	}
+	a.meet(shared)
 	all := make([]heardNews, 0, atOnce)
 	for _, l := range []*newsLog{&g.starts, &g.blocks, &g.pins} {
-		if fresh {
-			l.at = ""
-		}
 		g.tell(shared, l)
 		all = append(all, g.read(shared, l)...)
 	}
@@ -239,6 +183,9 @@ func (a *Account) exchangeNews(shared *store.Shared) bool {
 
 // tellBlocks is for a store that does not know them, or has forgotten them.
 func (a *Account) tellBlocks() {
+	for _, lifted := range a.guard.Lifts() {
+		a.guardShared.noticed(lifted)
+	}
 	for _, b := range a.guard.Blocks() {
 		a.guardShared.noticed(guard.Notice{Block: b})
 	}
@@ -283,9 +230,10 @@ func (g *guardSharing) add(l *newsLog, n news) {
 }
 
 // started tells of a start that was let through, and has begun.
-func (g *guardSharing) started(s guard.Start, requestID string) {
+func (g *guardSharing) started(s guard.Start, requestID string, found ...guard.Finding) {
 	g.add(&g.starts, news{
-		Kind: newsStart, ID: requestID, Number: s.Number, Country: s.Country, Caller: s.Caller,
+		Found: namesOf(found),
+		Kind:  newsStart, ID: requestID, Number: s.Number, Country: s.Country, Caller: s.Caller,
 		Address: s.Address, Expiry: s.Expiry, Life: s.Life,
 	})
 }
@@ -411,7 +359,7 @@ func (a *Account) learnNews(all []heardNews) {
 			a.guard.Saw(guard.Start{
 				Number: n.Number, Country: n.Country, Caller: n.Caller, Address: n.Address,
 				Expiry: n.Expiry, Life: n.Life,
-			}, n.ID, ago)
+			}, n.ID, ago, rulesOf(n.Found)...)
 			if outcome, known := a.guardShared.endOf(n.ID); known {
 				a.guardEnded(n.ID, outcome)
 			}
@@ -428,7 +376,7 @@ func (a *Account) learnNews(all []heardNews) {
 			}
 		case newsBlock, newsLift:
 			if b, ok := n.Block.block(ago); ok && n.Kind == newsLift {
-				a.guard.Lifted(b.Place, ago)
+				a.guard.Lifted(b.Place, b.Age)
 			} else if ok {
 				a.guard.Adopt(b)
 			}

@@ -262,6 +262,7 @@ func (g *Guard) Lift(p Place) (lifted int) {
 	g.mu.Lock()
 	defer g.done()
 	now := g.now()
+	g.lifts.note(p, now)
 	for _, b := range g.lift(p, now) {
 		lifted++
 		g.changes.Push(Change{Kind: Lifted, Caller: b.name.caller, Finding: b.told(g.mode(b), now)})
@@ -287,6 +288,51 @@ func (g *Guard) lift(p Place, at time.Duration) (lifted []*block) {
 	}
 	g.switchOn()
 	return lifted
+}
+
+// lifts are when operators lifted places last, for who tells of a block later that had begun by then.
+type lifts map[Place]time.Duration
+
+func (l lifts) note(p Place, at time.Duration) {
+	if p.Everyone {
+		p.Caller = ""
+	}
+	if last, known := l[p]; known && last >= at || !isDigits(p.Target) && !isCountry(p.Target) {
+		return
+	}
+	p.Caller, p.Target = strings.Clone(p.Caller), strings.Clone(p.Target)
+	l[p] = at
+	if len(l) <= maxPins {
+		return
+	}
+	oldest := p
+	for p, at := range l {
+		if at < l[oldest] {
+			oldest = p
+		}
+	}
+	delete(l, oldest)
+}
+
+// after tells whether a place was lifted since a block of it began.
+func (l lifts) after(p Place, begun time.Duration) bool {
+	if p.Everyone {
+		p.Caller = ""
+	}
+	at, known := l[p]
+	return known && begun < at
+}
+
+// Lifts lists the last ones, for a store that does not know them; Age is how long ago.
+func (g *Guard) Lifts() []Notice {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	now := g.now()
+	list := make([]Notice, 0, len(g.lifts))
+	for p, at := range g.lifts {
+		list = append(list, Notice{Block: Block{Place: p, Age: now - at}, Lifted: true})
+	}
+	return list
 }
 
 // Blocks lists those in force, the latest first.

@@ -13,8 +13,9 @@ import (
 // each lets through what it would alone.
 
 // Saw tells that another gateway has let a start through some time ago, and the provider has begun
-// it. It counts for all rules but budgets, which Share is for.
-func (g *Guard) Saw(s Start, requestID string, ago time.Duration) {
+// it. It counts for all rules but budgets, which Share is for, and but those that would have refused
+// it there.
+func (g *Guard) Saw(s Start, requestID string, ago time.Duration, found ...Rule) {
 	g.mu.Lock()
 	defer g.done()
 	now := g.now()
@@ -23,8 +24,11 @@ func (g *Guard) Saw(s Start, requestID string, ago time.Duration) {
 	if requestID == "" || len(requestID) > maxID || g.records.find(requestID) != nil || g.trust.has(l.Number) {
 		return
 	}
+	for _, rule := range found {
+		l.found[rule] = true
+	}
 	r := g.newRecord(&l)
-	r.adopted = true
+	r.adopted, r.odd = true, len(found) > 0
 	g.count(&l, r)
 	heap.Push(&g.records.waiting, r)
 	g.name(r, requestID)
@@ -52,7 +56,9 @@ func (g *Guard) OnNotice(f func(Notice)) (stop func()) { return g.notices.Subscr
 func (g *Guard) Lifted(p Place, ago time.Duration) {
 	g.mu.Lock()
 	defer g.done()
-	g.lift(p, g.now()-max(ago, 0))
+	at := g.now() - max(ago, 0)
+	g.lift(p, at)
+	g.lifts.note(p, at)
 }
 
 // Adopt has a block that a rule or an operator has begun at another gateway be one here.
@@ -66,6 +72,8 @@ func (g *Guard) Adopt(b Block) {
 	switch {
 	case !isDigits(b.Target) && !isCountry(b.Target):
 		return
+	case g.lifts.after(place, begun):
+		return // whoever tells of it had not heard
 	case rule == RuleBlock:
 		_, _ = g.pin(place, begun) // where there is no room, others refuse
 		return

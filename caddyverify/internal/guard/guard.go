@@ -50,6 +50,7 @@ type Guard struct {
 	known              table[conduct]
 	refused            table[Rule]
 	blocks             blocks
+	lifts              lifts
 	records            records
 	record             func(Entry) // nil where none is kept
 	serial             uint64      // of the last start
@@ -80,6 +81,7 @@ func NewAt(s Settings, now func() time.Duration) *Guard {
 		known:     newTable[conduct](maxCallers),
 		refused:   newTable[Rule](maxRefused),
 		blocks:    newBlocks(),
+		lifts:     lifts{},
 		records:   records{byID: map[string]*record{}},
 		learned:   learned{},
 		strange:   map[string]bool{},
