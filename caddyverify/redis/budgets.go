@@ -18,7 +18,7 @@ var (
 	// until then), n (that more can be granted), h:<by> (seq, held, seen), s:<by>:<slice> and
 	// p:<part> (counts until, amount), of who is told apart no longer, and p:lost, of who has not
 	// told since it was forgotten. ARGV by, seq, cap, held, want, others, keep, closed, gone, ttl,
-	// the most holders, parts, and slice, age, amount of each that is spent.
+	// the most holders, parts, answered, and slice, age, amount of each that is spent.
 	hold = script(`
 local by, seq, cap, told, want, others = ARGV[1], tonumber(ARGV[2]), tonumber(ARGV[3]), tonumber(ARGV[4]), tonumber(ARGV[5]), tonumber(ARGV[6])
 local keep, gone = tonumber(ARGV[7]), tonumber(ARGV[9])
@@ -63,7 +63,12 @@ if not opens then
   redis.call('HSET', KEYS[1], 'o', str(opens))
 end
 live(KEYS[1], ARGV[10])
-local known = holders[by] ~= nil
+local known, answered = holders[by] ~= nil, tonumber(ARGV[13])
+if known and holders[by].seq < answered or not known and answered > 0 and lost == 0 and n < tonumber(ARGV[11]) then
+  open, least, opens = false, 0, now + tonumber(ARGV[8])
+  redis.call('HSET', KEYS[1], 'o', str(opens))
+  redis.call('HDEL', KEYS[1], 'n')
+end
 if not known and n >= tonumber(ARGV[11]) then
   local oldest
   for who, h in pairs(holders) do
@@ -106,7 +111,7 @@ if known and seq <= holders[by].seq then
   return {str(held), str(othersSpent), str(othersHeld)}
 end
 local own = sums[by] or 0
-for i = 13, #ARGV, 3 do
+for i = 14, #ARGV, 3 do
   local k, left, amount = 's:' .. by .. ':' .. ARGV[i], keep - tonumber(ARGV[i + 1]), tonumber(ARGV[i + 2])
   local was = spent[k] and spent[k].amount or 0
   if amount > was and left > 0 then
@@ -157,11 +162,11 @@ return out`)
 )
 
 func (a account) Hold(ctx context.Context, budget store.Name, b store.Book) (g store.Grant, err error) {
-	args := make([]string, 0, 12+3*len(b.Spent))
+	args := make([]string, 0, 13+3*len(b.Spent))
 	args = append(args,
 		string(b.By), fmt.Sprint(b.Seq), fmt.Sprint(b.Cap), fmt.Sprint(b.Held), fmt.Sprint(b.Want), fmt.Sprint(b.Others),
 		microseconds(b.Keep), microseconds(store.BudgetClosed), microseconds(store.Gone), milliseconds(b.Keep+store.Gone),
-		fmt.Sprint(store.MaxGateways), fmt.Sprint(store.Pasts),
+		fmt.Sprint(store.MaxGateways), fmt.Sprint(store.Pasts), fmt.Sprint(b.Answered),
 	)
 	for _, s := range b.Spent {
 		args = append(args, fmt.Sprint(s.Slice), microseconds(s.Age), fmt.Sprint(s.Amount))

@@ -24,6 +24,7 @@ import (
 type link struct {
 	store.Store
 	away, deaf atomic.Bool
+	slow       atomic.Int64 // how long a Hold takes
 }
 
 var errLink = errors.New("cut")
@@ -62,6 +63,7 @@ func (l *link) Paid(ctx context.Context, id store.Name, m store.Mark, kind store
 }
 
 func (l *link) Hold(ctx context.Context, n store.Name, b store.Book) (store.Grant, error) {
+	time.Sleep(time.Duration(l.slow.Load()))
 	return over(l, func() (store.Grant, error) { return l.Store.Hold(ctx, n, b) })
 }
 

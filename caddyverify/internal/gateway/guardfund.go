@@ -58,7 +58,7 @@ func (a *Account) hold(ctx context.Context, shared *store.Shared, books []guard.
 		telling.Go(func() {
 			defer func() { <-room }()
 			b := store.Book{
-				By: a.guardShared.by, Seq: told.Seq, Cap: told.Cap.Micro, Keep: told.Keep,
+				By: a.guardShared.by, Seq: told.Seq, Answered: told.Answered, Cap: told.Cap.Micro, Keep: told.Keep,
 				Held: told.Held, Want: told.Want, Others: told.Others,
 			}
 			for _, s := range told.Spent {

@@ -33,6 +33,16 @@ func TestElsewhere(t *testing.T) {
 			t.Errorf("%d are kept", n)
 		}
 	})
+	bubble(t, "what a rule would have refused there counts for the others", func(t *testing.T) {
+		g := newTest(t, Settings{Account: Recommended(Enforce)})
+		for i := range 3 {
+			g.Saw(to("447511111111"), fmt.Sprint(i), 0, RulePerNumber)
+		}
+		g.wants(to("447511111111"), "")
+		if r := g.records.find("0"); r.number != 0 || r.prefix == 0 || !r.odd {
+			t.Errorf("%+v", r)
+		}
+	})
 	bubble(t, "conversion over all", func(t *testing.T) {
 		g := newTest(t, conversionOnly(Enforce))
 		g.Saw(to("4915112345678"), "good", 0)

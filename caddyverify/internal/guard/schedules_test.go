@@ -345,7 +345,7 @@ func (s *schedule) hold(n *node, told Book) (g Grant, err error) {
 }
 
 func hold(to store.Store, by store.Mark, told Book) Grant {
-	b := store.Book{By: by, Seq: told.Seq, Cap: told.Cap.Micro, Keep: told.Keep, Held: told.Held, Want: told.Want, Others: told.Others}
+	b := store.Book{By: by, Seq: told.Seq, Answered: told.Answered, Cap: told.Cap.Micro, Keep: told.Keep, Held: told.Held, Want: told.Want, Others: told.Others}
 	for _, one := range told.Spent {
 		b.Spent = append(b.Spent, store.Spent{Slice: one.Slice, Age: one.Age, Amount: one.Micro})
 	}

@@ -12,9 +12,9 @@ import "time"
 type part struct {
 	// limit is how much may be reserved, and settled since the last Book, which is unsaid.
 	limit, unsaid int64
-	// seq is of the last Book, and dry tells that it was granted less than it wanted.
-	seq uint64
-	dry bool
+	// seq is of the last Book, known of the last one that was answered, and dry tells that it was granted less than it wanted.
+	seq, known uint64
+	dry        bool
 	// answered tells that it was, and said what it was made of.
 	answered bool
 	said     [3]int64
@@ -30,7 +30,9 @@ type Book struct {
 	Name string
 	// Seq grows from one Book of a gateway to the next. An older one that comes later says nothing.
 	Seq uint64
-	Cap Money
+	// Answered is the Seq of the last one that was answered; 0 for none since Share.
+	Answered uint64
+	Cap      Money
 	// Spent is what this gateway has settled, and counts until it is Keep old.
 	Spent []Spent
 	Keep  time.Duration
@@ -181,7 +183,7 @@ func (b *budget) book(more int64, now time.Duration) Book {
 	b.asked, b.answered, b.said = now, false, b.state()
 	span := spans[b.key.period]
 	book := Book{
-		Name: b.name, Seq: b.seq, Cap: Money{b.cap, b.key.currency}, Keep: span.length * time.Duration(span.n),
+		Name: b.name, Seq: b.seq, Answered: b.known, Cap: Money{b.cap, b.key.currency}, Keep: span.length * time.Duration(span.n),
 		Held: max(b.limit, b.reserved), Want: want, Others: b.othersSettled + b.othersReserved,
 	}
 	for i := max(0, b.settled.newest-span.n+1); i <= b.settled.newest; i++ {
@@ -200,7 +202,7 @@ func (g *Guard) Granted(told Book, granted Grant) {
 		if b.name != told.Name || b.key.currency != told.Cap.Currency || b.seq != told.Seq || !g.sharing {
 			continue
 		}
-		b.limit, b.heard, b.answered = granted.Held, b.asked, true
+		b.limit, b.heard, b.known, b.answered = granted.Held, b.asked, b.seq, true
 		b.othersSettled, b.othersReserved = granted.OthersSettled, granted.OthersHeld
 		b.dry = granted.Held < told.Want || b.settled.sum+b.othersSettled+b.othersReserved+told.Want > b.cap
 	}

@@ -30,7 +30,10 @@ type Book struct {
 	By Mark
 	// Seq grows from one Book to the next. An older one that comes later changes nothing.
 	Seq uint64
-	Cap int64
+	// Answered is the Seq of the last one that was answered. A store that has not heard of it has gone
+	// back in time: it is as if it knew nothing.
+	Answered uint64
+	Cap      int64
 	// Spent is what By has spent, each of which counts until it is Keep old.
 	Spent []Spent
 	Keep  time.Duration

@@ -164,6 +164,24 @@ var budgets = []behaviour{
 		w.Pass(store.BudgetClosed + tick)
 		a.holds(20, 10, 100, store.Grant{Held: 50, OthersSpent: 20, OthersHeld: 10})
 	}},
+	{"a store that has gone back in time grants nothing for a while", func(w *world) {
+		w.opened()
+		a, b := w.teller("a"), w.teller("b")
+		b.holds(0, 0, 0, store.Grant{})
+		a.holds(0, 0, 60, store.Grant{Held: 60})
+		a.seq += 10 // what was told in between is gone
+		book := a.book(20, 70, 70)
+		book.Answered = a.seq - 1
+		a.tells(book, store.Grant{Held: 70})
+		b.holds(0, 0, 60, store.Grant{OthersSpent: 20, OthersHeld: 70})
+		w.Pass(store.BudgetClosed + tick)
+		b.holds(0, 0, 60, store.Grant{Held: 10, OthersSpent: 20, OthersHeld: 70})
+		b.holds(0, 10, 0, store.Grant{OthersSpent: 20, OthersHeld: 70})
+		unknown := w.teller("unknown")
+		book = unknown.book(0, 5, 10)
+		book.Seq, book.Answered = 2, 1
+		unknown.tells(book, store.Grant{Held: 5, OthersSpent: 20, OthersHeld: 70})
+	}},
 	{"amounts may be large", func(w *world) {
 		w.opened()
 		a, b := w.teller("a"), w.teller("b")
