@@ -159,6 +159,9 @@ func (a *Account) meet(shared *store.Shared) {
 	g.mu.Lock()
 	ignorant := g.from != shared || forgot != g.forgot
 	g.from, g.forgot = shared, forgot
+	if ignorant {
+		g.costs, g.costsBefore = nil, nil
+	}
 	g.mu.Unlock()
 	if ignorant {
 		g.starts.at, g.blocks.at, g.pins.at = "", "", ""

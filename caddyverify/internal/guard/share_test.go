@@ -322,6 +322,28 @@ func (f *fleet) heldBy(books []Book) (held int64) {
 	return held
 }
 
+// TestShareExhausted tells of a budget that is exhausted, and not of a part that is.
+func TestShareExhausted(t *testing.T) {
+	bubble(t, "a gateway", func(t *testing.T) {
+		f := newFleet(1000)
+		c, told := f.gateways[0], 0
+		c.OnChange(func(change Change) {
+			if change.Kind == Exhausted {
+				told++
+			}
+		})
+		f.exchange(0, c.Books(), "")
+		if c.start("shop", 1, 100) || told != 0 {
+			t.Errorf("told %d times, and there is money elsewhere", told)
+		}
+		f.exchange(1, f.gateways[1].Wanting(Start{Number: spread(1), Worst: eur(950)}), "")
+		f.exchange(0, c.Wanting(Start{Number: spread(1), Worst: eur(100)}), "")
+		if c.start("shop", 1, 100) || told != 1 {
+			t.Errorf("told %d times", told)
+		}
+	})
+}
+
 // TestShareTold: what is known is not told again at once.
 func TestShareTold(t *testing.T) {
 	bubble(t, "a gateway", func(t *testing.T) {
