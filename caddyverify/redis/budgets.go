@@ -64,7 +64,7 @@ if not opens then
 end
 live(KEYS[1], ARGV[10])
 local known, answered = holders[by] ~= nil, tonumber(ARGV[13])
-if known and holders[by].seq < answered or not known and answered > 0 and lost == 0 and n < tonumber(ARGV[11]) then
+if open and (known and holders[by].seq < answered or not known and answered > 0 and lost == 0 and n < tonumber(ARGV[11])) then
   open, least, opens = false, 0, now + tonumber(ARGV[8])
   redis.call('HSET', KEYS[1], 'o', str(opens))
   redis.call('HDEL', KEYS[1], 'n')

@@ -17,9 +17,9 @@ func (s *schedule) end() {
 		n.cut = time.Time{}
 	}
 	s.calm = true
-	s.beats(2, store.BudgetClosed)
+	s.beats(4, store.BudgetClosed/2) // what was told just before is told again with the second
 	time.Sleep(20 * time.Minute)
-	s.beats(2, 0)
+	s.beats(2, againAfter)
 	s.doLate()
 	for _, n := range s.nodes {
 		for _, b := range n.budgetsInForce() {

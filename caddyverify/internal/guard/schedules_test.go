@@ -304,10 +304,22 @@ func (s *schedule) tell(n *node, books []Book, then func()) {
 	for _, b := range books {
 		if granted, err := s.hold(n, b); err == nil {
 			n.Granted(b, granted)
-			n.heard[b.Name] = time.Now()
+			if n.took(b) {
+				n.heard[b.Name] = time.Now()
+			}
 		}
 	}
 	then()
+}
+
+// took tells whether the answer to a Book was one to the last.
+func (n *node) took(told Book) bool {
+	for _, b := range n.budgetsInForce() {
+		if b.name == told.Name && b.seq == told.Seq {
+			return true
+		}
+	}
+	return false
 }
 
 // hold is a call of the store, with what may become of it.

@@ -52,7 +52,7 @@ func (m view) Hold(_ context.Context, budget Name, b Book) (Grant, error) {
 	p.until = later(p.until, now.Add(b.Keep+Gone))
 	p.sweep(b.Keep, now)
 	h, known := p.holders[b.By]
-	if known && h.seq < b.Answered || !known && b.Answered > 0 && p.lost.n == 0 && len(p.holders) < MaxGateways {
+	if p.open && (known && h.seq < b.Answered || !known && b.Answered > 0 && p.lost.n == 0 && len(p.holders) < MaxGateways) {
 		p.open, p.least, p.opens = false, 0, now.Add(BudgetClosed)
 	}
 	if !known {
