@@ -44,6 +44,10 @@ func TestDashboards(t *testing.T) {
 				open_for 1s
 			}
 			limit 500/s
+			guard {
+				budget 1000000 EUR/day
+				price 0.15 EUR
+			}
 			countries GB DE FR`)
 	d.load = newLoad(t, address)
 	d.prometheus = startPrometheusWithRules(t, map[string]string{"gateway": address}, 250*time.Millisecond, ruleSpeed)

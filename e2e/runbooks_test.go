@@ -43,7 +43,7 @@ func TestRunbookLogs(t *testing.T) {
 			command := exec.Command("bash", "-o", "pipefail", "-c", pipeline)
 			command.Stdin = strings.NewReader(log)
 			out, err := command.CombinedOutput()
-			if err != nil || !regexp.MustCompile(`\bcheckout\b|\bupstream_error\b`).Match(out) {
+			if err != nil || !regexp.MustCompile(`\bcheckout\b|\bupstream_error\b|\bdeny_prefix\b`).Match(out) {
 				t.Errorf("%s: %s (%v)\n%s", filepath.Base(file), pipeline, err, out)
 			}
 			t.Logf("%s\n%s", pipeline, out)
@@ -57,7 +57,7 @@ func TestRunbookLogs(t *testing.T) {
 	}
 }
 
-// exampleInTrouble is what Caddyfile.example prints, to the end, while an application is refused and the provider is away.
+// exampleInTrouble is what Caddyfile.example prints, to the end, while an application is refused, by limit and guard, and the provider is away.
 func exampleInTrouble(t *testing.T) string {
 	t.Helper()
 	api, err := sandbox.New(sandbox.Config{Limit: -1})
@@ -78,6 +78,7 @@ func exampleInTrouble(t *testing.T) string {
 	}
 	config := strings.NewReplacer(
 		"/run/secrets", secrets,
+		"\t\t# guard {", "\t\tguard {\n\t\t\tdeny_prefix enforce 4499\n\t\t}\n\t\t# guard {",
 		"\n{\n", "\n{\n\tadmin off\n\tpersist_config off\n",
 		"\n:8080 {", "\nhttp://"+address+" {\n\tmap {http.request.header.X-App} {http.auth.user.id} {\n\t\t~^(.+)$ $1\n\t}",
 		"https://api.nexmo.com", provider.URL,
@@ -97,7 +98,8 @@ func exampleInTrouble(t *testing.T) string {
 		response.Body.Close()
 	}
 	call("/verify/json", "number=447700900000&brand=Acme")
-	var flood sync.WaitGroup // far beyond the limit of 28 a second
+	call("/verify/json", "number=449912345678&brand=Acme") // which the guard refuses
+	var flood sync.WaitGroup                               // far beyond the limit of 28 a second
 	for range 100 {
 		flood.Go(func() { call("/verify/search/json", "request_id="+strings.ToLower(rand.Text())) })
 	}
