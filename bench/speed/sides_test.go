@@ -68,7 +68,7 @@ func TestCaddySides(t *testing.T) {
 				searches = 0
 			}
 			if got := int(b.upstream.searches.Load()); got != searches {
-				t.Errorf("%d searches came upstream, want %d", got, searches)
+				t.Errorf("%d verifications were searched for upstream, want %d", got, searches)
 			}
 			if n := b.upstream.refused.Load(); n > 0 {
 				t.Errorf("the upstream refused %d calls", n)
@@ -211,8 +211,8 @@ func TestUpstream(t *testing.T) {
 			t.Errorf("two ids by %s: %v\n%s", method, err, body)
 		}
 	}
-	if got := u.searches.Load(); got != 4 {
-		t.Errorf("%d searches, want 4", got)
+	if got := u.searches.Load(); got != 6 {
+		t.Errorf("%d verifications were searched for, want 6", got)
 	}
 	if n := len(state(requestID(0))); n < 450 || n > 550 {
 		t.Errorf("a state has %d bytes, want about 500", n)

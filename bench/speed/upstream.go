@@ -22,7 +22,7 @@ var accountBasic = "Basic " + base64.StdEncoding.EncodeToString([]byte(accountKe
 type upstream struct {
 	url      string
 	server   *http.Server
-	searches atomic.Int64
+	searches atomic.Int64 // verifications that were searched for, however many at once
 	refused  atomic.Int64 // calls without the account's credential, or which it cannot read
 
 	mu     sync.Mutex
@@ -59,7 +59,7 @@ func (u *upstream) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	if r.Header.Get("Authorization") == accountBasic && r.ParseForm() == nil {
 		switch r.URL.Path {
 		case "/verify/search/json":
-			u.searches.Add(1)
+			u.searches.Add(int64(len(r.Form["request_id"]) + len(r.Form["request_ids"])))
 			body = search(r.Form["request_id"], r.Form["request_ids"])
 		case "/verify/json":
 			if tag, ok := u.note(r.Form.Get("brand")); ok {
