@@ -45,7 +45,8 @@ type wanted struct {
 	over  bool // the check is: it was dropped for the second time
 }
 
-// noteWanted is for before a drop. The caller holds s.mu.
+// noteWanted is for before a drop: nobody waits for what has lapsed before that. The caller
+// holds s.mu.
 func (s *shard) noteWanted(id string, now time.Duration) {
 	w := s.wanted[id]
 	if w != nil {
@@ -54,7 +55,7 @@ func (s *shard) noteWanted(id string, now time.Duration) {
 	}
 	var kinds []unique.Handle[kind]
 	for e := s.store.first(id); e != nil; e = e.another {
-		if e.class == inProgress && e.read.Load() {
+		if e.class == inProgress && e.read.Load() && now < e.expires {
 			kinds = append(kinds, e.kind)
 		}
 	}

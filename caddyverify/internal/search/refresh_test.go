@@ -65,6 +65,13 @@ func TestRefresh(t *testing.T) {
 			c.Drop("a")
 			pass(wantedFor)
 		}, one(j, "z"), "z"},
+		{"not if it had lapsed before the check", func(c *Cache, u *upstream) {
+			c.ask(u, one(j, "a"))
+			c.ask(u, one(j, "a"))
+			pass(30 * time.Second)
+			c.Drop("a")
+			c.Drop("a")
+		}, one(j, "z"), "z"},
 		{"another caller's", func(c *Cache, u *upstream) { c.ask(u, by("x", one(j, "a"))); c.ask(u, by("x", one(j, "a"))) }, by("y", one(j, "a")), "a"},
 	}
 	for _, test := range tests {
