@@ -30,6 +30,8 @@ var mayImport = map[string][]string{
 	"limit":           {"wire", "event", "store"},
 	"ledger":          {"wire"},
 	"guard":           {"wire", "event"},
+	"state":           {"wire", "store"},
+	"webhook":         {"wire", "state"},
 	"record":          {"wire", "guard"},
 	"search":          {"wire", "store"},
 	"delivery":        {"wire", "store"},

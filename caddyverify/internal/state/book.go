@@ -1,0 +1,284 @@
+package state
+
+import (
+	"context"
+	"maps"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/caddyverify/caddy-verify/caddyverify/internal/store"
+	"github.com/caddyverify/caddy-verify/caddyverify/internal/wire"
+)
+
+// Settings say how many verifications are kept and how long. The zero value of a field is its
+// default.
+type Settings struct {
+	// MaxEntries is how many verifications are kept, about 1 KiB each. Above it those go first
+	// that ended first, then those nearest to their end. Default: 100,000.
+	MaxEntries int
+	// Keep is how long one is remembered after its end. Default: 24h.
+	Keep time.Duration
+}
+
+// orphan is how long it is kept what webhooks say of a verification that is not known to have begun:
+// they may be faster than the answer to its request.
+const orphan = time.Minute
+
+// Book is what is known of verifications. It is safe for concurrent use.
+type Book struct {
+	settings Settings
+
+	mu      sync.Mutex // of all below; nothing waits under it
+	records records
+	logs    store.Logs
+	forgot  uint64
+	pending map[*record]struct{} // of which something is untold
+	stats   Stats
+}
+
+// Stats are what a Book holds and has counted.
+type Stats struct {
+	// Entries is how many verifications are kept, and Untold of how many of them the store has yet
+	// to be told something.
+	Entries, Untold int
+	// Lost is how many were forgotten for want of room, and LostRunning how many of them were
+	// under way.
+	Lost, LostRunning uint64
+	// Dropped is how many webhooks were about verifications that nobody here began, and Unknown how
+	// many had a status that nobody knows.
+	Dropped, Unknown uint64
+	// Full is how many facts were left out, of verifications of which too much was known.
+	Full uint64
+}
+
+// New returns an empty Book.
+func New(s Settings) *Book {
+	if s.MaxEntries <= 0 {
+		s.MaxEntries = 100_000
+	}
+	if s.Keep <= 0 {
+		s.Keep = 24 * time.Hour
+	}
+	return &Book{
+		settings: s,
+		records:  records{byID: map[string]*record{}, byNumber: map[string][]*record{}},
+		pending:  map[*record]struct{}{},
+	}
+}
+
+// Stats returns what was counted until now.
+func (b *Book) Stats() Stats {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	b.sweep(time.Now())
+	s := b.stats
+	s.Entries, s.Untold = len(b.records.byID), len(b.pending)
+	return s
+}
+
+// Began notes that the provider has begun a verification.
+func (b *Book) Began(ctx context.Context, requestID string, s Start) {
+	s.Channels = append([]string(nil), s.Channels[:min(len(s.Channels), maxSteps)]...)
+	b.learn(ctx, requestID, fact{Kind: begun, ID: string(begun), Start: &s})
+}
+
+// Checked notes that a code was tried. A valid one ends the verification as SUCCESS.
+func (b *Book) Checked(ctx context.Context, requestID string, valid bool) {
+	b.learn(ctx, requestID, fact{Kind: checked, Valid: valid})
+}
+
+// Ended notes what the provider has answered to a check or control: that the verification is FAILED,
+// for too many wrong codes, or CANCELLED.
+func (b *Book) Ended(ctx context.Context, requestID string, status wire.Status) {
+	if status.Final() {
+		b.learn(ctx, requestID, fact{Kind: ended, Status: status})
+	}
+}
+
+// Triggered notes that the provider sends the next message now.
+func (b *Book) Triggered(ctx context.Context, requestID string) {
+	b.learn(ctx, requestID, fact{Kind: triggered})
+}
+
+// Told takes in a webhook. known is false for a verification that no gateway here has begun: nothing
+// is told of it, unless one turns out within a minute to have.
+func (b *Book) Told(ctx context.Context, requestID string, e Event) (known bool) {
+	e.ID, e.At, e.Sent = "", e.At.UTC(), append([]Message(nil), e.Sent...)
+	known = b.Known(ctx, requestID)
+	b.mu.Lock()
+	if !known {
+		b.stats.Dropped++
+	}
+	if e.status() == "" {
+		b.stats.Unknown++
+	}
+	b.mu.Unlock()
+	b.learn(ctx, requestID, fact{Kind: told, ID: of(&e), Event: &e})
+	return known
+}
+
+// Known tells whether a gateway here has begun the verification. It asks the store only about those
+// that are not known here.
+func (b *Book) Known(ctx context.Context, requestID string) bool {
+	id := wire.Spelling(requestID)
+	if _, known := b.find(id); known {
+		return true
+	}
+	b.read(ctx, id)
+	_, known := b.find(id)
+	return known
+}
+
+// Find returns what is known of a verification, here and in the store: request_id in any spelling.
+func (b *Book) Find(ctx context.Context, requestID string) (Verification, bool) {
+	id := wire.Spelling(requestID)
+	b.read(ctx, id)
+	return b.find(id)
+}
+
+func (b *Book) find(id string) (v Verification, known bool) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	b.sweep(time.Now())
+	r := b.records.byID[id]
+	if r == nil || !r.begun() {
+		return v, false
+	}
+	return r.verification(), true
+}
+
+// Running returns the verification of a number that is under way, if this gateway knows of one.
+func (b *Book) Running(number string) (requestID string, ok bool) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	now := time.Now()
+	var last *fact
+	for _, r := range b.records.byNumber[digits(number)] {
+		v := r.verification()
+		if v.look(now).status == wire.InProgress && (last == nil || v.start().at.After(last.at)) {
+			requestID, last = r.id, v.start()
+		}
+	}
+	return requestID, last != nil
+}
+
+// Cancelled tells how long ago the last verification of a number was cancelled, if this gateway knows
+// of one.
+func (b *Book) Cancelled(number string) (ago time.Duration, ok bool) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	now := time.Now()
+	for _, r := range b.records.byNumber[digits(number)] {
+		for _, h := range r.facts {
+			if h.Kind == ended && h.Status == wire.Cancelled && (!ok || now.Sub(h.at) < ago) {
+				ago, ok = now.Sub(h.at), true
+			}
+		}
+	}
+	return ago, ok
+}
+
+// learn takes in what has just become known, and tells the store.
+func (b *Book) learn(ctx context.Context, requestID string, f fact) {
+	id := wire.Spelling(requestID)
+	b.mu.Lock()
+	r := b.take(id, false, f.now())
+	b.mu.Unlock()
+	b.tell(ctx, r)
+}
+
+// take takes facts in, under the lock. took tells that the store knows them.
+func (b *Book) take(id string, took bool, facts ...*fact) *record {
+	now := time.Now()
+	b.sweep(now)
+	r := b.records.byID[id]
+	if r == nil {
+		r = &record{id: id, over: now}
+		b.records.put(r)
+	}
+	for _, f := range facts {
+		if !r.add(f, took) {
+			b.stats.Full++
+		}
+	}
+	b.settle(r)
+	b.sweep(now)
+	b.note(r)
+	return r
+}
+
+// settle puts a record into its place, by when it is over.
+func (b *Book) settle(r *record) {
+	v := r.verification()
+	start := v.start()
+	if start == nil {
+		b.records.move(r, b.overUnbegun(r))
+		return
+	}
+	over := v.look(start.at).expires
+	if end := v.verdict(start); end.status != "" {
+		over = start.at.Add(end.elapsed)
+	}
+	b.records.move(r, over)
+	b.records.index(r, digits(start.Start.Number))
+}
+
+// overUnbegun is for what is not known to have begun: webhooks alone are soon forgotten.
+func (b *Book) overUnbegun(r *record) time.Time {
+	over := r.facts[0].at
+	for _, h := range r.facts {
+		if h.Kind != told {
+			return h.at
+		}
+		over = h.at
+	}
+	return over.Add(orphan - b.settings.Keep)
+}
+
+// sweep forgets what was over for long enough, and what there is no room for.
+func (b *Book) sweep(now time.Time) {
+	for len(b.records.queue) > 0 {
+		r := b.records.queue[0]
+		old := !r.over.Add(b.settings.Keep).After(now)
+		if !old && len(b.records.queue) <= b.settings.MaxEntries {
+			return
+		}
+		if !old {
+			b.stats.Lost++
+			if r.over.After(now) {
+				b.stats.LostRunning++
+			}
+		}
+		b.records.drop(r)
+		delete(b.pending, r)
+	}
+}
+
+// note keeps in mind whether the store is to be told something of it.
+func (b *Book) note(r *record) {
+	if b.logs != nil && b.records.byID[r.id] == r && len(r.untold()) > 0 {
+		b.pending[r] = struct{}{}
+	} else {
+		delete(b.pending, r)
+	}
+}
+
+// all are the records that there are.
+func (b *Book) all() []*record {
+	all := make([]*record, 0, len(b.records.byID))
+	for r := range maps.Values(b.records.byID) {
+		all = append(all, r)
+	}
+	return all
+}
+
+// digits is a number as it is looked for.
+func digits(number string) string {
+	return strings.Map(func(c rune) rune {
+		if c < '0' || c > '9' {
+			return -1
+		}
+		return c
+	}, number)
+}
