@@ -2,8 +2,10 @@ package sandbox
 
 import (
 	"bytes"
+	"cmp"
 	"encoding/json"
 	"encoding/xml"
+	"net/http"
 	"strings"
 )
 
@@ -16,7 +18,16 @@ type answer struct {
 	fields    object
 	requestID string // for the record
 	code      string // of a message just sent, for the log
+
+	// What only answers of v2 have.
+	httpStatus int    // 0 for 200
+	media      string // "" for that of the format
+	empty      bool   // no body at all
+	outcome    string // what stands for a status
 }
+
+// codeHTTP is the HTTP status of the answer.
+func (a *answer) codeHTTP() int { return cmp.Or(a.httpStatus, http.StatusOK) }
 
 // object is a list of fields in the order in which they are written.
 type object []field
@@ -26,6 +37,7 @@ type field struct {
 	name    string
 	value   string
 	list    []object
+	single  bool // in JSON the list is its first object
 	xmlOnly bool
 }
 
@@ -80,6 +92,9 @@ func (a *answer) first() *object {
 
 // status is "" where the answer as a whole has none.
 func (a *answer) status() string {
+	if a.outcome != "" {
+		return a.outcome
+	}
 	for _, f := range a.fields {
 		if f.name == "status" {
 			return f.value
@@ -127,6 +142,10 @@ func (o object) writeJSON(b *bytes.Buffer) {
 		if f.list == nil {
 			text, _ := json.Marshal(f.value) // a string always marshals
 			b.Write(text)
+			continue
+		}
+		if f.single {
+			f.list[0].writeJSON(b)
 			continue
 		}
 		b.WriteByte('[')

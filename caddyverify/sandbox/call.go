@@ -17,12 +17,14 @@ const maxBody = 64 << 10
 
 // call is what a client asked for, whichever way it asked.
 type call struct {
-	operation string // request, check, search, control or psd2; "" on another path
+	api       string // v1 or v2
+	operation string // as in Call.Operation
 	format    string // json or xml
 	params    url.Values
 	places    []string // where credentials were found
 	apiKey    string
 	apiSecret string
+	v2        callV2
 }
 
 // get is the first value of a parameter, "" if there is none.
@@ -35,6 +37,7 @@ func (c call) get(name string) string { return c.params.Get(name) }
 // client that leaves.
 func read(w http.ResponseWriter, r *http.Request) (c call, code int) {
 	body, err := io.ReadAll(http.MaxBytesReader(w, r.Body, maxBody))
+	c.api = V1
 	c.operation, c.format = operationOf(r.URL.EscapedPath())
 	query := r.URL.Query()
 	c.params = query

@@ -23,6 +23,7 @@ type callsReport struct {
 }
 
 type reportedVerification struct {
+	API       string    `json:"api"`
 	Submitted time.Time `json:"submitted"`
 	RequestID string    `json:"request_id"`
 	Status    string    `json:"status"`
@@ -32,6 +33,7 @@ type reportedVerification struct {
 
 type reportedCall struct {
 	Time        time.Time `json:"time"`
+	API         string    `json:"api"`
 	Operation   string    `json:"operation"`
 	Format      string    `json:"format"`
 	Method      string    `json:"method"`
@@ -59,12 +61,12 @@ func (s *Sandbox) serveCalls(w http.ResponseWriter, r *http.Request) {
 	s.mu.Unlock()
 	report.LatestVerifications = make([]reportedVerification, 0, latest)
 	for _, v := range verifications[max(0, len(verifications)-latest):] {
-		report.LatestVerifications = append(report.LatestVerifications, reportedVerification{v.Submitted, v.RequestID, v.Status, v.Code, v.Events})
+		report.LatestVerifications = append(report.LatestVerifications, reportedVerification{v.API, v.Submitted, v.RequestID, v.Status, v.Code, v.Events})
 	}
 	report.Latest = make([]reportedCall, 0, latest)
 	for _, c := range calls[max(0, len(calls)-latest):] {
 		report.Latest = append(report.Latest, reportedCall{
-			c.Time, c.Operation, c.Format, c.Method, c.Credentials, c.APIKey, c.RequestID, c.HTTPStatus, c.Status, c.Fault, c.Code, gatewayHolds[c.Status],
+			c.Time, c.API, c.Operation, c.Format, c.Method, c.Credentials, c.APIKey, c.RequestID, c.HTTPStatus, c.Status, c.Fault, c.Code, gatewayHolds[c.Status],
 		})
 	}
 	writeJSON(w, http.StatusOK, report)

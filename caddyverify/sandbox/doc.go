@@ -79,6 +79,8 @@
 //	garbage              the right Content-Type, not the right body
 //	html                 HTTP 200 with a web page
 //	redirect [<url>]     302 (default https://example.com/)
+//	conflict             v2: 409, not at this time, as after next_workflow has come too soon
+//	jwt_expired          v2: 401, the JWT has expired
 //
 // These do the work first, at once, and then spoil its answer:
 //

@@ -31,11 +31,12 @@ type Fault struct {
 
 // kind is what is known of a kind of fault.
 type kind struct {
-	works    bool   // the work is done before the answer is spoilt
-	value    string // duration, number or url; "" takes none
-	from, to int    // the bounds of a number
-	number   int    // the default, 0 where it must be given; once scheduled, the number
-	does     string // for docs/sandbox.md
+	works    bool     // the work is done before the answer is spoilt
+	value    string   // duration, number or url; "" takes none
+	from, to int      // the bounds of a number
+	number   int      // the default, 0 where it must be given; once scheduled, the number
+	problem  *problem // of v2, which alone has it
+	does     string   // for docs/sandbox.md
 }
 
 var kinds = map[string]kind{
@@ -56,6 +57,8 @@ var kinds = map[string]kind{
 	"duplicate_status": {works: true, does: "says status twice, the first time wrongly"},
 	"redirect":         {value: "url", does: "302 to that address (default https://example.com/)"},
 	"echo":             {works: true, does: "gives back the credentials received, in body and header"},
+	"conflict":         {problem: &notNow, does: "v2: 409, not at this time, as after next_workflow has come too soon"},
+	"jwt_expired":      {problem: &jwtExpired, does: "v2: 401, the JWT has expired"},
 	"no_content_type":  {works: true, does: "leaves out Content-Type"},
 	"surplus":          {works: true, does: "sends what it received after the end of the answer"},
 }
@@ -189,10 +192,10 @@ type plan struct {
 	fault *scheduled // nil if the call is answered as it should be
 }
 
-func planFor(faults []*scheduled, operation string) plan {
+func planFor(faults []*scheduled, c call) plan {
 	var p plan
 	for _, f := range faults {
-		if f.Operation != "*" && f.Operation != operation || !f.takes() {
+		if f.Operation != "*" && f.Operation != c.operation || f.problem != nil && c.api != V2 || !f.takes() {
 			continue
 		}
 		if f.Kind != "delay" {
@@ -206,18 +209,21 @@ func planFor(faults []*scheduled, operation string) plan {
 
 func (p plan) works() bool { return p.fault == nil || p.fault.works }
 
-func (p plan) httpStatus() int {
+// httpStatus is what comes of an answer.
+func (p plan) httpStatus(a answer) int {
 	switch {
 	case p.fault == nil:
-		return http.StatusOK
+		return a.codeHTTP()
 	case p.fault.Kind == "http":
 		return p.fault.number
 	case p.fault.Kind == "redirect":
 		return http.StatusFound
 	case p.fault.Kind == "close", p.fault.Kind == "hang", p.fault.Kind == "reset_after":
 		return 0
+	case a.empty:
+		return http.StatusOK
 	}
-	return http.StatusOK
+	return a.codeHTTP()
 }
 
 func (p plan) String() string {

@@ -44,7 +44,7 @@ func (s *Sandbox) start(c call) answer {
 		return refusal(c.operation, status, "", "")
 	}
 	now := s.clock.now()
-	if v := s.verifications.running(o.number, now); v != nil {
+	if v := s.verifications.running(recipient{V1, o.number}, now); v != nil {
 		return refusal(c.operation, "10", v.id, "")
 	}
 	v := start(o, fixed, now)

@@ -27,24 +27,27 @@ var callingCodes = map[string]string{
 
 // step is one message of a workflow and the wait that follows it.
 type step struct {
-	kind string // sms or tts
-	wait time.Duration
+	kind      string // sms or tts; in v2 the channel
+	wait      time.Duration
+	reuseCode bool // v2: the code of the step before
 }
 
 // workflows are listed by workflow_id. The single message of 6 and 7 has no
 // wait of its own: the verification lives as long as its PIN.
 var workflows = [...][]step{
-	1: {{"sms", 125 * time.Second}, {"tts", 180 * time.Second}, {"tts", 300 * time.Second}},
-	2: {{"sms", 125 * time.Second}, {"sms", 180 * time.Second}, {"tts", 300 * time.Second}},
-	3: {{"tts", 120 * time.Second}, {"tts", 180 * time.Second}},
-	4: {{"sms", 120 * time.Second}, {"sms", 180 * time.Second}},
-	5: {{"sms", 120 * time.Second}, {"tts", 180 * time.Second}},
-	6: {{"sms", 0}},
-	7: {{"tts", 0}},
+	1: {{kind: "sms", wait: 125 * time.Second}, {kind: "tts", wait: 180 * time.Second}, {kind: "tts", wait: 300 * time.Second}},
+	2: {{kind: "sms", wait: 125 * time.Second}, {kind: "sms", wait: 180 * time.Second}, {kind: "tts", wait: 300 * time.Second}},
+	3: {{kind: "tts", wait: 120 * time.Second}, {kind: "tts", wait: 180 * time.Second}},
+	4: {{kind: "sms", wait: 120 * time.Second}, {kind: "sms", wait: 180 * time.Second}},
+	5: {{kind: "sms", wait: 120 * time.Second}, {kind: "tts", wait: 180 * time.Second}},
+	6: {{kind: "sms"}},
+	7: {{kind: "tts"}},
 }
 
-// options are the parameters of Verify Request or PSD2, understood.
+// options are the parameters of Verify Request or PSD2, or the body of a start in v2,
+// understood.
 type options struct {
+	api        string
 	number     string // E.164 without the plus
 	brand      string
 	payee      string // of psd2
@@ -54,6 +57,7 @@ type options struct {
 	codeLength int
 	pinExpiry  time.Duration
 	steps      []step
+	clientRef  string // of v2
 }
 
 // params reads the values of one call and remembers the first that is wrong.
@@ -127,6 +131,7 @@ func (c call) options() (o options, invalid string) {
 		o.senderID = p.text("sender_id", 11)
 		o.pinCode = c.get("pin_code")
 	}
+	o.api = V1
 	if o.senderID == "" {
 		o.senderID = "verify"
 	}

@@ -12,7 +12,12 @@ type Call struct {
 	// Time is when it had come in whole, in real time.
 	Time time.Time
 
+	// API is v1 or v2.
+	API string
+
 	// Operation is request, check, search, control or psd2, and "" for any other path.
+	// In v2 a start is a request, a cancellation or next_workflow a control; beyond
+	// these there are templates and unblock.
 	Operation string
 
 	// Format is json or xml, and "" for any other path.
@@ -32,7 +37,7 @@ type Call struct {
 	Params url.Values
 
 	// Credentials are the places where an api_key or api_secret was found, in
-	// this order: basic, query, and form or json.
+	// this order: basic, query, and form or json; in v2 basic or bearer.
 	Credentials []string
 
 	// APIKey is the api_key presented, "" for none. Of several it is that of
@@ -49,7 +54,8 @@ type Call struct {
 
 	// Status is Verify's own status: that of the answer or, if a fault keeps
 	// the answer back or spoils it, of the work done. It is "" if the work
-	// was not done or the answer has no single status.
+	// was not done or the answer has no single status. In v2 it is 0 for what
+	// succeeds, and otherwise what the problem is, such as invalid-code.
 	Status string
 
 	// RequestID is the request_id that was started or asked about, "" for
@@ -63,6 +69,7 @@ type Call struct {
 func newCall(c call, r *http.Request) Call {
 	return Call{
 		Time:        time.Now(),
+		API:         c.api,
 		Operation:   c.operation,
 		Format:      c.format,
 		Method:      r.Method,
@@ -114,14 +121,16 @@ func (s *Sandbox) Accepted() int {
 // Verification is what a test may want to know of one verification. The times
 // are by the sandbox's clock, in UTC.
 type Verification struct {
+	API       string // v1 or v2
 	RequestID string
 	Number    string    // E.164 without the plus
 	Brand     string    // as requested; "" for psd2
 	Payee     string    // the same of psd2
 	Amount    string    // the same
+	ClientRef string    // of v2
 	Status    string    // IN PROGRESS, SUCCESS, FAILED, EXPIRED or CANCELLED
 	Code      string    // the right code at present
-	Events    []string  // the messages sent so far, each sms or tts
+	Events    []string  // the messages sent so far, each sms or tts; in v2 the channels
 	Submitted time.Time // when the request came
 	Finalized time.Time // when it ended; zero while it is IN PROGRESS
 }
@@ -158,6 +167,7 @@ func (v *verification) snapshot() Verification {
 		events[i] = e.kind
 	}
 	return Verification{
+		API: v.api, ClientRef: v.clientRef,
 		RequestID: v.id, Number: v.number, Brand: v.brand, Payee: v.payee, Amount: v.amount, Status: v.state, Code: v.code,
 		Events: events, Submitted: v.submitted, Finalized: v.finalized,
 	}

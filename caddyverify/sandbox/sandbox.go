@@ -3,6 +3,7 @@ package sandbox
 import (
 	"cmp"
 	"context"
+	"crypto/rsa"
 	"errors"
 	"fmt"
 	"log/slog"
@@ -25,8 +26,21 @@ type Config struct {
 	// dashes. Default: a random PIN of code_length digits for each.
 	Code string
 
+	// API is what is answered: [V1], /verify/…, [V2], /v2/verify…, or "v1 v2" for
+	// both, which know nothing of each other's verifications. Default: V1.
+	API string
+
+	// Application is the id of the application in whose name JWTs of v2 are signed. It
+	// is set if, and only if, PublicKey is, and then a caller of v2 presents a JWT or
+	// APIKey and APISecret. Default, without APIKey: any credentials are accepted.
+	Application string
+
+	// PublicKey is the application's RSA key in PEM, of 2048 bits or more.
+	PublicKey string
+
 	// AllowPinCode says that the account may choose its codes by the parameter
-	// pin_code. Default: no, such a request is answered with status 20.
+	// pin_code, in v2 code. Default: no, such a request is answered with status 20, in
+	// v2 with 422.
 	AllowPinCode bool
 
 	// Speed is how many seconds pass in a verification for each real second,
@@ -54,8 +68,9 @@ type Config struct {
 // [Sandbox.With] and may be used by several goroutines at once.
 type Sandbox struct {
 	*account
-	cfg    Config // Faults, Code, Limit and Speed are guarded by the account's mu
-	faults []*scheduled
+	cfg       Config // Faults, Code, Limit and Speed are guarded by the account's mu
+	publicKey *rsa.PublicKey
+	faults    []*scheduled
 }
 
 // account is what the sandboxes of an account have in common.
@@ -65,6 +80,8 @@ type account struct {
 	verifications verifications
 	limit         limit
 	record        record
+	problems      int // written so far: each in the next spelling
+	conflicts     int // of verifications with others
 }
 
 // New returns a Sandbox with no verifications. The error names the field that
@@ -94,7 +111,13 @@ func (a *account) with(cfg Config) (*Sandbox, error) {
 	if err != nil {
 		return nil, err
 	}
-	return &Sandbox{account: a, cfg: cfg, faults: faults}, nil
+	s := &Sandbox{account: a, cfg: cfg, faults: faults}
+	if cfg.PublicKey != "" {
+		if s.publicKey, err = parsePublicKey(cfg.PublicKey); err != nil {
+			return nil, err
+		}
+	}
+	return s, nil
 }
 
 // complete puts in the defaults and checks all but the faults.
@@ -107,6 +130,9 @@ func (cfg *Config) complete() error {
 	}
 	if cfg.Record == 0 {
 		cfg.Record = 10_000
+	}
+	if cfg.API == "" {
+		cfg.API = V1
 	}
 	if cfg.Logger == nil {
 		cfg.Logger = slog.New(slog.DiscardHandler)
@@ -125,7 +151,7 @@ func (cfg *Config) complete() error {
 	case !(cfg.Limit < 0 || cfg.Limit >= minLimit && cfg.Limit <= maxLimit):
 		return fmt.Errorf("sandbox: Limit %v is out of range: use %v to %v calls a second, or a negative number for no limit", cfg.Limit, minLimit, maxLimit)
 	}
-	return nil
+	return cfg.completeV2()
 }
 
 // Reset forgets every verification, recorded call and count. The faults stay
@@ -134,7 +160,7 @@ func (s *Sandbox) Reset() {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.verifications = newVerifications()
-	s.limit = limit{}
+	s.limit, s.problems, s.conflicts = limit{}, 0, 0
 	s.record = record{keep: s.record.keep, received: map[string]int{}}
 	for _, f := range s.faults {
 		f.seen = 0
@@ -152,7 +178,14 @@ func (s *Sandbox) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		s.serveFaults(w, r)
 		return
 	}
+	read, refuse := read, refuse
+	if isV2(r.URL.Path) && s.cfg.is(V2) {
+		read, refuse = readV2, refuseV2
+	}
 	c, refused := read(w, r)
+	if c.api == V1 && !s.cfg.is(V1) {
+		c.operation, c.format, refused = "", "", http.StatusNotFound
+	}
 	seen := newCall(c, r)
 	if refused != 0 {
 		seen.HTTPStatus = refused
@@ -160,7 +193,7 @@ func (s *Sandbox) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		s.record.add(seen)
 		s.mu.Unlock()
 		s.log(r.Context(), seen)
-		refuse(w, refused)
+		refuse(w, r, refused)
 		return
 	}
 	p, a := s.handle(r.Context(), c, seen)
@@ -175,16 +208,20 @@ func (s *Sandbox) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 func (s *Sandbox) handle(ctx context.Context, c call, seen Call) (plan, answer) {
 	s.mu.Lock()
 	s.clock.run(s.cfg.Speed)
-	p := planFor(s.faults, c.operation)
+	p := planFor(s.faults, c)
 	var a answer
 	switch {
 	case p.works():
 		a = s.do(c)
+	case p.fault.problem != nil:
+		a = s.problem(*p.fault.problem)
+	case p.fault.Kind == "status" && c.api == V2:
+		a = s.counterpart(c, fmt.Sprint(p.fault.number))
 	case p.fault.Kind == "status":
 		a = refusal(c.operation, fmt.Sprint(p.fault.number), c.get("request_id"), "")
 	}
-	seen.HTTPStatus, seen.Status, seen.Fault = p.httpStatus(), a.status(), p.String()
-	seen.RequestID, seen.Code = cmp.Or(a.requestID, c.get("request_id")), a.code
+	seen.HTTPStatus, seen.Status, seen.Fault = p.httpStatus(a), a.status(), p.String()
+	seen.RequestID, seen.Code = cmp.Or(a.requestID, c.v2.id, c.get("request_id")), a.code
 	s.record.add(seen)
 	s.mu.Unlock()
 	s.log(ctx, seen)
@@ -194,6 +231,8 @@ func (s *Sandbox) handle(ctx context.Context, c call, seen Call) (plan, answer) 
 // do answers a call by the account's rules. The caller holds s.mu.
 func (s *Sandbox) do(c call) answer {
 	switch {
+	case c.api == V2:
+		return s.doV2(c)
 	case c.apiKey == "":
 		return refusal(c.operation, "2", "", "Missing api_key")
 	case c.apiSecret == "":
@@ -241,7 +280,7 @@ func (s *Sandbox) log(ctx context.Context, seen Call) {
 }
 
 // refuse answers what is no call to the Verify API.
-func refuse(w http.ResponseWriter, code int) {
+func refuse(w http.ResponseWriter, _ *http.Request, code int) {
 	if code == http.StatusMethodNotAllowed {
 		w.Header().Set("Allow", "GET, POST")
 	}

@@ -2,11 +2,13 @@ package sandbox
 
 import (
 	"bytes"
+	"cmp"
 	"compress/gzip"
 	"fmt"
 	"io"
 	"net"
 	"net/http"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -24,9 +26,17 @@ const (
 // have net/http drop it.
 func (p plan) write(w http.ResponseWriter, r *http.Request, c call, a answer) {
 	h := w.Header()
-	h.Set("Content-Type", contentType(c.format))
+	if p.fault == nil && a.empty {
+		w.WriteHeader(a.codeHTTP())
+		return
+	}
+	if a.empty {
+		a.httpStatus = http.StatusOK // 204 could not carry what spoils it
+	}
+	code := a.codeHTTP()
+	h.Set("Content-Type", cmp.Or(a.media, contentType(c.format)))
 	if p.fault == nil {
-		send(w, a.encode(c.format))
+		send(w, code, a.encode(c.format))
 		return
 	}
 	switch f := p.fault; f.Kind {
@@ -40,55 +50,57 @@ func (p plan) write(w http.ResponseWriter, r *http.Request, c call, a answer) {
 		<-r.Context().Done()
 		panic(http.ErrAbortHandler)
 	case "garbage":
-		send(w, []byte("\x00\x01\xff this is neither JSON nor XML <{["))
+		send(w, code, []byte("\x00\x01\xff this is neither JSON nor XML <{["))
 	case "html":
 		h.Set("Content-Type", "text/html; charset=utf-8")
-		send(w, page(http.StatusText(http.StatusOK)))
+		send(w, code, page(http.StatusText(http.StatusOK)))
 	case "redirect":
 		h.Set("Location", f.url)
 		w.WriteHeader(http.StatusFound)
 	case "truncate":
 		body := a.encode(c.format)
 		h.Set("Content-Length", strconv.Itoa(len(body)))
+		w.WriteHeader(code)
 		_, _ = w.Write(body[:len(body)/2])
 		_ = http.NewResponseController(w).Flush()
 		panic(http.ErrAbortHandler)
 	case "drip":
-		drip(w, r, a.encode(c.format), f.duration)
+		drip(w, r, code, a.encode(c.format), f.duration)
 	case "big":
 		big(w, a, c.format, f.number)
 	case "bomb":
 		h.Set("Content-Encoding", "gzip")
-		send(w, bomb(a, c.format))
+		send(w, code, bomb(a, c.format))
 	case "deep":
 		a.prepend(deep())
-		send(w, a.encode(c.format))
+		send(w, code, a.encode(c.format))
 	case "dtd":
-		send(w, dtd(a, c.format))
+		send(w, code, dtd(a, c.format))
 	case "duplicate_status":
 		duplicateStatus(&a)
-		send(w, a.encode(c.format))
+		send(w, code, a.encode(c.format))
 	case "echo":
 		authorization := r.Header.Get("Authorization")
 		h.Set("X-Echo", strings.TrimSpace(authorization+" "+c.apiSecret))
 		a.prepend(field{name: "authorization", value: authorization}, field{name: "api_secret", value: c.apiSecret})
-		send(w, a.encode(c.format))
+		send(w, code, a.encode(c.format))
 	case "no_content_type":
 		h["Content-Type"] = nil // keeps net/http from guessing one
-		send(w, a.encode(c.format))
+		send(w, code, a.encode(c.format))
 	case "surplus":
 		body := a.encode(c.format)
 		conn := hijack(w)
-		_, _ = fmt.Fprintf(conn, "HTTP/1.1 200 OK\r\nContent-Type: %s\r\nContent-Length: %d\r\n\r\n%s%s %s %s",
-			contentType(c.format), len(body), body, r.Header.Get("Authorization"), c.apiSecret, c.params.Encode())
+		_, _ = fmt.Fprintf(conn, "HTTP/1.1 %d %s\r\nContent-Type: %s\r\nContent-Length: %d\r\n\r\n%s%s %s %s",
+			code, http.StatusText(code), h.Get("Content-Type"), len(body), body, r.Header.Get("Authorization"), c.apiSecret, c.params.Encode())
 		_ = conn.Close()
 	default: // status: its answer is made
-		send(w, a.encode(c.format))
+		send(w, code, a.encode(c.format))
 	}
 }
 
-func send(w http.ResponseWriter, body []byte) {
+func send(w http.ResponseWriter, code int, body []byte) {
 	w.Header().Set("Content-Length", strconv.Itoa(len(body)))
+	w.WriteHeader(code)
 	_, _ = w.Write(body) // a client that has left needs no answer
 }
 
@@ -136,8 +148,9 @@ func reset(conn net.Conn) {
 	_ = conn.Close()
 }
 
-func drip(w http.ResponseWriter, r *http.Request, body []byte, each time.Duration) {
+func drip(w http.ResponseWriter, r *http.Request, code int, body []byte, each time.Duration) {
 	w.Header().Set("Content-Length", strconv.Itoa(len(body)))
+	w.WriteHeader(code)
 	for i := range body {
 		if i > 0 && !pause(r.Context(), each) {
 			panic(http.ErrAbortHandler)
@@ -157,6 +170,7 @@ func padded(a answer, format string) (before, after []byte) {
 func big(w http.ResponseWriter, a answer, format string, size int) {
 	before, after := padded(a, format)
 	w.Header().Set("Content-Length", strconv.Itoa(len(before)+size+len(after)))
+	w.WriteHeader(a.codeHTTP())
 	_, _ = w.Write(before)
 	chunk := bytes.Repeat([]byte(" "), chunkSize)
 	for size > 0 {
@@ -194,7 +208,16 @@ func deep() field {
 	return f
 }
 
+// duplicateStatus says, where an answer has no status, its first field twice.
 func duplicateStatus(a *answer) {
+	if a.outcome != "" {
+		twice := field{name: "status", value: "failed"}
+		if !slices.ContainsFunc(a.fields, func(f field) bool { return f.name == twice.name }) && len(a.fields) > 0 {
+			twice.name = a.fields[0].name
+		}
+		a.prepend(twice)
+		return
+	}
 	wrong := "0"
 	if a.status() == "0" {
 		wrong = "5"

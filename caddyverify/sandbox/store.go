@@ -10,13 +10,18 @@ const (
 // verifications is what the account remembers.
 type verifications struct {
 	byID     map[string]*verification
-	byNumber map[string]*verification // the latest for each number
-	order    []*verification          // oldest first
+	byNumber map[recipient]*verification // the latest for each
+	order    []*verification             // oldest first
 	accepted int
 }
 
+// recipient is a number at an API: v1 and v2 do not know of each other's verifications.
+type recipient struct{ api, number string }
+
+func (v *verification) recipient() recipient { return recipient{v.api, v.number} }
+
 func newVerifications() verifications {
-	return verifications{byID: map[string]*verification{}, byNumber: map[string]*verification{}}
+	return verifications{byID: map[string]*verification{}, byNumber: map[recipient]*verification{}}
 }
 
 // find gives a verification as it is now, nil if there is none.
@@ -32,14 +37,14 @@ func (s *verifications) find(id string, now time.Time) *verification {
 	return v
 }
 
-// running gives the verification that is under way for a number, or nil.
-func (s *verifications) running(number string, now time.Time) *verification {
-	v := s.byNumber[number]
+// running gives the verification that keeps another one from the recipient, or nil.
+func (s *verifications) running(to recipient, now time.Time) *verification {
+	v := s.byNumber[to]
 	if v == nil {
 		return nil
 	}
 	v.advance(now)
-	if v.state != inProgress {
+	if !v.busy(now) {
 		return nil
 	}
 	return v
@@ -47,7 +52,7 @@ func (s *verifications) running(number string, now time.Time) *verification {
 
 // add remembers a new verification and drops the oldest if they are due.
 func (s *verifications) add(v *verification, now time.Time) {
-	s.byID[v.id], s.byNumber[v.number] = v, v
+	s.byID[v.id], s.byNumber[v.recipient()] = v, v
 	s.order = append(s.order, v)
 	s.accepted++
 	for {
@@ -59,8 +64,8 @@ func (s *verifications) add(v *verification, now time.Time) {
 		s.order[0] = nil
 		s.order = s.order[1:]
 		delete(s.byID, oldest.id)
-		if s.byNumber[oldest.number] == oldest {
-			delete(s.byNumber, oldest.number)
+		if s.byNumber[oldest.recipient()] == oldest {
+			delete(s.byNumber, oldest.recipient())
 		}
 	}
 }

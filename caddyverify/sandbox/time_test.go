@@ -219,7 +219,7 @@ func TestMemoryIsBounded(t *testing.T) {
 	if len(store.byID) != maxVerifications || len(store.byNumber) != maxVerifications || len(store.order) != maxVerifications {
 		t.Errorf("%d, %d, %d held", len(store.byID), len(store.byNumber), len(store.order))
 	}
-	if store.running("9", now) != nil || store.running("10", now) == nil {
+	if store.running(recipient{number: "9"}, now) != nil || store.running(recipient{number: "10"}, now) == nil {
 		t.Error("it is not the oldest that were dropped")
 	}
 }

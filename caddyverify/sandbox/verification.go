@@ -19,9 +19,15 @@ const (
 	cancelled  = "CANCELLED"
 )
 
+// outcomeExpired is v2's word for a message, or a verification, that nobody answered.
+const outcomeExpired = "expired"
+
 const (
 	maxWrongCodes = 3                // for one PIN
 	estimateLag   = 20 * time.Second // from the end to the last message's estimate
+
+	busyAfterCancel = 12 * time.Second
+	blockedAfter    = 5 * time.Second
 )
 
 // messagePrices are by calling code, in hundred-thousandths of a EUR; other
@@ -43,12 +49,15 @@ type verification struct {
 	next      time.Time // when the next message goes out or the verification expires
 	events    []event
 	checks    []attempt
+	blocked   bool // v2: found to be a fraud once it has begun
 }
 
 // event is one message sent.
 type event struct {
 	id, kind string
 	at       time.Time
+	outcome  string // v2's word for how it ended, "" while it goes on
+	ended    time.Time
 }
 
 // attempt is one code tried.
@@ -61,18 +70,28 @@ type attempt struct {
 // start sends the first message of a new verification.
 func start(o options, fixedCode string, now time.Time) *verification {
 	v := &verification{options: o, id: newRequestID(), state: inProgress, fixedCode: fixedCode, submitted: now}
+	if v.api == V2 {
+		v.id = newEventID()
+	}
 	v.send(now)
 	return v
 }
 
-// send sends the next message, with a new PIN if the old one has lapsed. The
-// caller knows that there is a message left.
+// send sends the next message, with a new PIN if the old one has lapsed; in v2 a PIN
+// lapses with its step. The caller knows that there is a message left.
 func (v *verification) send(now time.Time) {
-	if !now.Before(v.codeUntil) {
+	s := v.steps[len(v.events)]
+	switch {
+	case v.api == V2:
+		if v.code == "" || !s.reuseCode && v.pinCode == "" {
+			v.renewCode()
+		}
+		v.codeUntil = now.Add(s.wait)
+	case !now.Before(v.codeUntil):
 		v.renewCode()
 		v.codeUntil = now.Add(v.pinExpiry)
 	}
-	s := v.steps[len(v.events)]
+	v.endStep(outcomeExpired, now)
 	v.events = append(v.events, event{id: newEventID(), kind: s.kind, at: now})
 	v.next = now.Add(s.wait)
 	if v.left() == 0 && v.next.Before(v.codeUntil) {
@@ -95,9 +114,12 @@ func (v *verification) left() int { return len(v.steps) - len(v.events) }
 // advance does what was due until now.
 func (v *verification) advance(now time.Time) {
 	for v.state == inProgress && !now.Before(v.next) {
-		if v.left() == 0 {
+		switch {
+		case v.blocked:
+			v.finish(failed, v.next)
+		case v.left() == 0:
 			v.finish(expired, v.next)
-		} else {
+		default:
 			v.send(v.next)
 		}
 	}
@@ -105,6 +127,35 @@ func (v *verification) advance(now time.Time) {
 
 func (v *verification) finish(state string, at time.Time) {
 	v.state, v.finalized = state, at
+	v.endStep(v.outcome(), at)
+}
+
+// endStep notes how the latest message ended.
+func (v *verification) endStep(outcome string, at time.Time) {
+	if n := len(v.events); n > 0 {
+		v.events[n-1].outcome, v.events[n-1].ended = outcome, at
+	}
+}
+
+// outcome is v2's word for the state, "" where it has none.
+func (v *verification) outcome() string {
+	switch {
+	case v.state == success:
+		return "completed"
+	case v.state == failed && v.blocked:
+		return "blocked"
+	case v.state == failed:
+		return "failed"
+	case v.state == expired:
+		return outcomeExpired
+	}
+	return ""
+}
+
+// busy says whether its number can have no other one; in v2 a cancelled one keeps it
+// for a little.
+func (v *verification) busy(now time.Time) bool {
+	return v.state == inProgress || v.api == V2 && v.state == cancelled && now.Sub(v.finalized) < busyAfterCancel
 }
 
 // try checks a code and gives the status of Verify Check.
