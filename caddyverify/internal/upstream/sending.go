@@ -10,8 +10,6 @@ import (
 	"net/http/httptrace"
 	"strings"
 	"sync/atomic"
-
-	"github.com/caddyverify/caddy-verify/caddyverify/internal/wire"
 )
 
 // sending follows a call as far as it takes to know what may have been sent.
@@ -23,21 +21,27 @@ type sending struct {
 	progress
 }
 
-// request builds the upstream request from nothing but the call.
-func (c *Client) request(ctx context.Context, call *wire.Call, method string) (*http.Request, *sending) {
-	credentials := c.credentialsFor(wire.AttemptOf(ctx))
-	s := &sending{form: string(append(call.AppendForm(make([]byte, 0, 256)), credentials.parameters[method]...))}
+func (o *Outgoing) carriesBody() bool {
+	return o.Template.Method != http.MethodGet && o.Template.Method != http.MethodDelete
+}
+
+// request is the request itself, which is sent once.
+func (o *Outgoing) request(ctx context.Context) (*http.Request, *sending) {
+	s := &sending{form: o.Body}
 	s.trace.GotConn = s.gotConn
 	s.trace.WroteHeaderField = s.wroteHeader
 	s.watch(&s.trace)
-	r := credentials.requests[method][call.Operation][call.Format].WithContext(httptrace.WithClientTrace(ctx, &s.trace)) // a copy
+	r := o.Template.WithContext(httptrace.WithClientTrace(ctx, &s.trace)) // a copy
+	if o.URL != nil {
+		r.URL = o.URL
+	}
+	if o.Header != nil {
+		r.Header = o.Header
+	}
 	// A GET has a body that is there but empty, and no GetBody. Nothing of it is on the
 	// wire, but Go's transport takes such a request for one that it cannot make again.
 	r.Body = io.NopCloser(&s.body)
-	if method == http.MethodGet {
-		target := *r.URL
-		target.RawQuery = s.form
-		r.URL = &target
+	if !o.carriesBody() {
 		return r, s
 	}
 	s.body.Reset(s.form)

@@ -5,10 +5,8 @@ package upstream
 import (
 	"context"
 	"errors"
-	"io"
 	"net/http"
 	"strconv"
-	"strings"
 
 	"github.com/caddyverify/caddy-verify/caddyverify/internal/wire"
 )
@@ -74,66 +72,34 @@ func New(config Config) (*Client, error) {
 // Send makes one call by GET or POST, once, within the deadline of ctx. What goes
 // wrong is told by the answer's Fault.
 func (c *Client) Send(ctx context.Context, call *wire.Call, method string) wire.Answer {
-	r, s := c.request(ctx, call, method)
-	response, err := c.Transport.RoundTrip(r)
-	for err != nil && method == http.MethodGet && s.unwritten(err) && ctx.Err() == nil {
-		r, s = c.request(ctx, call, method)
-		response, err = c.Transport.RoundTrip(r)
+	received := Exchange(ctx, c.Transport, c.outgoing(ctx, call, method))
+	if answer, failed := received.Failed(); failed {
+		return answer
 	}
-	if err != nil {
-		return c.failed(ctx, err, s)
+	return c.read(call, &received)
+}
+
+// outgoing builds the upstream request from nothing but the call.
+func (c *Client) outgoing(ctx context.Context, call *wire.Call, method string) Outgoing {
+	credentials := c.credentialsFor(wire.AttemptOf(ctx))
+	form := string(append(call.AppendForm(make([]byte, 0, 256)), credentials.parameters[method]...))
+	o := Outgoing{Template: credentials.requests[method][call.Operation][call.Format]}
+	if method != http.MethodGet {
+		o.Body = form
+		return o
 	}
-	defer response.Body.Close()
-	return c.read(ctx, call, response, s)
+	target := *o.Template.URL
+	target.RawQuery = form
+	o.URL = &target
+	return o
 }
 
 // read checks what came back, and passes it on as it is or not at all.
-func (c *Client) read(ctx context.Context, call *wire.Call, response *http.Response, s *sending) wire.Answer {
-	code, contentType := response.StatusCode, response.Header.Get("Content-Type")
-	length := min(max(response.ContentLength, 0), wire.MaxAnswer+1) // a longer one could be any number
-	whole := false
-	withheld := func(fault *wire.Fault) wire.Answer {
-		fault.UpstreamCode, fault.UpstreamType, fault.UpstreamLength = code, mediaType(contentType), length
-		fault.UpstreamWhole = whole
-		return fault.Answer()
-	}
-	// A 4xx says by its code whose trouble it is, whatever its body is like.
-	useless := func(fault *wire.Fault) wire.Answer {
-		switch {
-		case code == http.StatusUnauthorized, code == http.StatusForbidden:
-			fault = &wire.Fault{Cause: wire.UpstreamUnauthorized, Reason: fault.Reason}
-		case code == http.StatusTooManyRequests:
-			fault = &wire.Fault{Cause: wire.UpstreamThrottled}
-		case code/100 == 4:
-			fault.Cause = wire.UpstreamError
-		}
-		return withheld(fault)
-	}
+func (c *Client) read(call *wire.Call, received *Received) wire.Answer {
+	code, contentType, body := received.Code, received.ContentType, received.Body
 	because := func(cause wire.Cause, reason wire.Reason, err error) wire.Answer {
-		return useless(&wire.Fault{Cause: cause, Reason: reason, MayHaveSent: true, Err: err})
+		return received.Useless(&wire.Fault{Cause: cause, Reason: reason, MayHaveSent: true, Err: err})
 	}
-	if !carriesAnswer(code) {
-		return because(wire.AnswerUnreadable, wire.ReasonCode, nil)
-	}
-	if encoding := response.Header.Get("Content-Encoding"); encoding != "" && !strings.EqualFold(encoding, "identity") {
-		return because(wire.AnswerUnreadable, wire.ReasonEncoding, nil)
-	}
-	if response.ContentLength > wire.MaxAnswer {
-		return because(wire.AnswerTooLarge, "", nil)
-	}
-	body, err := readBody(response)
-	length = int64(len(body))
-	switch {
-	case errors.Is(ctx.Err(), context.DeadlineExceeded) && err != nil:
-		return because(wire.UpstreamTimeout, wire.ReasonSlowAnswer, nil)
-	case ctx.Err() != nil && err != nil:
-		return withheld(&wire.Fault{Cause: wire.ClientLeft, MayHaveSent: true})
-	case err != nil:
-		return useless(s.lost(err))
-	case len(body) > wire.MaxAnswer:
-		return because(wire.AnswerTooLarge, "", nil)
-	}
-	whole = true
 	reading, err := wire.Read(call.Operation, call.Format, body)
 	switch {
 	case err != nil:
@@ -157,15 +123,9 @@ func (c *Client) read(ctx context.Context, call *wire.Call, response *http.Respo
 		contentType = call.Format.ContentType()
 	}
 	if c.Live.In(body) || contentType != call.Format.ContentType() && c.Live.In([]byte(contentType)) {
-		return withheld(&wire.Fault{Cause: wire.AnswerWithSecret, MayHaveSent: true})
+		return received.Withheld(&wire.Fault{Cause: wire.AnswerWithSecret, MayHaveSent: true})
 	}
 	return wire.Answer{Code: code, ContentType: contentType, Relabelled: relabelled, Body: body, Reading: reading}
-}
-
-// carriesAnswer tells the HTTP status codes with which an answer can be passed on whole:
-// those of HTTP, but for the informational ones and 205, which have no body.
-func carriesAnswer(code int) bool {
-	return code >= 200 && code <= 599 && code != http.StatusResetContent
 }
 
 func reasonOf(err error) wire.Reason {
@@ -173,31 +133,4 @@ func reasonOf(err error) wire.Reason {
 		return fault.Reason
 	}
 	return wire.ReasonOther
-}
-
-func readBody(response *http.Response) ([]byte, error) {
-	if n := response.ContentLength; n >= 0 {
-		body := make([]byte, n)
-		n, err := io.ReadFull(response.Body, body)
-		return body[:n], err
-	}
-	return io.ReadAll(io.LimitReader(response.Body, wire.MaxAnswer+1))
-}
-
-// failed tells why no answer came. The error's own text is not kept: it may
-// hold a URL.
-func (c *Client) failed(ctx context.Context, err error, s *sending) wire.Answer {
-	var fault *wire.Fault
-	connected := s.connected.Load()
-	switch {
-	case errors.Is(ctx.Err(), context.DeadlineExceeded):
-		fault = &wire.Fault{Cause: wire.UpstreamTimeout, Reason: s.waitedFor(), MayHaveSent: connected}
-	case ctx.Err() != nil:
-		fault = &wire.Fault{Cause: wire.ClientLeft, MayHaveSent: connected}
-	case connected:
-		fault = s.lost(err)
-	default:
-		fault = s.unconnected(err)
-	}
-	return fault.Answer()
 }
