@@ -24,6 +24,7 @@ var mayImport = map[string][]string{
 	"traffic":         nil,
 	"observe":         {"wire", "version", "store"},
 	"upstream":        {"wire", "version"},
+	"upstream/v2":     {"wire", "version", "country", "state", "upstream"},
 	"probe":           {"wire", "lease"},
 	"suspend":         {"wire", "event", "probe"},
 	"breaker":         {"wire", "event", "probe"},

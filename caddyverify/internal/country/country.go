@@ -162,3 +162,6 @@ func IsRange(digits string) bool {
 	}
 	return true
 }
+
+// Code is the calling code of a country, 0 for what is none.
+func Code(region string) int { return phonenumbers.GetCountryCodeForRegion(strings.ToUpper(region)) }

@@ -71,6 +71,7 @@ func (q *question) ask(ctx context.Context, client *upstream.Client, secret wire
 	id := make([]byte, 16)
 	_, _ = rand.Read(id) // never fails
 	call := wire.SearchFor(wire.JSON, []string{hex.EncodeToString(id)}, false)
+	call.Probe = true
 	return client.RoundTrip(wire.WithAttempt(ctx, wire.Attempt{Secret: secret}), call)
 }
 

@@ -14,7 +14,9 @@ import (
 func probe() *wire.Call {
 	id := make([]byte, 16)
 	_, _ = rand.Read(id) // never fails
-	return wire.SearchFor(wire.JSON, []string{hex.EncodeToString(id)}, false)
+	call := wire.SearchFor(wire.JSON, []string{hex.EncodeToString(id)}, false)
+	call.Probe = true
+	return call
 }
 
 func (w *way) probe(ctx context.Context) wire.Answer { return w.sendProbe(ctx, probe()) }

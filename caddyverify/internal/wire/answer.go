@@ -106,7 +106,7 @@ func Read(o Operation, f Format, body []byte) (Reading, error) {
 	}
 	reading, err := read(body)
 	if err != nil {
-		return Reading{}, Unreadable(whatCame(f, body), err)
+		return Reading{}, Unreadable(WhatCame(f, body), err)
 	}
 	if reading.List || !reading.Status.Numeric() {
 		if o != Search {
@@ -143,8 +143,8 @@ func Unreadable(reason Reason, err error) *Fault {
 	return &Fault{Cause: AnswerUnreadable, Reason: reason, MayHaveSent: true, Err: err}
 }
 
-// whatCame tells an operator what came in place of an answer.
-func whatCame(f Format, body []byte) Reason {
+// WhatCame tells an operator what came in place of an answer.
+func WhatCame(f Format, body []byte) Reason {
 	body = bytes.TrimSpace(body)
 	start := strings.ToLower(string(body[:min(len(body), len("<!doctype html"))]))
 	switch {
@@ -204,17 +204,55 @@ func (a *Answer) WithoutRequestID(o Operation, f Format) Answer {
 	}
 }
 
+// Refusal is an answer of the API by which it does not do what it was asked to, written here
+// of what a provider has said in another shape. requestID is "" for none, as most have.
+func Refusal(o Operation, f Format, status Status, requestID, text string) Answer {
+	return Answer{
+		Code:        http.StatusOK,
+		ContentType: f.ContentType(),
+		Body:        errorBody(o, f, requestID, status, text),
+		Reading:     Reading{Verification: Verification{RequestID: requestID, Status: status}},
+	}
+}
+
+// Done is an answer of the API by which it has done what it was asked to, written here in the
+// same way. It names the verification of a request or check, and the command of a control.
+func Done(call *Call, requestID string) Answer {
+	a := Answer{
+		Code:        http.StatusOK,
+		ContentType: call.Format.ContentType(),
+		Reading:     Reading{Verification: Verification{RequestID: requestID, Status: Success}},
+	}
+	status := field{"status", string(Success)}
+	if call.Operation == Control {
+		a.RequestID = ""
+		a.Body = body(call.Operation, call.Format, status, field{"command", call.Get("cmd")})
+	} else {
+		a.Body = body(call.Operation, call.Format, field{"request_id", requestID}, status)
+	}
+	return a
+}
+
 const xmlProlog = `<?xml version="1.0" encoding="UTF-8"?>` + "\n"
 
 // errorBody says what a status says. requestID is "" for none, as most have.
 func errorBody(o Operation, f Format, requestID string, status Status, text string) []byte {
+	said := []field{{"request_id", requestID}, {"status", string(status)}, {"error_text", text}}
+	if requestID == "" {
+		said = said[1:]
+	}
+	return body(o, f, said...)
+}
+
+// field is a member of a JSON object, or an element.
+type field struct{ name, value string }
+
+func body(o Operation, f Format, fields ...field) []byte {
 	var b bytes.Buffer
 	if f == JSON {
-		b.WriteString("{")
-		if requestID != "" {
-			b.WriteString(`"request_id":` + quoted(requestID) + ",")
+		for i, said := range fields {
+			b.WriteString([...]string{"{", ","}[min(i, 1)] + `"` + said.name + `":` + quoted(said.value))
 		}
-		b.WriteString(`"status":"` + string(status) + `","error_text":` + quoted(text))
 		b.WriteString("}\n") // for a terminal
 		return b.Bytes()
 	}
@@ -223,14 +261,12 @@ func errorBody(o Operation, f Format, requestID string, status Status, text stri
 		root = "response"
 	}
 	b.WriteString(xmlProlog + "<" + root + ">")
-	if requestID != "" {
-		b.WriteString("<request_id>")
-		_ = xml.EscapeText(&b, []byte(requestID))
-		b.WriteString("</request_id>")
+	for _, said := range fields {
+		b.WriteString("<" + said.name + ">")
+		_ = xml.EscapeText(&b, []byte(strings.ToValidUTF8(said.value, "?"))) // a bytes.Buffer does not fail
+		b.WriteString("</" + said.name + ">")
 	}
-	b.WriteString("<status>" + string(status) + "</status><error_text>")
-	_ = xml.EscapeText(&b, []byte(strings.ToValidUTF8(text, "?"))) // a bytes.Buffer does not fail
-	b.WriteString("</error_text></" + root + ">\n")
+	b.WriteString("</" + root + ">\n")
 	return b.Bytes()
 }
 

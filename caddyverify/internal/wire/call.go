@@ -22,6 +22,9 @@ type Call struct {
 	// Address is the end user's, where a request or psd2 has ip_address, which the API takes
 	// with checks only. It is for the guard, and is not sent.
 	Address string
+	// Probe tells that the gateway itself makes the call, for a sign of life: a search of what
+	// nobody has begun. It is not sent.
+	Probe bool
 }
 
 // Param is one parameter of a call.

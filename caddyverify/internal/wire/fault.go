@@ -33,6 +33,8 @@ const (
 	TooManyRequestIDs Cause = "too_many_request_ids"
 	SearchWithoutID   Cause = "search_without_id"
 	ControlOfNothing  Cause = "control_of_nothing"
+	// PSD2Unsupported is what has no counterpart in the version of the API that the account is at.
+	PSD2Unsupported Cause = "psd2_unsupported"
 )
 
 // What went wrong on the way to the provider or back.
@@ -179,6 +181,7 @@ var wordings = map[Cause]wording{
 	TooManyRequestIDs: {TooManyIDs, http.StatusBadRequest, false, "http_request_error", "Too many request_ids provided"},
 	SearchWithoutID:   {NotFoundOrFinished, http.StatusBadRequest, false, "http_request_error", "The Nexmo platform was unable to process this message for the following reason: neither request_id nor request_ids%s"},
 	ControlOfNothing:  {Missing, http.StatusBadRequest, false, "http_request_error", "Missing mandatory parameter: request_id and cmd%s"},
+	PSD2Unsupported:   {Invalid, http.StatusBadRequest, false, "http_request_denied", "The account is at Verify v2, which has no PSD2 (dynamic linking): its messages cannot name payee and amount"},
 
 	ConnectFailed:        {InternalError, http.StatusBadGateway, false, "destination_unavailable", "The Verify API cannot be reached"},
 	TLSFailed:            {InternalError, http.StatusBadGateway, false, "tls_protocol_error", "No trusted connection to the Verify API could be made"},

@@ -42,6 +42,7 @@ var said = []struct {
 	{TooManyRequestIDs, "18", 200, 400, "http_request_error", "Too many request_ids provided"},
 	{SearchWithoutID, "6", 200, 400, "http_request_error", "The Nexmo platform was unable to process this message for the following reason: neither request_id nor request_idsNAME"},
 	{ControlOfNothing, "2", 200, 400, "http_request_error", "Missing mandatory parameter: request_id and cmdNAME"},
+	{PSD2Unsupported, "3", 200, 400, "http_request_denied", "no PSD2 (dynamic linking)"},
 
 	{ConnectFailed, "5", 200, 502, "destination_unavailable", "cannot be reached"},
 	{TLSFailed, "5", 200, 502, "tls_protocol_error", "No trusted connection"},
@@ -295,6 +296,24 @@ func TestGuardSays(t *testing.T) {
 		reading, err := Read(Request, f, a.Body)
 		if err != nil || reading.Status != Concurrent || reading.RequestID != "abc" || a.Status != Concurrent || a.RequestID != "abc" {
 			t.Errorf("it is read as %+v, %v", reading, err)
+		}
+	}
+}
+
+// What is written of another API's answers reads like the API's own.
+func TestWrittenAnswers(t *testing.T) {
+	for _, o := range []Operation{Request, Check, Control} {
+		for _, f := range Formats {
+			call := &Call{Operation: o, Format: f, Params: []Param{{"cmd", "cancel"}}}
+			for name, answer := range map[string]Answer{
+				"done":    Done(call, "abc"),
+				"refused": Refusal(o, f, WrongCode, "a<b", "no & no"),
+			} {
+				reading, err := Read(o, f, answer.Body)
+				if err != nil || reading.Status != answer.Status || reading.RequestID != answer.RequestID || answer.Fault != nil {
+					t.Errorf("%s, %s in %s: %v, %s", name, o, f, err, answer.Body)
+				}
+			}
 		}
 	}
 }

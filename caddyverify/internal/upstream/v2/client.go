@@ -1,0 +1,110 @@
+// Package v2 answers calls of Verify v1 from Verify v2: it is the innermost sender of an account
+// that is there. What goes in is a call of v1, and what comes out is an answer as v1 gives it,
+// with its statuses and its sentences, so that every step around it stays as it is.
+//
+// Sources, beside the OpenAPI document of Verify v2 (version 1.0.1): what SDKs and their recorded
+// answers show of it. Where these differ, all of them are read.
+package v2
+
+import (
+	"context"
+	"errors"
+	"net/http"
+	"net/url"
+	"strings"
+
+	"github.com/caddyverify/caddy-verify/caddyverify/internal/state"
+	"github.com/caddyverify/caddy-verify/caddyverify/internal/upstream"
+	"github.com/caddyverify/caddy-verify/caddyverify/internal/version"
+	"github.com/caddyverify/caddy-verify/caddyverify/internal/wire"
+)
+
+// Config is what a Client needs; all but Next and Ref is required.
+type Config struct {
+	// URL is what the paths of the API are appended to, such as https://api.nexmo.com.
+	URL string
+	// Key is the account's api_key, which answers to searches name.
+	Key string
+	// Auth puts the credentials into a request, and Next those of attempts that ask for the
+	// other secret; by default these have the same.
+	Auth, Next Authorizer
+	// Live are the secrets that no answer may hold.
+	Live *upstream.Live
+	// Transport makes the exchange, as that of an upstream.Config does.
+	Transport http.RoundTripper
+	// Book is told of verifications, and answers searches.
+	Book *state.Book
+	// Ref is the client_ref of what a call starts, at most 40 letters and digits, by which
+	// callbacks are told apart; by default there is none.
+	Ref func(*wire.Call) string
+}
+
+// Client sends calls with the account's credentials. It never changes.
+type Client struct {
+	Config
+	base         *url.URL
+	post, delete *http.Request // what requests have in common
+}
+
+// New returns a Client.
+func New(config Config) (*Client, error) {
+	base, err := url.Parse(strings.TrimSuffix(config.URL, "/") + "/v2/verify")
+	if err != nil {
+		return nil, errors.New("the upstream is not a URL")
+	}
+	if config.Next == nil {
+		config.Next = config.Auth
+	}
+	c := &Client{Config: config, base: base}
+	c.post, c.delete = c.template(http.MethodPost), c.template(http.MethodDelete)
+	c.post.Header.Set("Content-Type", "application/json")
+	return c, nil
+}
+
+func (c *Client) template(method string) *http.Request {
+	return &http.Request{
+		Method: method,
+		URL:    c.base,
+		Host:   c.base.Host,
+		Header: http.Header{
+			"Accept":     {"application/json"},
+			"User-Agent": {version.UserAgent()},
+			// An answer must be read before it is passed on, and a compressed one can be
+			// a bomb.
+			"Accept-Encoding": {"identity"},
+		},
+		Proto:      "HTTP/1.1",
+		ProtoMajor: 1,
+		ProtoMinor: 1,
+	}
+}
+
+// RoundTrip makes one attempt at a call. It is the last Sender on the way of a call. It sends
+// a second time only where the provider has said that it has done nothing the first time.
+func (c *Client) RoundTrip(ctx context.Context, call *wire.Call) wire.Answer {
+	switch call.Operation {
+	case wire.Request:
+		return c.start(ctx, call)
+	case wire.Check:
+		return c.check(ctx, call)
+	case wire.Control:
+		return c.control(ctx, call)
+	case wire.Search:
+		if call.Probe {
+			return c.probe(ctx, call)
+		}
+		return c.Search(ctx, call)
+	default:
+		return wire.Refuse(wire.PSD2Unsupported, "").Answer()
+	}
+}
+
+// uuid is a request_id as Verify v2 has it, or "" for what can be none. v1's are the same
+// without the dashes.
+func uuid(requestID string) string {
+	digits := wire.Spelling(requestID)
+	if len(digits) != 32 || strings.Trim(digits, "0123456789abcdef") != "" {
+		return ""
+	}
+	return digits[:8] + "-" + digits[8:12] + "-" + digits[12:16] + "-" + digits[16:20] + "-" + digits[20:]
+}

@@ -1,0 +1,86 @@
+package v2
+
+import (
+	"context"
+	"net/http"
+	"time"
+
+	"github.com/caddyverify/caddy-verify/caddyverify/internal/wire"
+)
+
+// control answers a control.
+func (c *Client) control(ctx context.Context, call *wire.Call) wire.Answer {
+	cmd := call.Get("cmd")
+	if cmd != "cancel" && cmd != "trigger_next_event" {
+		return wire.Refuse(wire.InvalidParameter, "cmd").Answer()
+	}
+	id := uuid(call.RequestID())
+	if id == "" {
+		return refusal(call, wire.NotFoundOrFinished, call.RequestID())
+	}
+	if cmd == "cancel" {
+		return c.cancel(ctx, call, id)
+	}
+	return c.trigger(ctx, call, id)
+}
+
+func (c *Client) cancel(ctx context.Context, call *wire.Call, id string) wire.Answer {
+	r := c.send(ctx, http.MethodDelete, "/"+id, "")
+	switch {
+	case r.failed != nil:
+		return *r.failed
+	case r.done():
+		c.Book.Ended(ctx, undashed(id), wire.Cancelled)
+		return wire.Done(call, "")
+	case r.Code == http.StatusNotFound && r.isProblem:
+		if v, known := c.Book.Find(ctx, undashed(id)); known && v.Status() == wire.InProgress {
+			return tooEarlyOrLate(call, v.Age())
+		}
+	}
+	return c.refused(call, r)
+}
+
+// uncancellable is how long a verification cannot be cancelled.
+const uncancellable = 30 * time.Second
+
+// tooEarlyOrLate says of a verification that is running why the provider does not cancel it: it
+// does so after 30 s and before the second message. v2 says of either only that it finds none.
+func tooEarlyOrLate(call *wire.Call, age time.Duration) wire.Answer {
+	text := "Verification request  ['" + call.RequestID() + "'] can't be cancelled now. Too many attempts to re-deliver have already been made."
+	if age < uncancellable {
+		text = "Verification request ['" + call.RequestID() + "'] can't be cancelled within the first 30 seconds."
+	}
+	return wire.Refusal(call.Operation, call.Format, wire.CannotControl, "", text)
+}
+
+// The provider may answer that a verification cannot be moved on yet (replication delay): it has
+// done nothing then, and is asked again.
+const (
+	triggerPause = 500 * time.Millisecond // before the second time; twice as long before each further one
+	triggerTimes = 5
+)
+
+func (c *Client) trigger(ctx context.Context, call *wire.Call, id string) wire.Answer {
+	// The API's document has no body here, and an SDK sends one that is empty. With one, the
+	// request is sent once over HTTP/2 too.
+	r := c.send(ctx, http.MethodPost, "/"+id+"/next_workflow", "{}")
+	for n := range triggerTimes - 1 {
+		if !r.tooSoon() || !pause(ctx, triggerPause<<n) {
+			break
+		}
+		r = c.send(ctx, http.MethodPost, "/"+id+"/next_workflow", "{}")
+	}
+	switch {
+	case r.failed != nil:
+		return *r.failed
+	case r.done():
+		c.Book.Triggered(ctx, undashed(id))
+		return wire.Done(call, "")
+	}
+	return c.refused(call, r)
+}
+
+// tooSoon tells that the provider cannot say yet.
+func (r *reply) tooSoon() bool {
+	return r.failed == nil && r.Code == http.StatusConflict && r.isProblem && r.problem.says("try again")
+}

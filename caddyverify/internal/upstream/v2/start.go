@@ -1,0 +1,90 @@
+package v2
+
+import (
+	"context"
+	"net/http"
+	"time"
+
+	"github.com/caddyverify/caddy-verify/caddyverify/internal/wire"
+)
+
+// A number whose verification was cancelled may be refused for another one as if the first were
+// running, for a dozen seconds. A request within this time is made a second time, at its end or
+// when only answerTime is left of its own: nothing was done the first time.
+const (
+	afterCancel = 13 * time.Second
+	answerTime  = 3 * time.Second
+	leastPause  = time.Second // less than that changes nothing
+)
+
+// start answers a request.
+func (c *Client) start(ctx context.Context, call *wire.Call) wire.Answer {
+	made, fault := c.translate(call)
+	if fault != nil {
+		return fault.Answer()
+	}
+	start := made.start()
+	start.Account = c.Key
+	body, began := made.body(), time.Now()
+	r := c.send(ctx, http.MethodPost, "", body)
+	if r.conflicts() && c.waitOut(ctx, r, start.Number) {
+		began = time.Now()
+		r = c.send(ctx, http.MethodPost, "", body)
+	}
+	switch {
+	case r.failed != nil:
+		return *r.failed
+	case r.conflicts():
+		return c.concurrent(ctx, call, r, start.Number)
+	case r.Code/100 != 2:
+		return c.refused(call, r)
+	}
+	id := undashed(text(r.members()["request_id"]))
+	if id == "" {
+		return r.useless()
+	}
+	start.Took = time.Since(began)
+	c.Book.Began(ctx, id, start)
+	return wire.Done(call, id)
+}
+
+// conflicts tells that a verification of the number is running. SDKs' tests have it with
+// HTTP 422 as well.
+func (r *reply) conflicts() bool {
+	if r.failed != nil || !r.isProblem {
+		return false
+	}
+	return r.Code == http.StatusConflict || r.Code == http.StatusUnprocessableEntity && r.problem.says("concurrent", "conflict")
+}
+
+// waitOut waits until a verification that was cancelled counts as such. It reports false where
+// there is none, or too little time.
+func (c *Client) waitOut(ctx context.Context, r *reply, number string) bool {
+	ago, cancelled := c.Book.Cancelled(number)
+	if !cancelled || c.running(ctx, r, number) != "" {
+		return false
+	}
+	wait := afterCancel - ago
+	if deadline, ok := ctx.Deadline(); ok {
+		wait = min(wait, time.Until(deadline)-answerTime)
+	}
+	return wait >= leastPause && pause(ctx, wait)
+}
+
+// running is the verification of a number that a conflict is about: the one that the provider
+// names, unless it is known to have ended, or the one that is known to run.
+func (c *Client) running(ctx context.Context, r *reply, number string) (requestID string) {
+	id := undashed(r.problem.requestID)
+	if id == "" {
+		id, _ = c.Book.Running(number)
+		return id
+	}
+	if v, known := c.Book.Find(ctx, id); known && v.Status().Final() {
+		return ""
+	}
+	return id
+}
+
+func (c *Client) concurrent(ctx context.Context, call *wire.Call, r *reply, number string) wire.Answer {
+	return refusal(call, wire.Concurrent, c.running(ctx, r, number))
+}
