@@ -172,14 +172,16 @@ func (c *collector) json(body []byte) error {
 }
 
 func (c *collector) member(name string, value jsontext.Value) error {
-	i := c.find(name)
-	if i < 0 {
+	p := parameter{kind: kindAddress}
+	if i := c.find(name); i >= 0 {
+		p = c.known[i]
+	} else if !c.isAddress(name) {
 		return c.add(name, "")
 	}
-	if value.Kind() == '[' && c.known[i].many {
+	if value.Kind() == '[' && p.many {
 		return c.elements(name, value)
 	}
-	text, ok := scalar(value, c.known[i].kind)
+	text, ok := scalar(value, p.kind)
 	if !ok {
 		return Refuse(InvalidParameter, name)
 	}

@@ -66,7 +66,7 @@ func (c *collector) add(name, value string) error {
 		return c.tooMany()
 	}
 	i := c.find(name)
-	if i < 0 && c.starts && name == "ip_address" {
+	if i < 0 && c.isAddress(name) {
 		return c.addAddress(value)
 	}
 	if i < 0 {
@@ -89,6 +89,9 @@ func (c *collector) add(name, value string) error {
 	}
 	return nil
 }
+
+// isAddress tells whether it is the name of the end user's address, which the API does not take here.
+func (c *collector) isAddress(name string) bool { return c.starts && name == "ip_address" }
 
 // addAddress takes in the end user's address of what starts a verification.
 func (c *collector) addAddress(value string) error {
