@@ -264,7 +264,7 @@ func TestCanary(t *testing.T) {
 		}
 	}
 
-	shown, page := adminAnswers(t, admin, newest.Verifications()), livePage(t, site)
+	shown, page := adminAnswers(t, admin, newest.Verifications()), livePage(t, site, "refuses the account: credentials (4)")
 	scraped := get(t, "http://"+site+"/metrics").body
 	health := get(t, "http://"+site+"/health/ready").body
 	if err := caddy.Stop(); err != nil {
@@ -441,8 +441,8 @@ func shippedConfig(t *testing.T, replace map[string]string) []byte {
 	return config
 }
 
-// livePage is the page and the beginning of its stream.
-func livePage(t *testing.T, address string) string {
+// livePage is the page and the beginning of its stream, both of which say something.
+func livePage(t *testing.T, address, says string) string {
 	t.Helper()
 	stream := request(t, http.MethodGet, "http://"+address+"/live/stream", "", "")
 	response, err := http.DefaultClient.Do(stream)
@@ -460,8 +460,8 @@ func livePage(t *testing.T, address string) string {
 	}
 	page := get(t, "http://"+address+"/live").body
 	for _, text := range []string{all.String(), page} {
-		if !strings.Contains(text, "refuses the account: credentials (4)") {
-			t.Error("the live page does not tell that the account is refused: the test does not see what it shows")
+		if !strings.Contains(text, says) {
+			t.Errorf("the live page does not tell %q: the test does not see what it shows", says)
 		}
 	}
 	return page + all.String()
