@@ -97,7 +97,15 @@ func (b *budget) roll(now time.Duration) {
 	b.settled.roll(b.key.period, now)
 	b.trusted.roll(b.key.period, now)
 	if b.used()*100 < b.cap*calmAt {
-		b.warned, b.exhausted = false, false
+		b.warned = false
+	}
+}
+
+// recover has it be told again that the budget is exhausted, once there is room for starts and not
+// nearly all is used. What lacks money for another reason, its part or the store, is told once.
+func (b *budget) recover() {
+	if b.used()*100 < b.cap*calmAt {
+		b.exhausted = false
 	}
 }
 
@@ -158,6 +166,7 @@ func (g *Guard) checkBudgets(l *look) {
 	for _, b := range l.rules.budgets {
 		b.roll(l.now)
 		if l.Worst.Currency == b.key.currency && b.fits(l.Worst.Micro, g.sharing, l.now) {
+			b.recover()
 			continue
 		}
 		f := b.finding(l.now)

@@ -344,6 +344,27 @@ func TestShareExhausted(t *testing.T) {
 	})
 }
 
+// TestShareExhaustedOnce: a flood of starts while the store grants nothing is no flood of what
+// operators are told.
+func TestShareExhaustedOnce(t *testing.T) {
+	bubble(t, "a gateway", func(t *testing.T) {
+		c, told := newFleet(1000).gateways[0], 0
+		c.OnChange(func(change Change) {
+			if change.Kind == Exhausted {
+				told++
+			}
+		})
+		for i := range 50 { // the store has not answered yet
+			if c.start("shop", i, 100) {
+				t.Fatal("it was let through")
+			}
+		}
+		if told != 1 {
+			t.Errorf("told %d times", told)
+		}
+	})
+}
+
 // TestShareTold: what is known is not told again at once.
 func TestShareTold(t *testing.T) {
 	bubble(t, "a gateway", func(t *testing.T) {
