@@ -24,7 +24,30 @@ type Account struct {
 	// are then sent in clear. Default: `false`.
 	InsecureUpstream bool `json:"insecure_upstream,omitempty"`
 
-	// Credentials of the account. Required.
+	// API is the version of the Verify API that calls are answered from: `v1`, or `v2`, which
+	// applications notice no more of than docs/v2.md says. Default: `v1`.
+	API string `json:"api,omitempty"`
+
+	// Drain is `v1` where verifications that were started with that version may be under way
+	// yet: what this gateway, or those of its store, has not started with v2 is looked for
+	// there first. It needs credentials. Default: none are.
+	Drain string `json:"drain,omitempty"`
+
+	// Application is the id of the provider's application by whose key calls of `api v2` are
+	// signed, and whose webhooks tell of them. Default: calls are made with the credentials, and
+	// no webhook tells of them.
+	Application string `json:"application,omitempty"`
+
+	// PrivateKey is the application's, in PEM: RSA with 2048 bits or more. Write it as a
+	// placeholder, {file.PATH}; the file is read again whenever it changes. Required with
+	// Application.
+	PrivateKey string `json:"private_key,omitempty"`
+
+	// SignatureSecret is the account's, by which the provider signs webhooks. Placeholders are
+	// allowed, and read when the configuration is loaded. Required for `verify_webhook`.
+	SignatureSecret string `json:"signature_secret,omitempty"`
+
+	// Credentials of the account. Required, but with Application; there they are for `drain`.
 	Credentials *Credentials `json:"credentials,omitempty"`
 
 	// NextCredentials are a second secret of the same account, whose api_key is the same.

@@ -49,6 +49,12 @@ func init() {
 //	    account     <name>|by caller
 //	    upstream    <url>
 //	    insecure_upstream
+//	    api         v1|v2 {
+//	        drain v1
+//	    }
+//	    application <id>
+//	    private_key <pem>
+//	    signature_secret <secret>
 //	    credentials <api_key> <api_secret>
 //	    next_credentials <api_key> <api_secret>
 //	    auth        basic|query|body

@@ -112,6 +112,14 @@ func (a *Account) unmarshalSetting(d *caddyfile.Dispenser, name string) (err err
 	case "insecure_upstream":
 		a.InsecureUpstream = true
 		err = noArgs(d, name)
+	case "api":
+		return a.unmarshalAPI(d)
+	case "application":
+		a.Application, err = oneArg(d, name, "<id>")
+	case "private_key":
+		a.PrivateKey, err = secretArg(d, name, "{file./path}")
+	case "signature_secret":
+		a.SignatureSecret, err = secretArg(d, name, "{file./path}")
 	case "credentials":
 		a.Credentials, err = parseCredentials(d)
 	case "next_credentials":

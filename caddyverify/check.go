@@ -63,15 +63,23 @@ func (a *Account) check() error {
 		{"limit", limit.Settings{Rate: a.Limit, SearchRate: a.SearchLimit}.Validate()},
 		{"countries", checkCountries(a.Countries)},
 		{"guard", a.Guard.checkAccount()},
-		{"credentials", a.Credentials.check()},
+		{"api", oneOf(a.API, apiV1, apiV2)},
+		{"drain", a.checkDrain()},
+		{"application", a.checkApplication()},
+		{"private_key", a.checkPrivateKey()},
+		{"signature_secret", a.checkSignatureSecret()},
+		{"credentials", a.checkCredentials()},
 		{"next_credentials", a.checkNext()},
 	})
 }
 
 // checkNext tells what is wrong with the second credentials, if there are any.
 func (a *Account) checkNext() error {
-	if a.NextCredentials == nil {
+	switch {
+	case a.NextCredentials == nil:
 		return nil
+	case a.Application != "":
+		return errors.New("calls are signed with the private_key, of which there is one; leave them out")
 	}
 	return a.NextCredentials.check()
 }

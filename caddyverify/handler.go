@@ -158,16 +158,18 @@ func (h *Handler) provision(ctx caddy.Context, app *App) error {
 		return err
 	}
 	h.finishWith(ctx)
+	calls := upstream.Config{
+		URL:       base.String(),
+		Key:       h.rotation.key,
+		Secret:    secret,
+		Next:      next,
+		Auth:      auth,
+		Method:    method,
+		Transport: transport,
+	}
 	if err := app.join(h, accountID{base.String(), h.rotation.key}, base.Host, gateway.Config{
-		Upstream: upstream.Config{
-			URL:       base.String(),
-			Key:       h.rotation.key,
-			Secret:    secret,
-			Next:      next,
-			Auth:      auth,
-			Method:    method,
-			Transport: transport,
-		},
+		Upstream:      calls,
+		V2:            h.v2(calls),
 		Timeout:       time.Duration(h.Timeout),
 		HTTPErrors:    h.Errors == errorsHTTP,
 		Strict:        h.Strict,

@@ -15,8 +15,9 @@ import (
 type rotation struct {
 	auth   upstream.Auth
 	key    string
-	first  string
+	first  string // or the private key
 	next   string // "" for none
+	drain  string // the secret for verifications of v1, where that is not first
 	warned map[string]bool
 	stop   func() // nil where no file is watched
 }
@@ -25,6 +26,9 @@ type rotation struct {
 func (h *Handler) readCredentials(auth upstream.Auth) error {
 	r := rotation{auth: auth, warned: map[string]bool{}}
 	var err error
+	if h.byJWT() {
+		return h.readPrivateKey(r)
+	}
 	if r.key, r.first, err = h.Credentials.resolveFor(auth); err != nil {
 		return fmt.Errorf("credentials: %w", err)
 	}
@@ -44,6 +48,27 @@ func (h *Handler) readCredentials(auth upstream.Auth) error {
 	}
 	h.rotation = r
 	h.warnOfEqualSecrets()
+	return nil
+}
+
+// readPrivateKey does so for an account whose calls are signed. With credentials it is the
+// same account that it was with v1.
+func (h *Handler) readPrivateKey(r rotation) (err error) {
+	if r.first, err = h.resolvePrivateKey(); err != nil {
+		return err
+	}
+	r.key = h.Application
+	literal := !placeholder.MatchString(h.PrivateKey)
+	if h.Credentials != nil {
+		if r.key, r.drain, err = h.Credentials.resolveFor(r.auth); err != nil {
+			return fmt.Errorf("credentials: %w", err)
+		}
+		literal = literal || h.Credentials.literal()
+	}
+	if literal {
+		h.logger.Warn("a secret stands in the configuration, where the admin API and the autosave file show it; write a placeholder in its place, for example " + privateKeyExample)
+	}
+	h.rotation = r
 	return nil
 }
 
@@ -81,8 +106,12 @@ func (c *Credentials) files() []string {
 	if c == nil {
 		return nil
 	}
-	var paths []string
-	for _, match := range fileSource.FindAllStringSubmatch(c.APIKey+c.APISecret, -1) {
+	return filesOf(c.APIKey + c.APISecret)
+}
+
+// filesOf are those that a text names.
+func filesOf(text string) (paths []string) {
+	for _, match := range fileSource.FindAllStringSubmatch(text, -1) {
 		paths = append(paths, match[1])
 	}
 	return paths
@@ -92,6 +121,9 @@ func (c *Credentials) files() []string {
 // Cleanup. The configuration is in force.
 func (h *Handler) watchCredentials() {
 	paths := slices.Concat(h.Credentials.files(), h.NextCredentials.files())
+	if h.byJWT() {
+		paths = filesOf(h.PrivateKey)
+	}
 	if len(paths) == 0 {
 		return
 	}
@@ -103,6 +135,10 @@ func (h *Handler) watchCredentials() {
 // rereadCredentials puts new secrets in use. What is no secret changes nothing.
 func (h *Handler) rereadCredentials() {
 	r := &h.rotation
+	if h.byJWT() {
+		h.rereadPrivateKey()
+		return
+	}
 	first, firstErr := h.Credentials.reread(r)
 	next, nextErr := r.next, error(nil)
 	if h.NextCredentials != nil {
@@ -126,6 +162,21 @@ func (h *Handler) rereadCredentials() {
 		clear(r.warned)
 		h.warnOfEqualSecrets()
 	}
+}
+
+// rereadPrivateKey puts a new private key in use, if it is one.
+func (h *Handler) rereadPrivateKey() {
+	r := &h.rotation
+	pem, err := h.resolvePrivateKey()
+	if err == nil && pem != r.first {
+		r.first = pem
+		err = h.gateway.Use(r.secrets())
+	}
+	if err != nil {
+		h.warnOnce(err.Error() + "; the key of before stays in use")
+		return
+	}
+	clear(r.warned)
 }
 
 // errUnsteady is that of files which change while they are read.

@@ -22,6 +22,7 @@ import (
 	"github.com/caddyverify/caddy-verify/caddyverify/internal/observe"
 	"github.com/caddyverify/caddy-verify/caddyverify/internal/retry"
 	"github.com/caddyverify/caddy-verify/caddyverify/internal/search"
+	"github.com/caddyverify/caddy-verify/caddyverify/internal/state"
 	"github.com/caddyverify/caddy-verify/caddyverify/internal/store"
 	"github.com/caddyverify/caddy-verify/caddyverify/internal/upstream"
 	"github.com/caddyverify/caddy-verify/caddyverify/internal/wire"
@@ -81,6 +82,7 @@ type Account struct {
 	books     books
 	hints     *hints // guarded by configuring
 	guard     *guard.Guard
+	states    *state.Book // of verifications of version 2
 	prices    prices
 	recording atomic.Pointer[recording] // nil where none is kept
 
@@ -122,6 +124,7 @@ func NewAccount(host, apiKey string, metrics *observe.Metrics, s *Settings) *Acc
 		retries:  retry.NewBudget(),
 		ledger:   ledger.New(ledger.Settings{}),
 		guard:    guard.New(guard.Settings{}),
+		states:   state.New(state.Settings{}),
 		history:  history.New(),
 		secrets:  map[[32]byte]*secrets{},
 		stop:     make(chan struct{}),
@@ -177,6 +180,7 @@ func (a *Account) tick() {
 			a.publishEvents(context.Background(), a.ledger.Advance())
 			a.guard.Advance()
 			a.books.tick()
+			a.states.Retell(context.Background())
 			a.publishPending()
 			a.watchStore()
 			a.gauge()
@@ -224,6 +228,7 @@ func (a *Account) apply(s *Settings) {
 	a.deduper.Share(s.Shared)
 	a.limiter.Share(s.Shared)
 	a.share(s.Shared)
+	a.states.Share(s.Shared)
 	a.hintBy(s.Shared)
 	a.breakers.Configure(s.Breaker)
 	a.limiter.Configure(s.Limit)

@@ -29,6 +29,8 @@ type Config struct {
 	// Upstream is where calls go and with which credentials. Its Methods and Live are the
 	// account's, and Use changes its secrets. Required.
 	Upstream upstream.Config
+	// V2 has calls answered from version 2 of the API; nil from version 1.
+	V2 *V2
 	// Timeout bounds one call to the upstream, its repetition included. Required.
 	Timeout time.Duration
 	// HTTPErrors has the gateway's own errors answered with HTTP codes in place of 200.

@@ -8,7 +8,6 @@ import (
 
 	"github.com/caddyverify/caddy-verify/caddyverify/internal/ledger"
 	"github.com/caddyverify/caddy-verify/caddyverify/internal/observe"
-	"github.com/caddyverify/caddy-verify/caddyverify/internal/upstream"
 	"github.com/caddyverify/caddy-verify/caddyverify/internal/wire"
 )
 
@@ -24,17 +23,17 @@ type way struct {
 	sendProbe  wire.Sender
 	sendSettle wire.Sender
 	sendOther  wire.Sender // a probe with the other secret
+	known      wire.Sender // a search that is answered without the provider
 }
 
 // pipelines makes the ways of a call to the provider, each a list with the outermost
 // step first. What a step refuses goes no further in.
-func (g *Gateway) pipelines(w *way, client *upstream.Client) {
+func (g *Gateway) pipelines(w *way, p *api) {
 	a := g.Account
-	observed := (&observe.Upstream{Base: g.base, Metrics: a.metrics, Circuit: a.circuit, Origins: a.origins, Told: a.sent}).Step
-	method := client.MethodStep(a.methodChanged)
+	observed := (&observe.Upstream{Base: g.base, Target: p.target, Metrics: a.metrics, Circuit: a.circuit, Origins: a.origins, Told: a.sent}).Step
 	recorded := a.ledger.Step(a.about, a.publishEvents)
 
-	w.send = wire.Chain(client.RoundTrip,
+	w.send = wire.Chain(p.call,
 		a.guarded,
 		a.countRefused,
 		g.withinTimeout,
@@ -42,37 +41,40 @@ func (g *Gateway) pipelines(w *way, client *upstream.Client) {
 		w.secrets.Step,
 		a.breakers.Step,
 		w.eitherSecret,
-		method,
+		p.method,
 		a.limiter.Step,
 		a.oneDelivery,
 		observed,
 		recorded,
 		a.acquainted,
 	)
+	w.known = wire.Chain(p.search, recorded, a.acquainted)
+	w.send = p.orSearch(w.send, w.known)
 	// A search of the settler can wait: it comes again later.
-	w.sendSettle = wire.Chain(client.RoundTrip,
+	w.sendSettle = wire.Chain(p.call,
 		g.withinTimeout,
 		w.secrets.Step,
 		a.breakers.Step,
 		w.eitherSecret,
-		method,
+		p.method,
 		a.limiter.Step,
 		observed,
 		recorded,
 	)
+	w.sendSettle = p.orSearch(w.sendSettle, w.known)
 	// A probe finds out about trouble, so nothing that is in trouble holds it up. Its
 	// answer is about the account, by HTTP's codes, too.
-	w.sendProbe = wire.Chain(client.RoundTrip,
+	w.sendProbe = wire.Chain(p.call,
 		g.withinTimeout,
 		w.eitherSecretOfProbe,
-		method,
+		p.method,
 		a.limiter.StepFirst,
 		observed,
 		recorded,
 	)
-	w.sendOther = wire.Chain(client.RoundTrip,
+	w.sendOther = wire.Chain(p.call,
 		g.withinTimeout,
-		method,
+		p.method,
 		a.limiter.StepFirst,
 		observed,
 		recorded,

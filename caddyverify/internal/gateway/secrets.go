@@ -84,13 +84,13 @@ func (g *Gateway) change(first, next upstream.Secret) (isNew bool, err error) {
 	if last != nil && last.sum == w.sum {
 		return false, nil
 	}
-	client, err := upstream.New(config)
+	p, err := g.api(config)
 	if err != nil {
 		return false, err
 	}
 	w.letGo = g.Account.live.Add(first, next)
 	w.secrets, isNew = g.Account.secretsOf(w.sum, !next.None())
-	g.pipelines(w, client)
+	g.pipelines(w, p)
 	if g.inUse {
 		w.stop = w.secrets.ProbeWith(w.probe)
 	}

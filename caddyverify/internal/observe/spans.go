@@ -184,25 +184,25 @@ type Client struct {
 
 // StartClient begins the span of an attempt at a call to the upstream at base. It is for
 // calls whose span in ctx is recorded; the Client of others is the zero Client.
-func StartClient(ctx context.Context, base *url.URL, attempt wire.Attempt, call *wire.Call, breaker wire.CircuitState, origins []Origin) Client {
+func StartClient(ctx context.Context, base *url.URL, to Target, call *wire.Call, breaker wire.CircuitState, origins []Origin) Client {
 	parent := trace.SpanFromContext(ctx)
 	// What the query may hold, numbers, codes and credentials, is no span's business.
 	target := *base
-	target.Path += wire.Path(call.Operation, call.Format)
+	target.Path += to.Path
 	attributes := append(describe(call.Operation, call, origins),
-		semconv.HTTPRequestMethodKey.String(attempt.Method),
+		semconv.HTTPRequestMethodKey.String(to.Method),
 		semconv.ServerAddress(base.Hostname()),
 		semconv.ServerPort(port(base)),
 		semconv.URLFull(target.String()),
-		semconv.URLTemplate(wire.Route(call.Operation)),
+		semconv.URLTemplate(to.Template),
 	)
-	if attempt.Resend > 0 {
+	if attempt := wire.AttemptOf(ctx); attempt.Resend > 0 {
 		attributes = append(attributes, semconv.HTTPRequestResendCount(attempt.Resend))
 	}
 	if breaker != "" {
 		attributes = append(attributes, attribute.String("verify.breaker", string(breaker)))
 	}
-	_, span := parent.TracerProvider().Tracer(scope).Start(ctx, attempt.Method+" "+wire.Route(call.Operation),
+	_, span := parent.TracerProvider().Tracer(scope).Start(ctx, to.Method+" "+to.Template,
 		trace.WithSpanKind(trace.SpanKindClient), trace.WithAttributes(attributes...), trace.WithLinks(links(origins)...))
 	return Client{span, call}
 }

@@ -1,0 +1,111 @@
+package gateway
+
+import (
+	"context"
+	"net/http"
+	"strings"
+
+	"github.com/caddyverify/caddy-verify/caddyverify/internal/observe"
+	"github.com/caddyverify/caddy-verify/caddyverify/internal/upstream"
+	v2 "github.com/caddyverify/caddy-verify/caddyverify/internal/upstream/v2"
+	"github.com/caddyverify/caddy-verify/caddyverify/internal/wire"
+)
+
+// V2 has calls answered from version 2 of the Verify API.
+type V2 struct {
+	// Application is the id of the application whose private key is the upstream's Secret. ""
+	// has calls made with the account's key and secret.
+	Application string
+	// Drain is for verifications that were started with version 1; nil where there are none.
+	Drain *upstream.Config
+}
+
+// api is how calls are made, by whichever version of the API.
+type api struct {
+	// call makes one attempt at a call.
+	call wire.Sender
+	// method has a call that the provider does not know made by another HTTP method.
+	method wire.Step
+	// target is where calls go; nil for version 1.
+	target func(*wire.Call) observe.Target
+	// known tells that a search need not be sent: search answers it.
+	known  func(context.Context, *wire.Call) bool
+	search wire.Sender
+}
+
+// api returns the way of calls to the provider with secrets.
+func (g *Gateway) api(config upstream.Config) (*api, error) {
+	if g.V2 == nil {
+		client, err := upstream.New(config)
+		if err != nil {
+			return nil, err
+		}
+		return &api{
+			call:   client.RoundTrip,
+			method: client.MethodStep(g.Account.methodChanged),
+			known:  func(context.Context, *wire.Call) bool { return false },
+		}, nil
+	}
+	with := v2.Config{URL: config.URL, Key: config.Key, Live: config.Live, Transport: config.Transport, Book: g.Account.states}
+	var err error
+	if g.V2.Application != "" {
+		with.Auth, err = v2.NewJWT(g.V2.Application, config.Secret, config.Live)
+	} else {
+		with.Auth = v2.Basic(config.Key, config.Secret)
+		if !config.Next.None() {
+			with.Next = v2.Basic(config.Key, config.Next)
+		}
+	}
+	if err != nil {
+		return nil, err
+	}
+	client, err := v2.New(with)
+	if err != nil {
+		return nil, err
+	}
+	p := &api{
+		call: client.RoundTrip, search: client.Search,
+		method: func(next wire.Sender) wire.Sender { return next },
+		target: target,
+		known:  func(context.Context, *wire.Call) bool { return true },
+	}
+	if g.V2.Drain == nil {
+		return p, nil
+	}
+	config = *g.V2.Drain
+	config.Methods, config.Live = g.Upstream.Methods, g.Upstream.Live
+	old, err := upstream.New(config)
+	if err != nil {
+		return nil, err
+	}
+	d := &drain{v2: client, v1: old, book: g.Account.states}
+	p.call, p.target, p.known = d.roundTrip, d.target, d.known
+	p.method = old.MethodStep(g.Account.methodChanged)
+	return p, nil
+}
+
+// orSearch has searches that need not be sent answered by what is known, and all else sent.
+func (p *api) orSearch(send, search wire.Sender) wire.Sender {
+	return func(ctx context.Context, call *wire.Call) wire.Answer {
+		if call.Operation == wire.Search && !call.Probe && p.known(ctx, call) {
+			return search(ctx, call)
+		}
+		return send(ctx, call)
+	}
+}
+
+// target is where version 2 has a call.
+func target(call *wire.Call) observe.Target {
+	const start, one = "/v2/verify", "/v2/verify/{request_id}"
+	t := observe.Target{Method: http.MethodPost, Template: one}
+	switch {
+	case call.Operation.Starts():
+		t.Template = start
+	case call.Operation == wire.Control && call.Get("cmd") == "cancel":
+		t.Method = http.MethodDelete
+	case call.Operation == wire.Control:
+		t.Template += "/next_workflow"
+	}
+	t.Path = strings.Replace(t.Template, "{request_id}", wire.RedactID(call.RequestID()), 1)
+	return t
+}

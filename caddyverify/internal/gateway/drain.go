@@ -1,0 +1,85 @@
+package gateway
+
+import (
+	"context"
+
+	"github.com/caddyverify/caddy-verify/caddyverify/internal/observe"
+	"github.com/caddyverify/caddy-verify/caddyverify/internal/state"
+	"github.com/caddyverify/caddy-verify/caddyverify/internal/upstream"
+	v2 "github.com/caddyverify/caddy-verify/caddyverify/internal/upstream/v2"
+	"github.com/caddyverify/caddy-verify/caddyverify/internal/wire"
+)
+
+// drain starts verifications with version 2 of the API, and checks, controls and searches
+// those that version 1 has started with version 1. Ids tell nothing of the version.
+type drain struct {
+	v2   *v2.Client
+	v1   *upstream.Client
+	book *state.Book
+}
+
+// known tells that nothing a search is about can be version 1's.
+func (d *drain) known(ctx context.Context, call *wire.Call) bool {
+	ids, _ := call.IDs()
+	for _, id := range ids {
+		if !d.book.Known(ctx, id) {
+			return false
+		}
+	}
+	return true
+}
+
+// roundTrip is for one attempt. What the book does not know is version 1's, or was started
+// with version 2 before a restart: version 1 is asked first, and where that says that it knows
+// nothing of it, and so has done nothing, version 2.
+func (d *drain) roundTrip(ctx context.Context, call *wire.Call) wire.Answer {
+	switch {
+	case call.Probe, call.Operation.Starts(), d.book.Known(ctx, call.RequestID()):
+		return d.v2.RoundTrip(ctx, call)
+	case call.Operation == wire.Search:
+		return d.search(ctx, call)
+	}
+	answer := d.v1.RoundTrip(ctx, call)
+	if answer.Fault == nil && (answer.Status == wire.NotFoundOrFinished || answer.Status == wire.NoResponse) && ctx.Err() == nil {
+		if other := d.v2.RoundTrip(ctx, call); other.Fault != nil || other.Status != answer.Status {
+			return other
+		}
+	}
+	return answer
+}
+
+// search takes what version 1 is asked together with what is known of the others.
+func (d *drain) search(ctx context.Context, call *wire.Call) wire.Answer {
+	ids, list := call.IDs()
+	var asked, known []string
+	for _, id := range ids {
+		if d.book.Known(ctx, id) {
+			known = append(known, id)
+		} else {
+			asked = append(asked, id)
+		}
+	}
+	if len(known) == 0 {
+		return d.v1.RoundTrip(ctx, call)
+	}
+	answer := d.v1.RoundTrip(ctx, wire.SearchFor(call.Format, asked, list))
+	if answer.Fault != nil || answer.Status != "" && answer.Status != wire.NoResponse {
+		return answer
+	}
+	parts := map[string][]byte{}
+	takeParts(&answer, call.Format, parts)
+	answer = d.v2.Search(ctx, wire.SearchFor(call.Format, known, list))
+	takeParts(&answer, call.Format, parts)
+	if len(parts) == 0 {
+		return answer
+	}
+	return compose(call.Format, ids, parts)
+}
+
+// target is where the first attempt at a call goes.
+func (d *drain) target(call *wire.Call) observe.Target {
+	if call.Probe || call.Operation.Starts() || d.book.Known(context.Background(), call.RequestID()) {
+		return target(call)
+	}
+	return observe.Target{Path: wire.Path(call.Operation, call.Format), Template: wire.Route(call.Operation)}
+}

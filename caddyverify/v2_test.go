@@ -1,0 +1,154 @@
+package caddyverify
+
+import (
+	"crypto/rand"
+	"crypto/rsa"
+	"crypto/x509"
+	"encoding/pem"
+	"fmt"
+	"net/http/httptest"
+	"strings"
+	"sync"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/caddyverify/caddy-verify/caddyverify/internal/wire"
+	"github.com/caddyverify/caddy-verify/caddyverify/sandbox"
+)
+
+const testApplication = "aaaaaaaa-bbbb-4ccc-8ddd-0123456789ab"
+
+// applicationKey is an application's private key and its public one, in PEM.
+var applicationKey = sync.OnceValues(func() (private, public string) {
+	key, err := rsa.GenerateKey(rand.Reader, 2048)
+	if err != nil {
+		panic(err)
+	}
+	one, err := x509.MarshalPKCS8PrivateKey(key)
+	if err != nil {
+		panic(err)
+	}
+	two, err := x509.MarshalPKIXPublicKey(&key.PublicKey)
+	if err != nil {
+		panic(err)
+	}
+	return string(pem.EncodeToMemory(&pem.Block{Type: "PRIVATE KEY", Bytes: one})),
+		string(pem.EncodeToMemory(&pem.Block{Type: "PUBLIC KEY", Bytes: two}))
+})
+
+// atV2 is a gateway whose calls are answered by version 2, and, for a while, by both.
+func atV2(t *testing.T, account Account) *direct {
+	t.Helper()
+	private, public := applicationKey()
+	account.API, account.Application, account.PrivateKey = apiV2, testApplication, private
+	return newDirect(t, &Handler{Account: account}, sandbox.Config{
+		API: "v1 v2", APIKey: sandboxConfig.APIKey, APISecret: sandboxConfig.APISecret, Code: sandboxConfig.Code,
+		Application: testApplication, PublicKey: public,
+	})
+}
+
+// outcomeOf is what an answer says.
+func outcomeOf(t *testing.T, o wire.Operation, w *httptest.ResponseRecorder) (wire.Status, string) {
+	t.Helper()
+	reading, err := wire.Read(o, wire.JSON, w.Body.Bytes())
+	if err != nil || w.Code != 200 {
+		t.Fatalf("%v: %d %s: %v", o, w.Code, w.Body, err)
+	}
+	return reading.Status, reading.RequestID
+}
+
+// A client of version 1 notices little of it that its calls are answered from version 2.
+func TestV1FromV2(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		d := atV2(t, Account{})
+		defer d.close(t)
+		expect := func(o wire.Operation, form string, want wire.Status) string {
+			t.Helper()
+			w := d.call(o, form)
+			got, id := outcomeOf(t, o, w)
+			if got != want {
+				t.Fatalf("%v %s: %s, want %s", o, form, w.Body, want)
+			}
+			return id
+		}
+		id := expect(wire.Request, "number=447700900000&brand=Acme&workflow_id=6", "0")
+		if len(id) != 32 || strings.Contains(id, "-") {
+			t.Fatalf("request_id %s", id)
+		}
+		if again := expect(wire.Request, "number=447700900000&brand=Acme+Two", "10"); again != id && again != "" {
+			t.Errorf("10 names %s, and not %s", again, id)
+		}
+		expect(wire.Search, "request_id="+id, wire.InProgress)
+		expect(wire.Check, "request_id="+id+"&code=0000", "16")
+		expect(wire.Control, "request_id="+id+"&cmd=cancel", "19")
+		expect(wire.Check, "request_id="+id+"&code="+sandboxConfig.Code, "0")
+		expect(wire.Search, "request_id="+id, wire.Succeeded)
+		expect(wire.Check, "request_id="+id+"&code="+sandboxConfig.Code, "6")
+
+		id = expect(wire.Request, "number=447700900001&brand=Acme", "0")
+		time.Sleep(31 * time.Second)
+		expect(wire.Control, "request_id="+id+"&cmd=cancel", "0")
+		expect(wire.Search, "request_id="+id, wire.Cancelled)
+
+		id = expect(wire.Request, "number=447700900002&brand=Acme&workflow_id=6", "0")
+		for range 2 {
+			expect(wire.Check, "request_id="+id+"&code=0000", "16")
+		}
+		expect(wire.Check, "request_id="+id+"&code=0000", "17")
+		expect(wire.Search, "request_id="+id, wire.Failed)
+
+		id = expect(wire.Request, "number=447700900003&brand=Acme&workflow_id=6&next_event_wait=60", "0")
+		time.Sleep(66 * time.Second)
+		expect(wire.Search, "request_id="+id, wire.Expired)
+
+		expect(wire.Search, "request_id="+strings.Repeat("0", 32), wire.NoResponse)
+		expect(wire.PSD2, "number=447700900004&payee=Acme&amount=48.00", "3")
+		for _, call := range d.api.Calls() {
+			if call.API != sandbox.V2 {
+				t.Errorf("a call of version 1: %+v", call)
+			}
+		}
+	})
+}
+
+// The switch to version 2 loses no login: what version 1 has under way goes on there.
+func TestDrainV1(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		credentials := &Credentials{APIKey: sandboxConfig.APIKey, APISecret: sandboxConfig.APISecret}
+		d := atV2(t, Account{Drain: apiV1, Credentials: credentials})
+		defer d.close(t)
+		var old []string
+		for i := range 3 { // by a gateway at version 1, before
+			w := httptest.NewRecorder()
+			form := fmt.Sprintf("api_key=%s&api_secret=%s&number=44770090001%d&brand=Acme", credentials.APIKey, credentials.APISecret, i)
+			d.api.ServeHTTP(w, httptest.NewRequest("POST", "/verify/json?"+form, nil))
+			_, id := outcomeOf(t, wire.Request, w)
+			old = append(old, id)
+		}
+		_, id := outcomeOf(t, wire.Request, d.call(wire.Request, "number=447700900020&brand=Acme"))
+		for _, tt := range []struct {
+			o    wire.Operation
+			form string
+			want wire.Status
+		}{
+			{wire.Search, "request_id=" + old[0], wire.InProgress},
+			{wire.Check, "request_id=" + old[0] + "&code=" + sandboxConfig.Code, "0"},
+			{wire.Search, "request_id=" + old[0], wire.Succeeded},
+			{wire.Control, "request_id=" + old[1] + "&cmd=trigger_next_event", "0"},
+			{wire.Check, "request_id=" + id + "&code=" + sandboxConfig.Code, "0"},
+			{wire.Search, "request_id=" + id, wire.Succeeded},
+			{wire.Check, "request_id=" + strings.Repeat("0", 32) + "&code=1234", "6"},
+		} {
+			w := d.call(tt.o, tt.form)
+			if got, _ := outcomeOf(t, tt.o, w); got != tt.want {
+				t.Errorf("%v %s: %s, want %s", tt.o, tt.form, w.Body, tt.want)
+			}
+		}
+		w := d.call(wire.Search, "request_ids="+old[2]+"&request_ids="+id+"&request_ids="+old[0])
+		reading, err := wire.Read(wire.Search, wire.JSON, w.Body.Bytes())
+		if err != nil || len(reading.Found) != 3 || reading.Found[0].RequestID != old[2] || reading.Found[1].RequestID != id || reading.Found[1].Status != wire.Succeeded {
+			t.Errorf("%s: %v", w.Body, err)
+		}
+	})
+}
