@@ -142,7 +142,7 @@ func (o object) writeJSON(b *strings.Builder) {
 		b.WriteString(open + `"` + f.name + `":`)
 		open = ","
 		if f.item == "" {
-			quoted, _ := jsontext.AppendQuote(nil, strings.ToValidUTF8(f.text, "?"))
+			quoted, _ := jsontext.AppendQuote(nil, f.text) // what is no UTF-8 it replaces
 			b.Write(quoted)
 			continue
 		}

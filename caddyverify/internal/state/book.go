@@ -104,7 +104,7 @@ func (b *Book) Triggered(ctx context.Context, requestID string) {
 // Told takes in a webhook. known is false for a verification that no gateway here has begun: nothing
 // is told of it, unless one turns out within a minute to have.
 func (b *Book) Told(ctx context.Context, requestID string, e Event) (known bool) {
-	e.ID, e.At, e.Sent = "", e.At.UTC(), append([]Message(nil), e.Sent...)
+	e.ID, e.Sent = "", append([]Message(nil), e.Sent...)
 	known = b.Known(ctx, requestID)
 	b.mu.Lock()
 	if !known {
@@ -226,14 +226,12 @@ func (b *Book) settle(r *record) {
 
 // overUnbegun is for what is not known to have begun: webhooks alone are soon forgotten.
 func (b *Book) overUnbegun(r *record) time.Time {
-	over := r.facts[0].at
 	for _, h := range r.facts {
 		if h.Kind != told {
 			return h.at
 		}
-		over = h.at
 	}
-	return over.Add(orphan - b.settings.Keep)
+	return time.Now().Add(orphan - b.settings.Keep)
 }
 
 // sweep forgets what was over for long enough, and what there is no room for.
@@ -244,7 +242,7 @@ func (b *Book) sweep(now time.Time) {
 		if !old && len(b.records.queue) <= b.settings.MaxEntries {
 			return
 		}
-		if !old {
+		if !old && r.own() {
 			b.stats.Lost++
 			if r.over.After(now) {
 				b.stats.LostRunning++

@@ -113,6 +113,11 @@ func TestStatus(t *testing.T) {
 			b.Told(t.Context(), id, hook("completed"))
 		}, wire.Succeeded},
 
+		{"failed by an answer, and cancelled", func(t *testing.T, b *Book) {
+			b.Ended(t.Context(), id, wire.Failed)
+			time.Sleep(time.Second)
+			b.Ended(t.Context(), id, wire.Cancelled)
+		}, wire.Cancelled},
 		{"a step completed", func(t *testing.T, b *Book) { b.Told(t.Context(), id, step("completed", 0)) }, wire.Succeeded},
 		{"a step failed", func(t *testing.T, b *Book) { b.Told(t.Context(), id, step("failed", 0)) }, wire.InProgress},
 		{"a step failed, told in several ways", func(t *testing.T, b *Book) {

@@ -140,6 +140,8 @@ func (f *fact) decides() bool {
 		return true
 	case checked:
 		return f.Valid
+	case triggered:
+		return false
 	case told:
 		return f.Event.status() != "" && (f.Event.Type == summaryType || f.Event.status() == wire.Succeeded)
 	}

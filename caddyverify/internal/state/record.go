@@ -63,6 +63,11 @@ func (r *record) begun() bool {
 	return slices.ContainsFunc(r.facts, func(h held) bool { return h.Kind == begun })
 }
 
+// own tells whether gateways here had to do with it.
+func (r *record) own() bool {
+	return slices.ContainsFunc(r.facts, func(h held) bool { return h.Kind != told })
+}
+
 func (r *record) verification() Verification {
 	v := Verification{id: r.id, facts: make([]*fact, len(r.facts))}
 	for i, h := range r.facts {

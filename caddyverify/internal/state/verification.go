@@ -208,6 +208,7 @@ func (v *Verification) verdict(start *fact) (best ending) {
 			if f.decides() {
 				consider(f.endingTold(start))
 			}
+		case begun, triggered:
 		}
 	}
 	if e, ok := v.lastStep(start); ok {

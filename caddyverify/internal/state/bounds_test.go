@@ -1,0 +1,249 @@
+package state
+
+import (
+	"fmt"
+	"sync"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/caddyverify/caddy-verify/caddyverify/internal/wire"
+)
+
+// known are those of some ids that a Book knows.
+func known(t *testing.T, b *Book, ids ...string) (found []string) {
+	t.Helper()
+	for _, id := range ids {
+		if b.Known(t.Context(), id) {
+			found = append(found, id)
+		}
+	}
+	return found
+}
+
+func TestRoom(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		ctx := t.Context()
+		b := New(Settings{MaxEntries: 4})
+		long := start()
+		long.Wait = 15 * time.Minute
+		b.Began(ctx, "long", long)
+		b.Began(ctx, "short", start())
+		b.Began(ctx, "first", start())
+		b.Began(ctx, "second", start())
+		time.Sleep(time.Second)
+		b.Checked(ctx, "first", true)
+		time.Sleep(time.Second)
+		b.Checked(ctx, "second", true)
+		for i, c := range []struct {
+			lost, want string
+			stats      Stats
+		}{
+			{"first", "[long short second]", Stats{Entries: 4, Lost: 1}},
+			{"second", "[long short]", Stats{Entries: 4, Lost: 2}},
+			{"short", "[long]", Stats{Entries: 4, Lost: 3, LostRunning: 1}},
+		} {
+			b.Began(ctx, fmt.Sprint("new", i), long)
+			if got := fmt.Sprint(known(t, b, "long", "short", "first", "second")); got != c.want || b.Stats() != c.stats {
+				t.Errorf("after %s there are %s and %+v, want %s and %+v", c.lost, got, b.Stats(), c.want, c.stats)
+			}
+		}
+		for i := range 100 {
+			b.Told(ctx, fmt.Sprint("nobody's", i), hook("failed"))
+		}
+		if s := b.Stats(); len(known(t, b, "long", "new0", "new1", "new2")) != 4 || s.Dropped != 100 || s.Lost != 3 || s.LostRunning != 1 {
+			t.Errorf("webhooks of others push out what is known: %+v", s)
+		}
+	})
+}
+
+func TestKeep(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		ctx := t.Context()
+		b := New(Settings{Keep: time.Hour})
+		b.Share(&shelf{away: true})
+		b.Began(ctx, "ended", start())
+		b.Began(ctx, "expires", start())
+		b.Checked(ctx, "ended", true)
+		b.Checked(ctx, "unbegun", true)
+		time.Sleep(time.Hour - 1)
+		if got := fmt.Sprint(known(t, b, "ended", "expires")); got != "[ended expires]" || b.Stats().Entries != 3 || b.Stats().Untold != 3 {
+			t.Errorf("%s and %+v before the hour is over", got, b.Stats())
+		}
+		time.Sleep(time.Nanosecond)
+		if got := fmt.Sprint(known(t, b, "ended", "expires")); got != "[expires]" || b.Stats().Entries != 1 {
+			t.Errorf("%s and %+v after an hour", got, b.Stats())
+		}
+		time.Sleep(6*time.Minute + margin)
+		if s := b.Stats(); (s != Stats{}) {
+			t.Errorf("%+v at last", s)
+		}
+		if len(b.records.byNumber) != 0 || len(b.pending) != 0 {
+			t.Error("numbers are still found")
+		}
+	})
+}
+
+// TestEarlyWebhook has a webhook come before the answer to the request.
+func TestEarlyWebhook(t *testing.T) {
+	for _, c := range []struct {
+		name  string
+		after time.Duration
+		want  wire.Status
+	}{
+		{"just before", time.Second, wire.Failed},
+		{"long before", orphan, wire.InProgress},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				f := newFleet()
+				b := f.books[0]
+				if b.Told(t.Context(), id, hook("blocked")) || b.Stats().Dropped != 1 || f.ways[0].tells != 0 {
+					t.Error("an unknown verification is told of")
+				}
+				if _, ok := b.Find(t.Context(), id); ok {
+					t.Error("an unknown verification is found")
+				}
+				time.Sleep(c.after)
+				b.Began(t.Context(), id, start())
+				f.everywhere(t, c.want)
+			})
+		})
+	}
+}
+
+func TestTooManyFacts(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		f := newFleet()
+		b := f.books[0]
+		for range 1000 {
+			b.Checked(t.Context(), id, false)
+			time.Sleep(time.Millisecond)
+		}
+		b.Began(t.Context(), id, start())
+		b.Checked(t.Context(), id, true)
+		f.everywhere(t, wire.Succeeded)
+		if s := b.Stats(); s.Full != 1000-maxOther {
+			t.Errorf("%d were left out", s.Full)
+		}
+	})
+}
+
+func TestUnknownWord(t *testing.T) {
+	b := New(Settings{})
+	b.Began(t.Context(), id, start())
+	if !b.Told(t.Context(), id, hook("in_limbo")) || b.Stats().Unknown != 1 {
+		t.Errorf("%+v", b.Stats())
+	}
+}
+
+func TestNumbers(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		ctx := t.Context()
+		b := New(Settings{})
+		running := func(want string) {
+			t.Helper()
+			if got, ok := b.Running("+44 7700 900000"); got != want || ok != (want != "") {
+				t.Errorf("%q is under way (%v), want %q", got, ok, want)
+			}
+		}
+		cancelled := func(want time.Duration) {
+			t.Helper()
+			if got, ok := b.Cancelled(number); got != want || ok != (want >= 0) && want > 0 {
+				t.Errorf("cancelled %v ago (%v), want %v", got, ok, want)
+			}
+		}
+		running("")
+		cancelled(0)
+		b.Began(ctx, "one", start())
+		time.Sleep(time.Second)
+		b.Began(ctx, "two", start())
+		running("two")
+		b.Ended(ctx, "two", wire.Cancelled)
+		time.Sleep(10 * time.Second)
+		running("one")
+		cancelled(10 * time.Second)
+		b.Ended(ctx, "one", wire.Cancelled)
+		time.Sleep(5 * time.Second)
+		running("")
+		cancelled(5 * time.Second)
+		for i := range 3 * maxOfNumber {
+			b.Began(ctx, fmt.Sprint("many", i), start())
+			time.Sleep(time.Second)
+		}
+		running(fmt.Sprint("many", 3*maxOfNumber-1))
+		if n := len(b.records.byNumber[number]); n != maxOfNumber {
+			t.Errorf("%d are found by their number", n)
+		}
+		time.Sleep(time.Hour)
+		running("")
+	})
+}
+
+func TestVerification(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		ctx, begin := t.Context(), time.Now()
+		b := New(Settings{})
+		b.Began(ctx, uuid, start())
+		v, _ := b.Find(ctx, id)
+		if v.RequestID() != id || v.Messages() != 1 || v.Until().Sub(begin) != 6*time.Minute+margin {
+			t.Errorf("%s with %d messages until %v", v.RequestID(), v.Messages(), v.Until())
+		}
+		time.Sleep(2 * time.Minute)
+		if v.Age() != 2*time.Minute || v.Messages() != 2 {
+			t.Errorf("%d messages after %v", v.Messages(), v.Age())
+		}
+		e := hook("blocked")
+		e.Network, e.Price = "23415", "0.03"
+		b.Told(ctx, id, e)
+		time.Sleep(time.Hour)
+		if v.Status() != wire.Expired || !v.Until().IsZero() {
+			t.Errorf("what was found is %v until %v", v.Status(), v.Until())
+		}
+		v, _ = b.Find(ctx, id)
+		if v.Status() != wire.Failed || !v.Until().IsZero() || v.Messages() != 2 || v.Network() != "23415" || v.Price() != "0.03" {
+			t.Errorf("%v until %v with %d messages, %q and %q", v.Status(), v.Until(), v.Messages(), v.Network(), v.Price())
+		}
+	})
+}
+
+// TestDefaults has nobody say how long steps last and how many there are.
+func TestDefaults(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		b := New(Settings{})
+		b.Began(t.Context(), id, Start{})
+		v, _ := b.Find(t.Context(), id)
+		time.Sleep(defaultSteps*defaultWait + margin - 1)
+		if v.Status() != wire.InProgress {
+			t.Errorf("it is %v", v.Status())
+		}
+		time.Sleep(time.Nanosecond)
+		if v.Status() != wire.Expired {
+			t.Errorf("it is %v", v.Status())
+		}
+	})
+}
+
+// TestTogether is for the race detector.
+func TestTogether(t *testing.T) {
+	f := newFleet()
+	var all sync.WaitGroup
+	for i := range 8 {
+		all.Go(func() {
+			b := f.books[i%2]
+			for n := range 50 {
+				id := fmt.Sprint("id", n%5)
+				b.Began(t.Context(), id, start())
+				b.Checked(t.Context(), id, n%3 == 0)
+				b.Told(t.Context(), id, hook("failed"))
+				v, _ := b.Find(t.Context(), id)
+				_ = v.Status()
+				b.Running(number)
+				b.Cancelled(number)
+				b.Retell(t.Context())
+				b.Stats()
+			}
+		})
+	}
+	all.Wait()
+}
