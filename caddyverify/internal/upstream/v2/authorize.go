@@ -1,6 +1,7 @@
 package v2
 
 import (
+	"fmt"
 	"net/http"
 
 	"github.com/caddyverify/caddy-verify/caddyverify/internal/upstream"
@@ -22,6 +23,9 @@ type basic struct {
 	key    string
 	secret upstream.Secret
 }
+
+// Format implements fmt.Formatter, so that no verb prints the secret.
+func (basic) Format(f fmt.State, _ rune) { _, _ = f.Write([]byte("Basic")) }
 
 func (b basic) Authorize(h http.Header) error {
 	b.secret.Basic(h, b.key)

@@ -11,9 +11,6 @@ import (
 // check answers a check.
 func (c *Client) check(ctx context.Context, call *wire.Call) wire.Answer {
 	id := uuid(call.RequestID())
-	if id == "" {
-		return refusal(call, wire.NotFoundOrFinished, call.RequestID())
-	}
 	r := c.send(ctx, http.MethodPost, "/"+id, codeBody(call.Get("code")))
 	switch {
 	case r.failed != nil:
@@ -68,7 +65,7 @@ func (r *reply) aboutCheck(id string) (answer wire.Answer, wrong bool) {
 // probe answers the gateway's own search for a sign of life, which v2 has no call for: a code
 // for a verification that nobody has begun, which costs nothing.
 func (c *Client) probe(ctx context.Context, call *wire.Call) wire.Answer {
-	id := uuid(call.Params[0].Value)
+	id := uuid(call.Get("request_id"))
 	if id == "" {
 		return wire.Refuse(wire.InvalidParameter, "request_id").Answer()
 	}

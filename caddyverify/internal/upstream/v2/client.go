@@ -82,21 +82,65 @@ func (c *Client) template(method string) *http.Request {
 // RoundTrip makes one attempt at a call. It is the last Sender on the way of a call. It sends
 // a second time only where the provider has said that it has done nothing the first time.
 func (c *Client) RoundTrip(ctx context.Context, call *wire.Call) wire.Answer {
+	if call.Operation == wire.Request {
+		return c.start(ctx, call)
+	}
+	if answer, unsent := c.unsent(ctx, call); unsent {
+		return answer
+	}
+	switch {
+	case call.Operation == wire.Check:
+		return c.check(ctx, call)
+	case call.Operation == wire.Search:
+		return c.probe(ctx, call)
+	case call.Get("cmd") == cancel:
+		return c.cancel(ctx, call)
+	default:
+		return c.trigger(ctx, call)
+	}
+}
+
+// Step answers what is answered without the provider, so that it takes no slot of the account's
+// and is not counted as sent: searches, and what v2 has no room for. RoundTrip does the same
+// where this step is left out.
+func (c *Client) Step(next wire.Sender) wire.Sender {
+	return func(ctx context.Context, call *wire.Call) wire.Answer {
+		if answer, unsent := c.unsent(ctx, call); unsent {
+			return answer
+		}
+		return next(ctx, call)
+	}
+}
+
+// The commands of a control.
+const (
+	cancel  = "cancel"
+	trigger = "trigger_next_event"
+)
+
+func (c *Client) unsent(ctx context.Context, call *wire.Call) (answer wire.Answer, unsent bool) {
+	var fault *wire.Fault
 	switch call.Operation {
 	case wire.Request:
-		return c.start(ctx, call)
-	case wire.Check:
-		return c.check(ctx, call)
-	case wire.Control:
-		return c.control(ctx, call)
+		_, fault = c.translate(call)
 	case wire.Search:
-		if call.Probe {
-			return c.probe(ctx, call)
+		if !call.Probe {
+			return c.Search(ctx, call), true
 		}
-		return c.Search(ctx, call)
-	default:
-		return wire.Refuse(wire.PSD2Unsupported, "").Answer()
+	case wire.Control:
+		if cmd := call.Get("cmd"); cmd != cancel && cmd != trigger {
+			fault = wire.Refuse(wire.InvalidParameter, "cmd")
+		}
+	case wire.PSD2:
+		fault = wire.Refuse(wire.PSD2Unsupported, "")
 	}
+	switch {
+	case fault != nil:
+		return fault.Answer(), true
+	case (call.Operation == wire.Check || call.Operation == wire.Control) && uuid(call.RequestID()) == "":
+		return refusal(call, wire.NotFoundOrFinished, call.RequestID()), true
+	}
+	return answer, false
 }
 
 // uuid is a request_id as Verify v2 has it, or "" for what can be none. v1's are the same

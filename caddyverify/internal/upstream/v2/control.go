@@ -8,23 +8,9 @@ import (
 	"github.com/caddyverify/caddy-verify/caddyverify/internal/wire"
 )
 
-// control answers a control.
-func (c *Client) control(ctx context.Context, call *wire.Call) wire.Answer {
-	cmd := call.Get("cmd")
-	if cmd != "cancel" && cmd != "trigger_next_event" {
-		return wire.Refuse(wire.InvalidParameter, "cmd").Answer()
-	}
+// cancel answers a control that cancels.
+func (c *Client) cancel(ctx context.Context, call *wire.Call) wire.Answer {
 	id := uuid(call.RequestID())
-	if id == "" {
-		return refusal(call, wire.NotFoundOrFinished, call.RequestID())
-	}
-	if cmd == "cancel" {
-		return c.cancel(ctx, call, id)
-	}
-	return c.trigger(ctx, call, id)
-}
-
-func (c *Client) cancel(ctx context.Context, call *wire.Call, id string) wire.Answer {
 	r := c.send(ctx, http.MethodDelete, "/"+id, "")
 	switch {
 	case r.failed != nil:
@@ -60,7 +46,9 @@ const (
 	triggerTimes = 5
 )
 
-func (c *Client) trigger(ctx context.Context, call *wire.Call, id string) wire.Answer {
+// trigger answers a control that triggers the next event.
+func (c *Client) trigger(ctx context.Context, call *wire.Call) wire.Answer {
+	id := uuid(call.RequestID())
 	// The API's document has no body here, and an SDK sends one that is empty. With one, the
 	// request is sent once over HTTP/2 too.
 	r := c.send(ctx, http.MethodPost, "/"+id+"/next_workflow", "{}")
