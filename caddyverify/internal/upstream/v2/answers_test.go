@@ -115,6 +115,8 @@ func TestAnswers(t *testing.T) {
 		{"500 to a check", check, internal, "5", "", failure},
 
 		{"cancelled", cancel, said{204, ""}, "0", "", ""},
+		{"cancelled by HTTP 200", cancel, said{200, `{}`}, "0", "", ""},
+		{"cancelled by nobody", cancel, said{200, ""}, "5", "", "The Verify API's answer cannot be read; the call may have been sent (caddy-verify: answer_unreadable)"},
 		{"cancel of nothing", cancel, notFound, "6", "", "The requestId '" + v1ID + "' does not exist or its no longer active."},
 		{"cancel at no path", cancel, noResource, "5", "", failure},
 		{"cancelled by a page", cancel, said{200, "<html>"}, "5", "", "The Verify API's answer cannot be read; the call may have been sent (caddy-verify: answer_unreadable)"},

@@ -122,7 +122,7 @@ func (c *Client) unsent(ctx context.Context, call *wire.Call) (answer wire.Answe
 	var fault *wire.Fault
 	switch call.Operation {
 	case wire.Request:
-		_, fault = c.translate(call)
+		_, fault = translate(call)
 	case wire.Search:
 		if !call.Probe {
 			return c.Search(ctx, call), true
@@ -133,6 +133,7 @@ func (c *Client) unsent(ctx context.Context, call *wire.Call) (answer wire.Answe
 		}
 	case wire.PSD2:
 		fault = wire.Refuse(wire.PSD2Unsupported, "")
+	case wire.Check:
 	}
 	switch {
 	case fault != nil:

@@ -15,7 +15,7 @@ func (c *Client) cancel(ctx context.Context, call *wire.Call) wire.Answer {
 	switch {
 	case r.failed != nil:
 		return *r.failed
-	case r.done():
+	case r.Code == http.StatusNoContent, r.done() && len(r.Body) > 0: // an empty 200 may be anybody's
 		c.Book.Ended(ctx, undashed(id), wire.Cancelled)
 		return wire.Done(call, "")
 	case r.Code == http.StatusNotFound && r.isProblem:

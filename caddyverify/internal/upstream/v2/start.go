@@ -19,9 +19,12 @@ const (
 
 // start answers a request.
 func (c *Client) start(ctx context.Context, call *wire.Call) wire.Answer {
-	made, fault := c.translate(call)
+	made, fault := translate(call)
 	if fault != nil {
 		return fault.Answer()
+	}
+	if c.Ref != nil {
+		made.ClientRef = c.Ref(call)
 	}
 	start := made.start()
 	start.Account = c.Key

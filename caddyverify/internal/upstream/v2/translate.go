@@ -58,15 +58,14 @@ var timeouts = [...]int{1: 300, 2: 150, 3: 180}
 const defaultSender = "VERIFY"
 
 // translate makes the body of a request of v1. What v1 has in other words or bounds than v2 is
-// refused as v1 does; the rest is for the provider to judge. The fault is one by the name of
-// v1's parameter.
-func (c *Client) translate(call *wire.Call) (*request, *wire.Fault) {
+// refused as v1 does; the rest is for the provider to judge.
+func translate(call *wire.Call) (*request, *wire.Fault) {
 	w := words{Call: call}
 	id := cmp.Or(w.number("workflow_id", 1, len(workflows)-1), 1)
 	timeout := w.number("next_event_wait", 60, 900)
 	expiry := cmp.Or(w.number("pin_expiry", 60, 3600), int(wire.DefaultPINExpiry/time.Second))
 	r := &request{
-		Brand: w.text("brand", func(brand string) bool { return !strings.ContainsAny(brand, `/\{}:$`) }), Locale: call.Get("lg"),
+		Brand: w.text("brand", func(brand string) bool { return !strings.ContainsAny(brand, `/\{}:$`) }), Locale: strings.ToLower(call.Get("lg")),
 		CodeLength: w.number("code_length", 4, 10),
 		Code:       w.text("pin_code", isCode),
 	}
@@ -77,15 +76,12 @@ func (c *Client) translate(call *wire.Call) (*request, *wire.Fault) {
 	if r.Code != "" {
 		r.CodeLength = 0 // which it has
 	}
-	if c.Ref != nil {
-		r.ClientRef = c.Ref(call)
-	}
 	channels := workflows[id]
 	r.ChannelTimeout = cmp.Or(timeout, timeouts[len(channels)])
 	for _, channel := range channels {
-		// v1 sends a PIN again as long as it is valid. v2 makes one for each message unless told
-		// otherwise.
-		s := step{Channel: channel, To: to, ReuseCode: len(channels) > 1 && expiry > r.ChannelTimeout}
+		// v1 sends a PIN again as long as it is valid, and one of the application's own each time.
+		// v2 makes one for each message unless told otherwise.
+		s := step{Channel: channel, To: to, ReuseCode: len(channels) > 1 && (r.Code != "" || expiry > r.ChannelTimeout)}
 		if channel == sms {
 			s.From = cmp.Or(call.Get("sender_id"), defaultSender)
 		}

@@ -24,16 +24,36 @@ func TestTranslateRequest(t *testing.T) {
 		{"workflow 5", []string{"workflow_id", "5"}, `{"brand":"Acme","workflow":[` + smsStep + `,` + voiceStep + `],"channel_timeout":150}`},
 		{"workflow 6", []string{"workflow_id", "6"}, `{"brand":"Acme","workflow":[{"channel":"sms","to":"447700900000","from":"VERIFY"}],"channel_timeout":300}`},
 		{"workflow 7", []string{"workflow_id", "7"}, `{"brand":"Acme","workflow":[{"channel":"voice","to":"447700900000"}],"channel_timeout":300}`},
-		{"everything", []string{"workflow_id", "6", "lg", "de-de", "code_length", "6", "sender_id", "Shop", "next_event_wait", "60", "pin_expiry", "120", "require_type", "All"},
-			`{"brand":"Acme","workflow":[{"channel":"sms","to":"447700900000","from":"Shop"}],"locale":"de-de","channel_timeout":60,"code_length":6}`},
-		{"a code of the application's own", []string{"workflow_id", "7", "pin_code", "aB34", "code_length", "4"},
-			`{"brand":"Acme","workflow":[{"channel":"voice","to":"447700900000"}],"channel_timeout":300,"code":"aB34"}`},
-		{"a wait as long as the default pin_expiry", []string{"workflow_id", "3", "next_event_wait", "300"},
-			`{"brand":"Acme","workflow":[{"channel":"voice","to":"447700900000"},{"channel":"voice","to":"447700900000"}],"channel_timeout":300}`},
-		{"a pin_expiry of two waits", []string{"workflow_id", "3", "next_event_wait", "300", "pin_expiry", "600"},
-			`{"brand":"Acme","workflow":[` + voiceStep + `,` + voiceStep + `],"channel_timeout":300}`},
-		{"a pin_expiry below the wait", []string{"workflow_id", "3", "pin_expiry", "60"},
-			`{"brand":"Acme","workflow":[{"channel":"voice","to":"447700900000"},{"channel":"voice","to":"447700900000"}],"channel_timeout":150}`},
+		{
+			"everything",
+			[]string{"workflow_id", "6", "lg", "de-DE", "code_length", "6", "sender_id", "Shop", "next_event_wait", "60", "pin_expiry", "120", "require_type", "All"},
+			`{"brand":"Acme","workflow":[{"channel":"sms","to":"447700900000","from":"Shop"}],"locale":"de-de","channel_timeout":60,"code_length":6}`,
+		},
+		{
+			"a code of the application's own",
+			[]string{"workflow_id", "7", "pin_code", "aB34", "code_length", "4"},
+			`{"brand":"Acme","workflow":[{"channel":"voice","to":"447700900000"}],"channel_timeout":300,"code":"aB34"}`,
+		},
+		{
+			"a code of the application's own, for longer than pin_expiry",
+			[]string{"workflow_id", "3", "pin_code", "AB34", "next_event_wait", "600"},
+			`{"brand":"Acme","workflow":[` + voiceStep + `,` + voiceStep + `],"channel_timeout":600,"code":"AB34"}`,
+		},
+		{
+			"a wait as long as the default pin_expiry",
+			[]string{"workflow_id", "3", "next_event_wait", "300"},
+			`{"brand":"Acme","workflow":[{"channel":"voice","to":"447700900000"},{"channel":"voice","to":"447700900000"}],"channel_timeout":300}`,
+		},
+		{
+			"a pin_expiry of two waits",
+			[]string{"workflow_id", "3", "next_event_wait", "300", "pin_expiry", "600"},
+			`{"brand":"Acme","workflow":[` + voiceStep + `,` + voiceStep + `],"channel_timeout":300}`,
+		},
+		{
+			"a pin_expiry below the wait",
+			[]string{"workflow_id", "3", "pin_expiry", "60"},
+			`{"brand":"Acme","workflow":[{"channel":"voice","to":"447700900000"},{"channel":"voice","to":"447700900000"}],"channel_timeout":150}`,
+		},
 	} {
 		t.Run(test.name, func(t *testing.T) {
 			p := saying(said{202, `{"request_id":"` + id + `"}`})
@@ -68,7 +88,7 @@ func TestTranslateNumbers(t *testing.T) {
 		if test.country != "" {
 			call.Params = append(call.Params, wire.Param{Name: "country", Value: test.country})
 		}
-		made, fault := newClient(t, nil).translate(call)
+		made, fault := translate(call)
 		switch {
 		case test.wrong != "":
 			if fault == nil || fault.Cause != wire.InvalidParameter || fault.Name != test.wrong {
@@ -85,11 +105,24 @@ func TestTranslateNumbers(t *testing.T) {
 // What v2 has no room for is refused with v1's status 3 and v1's name, before anything is sent.
 func TestRefusedUnsent(t *testing.T) {
 	for _, test := range []struct{ name, value string }{
-		{"workflow_id", "8"}, {"workflow_id", "0"}, {"workflow_id", "SMS"},
-		{"next_event_wait", "59"}, {"next_event_wait", "901"}, {"pin_expiry", "59"}, {"pin_expiry", "3601"}, {"pin_expiry", "x"},
-		{"code_length", "3"}, {"code_length", "11"},
-		{"pin_code", "AKFG-3424"}, {"pin_code", "123"}, {"pin_code", "12345678901"},
-		{"brand", "Acme: Shop"}, {"brand", "A/B"}, {"brand", `A\B`}, {"brand", "{A}"}, {"brand", "A$AP"},
+		{"workflow_id", "8"},
+		{"workflow_id", "0"},
+		{"workflow_id", "SMS"},
+		{"next_event_wait", "59"},
+		{"next_event_wait", "901"},
+		{"pin_expiry", "59"},
+		{"pin_expiry", "3601"},
+		{"pin_expiry", "x"},
+		{"code_length", "3"},
+		{"code_length", "11"},
+		{"pin_code", "AKFG-3424"},
+		{"pin_code", "123"},
+		{"pin_code", "12345678901"},
+		{"brand", "Acme: Shop"},
+		{"brand", "A/B"},
+		{"brand", `A\B`},
+		{"brand", "{A}"},
+		{"brand", "A$AP"},
 	} {
 		p := saying(said{202, `{"request_id":"` + id + `"}`})
 		call := &wire.Call{Operation: wire.Request, Params: params("number", number, test.name, test.value)}
@@ -126,9 +159,9 @@ func TestClientRef(t *testing.T) {
 }
 
 func BenchmarkTranslate(b *testing.B) {
-	c, call := newClient(b, nil), requestCall("lg", "de-de", "sender_id", "Shop")
+	call := requestCall("lg", "de-de", "sender_id", "Shop")
 	for b.Loop() {
-		made, fault := c.translate(call)
+		made, fault := translate(call)
 		if fault != nil || made.body() == "" {
 			b.Fatal(fault)
 		}

@@ -3,23 +3,10 @@ package upstream
 import (
 	"crypto/rsa"
 	"crypto/x509"
-	"encoding/base64"
 	"encoding/pem"
 	"errors"
-	"net/http"
 	"strings"
 )
-
-// What becomes of a secret outside of this package: it goes into a request's header, or is a
-// key to sign with.
-
-// Basic has a request carry the secret, with the account's key, as HTTP Basic.
-func (s Secret) Basic(h http.Header, key string) {
-	h["Authorization"] = []string{"Basic " + base64.StdEncoding.EncodeToString([]byte(key+":"+s.value))}
-}
-
-// Bearer has a request carry the secret as a bearer token.
-func (s Secret) Bearer(h http.Header) { h["Authorization"] = []string{"Bearer " + s.value} }
 
 // leastRSA is the shortest key that is taken, in bits: RS256 wants it (RFC 7518, section 3.3).
 const leastRSA = 2048
