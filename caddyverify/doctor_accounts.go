@@ -19,8 +19,10 @@ import (
 	"golang.org/x/net/http/httpproxy"
 
 	"github.com/caddyverify/caddy-verify/caddyverify/internal/doctor"
+	"github.com/caddyverify/caddy-verify/caddyverify/internal/gateway"
 	"github.com/caddyverify/caddy-verify/caddyverify/internal/limit"
 	"github.com/caddyverify/caddy-verify/caddyverify/internal/upstream"
+	"github.com/caddyverify/caddy-verify/caddyverify/internal/wire"
 )
 
 // patient is an account that the doctor looks at.
@@ -129,13 +131,18 @@ func longest(h *Handler, named map[string]*Handler) time.Duration {
 func (e *examination) checkSettings(p *patient) bool {
 	before := e.report.Count(doctor.Fail)
 	if err := p.Account.check(); err != nil {
-		if setting, ok := errors.AsType[*settingError](err); !ok || !strings.HasSuffix(setting.setting, "credentials") {
+		if setting, ok := errors.AsType[*settingError](err); !ok || !strings.HasSuffix(setting.setting, "credentials") && setting.setting != "private_key" {
 			e.report.Add(doctor.Finding{Level: doctor.Fail, Check: "configuration", Of: p.of, Text: sentence(err), Change: "what the sentence names."})
 		}
 	}
 	p.auth = upstream.Auth(cmp.Or(p.Auth, string(upstream.Basic)))
 	var key string
-	p.key, p.first = e.checkCredentials(p, "credentials", p.Credentials)
+	if !p.byJWT() || p.Credentials != nil {
+		p.key, p.first = e.checkCredentials(p, "credentials", p.Credentials)
+	}
+	if p.byJWT() {
+		p.first = e.checkPrivateKey(p)
+	}
 	if p.NextCredentials != nil {
 		key, p.next = e.checkCredentials(p, "next_credentials", p.NextCredentials)
 		switch {
@@ -192,16 +199,54 @@ func (e *examination) checkCredentials(p *patient, which string, c *Credentials)
 		fine = false
 		add(doctor.Warn, "the api_secret stands in the configuration, where the admin API and the autosave file show it.", "`"+which+"` with a placeholder, such as {file./run/secrets/vonage_api_secret}.")
 	}
-	for _, path := range (&Credentials{APISecret: c.APISecret}).files() {
-		if mode, may := readByAll(path); may {
-			fine = false
-			add(doctor.Warn, fmt.Sprintf("every user of this host may read %s (mode %04o).", path, mode), "chmod o-r "+path+"; the gateway's user must own it or be in its group.")
-		}
-	}
-	if fine {
+	if e.warnOfReaders(p, which, c.APISecret) && fine {
 		add(doctor.OK, "both have values, which can be a key and a secret.", "")
 	}
 	return key, secret
+}
+
+// warnOfReaders tells of files of a secret that all may read. It reports whether there is none.
+func (e *examination) warnOfReaders(p *patient, which, written string) (fine bool) {
+	fine = true
+	for _, path := range filesOf(written) {
+		if mode, may := readByAll(path); may {
+			fine = false
+			e.report.Add(doctor.Finding{
+				Level: doctor.Warn, Check: which, Of: p.of,
+				Text:   fmt.Sprintf("every user of this host may read %s (mode %04o).", path, mode),
+				Change: "chmod o-r " + path + "; the gateway's user must own it or be in its group.",
+			})
+		}
+	}
+	return fine
+}
+
+// checkPrivateKey looks at the key of an application.
+func (e *examination) checkPrivateKey(p *patient) (key upstream.Secret) {
+	add := func(level doctor.Level, text, change string) {
+		e.report.Add(doctor.Finding{Level: level, Check: "private_key", Of: p.of, Text: text, Change: change})
+	}
+	if err := cmp.Or(p.checkApplication(), p.checkPrivateKey()); err != nil {
+		add(doctor.Fail, sentence(err), "`application` and `private_key`.")
+		return key
+	}
+	pem, err := p.resolvePrivateKey()
+	if err != nil {
+		add(doctor.Fail, sentence(err), "`private_key`, or write the application's key into the file.")
+		return key
+	}
+	key = upstream.NewSecret(pem)
+	e.report.Hide(key)
+	e.secrets = append(e.secrets, key)
+	fine := e.warnOfReaders(p, "private_key", p.PrivateKey)
+	if !placeholder.MatchString(p.PrivateKey) {
+		fine = false
+		add(doctor.Warn, "it stands in the configuration, where the admin API and the autosave file show it.", privateKeyExample+".")
+	}
+	if fine {
+		add(doctor.OK, "it can sign for the application.", "")
+	}
+	return key
 }
 
 // readByAll tells whether every user of this host may read a file: its mode lets them, and
@@ -240,12 +285,27 @@ func (e *examination) askProvider(ctx context.Context, config []byte, p *patient
 		if transport, done, err = p.loadTransport(config); err == nil {
 			defer done()
 			e.checkTransport(p.of, written)
+			calls := upstream.Config{
+				URL: p.base.String(), Key: p.key, Secret: p.first, Next: p.next, Auth: p.auth,
+				Method: upstream.Method(cmp.Or(p.Method, string(p.auth.DefaultMethod()))),
+			}
+			directives, accepted := "credentials", "a search of an unused request_id gets status 101"
+			if p.API == apiV2 {
+				accepted = "a check of an unused request_id gets HTTP 404"
+			}
+			if p.byJWT() {
+				directives = "application and private_key"
+			}
 			e.report.Ask(ctx, &doctor.Account{
-				Of: p.of,
-				Client: upstream.Config{
-					URL: p.base.String(), Key: p.key, Secret: p.first, Next: p.next, Auth: p.auth,
-					Method: upstream.Method(cmp.Or(p.Method, string(p.auth.DefaultMethod()))), Transport: transport,
+				Of:        p.of,
+				URL:       calls.URL,
+				Transport: transport,
+				Sender: func(by http.RoundTripper) (wire.Sender, error) {
+					calls.Transport = by
+					return gateway.NewSender(calls, p.v2(calls))
 				},
+				Directives: directives, Auth: string(p.auth), Accepted: accepted,
+				Two:     !p.next.None(),
 				Timeout: time.Duration(cmp.Or(p.Timeout, caddy.Duration(defaultTimeout))),
 				Proxy:   proxyOf(written).Host,
 				Unused:  unusedProxy(written, p.base),

@@ -5,11 +5,11 @@ import (
 	"crypto/rand"
 	"encoding/hex"
 	"fmt"
+	"net/http"
 	"net/url"
 	"strings"
 	"time"
 
-	"github.com/caddyverify/caddy-verify/caddyverify/internal/upstream"
 	"github.com/caddyverify/caddy-verify/caddyverify/internal/wire"
 )
 
@@ -17,8 +17,17 @@ import (
 type Account struct {
 	// Of is what findings name it by; empty where it is the only one.
 	Of string
-	// Client is how the gateway makes its calls, by the transport that is configured.
-	Client upstream.Config
+	// URL is the upstream's.
+	URL string
+	// Transport is the one that is configured, and Sender returns how the gateway makes calls
+	// by one.
+	Transport http.RoundTripper
+	Sender    func(http.RoundTripper) (wire.Sender, error)
+	// Directives name the first secret, Auth says where it is put, and Accepted by what is known
+	// that the provider takes it.
+	Directives, Auth, Accepted string
+	// Two tells that there is a second secret.
+	Two bool
 	// Timeout is that of a call.
 	Timeout time.Duration
 	// Proxy is the address of the one that is configured, and Unused the variable of the
@@ -29,27 +38,26 @@ type Account struct {
 // Ask makes one search of an unused request_id with each secret of the account, and tells
 // of all that this shows: it costs nothing.
 func (r *Report) Ask(ctx context.Context, a *Account) {
-	trip := &trip{next: a.Client.Transport}
-	a.Client.Transport, a.Client.Methods = trip, new(upstream.Methods)
-	client, err := upstream.New(a.Client)
+	trip := &trip{next: a.Transport}
+	send, err := a.Sender(trip)
 	if err != nil {
 		r.Add(Finding{Fail, "upstream", a.Of, err.Error() + ".", "`upstream`."})
 		return
 	}
-	base, err := url.Parse(a.Client.URL)
+	base, err := url.Parse(a.URL)
 	if err != nil {
-		return // upstream.New has said so
+		return // Sender has said so
 	}
 	q := question{Account: a, trip: trip, host: base.Hostname(), address: hostPort(base)}
-	answer := q.ask(ctx, client, wire.FirstSecret)
+	answer := q.ask(ctx, send, wire.FirstSecret)
 	if !r.way(&q, answer) {
 		r.Add(Finding{Skip, "provider", a.Of, "credentials could not be tried.", ""})
 		return
 	}
-	r.Add(q.verdict("credentials", answer))
-	if !a.Client.Next.None() {
+	r.Add(q.verdict(a.Directives, answer))
+	if a.Two {
 		// The gateway works while one of them is accepted.
-		next := q.verdict("next_credentials", q.ask(ctx, client, wire.NextSecret))
+		next := q.verdict("next_credentials", q.ask(ctx, send, wire.NextSecret))
 		if next.Level == Fail {
 			next.Level = Warn
 		}
@@ -65,14 +73,14 @@ type question struct {
 	address string // with its port
 }
 
-func (q *question) ask(ctx context.Context, client *upstream.Client, secret wire.SecretName) wire.Answer {
+func (q *question) ask(ctx context.Context, send wire.Sender, secret wire.SecretName) wire.Answer {
 	ctx, cancel := context.WithTimeout(ctx, q.Timeout)
 	defer cancel()
 	id := make([]byte, 16)
 	_, _ = rand.Read(id) // never fails
 	call := wire.SearchFor(wire.JSON, []string{hex.EncodeToString(id)}, false)
 	call.Probe = true
-	return client.RoundTrip(wire.WithAttempt(ctx, wire.Attempt{Secret: secret}), call)
+	return send(wire.WithAttempt(ctx, wire.Attempt{Secret: secret}), call)
 }
 
 func hostPort(u *url.URL) string {

@@ -118,11 +118,11 @@ func (q *question) verdict(which string, answer wire.Answer) Finding {
 	}
 	switch answer.Status {
 	case wire.NoResponse:
-		return finding(OK, "are accepted: a search of an unused request_id gets status 101.", "")
+		return finding(OK, "are accepted: "+q.Accepted+".", "")
 	case wire.BadCredentials:
 		return finding(Fail, "are refused with status 4: the key or the secret is wrong, or was revoked.", "`"+which+"`: compare both with the provider's dashboard.")
 	case wire.Missing:
-		return finding(Fail, "are not found in the call: status 2.", "`auth`: the upstream looks for them elsewhere than `"+string(q.Client.Auth)+"` puts them.")
+		return finding(Fail, "are not found in the call: status 2.", "`auth`: the upstream looks for them elsewhere than `"+q.Auth+"` puts them.")
 	case wire.AccountBarred:
 		return finding(Fail, "are those of an account that is barred: status 8.", "nothing here: talk to the provider.")
 	case wire.NoCredit:

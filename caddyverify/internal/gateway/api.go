@@ -6,6 +6,7 @@ import (
 	"strings"
 
 	"github.com/caddyverify/caddy-verify/caddyverify/internal/observe"
+	"github.com/caddyverify/caddy-verify/caddyverify/internal/state"
 	"github.com/caddyverify/caddy-verify/caddyverify/internal/upstream"
 	v2 "github.com/caddyverify/caddy-verify/caddyverify/internal/upstream/v2"
 	"github.com/caddyverify/caddy-verify/caddyverify/internal/wire"
@@ -46,20 +47,7 @@ func (g *Gateway) api(config upstream.Config) (*api, error) {
 			known:  func(context.Context, *wire.Call) bool { return false },
 		}, nil
 	}
-	with := v2.Config{URL: config.URL, Key: config.Key, Live: config.Live, Transport: config.Transport, Book: g.Account.states}
-	var err error
-	if g.V2.Application != "" {
-		with.Auth, err = v2.NewJWT(g.V2.Application, config.Secret, config.Live)
-	} else {
-		with.Auth = v2.Basic(config.Key, config.Secret)
-		if !config.Next.None() {
-			with.Next = v2.Basic(config.Key, config.Next)
-		}
-	}
-	if err != nil {
-		return nil, err
-	}
-	client, err := v2.New(with)
+	client, err := g.V2.client(config, g.Account.states)
 	if err != nil {
 		return nil, err
 	}
@@ -82,6 +70,40 @@ func (g *Gateway) api(config upstream.Config) (*api, error) {
 	p.call, p.target, p.known = d.roundTrip, d.target, d.known
 	p.method = old.MethodStep(g.Account.methodChanged)
 	return p, nil
+}
+
+// client makes calls by version 2.
+func (with *V2) client(config upstream.Config, known *state.Book) (*v2.Client, error) {
+	calls := v2.Config{URL: config.URL, Key: config.Key, Live: config.Live, Transport: config.Transport, Book: known}
+	if with.Application == "" {
+		calls.Auth = v2.Basic(config.Key, config.Secret)
+		if !config.Next.None() {
+			calls.Next = v2.Basic(config.Key, config.Next)
+		}
+		return v2.New(calls)
+	}
+	var err error
+	if calls.Auth, err = v2.NewJWT(with.Application, config.Secret, config.Live); err != nil {
+		return nil, err
+	}
+	return v2.New(calls)
+}
+
+// NewSender returns what makes calls with an account that no gateway has, for a probe.
+func NewSender(config upstream.Config, with *V2) (wire.Sender, error) {
+	config.Methods, config.Live = new(upstream.Methods), new(upstream.Live)
+	if with != nil {
+		client, err := with.client(config, state.New(state.Settings{}))
+		if err != nil {
+			return nil, err
+		}
+		return client.RoundTrip, nil
+	}
+	client, err := upstream.New(config)
+	if err != nil {
+		return nil, err
+	}
+	return client.RoundTrip, nil
 }
 
 // orSearch has searches that need not be sent answered by what is known, and all else sent.
