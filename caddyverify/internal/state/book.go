@@ -46,7 +46,7 @@ type Stats struct {
 	// under way.
 	Lost, LostRunning uint64
 	// Dropped is how many webhooks were about verifications that nobody here began, and Unknown how
-	// many had a status that nobody knows.
+	// many had a type or a status that nobody knows.
 	Dropped, Unknown uint64
 	// Full is how many facts were left out, of verifications of which too much was known.
 	Full uint64
@@ -110,7 +110,7 @@ func (b *Book) Told(ctx context.Context, requestID string, e Event) (known bool)
 	if !known {
 		b.stats.Dropped++
 	}
-	if e.status() == "" {
+	if e.strange() {
 		b.stats.Unknown++
 	}
 	b.mu.Unlock()

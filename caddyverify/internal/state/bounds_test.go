@@ -132,8 +132,13 @@ func TestTooManyFacts(t *testing.T) {
 func TestUnknownWord(t *testing.T) {
 	b := New(Settings{})
 	b.Began(t.Context(), id, start())
+	b.Told(t.Context(), id, hook("action_pending"))
 	if !b.Told(t.Context(), id, hook("in_limbo")) || b.Stats().Unknown != 1 {
 		t.Errorf("%+v", b.Stats())
+	}
+	b.Told(t.Context(), id, Event{Type: "rumour", Status: "completed"})
+	if v, _ := b.Find(t.Context(), id); v.Status() != wire.InProgress || b.Stats().Unknown != 2 {
+		t.Errorf("%v and %+v", v.Status(), b.Stats())
 	}
 }
 
@@ -231,7 +236,7 @@ func TestTogether(t *testing.T) {
 	for i := range 8 {
 		all.Go(func() {
 			b := f.books[i%2]
-			for n := range 50 {
+			for n := range 15 {
 				id := fmt.Sprint("id", n%5)
 				b.Began(t.Context(), id, start())
 				b.Checked(t.Context(), id, n%3 == 0)

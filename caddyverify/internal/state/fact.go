@@ -33,7 +33,7 @@ type Event struct {
 	Type string `json:"y,omitempty"`
 	// Channel is that of an event, in v2's words.
 	Channel string `json:"c,omitempty"`
-	// Status is v2's word; those that nobody knows say nothing.
+	// Status is v2's word. Those that nobody knows say nothing, as do such types.
 	Status string `json:"s,omitempty"`
 	// At is when it came to that, by the provider's clock; zero where it is not told.
 	At time.Time `json:"t,omitzero"`
@@ -164,10 +164,20 @@ func (f *fact) compareStart(g *fact) int {
 	)
 }
 
-const summaryType = "summary"
+// The types of webhooks.
+const (
+	eventType   = "event"
+	summaryType = "summary"
+)
+
+// strange tells what nobody knows.
+func (e *Event) strange() bool { return e.status() == "" && e.Status != "action_pending" }
 
 // status is the verification's where the event is its end; "" where it is none.
 func (e *Event) status() wire.Status {
+	if e.Type != eventType && e.Type != summaryType {
+		return ""
+	}
 	switch e.Status {
 	case "completed":
 		return wire.Succeeded
