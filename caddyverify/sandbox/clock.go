@@ -35,6 +35,17 @@ func (c *clock) now() time.Time {
 	return time.Unix(c.there.Unix()+int64(whole), int64(c.there.Nanosecond())+int64(part*1e9)).UTC()
 }
 
+// until is the real time until a moment, at the present speed; a little more than
+// nothing, so that who waits for it gets on.
+func (c *clock) until(there time.Time) time.Duration {
+	return max(time.Microsecond, c.span(there.Sub(c.now())))
+}
+
+// span is how long something lasts in real time.
+func (c *clock) span(there time.Duration) time.Duration {
+	return time.Duration(min(float64(there)/c.speed, float64(time.Hour)*24*365))
+}
+
 // pause waits in real time. It is false if ctx ended first.
 func pause(ctx context.Context, d time.Duration) bool {
 	if d <= 0 {

@@ -97,6 +97,14 @@
 //	no_content_type      leaves out Content-Type
 //	surplus              sends what it received after the end of the answer
 //
+// These are of webhooks, with webhook for the operation:
+//
+//	lose                 a webhook is not delivered
+//	double               it is delivered twice
+//	late <duration>      it is delivered that much later, after those that follow it
+//	unsigned             it is not signed
+//	forge                it is signed with another secret
+//
 // The faults are tried in order. A delay that takes the call is noted and the
 // search goes on, delays adding up, until another kind takes the call: that
 // one decides. A fault with a share of 25% takes every fourth call of its

@@ -14,7 +14,8 @@ import (
 
 // Fault is one thing that goes wrong. The package comment lists the kinds.
 type Fault struct {
-	// Operation is request, check, search, control or psd2, or * for all. Default: *.
+	// Operation is request, check, search, control or psd2, or * for all, or webhook for
+	// those that v2 sends. Default: *.
 	Operation string
 
 	// Kind is one of the kinds in the package comment. Required.
@@ -36,6 +37,7 @@ type kind struct {
 	from, to int      // the bounds of a number
 	number   int      // the default, 0 where it must be given; once scheduled, the number
 	problem  *problem // of v2, which alone has it
+	webhook  bool     // of webhooks, which alone have it
 	does     string   // for docs/sandbox.md
 }
 
@@ -59,12 +61,24 @@ var kinds = map[string]kind{
 	"echo":             {works: true, does: "gives back the credentials received, in body and header"},
 	"conflict":         {problem: &notNow, does: "v2: 409, not at this time, as after next_workflow has come too soon"},
 	"jwt_expired":      {problem: &jwtExpired, does: "v2: 401, the JWT has expired"},
+	"lose":             {webhook: true, does: "a webhook is not delivered"},
+	"double":           {webhook: true, does: "a webhook is delivered twice"},
+	"late":             {webhook: true, value: "duration", does: "a webhook is delivered that much later, after those that follow it"},
+	"unsigned":         {webhook: true, does: "a webhook is not signed"},
+	"forge":            {webhook: true, does: "a webhook is signed with another secret"},
 	"no_content_type":  {works: true, does: "leaves out Content-Type"},
 	"surplus":          {works: true, does: "sends what it received after the end of the answer"},
 }
 
 // FaultKinds are the kinds of faults, by name.
 func FaultKinds() []string { return slices.Sorted(maps.Keys(kinds)) }
+
+// webhookOperation stands where others have the operation of a call.
+const webhookOperation = "webhook"
+
+func webhookKinds() []string {
+	return slices.DeleteFunc(FaultKinds(), func(name string) bool { return !kinds[name].webhook })
+}
 
 // ParseFault reads a fault written as one line or as the fields of one:
 //
@@ -125,12 +139,15 @@ func newScheduled(f Fault) (*scheduled, error) {
 	if f.Operation == "" {
 		f.Operation = "*"
 	}
-	if !slices.Contains([]string{"*", "request", "check", "search", "control", "psd2"}, f.Operation) {
-		return nil, fmt.Errorf("sandbox: fault operation %q: use request, check, search, control, psd2 or *", f.Operation)
+	if !slices.Contains([]string{"*", "request", "check", "search", "control", "psd2", webhookOperation}, f.Operation) {
+		return nil, fmt.Errorf("sandbox: fault operation %q: use request, check, search, control, psd2, webhook or *", f.Operation)
 	}
 	k, ok := kinds[f.Kind]
 	if !ok {
 		return nil, fmt.Errorf("sandbox: fault kind %q: use one of %s", f.Kind, strings.Join(FaultKinds(), ", "))
+	}
+	if k.webhook != (f.Operation == webhookOperation) {
+		return nil, fmt.Errorf("sandbox: fault %s of %s: webhooks have faults of their own, %s", f.Kind, f.Operation, strings.Join(webhookKinds(), ", "))
 	}
 	if !(f.Share <= 100) {
 		return nil, fmt.Errorf("sandbox: fault share %v: use at most 100", f.Share)
@@ -188,21 +205,24 @@ func (s *scheduled) takes() bool {
 
 // plan is what goes wrong with one call.
 type plan struct {
-	delay time.Duration
-	fault *scheduled // nil if the call is answered as it should be
+	delay  time.Duration
+	delays string     // the kind that delays
+	fault  *scheduled // nil if the call is answered as it should be
 }
 
 func planFor(faults []*scheduled, c call) plan {
 	var p plan
 	for _, f := range faults {
-		if f.Operation != "*" && f.Operation != c.operation || f.problem != nil && c.api != V2 || !f.takes() {
+		all := f.Operation == "*" && c.operation != webhookOperation
+		if !all && f.Operation != c.operation || f.problem != nil && c.api != V2 || !f.takes() {
 			continue
 		}
-		if f.Kind != "delay" {
+		if f.Kind != "delay" && f.Kind != "late" {
 			p.fault = f
 			break
 		}
 		p.delay += f.duration
+		p.delays = f.Kind
 	}
 	return p
 }
@@ -229,11 +249,11 @@ func (p plan) httpStatus(a answer) int {
 func (p plan) String() string {
 	switch {
 	case p.fault == nil && p.delay > 0:
-		return "delay"
+		return p.delays
 	case p.fault == nil:
 		return ""
 	case p.delay > 0:
-		return "delay+" + p.fault.Kind
+		return p.delays + "+" + p.fault.Kind
 	}
 	return p.fault.Kind
 }

@@ -57,7 +57,11 @@ type options struct {
 	codeLength int
 	pinExpiry  time.Duration
 	steps      []step
-	clientRef  string // of v2
+
+	// What only v2 has.
+	clientRef string
+	timeout   time.Duration // channel_timeout
+	checkURL  string
 }
 
 // params reads the values of one call and remembers the first that is wrong.

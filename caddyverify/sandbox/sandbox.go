@@ -38,6 +38,17 @@ type Config struct {
 	// PublicKey is the application's RSA key in PEM, of 2048 bits or more.
 	PublicKey string
 
+	// Webhook is the URL that is told of verifications of v2 that were started with a
+	// JWT: of each step that ends an event, at the end a summary. It needs Close to be
+	// called. Default: none is told.
+	Webhook string
+
+	// SignatureSecret signs webhooks. It is set if, and only if, Webhook is.
+	SignatureSecret string
+
+	// Transport delivers webhooks. Default: http.DefaultTransport.
+	Transport http.RoundTripper
+
 	// AllowPinCode says that the account may choose its codes by the parameter
 	// pin_code, in v2 code. Default: no, such a request is answered with status 20, in
 	// v2 with 422.
@@ -80,6 +91,7 @@ type account struct {
 	verifications verifications
 	limit         limit
 	record        record
+	webhooks      webhooks
 	problems      int // written so far: each in the next spelling
 	conflicts     int // of verifications with others
 }
@@ -116,6 +128,11 @@ func (a *account) with(cfg Config) (*Sandbox, error) {
 		if s.publicKey, err = parsePublicKey(cfg.PublicKey); err != nil {
 			return nil, err
 		}
+	}
+	if cfg.Webhook != "" {
+		a.mu.Lock()
+		a.webhooks.open = append(a.webhooks.open, s)
+		a.mu.Unlock()
 	}
 	return s, nil
 }
@@ -161,6 +178,8 @@ func (s *Sandbox) Reset() {
 	defer s.mu.Unlock()
 	s.verifications = newVerifications()
 	s.limit, s.problems, s.conflicts = limit{}, 0, 0
+	s.webhooks.reset()
+	s.stir()
 	s.record = record{keep: s.record.keep, received: map[string]int{}}
 	for _, f := range s.faults {
 		f.seen = 0
@@ -223,6 +242,7 @@ func (s *Sandbox) handle(ctx context.Context, c call, seen Call) (plan, answer) 
 	seen.HTTPStatus, seen.Status, seen.Fault = p.httpStatus(a), a.status(), p.String()
 	seen.RequestID, seen.Code = cmp.Or(a.requestID, c.v2.id, c.get("request_id")), a.code
 	s.record.add(seen)
+	s.stir()
 	s.mu.Unlock()
 	s.log(ctx, seen)
 	return p, a

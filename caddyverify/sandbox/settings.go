@@ -67,6 +67,7 @@ func (s *Sandbox) Change(edit func(*Settings) error) error {
 	// The rest of cfg never changes, and is read without the lock.
 	s.cfg.Code, s.cfg.Limit, s.cfg.Speed, s.faults = cfg.Code, cfg.Limit, cfg.Speed, faults
 	s.clock.run(cfg.Speed)
+	s.stir()
 	return nil
 }
 

@@ -11,6 +11,7 @@ import (
 	"encoding/pem"
 	"errors"
 	"fmt"
+	"net/url"
 	"slices"
 	"strings"
 	"time"
@@ -33,10 +34,23 @@ func (cfg *Config) completeV2() error {
 		return errors.New("sandbox: PublicKey is empty: set it to the application's public key in PEM, or leave out Application")
 	case cfg.Application != "" && !cfg.is(V2):
 		return errors.New("sandbox: Application is for v2: set API to v2, or leave it out")
+	case cfg.Webhook == "" && cfg.SignatureSecret != "":
+		return errors.New("sandbox: Webhook is empty: set it to the URL that is told, or leave out SignatureSecret")
+	case cfg.SignatureSecret == "" && cfg.Webhook != "":
+		return errors.New("sandbox: SignatureSecret is empty: set it to the secret that webhooks are signed with, or leave out Webhook")
+	case cfg.Webhook != "" && !cfg.is(V2):
+		return errors.New("sandbox: Webhook is for v2: set API to v2, or leave it out")
+	case cfg.Webhook != "" && !isURL(cfg.Webhook):
+		return errors.New("sandbox: Webhook cannot be used: write a URL such as http://localhost:8080/verify/webhook")
 	case cfg.is(V2) && cfg.Code != "" && !isCodeV2(cfg.Code):
 		return fmt.Errorf("sandbox: Code %q cannot be a code of v2: use 4 to 10 letters or digits", cfg.Code)
 	}
 	return nil
+}
+
+func isURL(text string) bool {
+	u, err := url.Parse(text)
+	return err == nil && u.Host != "" && (u.Scheme == "http" || u.Scheme == "https")
 }
 
 // parsePublicKey reads an RSA key as openssl writes it.

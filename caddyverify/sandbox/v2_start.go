@@ -77,11 +77,15 @@ func (s *Sandbox) startV2(c call, application string) answer {
 	if status == "7" {
 		v.blocked, v.next = true, now.Add(blockedAfter)
 	}
+	v.checkURL = "https://" + c.v2.host + pathV2 + "/" + v.id + "/silent-auth/redirect"
 	s.verifications.add(v, now)
+	if v.application = application; application != "" && s.cfg.Webhook != "" {
+		s.webhooks.watch(v)
+	}
 	a := answer{httpStatus: http.StatusAccepted, outcome: "0", requestID: v.id, code: v.code}
 	a.fields = object{{name: "request_id", value: v.id}}
 	if o.steps[0].kind == "silent_auth" {
-		a.fields = append(a.fields, field{name: "check_url", value: "https://" + c.v2.host + pathV2 + "/" + v.id + "/silent-auth/redirect"})
+		a.fields = append(a.fields, field{name: "check_url", value: v.checkURL})
 	}
 	return a
 }
@@ -100,7 +104,11 @@ type body struct {
 	invalid *[]invalidParameter
 }
 
+// refuse names each but once.
 func (b body) refuse(name, reason string) {
+	if slices.ContainsFunc(*b.invalid, func(i invalidParameter) bool { return i.name == name }) {
+		return
+	}
 	*b.invalid = append(*b.invalid, invalidParameter{name, reason})
 }
 
@@ -165,18 +173,18 @@ func readOptionsV2(data []byte) (o options, invalid []invalidParameter, ok bool)
 	if locale := b.text("locale", nil); locale != "" && (!slices.Contains(languages, locale) || slices.Contains(localesUnknown, locale)) {
 		b.refuse("locale", "The locale is not supported.")
 	}
-	timeout := time.Duration(b.integer("channel_timeout", minTimeout, maxTimer, defaultTimeoutV2)) * time.Second
+	o.timeout = time.Duration(b.integer("channel_timeout", minTimeout, maxTimer, defaultTimeoutV2)) * time.Second
 	o.codeLength = b.integer("code_length", 4, 10, 4)
 	o.pinCode = b.text("code", codePattern)
 	o.clientRef = b.text("client_ref", clientRefPattern)
 	b.boolean("fraud_check")
 	b.text("template_id", templatePattern)
-	b.workflow(&o, timeout)
+	b.workflow(&o)
 	return o, *b.invalid, true
 }
 
 // workflow reads the steps.
-func (b body) workflow(o *options, timeout time.Duration) {
+func (b body) workflow(o *options) {
 	items, _ := b.members["workflow"].([]any)
 	if len(items) < 1 || len(items) > maxSteps {
 		b.refuse("workflow", "There must be 1 to 3 channels.")
@@ -189,7 +197,7 @@ func (b body) workflow(o *options, timeout time.Duration) {
 		if i == 0 {
 			o.number, o.senderID = to, from
 		}
-		s := step{kind: b.text("channel", nil), wait: timeout, reuseCode: b.boolean("reuse_code")}
+		s := step{kind: b.text("channel", nil), wait: o.timeout, reuseCode: b.boolean("reuse_code")}
 		if s.kind == "silent_auth" {
 			s.wait = silentAuthTimeout
 		}

@@ -47,7 +47,7 @@ func TestV2Parameters(t *testing.T) {
 		{"brand with a slash", in("brand", "A/B"), "brand"},
 		{"brand with a colon", in("brand", "A:B"), "brand"},
 		{"brand with a dollar", in("brand", "A$"), "brand"},
-		{"brand is a number", in("brand", 5), "brand brand"},
+		{"brand is a number", in("brand", 5), "brand"},
 		{"no step", in("workflow", []any{}), "workflow"},
 		{"no list", in("workflow", sms), "workflow"},
 		{"three steps", in("workflow", []any{sms, sms, sms}), ""},
@@ -78,7 +78,7 @@ func TestV2Parameters(t *testing.T) {
 		{"to with zeros", step("to", "00447700900000"), "to"},
 		{"to with a space", step("to", "4477 0900000"), "to"},
 		{"to missing", step("to", ""), "to"},
-		{"to as a number", step("to", 447700900000), "to to"},
+		{"to as a number", step("to", 447700900000), "to"},
 		{"an unknown channel", step("channel", "tts"), "channel"},
 		{"whatsapp_interactive is gone", step("channel", "whatsapp_interactive"), "channel"},
 		{"voice", step("channel", "voice"), ""},
@@ -123,7 +123,7 @@ func TestV2Parameters(t *testing.T) {
 		if err := json.Unmarshal(w.Body.Bytes(), &refusal); err != nil || w.Code != 422 || refusal.Title != "Invalid params" || refusal.Detail != "The value of one or more parameters is invalid." {
 			t.Errorf("%s: got %d %s", test.name, w.Code, w.Body)
 		}
-		for _, name := range strings.Fields(test.want) {
+		for name := range strings.FieldsSeq(test.want) {
 			var found bool
 			for _, i := range refusal.Invalid {
 				found = found || i.Name == name && i.Reason != ""

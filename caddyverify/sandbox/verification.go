@@ -49,7 +49,11 @@ type verification struct {
 	next      time.Time // when the next message goes out or the verification expires
 	events    []event
 	checks    []attempt
-	blocked   bool // v2: found to be a fraud once it has begun
+
+	// What only v2 has.
+	blocked     bool // found to be a fraud once it has begun
+	application string
+	webhooks    *webhooks // that tell of it; nil for none
 }
 
 // event is one message sent.
@@ -97,6 +101,7 @@ func (v *verification) send(now time.Time) {
 	if v.left() == 0 && v.next.Before(v.codeUntil) {
 		v.next = v.codeUntil // no end while there is a PIN to check
 	}
+	v.webhooks.goesOn(v)
 }
 
 func (v *verification) renewCode() {
@@ -128,12 +133,14 @@ func (v *verification) advance(now time.Time) {
 func (v *verification) finish(state string, at time.Time) {
 	v.state, v.finalized = state, at
 	v.endStep(v.outcome(), at)
+	v.webhooks.ended(v)
 }
 
 // endStep notes how the latest message ended.
 func (v *verification) endStep(outcome string, at time.Time) {
 	if n := len(v.events); n > 0 {
 		v.events[n-1].outcome, v.events[n-1].ended = outcome, at
+		v.webhooks.stepEnded(v)
 	}
 }
 
