@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"net"
 	"net/http"
+	"slices"
 	"strconv"
 	"strings"
 	"syscall"
@@ -40,7 +41,7 @@ gateway's credentials. All flags but --listen and --traffic are the sandbox's. T
 			demo.Flags().Bool("traffic", true, "Have invented users make calls, so that there is something to see")
 			sandboxFlags(demo, demoCode)
 			alone := &cobra.Command{
-				Use:   "sandbox [--listen <address>] [--credentials <api_key>:<api_secret>] [--code <pin>] [--speed <factor>] [--limit <n>/s|off] [--fault <fault>]",
+				Use:   "sandbox [--listen <address>] [--api v1|v2|v1,v2] [--credentials <api_key>:<api_secret>] [--code <pin>] [--speed <factor>] [--limit <n>/s|off] [--fault <fault>]",
 				Short: "Runs a sandbox of the Verify API",
 				Long: `
 Runs a Verify API to develop and test against: it keeps verifications, sends
@@ -51,6 +52,7 @@ GET /sandbox/calls, which tells what it received.
 				RunE: caddycmd.WrapCommandFuncForCobra(cmdSandbox),
 			}
 			alone.Flags().String("listen", "127.0.0.1:8081", "Address to listen on")
+			alone.Flags().StringSlice("api", nil, "The API: v1, v2, or v1,v2 for both (default: v1)")
 			alone.Flags().String("credentials", "", "Credentials that callers must present, <api_key>:<api_secret> (default: any)")
 			sandboxFlags(alone, "")
 			cmd.Use = "verify" // Caddy ends it with a blank, for arguments
@@ -104,20 +106,27 @@ func cmdSandbox(flags caddycmd.Flags) (int, error) {
 	if err != nil {
 		return caddy.ExitCodeFailedStartup, err
 	}
+	if handler.API, err = flags.GetStringSlice("api"); err != nil {
+		return caddy.ExitCodeFailedStartup, err
+	}
 	if value := flags.String("credentials"); value != "" {
 		key, secret, ok := strings.Cut(value, ":")
 		if !ok {
 			return caddy.ExitCodeFailedStartup, errors.New("--credentials: write <api_key>:<api_secret>")
 		}
 		handler.Credentials = &Credentials{APIKey: key, APISecret: secret}
-		if _, err := handler.config(); err != nil {
-			return caddy.ExitCodeFailedStartup, err
-		}
 	}
-	if err := run("INFO", site{address: listen, handler: handler, page: sandboxPage(url)}); err != nil {
+	if _, err := handler.config(); err != nil {
+		return caddy.ExitCodeFailedStartup, err
+	}
+	if err := run("INFO", site{address: listen, handler: handler, page: sandboxPage(url, handler.API...)}); err != nil {
 		return caddy.ExitCodeFailedStartup, listenError(listen, err)
 	}
-	fmt.Printf("The sandbox %[1]s/verify/ is ready; %[1]s/sandbox/calls tells what it received, and the codes. Ctrl-C ends it.\n", url)
+	path := "/verify/"
+	if slices.Contains(handler.API, sandbox.V2) && !slices.Contains(handler.API, sandbox.V1) {
+		path = sandbox.PathV2
+	}
+	fmt.Printf("The sandbox %[1]s%[2]s is ready; %[1]s/sandbox/calls tells what it received, and the codes. Ctrl-C ends it.\n", url, path)
 	select {}
 }
 
@@ -165,11 +174,18 @@ func (s site) routes() caddyhttp.RouteList {
 // in the shape that the SDKs read from the provider's newer products.
 const otherProducts = `{"title":"Not Found","detail":"Only version 1 of the Verify API, /verify/..., is here. For other products of the provider, such as Verify v2 or Messages, use a client that calls the provider itself."}`
 
-func sandboxPage(url string) string {
+// sandboxPage tells how to call a sandbox that answers these APIs; none stands for v1.
+func sandboxPage(url string, apis ...string) string {
+	v1 := fmt.Sprintf("Start a verification:  curl %s/verify/json -u key:secret -d number=447700900000 -d brand=Demo\n", url)
+	v2 := fmt.Sprintf("Start one of v2:       curl %s/v2/verify -u key:secret --json '{\"brand\":\"Demo\",\"workflow\":[{\"channel\":\"sms\",\"to\":\"447700900000\"}]}'\n", url)
+	if !slices.Contains(apis, sandbox.V2) {
+		v2 = ""
+	} else if !slices.Contains(apis, sandbox.V1) {
+		v1 = ""
+	}
 	return fmt.Sprintf(`A sandbox of the Verify API, of caddy-verify. Nothing is sent, nothing costs anything.
-Start a verification:  curl %[1]s/verify/json -u key:secret -d number=447700900000 -d brand=Demo
-Calls, codes, faults:  curl %[1]s/sandbox/calls %[1]s/sandbox/faults
-`, url)
+%[2]s%[3]sCalls, codes, faults:  curl %[1]s/sandbox/calls %[1]s/sandbox/faults
+`, url, v1, v2)
 }
 
 // run starts Caddy with one server for each site, and returns once it serves.

@@ -3,6 +3,7 @@ package caddyverify
 import (
 	"fmt"
 	"net/http"
+	"slices"
 	"strconv"
 	"strings"
 
@@ -19,14 +20,35 @@ func init() {
 }
 
 // Sandbox is a Verify API to develop and test against. It keeps verifications,
-// sends nothing and costs nothing. It answers calls under /verify/, GET
-// /sandbox/calls, which tells in JSON what it received and which codes to enter, and
+// sends nothing and costs nothing. It answers calls under /verify/, or those of Verify
+// v2 at /v2/verify, GET /sandbox/calls, which tells in JSON what it received and which codes to enter, and
 // GET and POST /sandbox/faults, which tells and changes its settings until the next
 // configuration; all else is left to the next handler. Sandboxes with the same
 // api_key, or without credentials, have the same verifications, over reloads too.
 type Sandbox struct {
+	// API is what is answered: `v1`, calls under /verify/, `v2`, calls at /v2/verify, or
+	// both, which know nothing of each other's verifications. Default: `v1`.
+	API []string `json:"api,omitempty"`
+
 	// Credentials that callers must present. Default: any are accepted.
 	Credentials *Credentials `json:"credentials,omitempty"`
+
+	// Application is the id of the application in whose name callers of v2 sign their
+	// JWTs, in place of presenting credentials. Default: none; without credentials any
+	// JWT is accepted.
+	Application string `json:"application,omitempty"`
+
+	// PublicKey is the application's RSA key in PEM, or a placeholder such as
+	// {file./path}. Required with application.
+	PublicKey string `json:"public_key,omitempty"`
+
+	// Webhook is the URL that is told of verifications of v2 that were started with a
+	// JWT. Default: none.
+	Webhook string `json:"webhook,omitempty"`
+
+	// SignatureSecret signs what webhook is told, or is a placeholder of it. Required
+	// with webhook.
+	SignatureSecret string `json:"signature_secret,omitempty"`
 
 	// Code is the right code of every verification, 4 to 10 letters, digits or
 	// dashes. Default: a random one for each, in the log and at /sandbox/calls.
@@ -77,7 +99,9 @@ func (s *Sandbox) Provision(ctx caddy.Context) error {
 	config.Logger = ctx.Slogger()
 	account := sandboxAccount{config.APIKey}
 	first, _, err := sandboxes.LoadOrNew(account, func() (caddy.Destructor, error) {
-		api, err := sandbox.New(config)
+		common := config
+		common.Webhook, common.SignatureSecret = "", "" // it is the configuration's, not the account's
+		api, err := sandbox.New(common)
 		return &pooledSandbox{api}, err
 	})
 	if err != nil {
@@ -91,7 +115,10 @@ func (s *Sandbox) Provision(ctx caddy.Context) error {
 // UnmarshalCaddyfile sets up the sandbox from Caddyfile tokens. Syntax:
 //
 //	verify_sandbox [<matcher>] {
+//	    api         v1|v2 [v1|v2]
 //	    credentials <api_key> <api_secret>
+//	    application <id> <public_key>
+//	    webhook     <url> <signature_secret>
 //	    code        <pin>
 //	    speed       <factor>
 //	    limit       <n>/s|off
@@ -102,6 +129,14 @@ func (s *Sandbox) Provision(ctx caddy.Context) error {
 func (s *Sandbox) UnmarshalCaddyfile(d *caddyfile.Dispenser) error {
 	err := subdirectives(d, func(name string) (err error) {
 		switch name {
+		case "api":
+			if s.API = d.RemainingArgs(); len(s.API) == 0 {
+				err = d.Err("api: write v1, v2, or v1 v2 for both")
+			}
+		case "application":
+			err = twoArgs(d, name, "<id> <public_key>", &s.Application, &s.PublicKey)
+		case "webhook":
+			err = twoArgs(d, name, "<url> <signature_secret>", &s.Webhook, &s.SignatureSecret)
 		case "credentials":
 			s.Credentials, err = parseCredentials(d)
 		case "code":
@@ -136,11 +171,27 @@ func (s *Sandbox) UnmarshalCaddyfile(d *caddyfile.Dispenser) error {
 	return atLine(s.check(), nil, d)
 }
 
+// twoArgs reads the two arguments of a subdirective.
+func twoArgs(d *caddyfile.Dispenser, name, usage string, first, second *string) error {
+	if count := d.CountRemainingArgs(); count != 2 || !d.Args(first, second) {
+		return d.Errf("%s takes two arguments: %s %s", name, name, usage)
+	}
+	return nil
+}
+
 // config checks the settings and returns them as the sandbox takes them.
 func (s *Sandbox) config() (sandbox.Config, error) {
-	config := sandbox.Config{Code: s.Code, Speed: s.Speed, Limit: s.Limit}
+	config := sandbox.Config{
+		API: strings.Join(s.API, " "), Application: s.Application, Webhook: s.Webhook, Code: s.Code, Speed: s.Speed, Limit: s.Limit,
+	}
+	var err error
+	if config.PublicKey, err = readPlaceholder("public_key", s.PublicKey); err != nil {
+		return config, err
+	}
+	if config.SignatureSecret, err = readPlaceholder("signature_secret", s.SignatureSecret); err != nil {
+		return config, err
+	}
 	if s.Credentials != nil {
-		var err error
 		if config.APIKey, config.APISecret, err = s.Credentials.resolve(); err != nil {
 			return config, fmt.Errorf("credentials: %w", err)
 		}
@@ -152,8 +203,21 @@ func (s *Sandbox) config() (sandbox.Config, error) {
 		}
 		config.Faults = append(config.Faults, fault)
 	}
-	_, err := sandbox.New(config)
+	_, err = sandbox.New(config)
 	return config, err
+}
+
+// readPlaceholder reads a value that may be a placeholder. Its error names the
+// placeholder, never a value.
+func readPlaceholder(name, written string) (string, error) {
+	if !placeholder.MatchString(written) {
+		return written, nil
+	}
+	value := caddy.NewReplacer().ReplaceAll(written, "")
+	if value == "" {
+		return "", fmt.Errorf("%s, from %s, %s", name, written, noValue(written))
+	}
+	return value, nil
 }
 
 // check tells what is wrong with the settings as they are written.
@@ -163,13 +227,25 @@ func (s *Sandbox) check() error {
 			return fmt.Errorf("credentials: %w", err)
 		}
 	}
-	written := Sandbox{Code: s.Code, Speed: s.Speed, Limit: s.Limit, Faults: s.Faults}
+	written := *s
+	written.Credentials = nil
+	if placeholder.MatchString(s.PublicKey) {
+		written.Application, written.PublicKey = "", "" // known when it is loaded
+	}
+	if placeholder.MatchString(s.SignatureSecret) {
+		written.SignatureSecret = "to be read"
+	}
 	_, err := written.config()
 	return err
 }
 
-// Cleanup gives the account back.
+// Cleanup gives the account back, and ends the delivery of webhooks.
 func (s *Sandbox) Cleanup() error {
+	if s.api != nil {
+		if err := s.api.Close(); err != nil {
+			return err
+		}
+	}
 	if s.kept == nil {
 		return nil // Provision failed
 	}
@@ -181,7 +257,8 @@ func (s *Sandbox) Cleanup() error {
 // ServeHTTP answers as the Verify API would.
 func (s *Sandbox) ServeHTTP(w http.ResponseWriter, r *http.Request, next caddyhttp.Handler) error {
 	path := r.URL.Path
-	if !strings.HasPrefix(path, wire.Prefix) && path != sandbox.CallsPath && path != sandbox.FaultsPath {
+	isV2 := slices.Contains(s.API, sandbox.V2) && (path == sandbox.PathV2 || strings.HasPrefix(path, sandbox.PathV2+"/"))
+	if !strings.HasPrefix(path, wire.Prefix) && !isV2 && path != sandbox.CallsPath && path != sandbox.FaultsPath {
 		return next.ServeHTTP(w, r)
 	}
 	s.api.ServeHTTP(w, r)

@@ -2,10 +2,22 @@ package caddyverify
 
 import (
 	"context"
+	"crypto"
+	"crypto/rand"
+	"crypto/rsa"
+	"crypto/sha256"
+	"crypto/x509"
+	"encoding/base64"
+	"encoding/pem"
+	"fmt"
+	"io"
 	"net/http"
 	"net/http/httptest"
+	"os"
+	"path/filepath"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/caddyserver/caddy/v2"
 	"github.com/caddyserver/caddy/v2/modules/caddyhttp"
@@ -79,5 +91,84 @@ func TestSandboxOverReloads(t *testing.T) {
 	defer cleanUp(t, other)
 	if got := askSandbox(t, other, "/verify/search/json", "request_id="+id); !strings.Contains(got, `"101"`) {
 		t.Errorf("another account knows the verification: %s", got)
+	}
+}
+
+// A sandbox of v2 answers at its path, by a JWT too, tells of verifications by webhooks,
+// and goes on over a reload; what it is not configured for is the next handler's.
+func TestSandboxV2(t *testing.T) {
+	key, err := rsa.GenerateKey(rand.Reader, 2048)
+	if err != nil {
+		t.Fatal(err)
+	}
+	der, err := x509.MarshalPKIXPublicKey(&key.PublicKey)
+	if err != nil {
+		t.Fatal(err)
+	}
+	file := filepath.Join(t.TempDir(), "app.pub")
+	if err := os.WriteFile(file, pem.EncodeToMemory(&pem.Block{Type: "PUBLIC KEY", Bytes: der}), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	t.Setenv("TEST_SIGNATURE", "signature-secret")
+	told := make(chan string, 10)
+	receiver := httptest.NewServer(http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) {
+		body, _ := io.ReadAll(r.Body)
+		told <- string(body)
+	}))
+	t.Cleanup(receiver.Close)
+	configured := Sandbox{
+		API: []string{"v2"}, Credentials: &Credentials{APIKey: testKey, APISecret: testSecret}, Code: "1234",
+		Application: "app-id", PublicKey: "{file." + file + "}", Webhook: receiver.URL, SignatureSecret: "{env.TEST_SIGNATURE}",
+	}
+	first, second := configured, configured
+	provisionSandbox(t, &first)
+	ask := func(s *Sandbox, method, path, authorization, body string) reply {
+		r := httptest.NewRequest(method, path, strings.NewReader(body))
+		r.Header.Set("Authorization", authorization)
+		w := httptest.NewRecorder()
+		next := caddyhttp.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) error {
+			w.WriteHeader(http.StatusTeapot)
+			return nil
+		})
+		if err := s.ServeHTTP(w, r, next); err != nil {
+			t.Fatal(err)
+		}
+		return reply{w.Result(), w.Body.String()}
+	}
+	now := time.Now().Unix()
+	signed := base64.RawURLEncoding.EncodeToString([]byte(`{"alg":"RS256","typ":"JWT"}`)) + "." +
+		base64.RawURLEncoding.EncodeToString(fmt.Appendf(nil, `{"application_id":"app-id","iat":%d,"exp":%d,"jti":"1"}`, now-5, now+900))
+	sum := sha256.Sum256([]byte(signed))
+	signature, err := rsa.SignPKCS1v15(nil, key, crypto.SHA256, sum[:])
+	if err != nil {
+		t.Fatal(err)
+	}
+	bearer := "Bearer " + signed + "." + base64.RawURLEncoding.EncodeToString(signature)
+
+	started := ask(&first, "POST", "/v2/verify", bearer, `{"brand":"Acme","workflow":[{"channel":"sms","to":"447700900000"}]}`)
+	if started.StatusCode != http.StatusAccepted {
+		t.Fatalf("start: %+v", started)
+	}
+	for path, want := range map[string]int{"/verify/json": 404, "/v2/verify": 401, "/v2/verify/templates": 401, "/v2/verifying": 418, "/v2": 418} {
+		if got := ask(&first, "POST", path, "", ""); got.StatusCode != want {
+			t.Errorf("%s: got %+v, want %d", path, got, want)
+		}
+	}
+	v1 := provisionSandbox(t, &Sandbox{Credentials: configured.Credentials})
+	defer cleanUp(t, v1)
+	if got := ask(v1, "POST", "/v2/verify", bearer, "{}"); got.StatusCode != http.StatusTeapot {
+		t.Errorf("v2 of a sandbox of v1: %+v", got)
+	}
+
+	provisionSandbox(t, &second)
+	cleanUp(t, &first)
+	defer cleanUp(t, &second)
+	if got := ask(&second, "POST", "/v2/verify/"+started.field("request_id"), bearer, `{"code":"1234"}`); got.StatusCode != http.StatusOK {
+		t.Fatalf("check after a reload: %+v", got)
+	}
+	for _, want := range []string{`"type":"event"`, `"type":"summary"`} {
+		if got := <-told; !strings.Contains(got, want) || !strings.Contains(got, `"status":"completed"`) {
+			t.Errorf("told %s, want %s", got, want)
+		}
 	}
 }

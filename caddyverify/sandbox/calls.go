@@ -9,7 +9,7 @@ import (
 // CallsPath is where a GET tells, in JSON, what the sandbox has received: how
 // many calls of each operation, how many verifications were started, the latest
 // calls with the codes that they sent, and the latest verifications with the code to
-// enter. Neither secrets nor parameters are told.
+// enter; in v2 the latest webhooks, too. Neither secrets nor parameters are told.
 const CallsPath = "/sandbox/calls"
 
 // latest is how many calls and verifications CallsPath tells of one by one.
@@ -20,6 +20,7 @@ type callsReport struct {
 	Verifications       int                    `json:"verifications"`
 	LatestVerifications []reportedVerification `json:"latest_verifications"`
 	Latest              []reportedCall         `json:"latest"`
+	Webhooks            []reportedWebhook      `json:"webhooks,omitempty"` // the latest
 }
 
 type reportedVerification struct {
@@ -47,6 +48,16 @@ type reportedCall struct {
 	Note        string    `json:"note,omitempty"`
 }
 
+type reportedWebhook struct {
+	Time       time.Time `json:"time"`
+	RequestID  string    `json:"request_id"`
+	Type       string    `json:"type"`
+	Status     string    `json:"status"`
+	Again      bool      `json:"again,omitempty"`
+	HTTPStatus int       `json:"http_status"`
+	Fault      string    `json:"fault,omitempty"`
+}
+
 func (s *Sandbox) serveCalls(w http.ResponseWriter, r *http.Request) {
 	if r.Method != http.MethodGet {
 		w.Header().Set("Allow", http.MethodGet)
@@ -68,6 +79,10 @@ func (s *Sandbox) serveCalls(w http.ResponseWriter, r *http.Request) {
 		report.Latest = append(report.Latest, reportedCall{
 			c.Time, c.API, c.Operation, c.Format, c.Method, c.Credentials, c.APIKey, c.RequestID, c.HTTPStatus, c.Status, c.Fault, c.Code, gatewayHolds[c.Status],
 		})
+	}
+	webhooks := s.Webhooks()
+	for _, h := range webhooks[max(0, len(webhooks)-latest):] {
+		report.Webhooks = append(report.Webhooks, reportedWebhook{h.Time, h.RequestID, h.Type, h.Status, h.Again, h.HTTPStatus, h.Fault})
 	}
 	writeJSON(w, http.StatusOK, report)
 }

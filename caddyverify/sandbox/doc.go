@@ -1,4 +1,4 @@
-// Package sandbox is a Verify API to develop and test against: an
+// Package sandbox is a Verify API, v1 or v2, to develop and test against: an
 // [http.Handler] that keeps real verifications, with messages that follow one
 // another, PINs that lapse, a rate limit and a price, and that can be told to
 // fail in the ways a provider and its network fail.
@@ -10,7 +10,8 @@
 // API does it answers HTTP 200 and puts the outcome in the body's status.
 // [CallsPath] tells what came in, and [FaultsPath] changes the settings. Anything
 // else is HTTP 404, another method 405, a body above 64 KiB 413. docs/sandbox.md
-// has all this for those who do not write Go.
+// has all this for those who do not write Go. With Config.API it answers v2 in place
+// of it, or besides.
 //
 // # Numbers
 //
@@ -59,8 +60,39 @@
 //
 // Verifications are forgotten 24 h after their end, and the oldest beyond
 // 100,000. All these times are by the sandbox's own clock, see Config.Speed;
-// it is worked out at each call, so the package starts no goroutine and can be
-// used inside a testing/synctest bubble.
+// it is worked out at each call, so the package starts no goroutine, but for webhooks,
+// and can be used inside a testing/synctest bubble.
+//
+// # Verify v2
+//
+// It answers POST /v2/verify, POST and DELETE /v2/verify/{request_id}, POST
+// /v2/verify/{request_id}/next_workflow, and refuses templates and network-unblock.
+// Callers present a JWT (RS256) of Config.Application, by real time, or APIKey and
+// APISecret by HTTP Basic.
+//
+// Each step lasts channel_timeout (default 180 s, silent_auth 60 s) and has its own
+// code, unless it has reuse_code, which keeps that of the step before, or the body has
+// a code. The third wrong code is 410. A verification that is not under way is 404, and
+// so is a cancellation before 30 s or after the second step; a cancelled one keeps
+// its number busy for 12 s. Every third 409 for a busy number does not say by what.
+//
+// Problems are written in the spellings on record, one after another. The numbers above
+// force what corresponds:
+//
+//	1    429 throttled            10   409 concurrent
+//	2, 4 401 unauthorized         15   422 to; 412 if silent_auth is first
+//	3, 6 422 to                   20   422 code
+//	5    500 internal-error       29   403 unprovisioned
+//	8    403 account-suspended    40   402 low-balance, in v2 alone
+//	9    401 quota-exceeded
+//	7    202, and 5 s later it is FAILED, and blocked in what webhooks tell
+//
+// Where Config.Webhook is set, verifications that began with a JWT are told of: an event
+// for each step that ends, and a summary at the end, but nothing of a cancellation. One
+// delivery goes after another, each signed by HS256 with Config.SignatureSecret; what is
+// not answered with 2xx is delivered once more, 10 s later. A goroutine does so while
+// there is something to tell; it ends with [Sandbox.Close] at the latest. [Sandbox.Webhooks]
+// has what was delivered.
 //
 // # Faults
 //
@@ -72,14 +104,14 @@
 // place of the work: no verification changes, and neither credentials nor the
 // rate limit are looked at.
 //
-//	status <status>      that Verify status, with its documented text
+//	status <status>      that Verify status, with its documented text; in v2 what corresponds
 //	http <code>          401 as problem+json, 429 as text, others as HTML
 //	close                closes the connection without a byte
 //	hang                 never answers; ends when the client leaves
 //	garbage              the right Content-Type, not the right body
 //	html                 HTTP 200 with a web page
 //	redirect [<url>]     302 (default https://example.com/)
-//	conflict             v2: 409, not at this time, as after next_workflow has come too soon
+//	conflict             v2's next_workflow: 409, not at this time, try again
 //	jwt_expired          v2: 401, the JWT has expired
 //
 // These do the work first, at once, and then spoil its answer:
@@ -125,4 +157,9 @@
 // search with both request_id and request_ids follows request_id. Among
 // request_ids an unknown one is left out and one given twice is listed once;
 // the status is 101 if all are unknown.
+//
+// In v2 a body that is no JSON object is 400, a malformed code in a check 422 and no wrong
+// code, and unknown members are ignored. reuse_code of the first step means nothing. A step
+// that nobody answered, or that next_workflow has cut short, is expired in what webhooks
+// tell. A silent_auth step takes no code, for there is no handset.
 package sandbox

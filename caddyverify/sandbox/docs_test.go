@@ -1,9 +1,13 @@
 package sandbox
 
 import (
+	"encoding/json"
 	"flag"
 	"fmt"
+	"net/http"
+	"net/http/httptest"
 	"os"
+	"slices"
 	"strings"
 	"testing"
 )
@@ -19,7 +23,7 @@ func TestDocumentation(t *testing.T) {
 		t.Fatal(err)
 	}
 	text := string(content)
-	for name, table := range map[string]string{"numbers": numbersTable(), "faults": faultsTable(), "workflows": workflowsTable()} {
+	for name, table := range map[string]string{"numbers": numbersTable(), "faults": faultsTable(), "workflows": workflowsTable(), "numbers of v2": numbersTableV2()} {
 		begin, end := "<!-- "+name+": made by go test ./caddyverify/sandbox -update -->\n", "<!-- end -->"
 		before, rest, found := strings.Cut(text, begin)
 		is, after, ended := strings.Cut(rest, end)
@@ -58,6 +62,32 @@ func numbersTable() string {
 	b.WriteString("| number | status | error_text | beyond the answer |\n|---|---|---|---|\n")
 	for _, status := range forced {
 		fmt.Fprintf(&b, "| %s | %s | %s | %s |\n", forcedNumber(status), status, errorText("request", status, ""), gatewayHolds[status])
+	}
+	return b.String()
+}
+
+func numbersTableV2() string {
+	var b strings.Builder
+	b.WriteString("| number | HTTP | title: detail | beyond the answer |\n|---|---|---|---|\n")
+	s, err := New(Config{API: V2})
+	if err != nil {
+		panic(err)
+	}
+	for _, status := range append(slices.Clone(forced), forcedLowBalance) {
+		number := forcedNumber(status)
+		r := httptest.NewRequest("POST", PathV2, strings.NewReader(oneStep(number, "")))
+		r.SetBasicAuth("key", "secret")
+		w := httptest.NewRecorder()
+		s.ServeHTTP(w, r)
+		var p struct{ Title, Detail string }
+		if err := json.Unmarshal(w.Body.Bytes(), &p); err != nil {
+			panic(err)
+		}
+		said := p.Title + ": " + p.Detail
+		if w.Code == http.StatusAccepted {
+			said = "it begins, and is found to be a fraud 5 s later: what is told of it is `blocked`"
+		}
+		fmt.Fprintf(&b, "| %s | %d | %s | %s |\n", number, w.Code, said, gatewayHolds[s.Calls()[len(s.Calls())-1].Status])
 	}
 	return b.String()
 }

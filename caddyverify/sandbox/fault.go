@@ -37,13 +37,14 @@ type kind struct {
 	from, to int      // the bounds of a number
 	number   int      // the default, 0 where it must be given; once scheduled, the number
 	problem  *problem // of v2, which alone has it
+	only     string   // the only call of v2 that has it, as in callV2; "" for all
 	webhook  bool     // of webhooks, which alone have it
 	does     string   // for docs/sandbox.md
 }
 
 var kinds = map[string]kind{
 	"delay":            {works: true, value: "duration", does: "answers that much later"},
-	"status":           {value: "number", from: 1, to: 999, does: "that Verify status, with its documented text; what comes of 4, 8 and 9 behind a gateway, see Numbers"},
+	"status":           {value: "number", from: 1, to: 999, does: "that Verify status, with its documented text, in v2 what corresponds; what comes of 4, 8 and 9 behind a gateway, see Numbers"},
 	"http":             {value: "number", from: 400, to: 599, does: "that HTTP code: 401 as problem+json, 429 as text, others as HTML"},
 	"close":            {does: "closes the connection without a byte"},
 	"reset_after":      {works: true, does: "resets the connection without a byte"},
@@ -59,7 +60,7 @@ var kinds = map[string]kind{
 	"duplicate_status": {works: true, does: "says status twice, the first time wrongly"},
 	"redirect":         {value: "url", does: "302 to that address (default https://example.com/)"},
 	"echo":             {works: true, does: "gives back the credentials received, in body and header"},
-	"conflict":         {problem: &notNow, does: "v2: 409, not at this time, as after next_workflow has come too soon"},
+	"conflict":         {problem: &notNow, only: "next", does: "v2's next_workflow: 409, not at this time, try again"},
 	"jwt_expired":      {problem: &jwtExpired, does: "v2: 401, the JWT has expired"},
 	"lose":             {webhook: true, does: "a webhook is not delivered"},
 	"double":           {webhook: true, does: "a webhook is delivered twice"},
@@ -191,6 +192,17 @@ func schedule(faults []Fault) ([]*scheduled, error) {
 	return all, nil
 }
 
+// concerns says whether a call can be taken.
+func (s *scheduled) concerns(c call) bool {
+	switch {
+	case s.Operation == "*" && c.operation == webhookOperation:
+		return false
+	case s.problem != nil && c.api != V2, s.only != "" && s.only != c.v2.to:
+		return false
+	}
+	return s.Operation == "*" || s.Operation == c.operation
+}
+
 // takes counts one call and says whether it is one of the share: the calls at
 // which the running total of shares passes a whole number.
 func (s *scheduled) takes() bool {
@@ -213,8 +225,7 @@ type plan struct {
 func planFor(faults []*scheduled, c call) plan {
 	var p plan
 	for _, f := range faults {
-		all := f.Operation == "*" && c.operation != webhookOperation
-		if !all && f.Operation != c.operation || f.problem != nil && c.api != V2 || !f.takes() {
+		if !f.concerns(c) || !f.takes() {
 			continue
 		}
 		if f.Kind != "delay" && f.Kind != "late" {

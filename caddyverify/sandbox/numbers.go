@@ -25,10 +25,24 @@ func forcedStatus(number string) string {
 // forcedNumber is the number that forces a status.
 func forcedNumber(status string) string { return fmt.Sprintf("%s%02s", forcedPrefix, status) }
 
+const (
+	holds4 = "caddy-verify in front of this answers requests, searches and controls with 4 by itself for 30 s; checks go on"
+	holds8 = "caddy-verify in front of this answers requests, searches and controls with 8 by itself for 30 s; checks go on"
+	holds9 = "caddy-verify in front of this answers requests with 9 by itself for 30 s; all else goes on"
+)
+
 // gatewayHolds warns who tries out what refuses the account that caddy-verify in front
 // of this keeps calls from coming here for a while.
 var gatewayHolds = map[string]string{
-	"4": "caddy-verify in front of this answers requests, searches and controls with 4 by itself for 30 s; checks go on",
-	"8": "caddy-verify in front of this answers requests, searches and controls with 8 by itself for 30 s; checks go on",
-	"9": "caddy-verify in front of this answers requests with 9 by itself for 30 s; all else goes on",
+	"4": holds4,
+	"8": holds8,
+	"9": holds9,
+
+	// What the same comes to in v2.
+	"unauthorized":      holds4,
+	"invalid-signature": holds4,
+	"account-suspended": holds8,
+	"unprovisioned":     holds8,
+	"quota-exceeded":    holds9,
+	"low-balance":       holds9,
 }

@@ -14,7 +14,8 @@ const (
 	V2 = "v2" // /v2/verify…
 )
 
-const pathV2 = "/v2/verify"
+// PathV2 is where v2 is; a start is at this very path, all else below it.
+const PathV2 = "/v2/verify"
 
 // callV2 is what a call of v2 has beyond others.
 type callV2 struct {
@@ -60,7 +61,7 @@ func readV2(w http.ResponseWriter, r *http.Request) (c call, refused int) {
 
 // routeV2 reads method and path, undecoded so that there is one way to write it.
 func routeV2(method, path string) (to, id string, refused int) {
-	rest := strings.TrimPrefix(path, pathV2)
+	rest := strings.TrimPrefix(path, PathV2)
 	parts := strings.Split(strings.TrimPrefix(rest, "/"), "/")
 	post := method == http.MethodPost
 	switch {
@@ -110,7 +111,7 @@ func routeTemplates(method string, parts []string) (to, id string, refused int) 
 func refuseV2(w http.ResponseWriter, r *http.Request, code int) {
 	path := r.URL.EscapedPath()
 	switch {
-	case r.Method == http.MethodDelete && (path == pathV2 || path == pathV2+"/"):
+	case r.Method == http.MethodDelete && (path == PathV2 || path == PathV2+"/"):
 		a := problemAnswer(spellings[1], problem{code: code, title: "No static resource v2/verify.", slug: "not-found"})
 		plan{}.write(w, r, call{format: "json"}, a)
 	case code == http.StatusNotFound:
@@ -147,4 +148,4 @@ func (s *Sandbox) doV2(c call) answer {
 	}
 }
 
-func isV2(path string) bool { return path == pathV2 || strings.HasPrefix(path, pathV2+"/") }
+func isV2(path string) bool { return path == PathV2 || strings.HasPrefix(path, PathV2+"/") }

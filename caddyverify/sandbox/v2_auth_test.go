@@ -191,7 +191,7 @@ func TestV2Settings(t *testing.T) {
 		want string // in the error
 	}{
 		"unknown":               {Config{API: "v3"}, `API "v3"`},
-		"twice":                 {Config{API: "v1 v1"}, `API "v1 v1"`},
+		"twice":                 {Config{API: V1 + " " + V1}, `API "v1 v1"`},
 		"no key":                {Config{API: V2, Application: testApplication}, "PublicKey is empty"},
 		"no application":        {Config{API: V2, PublicKey: key}, "Application is empty"},
 		"application of v1":     {Config{Application: testApplication, PublicKey: key}, "Application is for v2"},

@@ -77,7 +77,7 @@ func (s *Sandbox) startV2(c call, application string) answer {
 	if status == "7" {
 		v.blocked, v.next = true, now.Add(blockedAfter)
 	}
-	v.checkURL = "https://" + c.v2.host + pathV2 + "/" + v.id + "/silent-auth/redirect"
+	v.checkURL = "https://" + c.v2.host + PathV2 + "/" + v.id + "/silent-auth/redirect"
 	s.verifications.add(v, now)
 	if v.application = application; application != "" && s.cfg.Webhook != "" {
 		s.webhooks.watch(v)
