@@ -2,7 +2,6 @@ package state
 
 import (
 	"context"
-	"maps"
 	"strings"
 	"sync"
 	"time"
@@ -48,6 +47,9 @@ type Stats struct {
 	// Dropped is how many webhooks were about verifications that nobody here began, and Unknown how
 	// many had a type or a status that nobody knows.
 	Dropped, Unknown uint64
+	// Missed is how many were looked for that nobody is known to have begun, and Unread how often the
+	// store did not say whether somebody has.
+	Missed, Unread uint64
 	// Full is how many facts were left out, of verifications of which too much was known.
 	Full uint64
 }
@@ -134,7 +136,13 @@ func (b *Book) Known(ctx context.Context, requestID string) bool {
 func (b *Book) Find(ctx context.Context, requestID string) (Verification, bool) {
 	id := wire.Spelling(requestID)
 	b.read(ctx, id)
-	return b.find(id)
+	v, known := b.find(id)
+	if !known {
+		b.mu.Lock()
+		defer b.mu.Unlock()
+		b.stats.Missed++
+	}
+	return v, known
 }
 
 func (b *Book) find(id string) (v Verification, known bool) {
@@ -260,15 +268,6 @@ func (b *Book) note(r *record) {
 	} else {
 		delete(b.pending, r)
 	}
-}
-
-// all are the records that there are.
-func (b *Book) all() []*record {
-	all := make([]*record, 0, len(b.records.byID))
-	for r := range maps.Values(b.records.byID) {
-		all = append(all, r)
-	}
-	return all
 }
 
 // digits is a number as it is looked for.

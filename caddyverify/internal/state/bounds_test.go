@@ -75,7 +75,7 @@ func TestKeep(t *testing.T) {
 			t.Errorf("%s and %+v after an hour", got, b.Stats())
 		}
 		time.Sleep(6*time.Minute + margin)
-		if s := b.Stats(); (s != Stats{}) {
+		if s := b.Stats(); (s != Stats{Unread: 1}) {
 			t.Errorf("%+v at last", s)
 		}
 		if len(b.records.byNumber) != 0 || len(b.pending) != 0 {
@@ -176,7 +176,12 @@ func TestNumbers(t *testing.T) {
 			b.Began(ctx, fmt.Sprint("many", i), start())
 			time.Sleep(time.Second)
 		}
+		b.Checked(ctx, "one", false) // one that is found no more
 		running(fmt.Sprint("many", 3*maxOfNumber-1))
+		for i := 2*maxOfNumber + 1; i < 3*maxOfNumber; i++ {
+			b.Ended(ctx, fmt.Sprint("many", i), wire.Failed)
+		}
+		running(fmt.Sprint("many", 2*maxOfNumber))
 		if n := len(b.records.byNumber[number]); n != maxOfNumber {
 			t.Errorf("%d are found by their number", n)
 		}

@@ -133,7 +133,6 @@ func (rs *records) index(r *record, number string) {
 	}
 	of := append(rs.byNumber[number], r)
 	if len(of) > maxOfNumber {
-		of[0].number = ""
 		of = slices.Delete(of, 0, 1)
 	}
 	rs.byNumber[number] = of

@@ -33,7 +33,7 @@ func (b *Book) Share(logs store.Logs) {
 
 // untellAll is for a store that knows nothing.
 func (b *Book) untellAll() {
-	for _, r := range b.all() {
+	for _, r := range b.records.byID {
 		for i := range r.facts {
 			r.facts[i].told = false
 		}
@@ -115,6 +115,11 @@ func (b *Book) read(ctx context.Context, id string) {
 	}
 	entries, err := logs.Read(ctx, logOf(id), "", maxLog)
 	if err != nil {
+		b.mu.Lock()
+		defer b.mu.Unlock()
+		if r := b.records.byID[id]; r == nil || !r.begun() {
+			b.stats.Unread++
+		}
 		return
 	}
 	var facts []*fact

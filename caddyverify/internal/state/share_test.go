@@ -255,6 +255,9 @@ func TestStoreAway(t *testing.T) {
 		if v, ok := b.Find(t.Context(), id); !ok || v.Status() != wire.InProgress {
 			t.Errorf("who has heard of it says %v", v.Status())
 		}
+		if _, ok := b.Find(t.Context(), unknownID); ok || b.Stats().Missed != 1 || b.Stats().Unread != 1 {
+			t.Errorf("nobody has begun that: %+v", b.Stats())
+		}
 		if s := a.Stats(); s.Untold != 1 {
 			t.Errorf("%d are untold", s.Untold)
 		}
