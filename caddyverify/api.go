@@ -12,6 +12,7 @@ import (
 	"github.com/caddyverify/caddy-verify/caddyverify/internal/gateway"
 	"github.com/caddyverify/caddy-verify/caddyverify/internal/upstream"
 	v2 "github.com/caddyverify/caddy-verify/caddyverify/internal/upstream/v2"
+	"github.com/caddyverify/caddy-verify/caddyverify/internal/webhook"
 )
 
 // The versions of the Verify API.
@@ -115,23 +116,16 @@ func (a *Account) checkCredentials() error {
 	return a.Credentials.check()
 }
 
-// maxSignatureSecret is more characters than a signature secret has, and minSignatureSecret
-// fewer.
-const (
-	maxSignatureSecret = 256
-	minSignatureSecret = 8
-)
+// maxSignatureSecret is more characters than a signature secret has.
+const maxSignatureSecret = 256
 
 // resolveSignatureSecret reads the secret that webhooks are signed with.
-func (a *Account) resolveSignatureSecret() (upstream.Secret, error) {
-	value, err := resolve("it", a.SignatureSecret, maxSignatureSecret)
-	switch {
-	case err != nil:
-		return upstream.Secret{}, err
-	case len(value) < minSignatureSecret:
-		return upstream.Secret{}, credentialError("it", a.SignatureSecret, fmt.Sprintf("is shorter than %d characters, which no signature secret is", minSignatureSecret))
+func (a *Account) resolveSignatureSecret() (string, error) {
+	secret, err := resolve("it", a.SignatureSecret, maxSignatureSecret)
+	if err == nil && len(secret) < webhook.MinSecret {
+		err = credentialError("it", a.SignatureSecret, fmt.Sprintf("is shorter than %d characters, which no signature secret is", webhook.MinSecret))
 	}
-	return upstream.NewSecret(value), nil
+	return secret, err
 }
 
 // resolvePrivateKey reads the private key, and makes sure that it is one. Its errors say

@@ -36,6 +36,11 @@ func init() {
 		return handler, handler.UnmarshalCaddyfile(h.Dispenser)
 	})
 	httpcaddyfile.RegisterDirectiveOrder("verify_health", httpcaddyfile.Before, "reverse_proxy")
+	httpcaddyfile.RegisterHandlerDirective("verify_webhook", func(h httpcaddyfile.Helper) (caddyhttp.MiddlewareHandler, error) {
+		handler := new(Webhook)
+		return handler, handler.UnmarshalCaddyfile(h.Dispenser)
+	})
+	httpcaddyfile.RegisterDirectiveOrder("verify_webhook", httpcaddyfile.Before, "reverse_proxy")
 	httpcaddyfile.RegisterHandlerDirective("verify_live", func(h httpcaddyfile.Helper) (caddyhttp.MiddlewareHandler, error) {
 		handler := new(Live)
 		return handler, handler.UnmarshalCaddyfile(h.Dispenser)

@@ -41,7 +41,7 @@ var mayImport = map[string][]string{
 	"history":         {"wire"},
 	"live":            {"wire", "history", "gateway", "status"},
 	"status":          {"wire", "breaker", "guard", "history", "gateway"},
-	"gateway":         {"wire", "caller", "event", "guard", "history", "lease", "country", "suspend", "breaker", "limit", "retry", "ledger", "record", "delivery", "search", "state", "store", "observe", "upstream", "upstream/v2"},
+	"gateway":         {"wire", "caller", "event", "guard", "history", "lease", "country", "suspend", "breaker", "limit", "retry", "ledger", "record", "delivery", "search", "state", "store", "observe", "upstream", "upstream/v2", "webhook"},
 }
 
 // TestImports holds the house to its plan: arrows point from caddyverify to gateway, from

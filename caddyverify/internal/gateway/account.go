@@ -83,6 +83,7 @@ type Account struct {
 	hints     *hints // guarded by configuring
 	guard     *guard.Guard
 	states    *state.Book // of verifications of version 2
+	atV2      atomic.Bool // verifications may start there
 	prices    prices
 	recording atomic.Pointer[recording] // nil where none is kept
 

@@ -47,6 +47,7 @@ func (g *Gateway) api(config upstream.Config) (*api, error) {
 			known:  func(context.Context, *wire.Call) bool { return false },
 		}, nil
 	}
+	g.Account.atV2.Store(true)
 	client, err := g.V2.client(config, g.Account.states)
 	if err != nil {
 		return nil, err

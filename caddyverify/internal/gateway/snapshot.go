@@ -13,6 +13,7 @@ import (
 	"github.com/caddyverify/caddy-verify/caddyverify/internal/limit"
 	"github.com/caddyverify/caddy-verify/caddyverify/internal/observe"
 	"github.com/caddyverify/caddy-verify/caddyverify/internal/search"
+	"github.com/caddyverify/caddy-verify/caddyverify/internal/state"
 	"github.com/caddyverify/caddy-verify/caddyverify/internal/store"
 	"github.com/caddyverify/caddy-verify/caddyverify/internal/suspend"
 	"github.com/caddyverify/caddy-verify/caddyverify/internal/wire"
@@ -48,6 +49,8 @@ type Snapshot struct {
 	// Budgets are the guard's, and Prices those that have turned out higher than the settings say.
 	Budgets []guard.BudgetFigures
 	Prices  []guard.LearnedPrice
+	// States are of verifications of version 2; nil where there are none.
+	States *state.Stats
 	// Store is the one that gateways share; nil without one.
 	Store *store.Stats
 	// DeliveredAlone is how many calls were delivered without it, as it was away.
@@ -69,6 +72,9 @@ func (a *Account) Snapshot() Snapshot {
 	if !a.breakers.Off() {
 		circuits := a.breakers.Snapshot()
 		s.Circuits = circuits[:]
+	}
+	if a.atV2.Load() {
+		s.States = new(a.states.Stats())
 	}
 	if a.guard.On() {
 		s.Guard, s.GuardBlocks = new(a.guard.Status()), a.guard.Blocks()
@@ -167,6 +173,11 @@ func (s *Snapshot) addTo(state *observe.State) {
 		state.DeliveredAlone += s.DeliveredAlone
 	}
 	s.addGuard(state)
+	if s.States != nil {
+		state.AtV2 = true
+		state.Missed += s.States.Missed
+		state.Unread += s.States.Unread
+	}
 	if s.Settling {
 		state.SettlerBacklog += s.Verifications.Unsettled
 	}

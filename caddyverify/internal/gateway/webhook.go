@@ -2,12 +2,89 @@ package gateway
 
 import (
 	"context"
+	"errors"
+	"log/slog"
+	"net/http"
 	"time"
 
+	"github.com/caddyverify/caddy-verify/caddyverify/internal/observe"
 	"github.com/caddyverify/caddy-verify/caddyverify/internal/state"
 	"github.com/caddyverify/caddy-verify/caddyverify/internal/upstream"
+	"github.com/caddyverify/caddy-verify/caddyverify/internal/webhook"
 	"github.com/caddyverify/caddy-verify/caddyverify/internal/wire"
 )
+
+// Webhooks takes in what the provider tells of verifications of version 2. It is an
+// http.Handler; make it with NewWebhooks.
+type Webhooks struct {
+	gateway  *Gateway
+	verifier *webhook.Verifier
+	close    func(after time.Duration)
+}
+
+// NewWebhooks returns the Webhooks that are signed by a secret, until Close. key is that of
+// the account, which they must name if they name one; "" is any. The error is about the
+// secret, and does not hold it.
+func (g *Gateway) NewWebhooks(key, secret string) (*Webhooks, error) {
+	verifier, err := webhook.New(webhook.Settings{Key: key, Secrets: []string{secret}})
+	if err != nil {
+		return nil, err
+	}
+	g.Account.metrics.PrepareWebhooks()
+	return &Webhooks{gateway: g, verifier: verifier, close: g.Account.live.Add(upstream.NewSecret(secret))}, nil
+}
+
+// Close ends what NewWebhooks has begun.
+func (h *Webhooks) Close() { h.close(0) }
+
+// ServeHTTP answers 2xx to what need not come again, and anything else to what should.
+func (h *Webhooks) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	if r.Method != http.MethodPost {
+		w.Header().Set("Allow", http.MethodPost)
+		http.Error(w, "Webhooks are POSTed.", http.StatusMethodNotAllowed)
+		return
+	}
+	delivered, err := h.verifier.Receive(r)
+	result := resultOf(err)
+	if err == nil && !h.gateway.Told(r.Context(), delivered.Event) {
+		result = observe.WebhookUnknown
+	}
+	h.gateway.Account.metrics.Webhook(result)
+	h.log(r.Context(), result, delivered.Event, err)
+	if err != nil && !errors.Is(err, webhook.ErrReplayed) {
+		http.Error(w, err.Error(), webhook.Code(err))
+		return
+	}
+	w.WriteHeader(http.StatusNoContent)
+}
+
+func resultOf(err error) observe.WebhookResult {
+	switch {
+	case err == nil:
+		return observe.WebhookTaken
+	case errors.Is(err, webhook.ErrReplayed):
+		return observe.WebhookRepeated
+	case errors.Is(err, webhook.ErrUnsigned):
+		return observe.WebhookUnsigned
+	case errors.Is(err, webhook.ErrSignature):
+		return observe.WebhookRefused
+	}
+	return observe.WebhookUnreadable
+}
+
+// log tells of those that are not the provider's, or not to be read, without what is in them.
+func (h *Webhooks) log(ctx context.Context, result observe.WebhookResult, e state.Event, err error) {
+	level := slog.LevelDebug
+	attributes := []slog.Attr{slog.String("result", string(result))}
+	switch {
+	case err == nil:
+		attributes = append(attributes, slog.String("request_id", wire.RedactID(e.ID)))
+	case result != observe.WebhookRepeated:
+		level = slog.LevelWarn
+		attributes = append(attributes, slog.String("why", err.Error()))
+	}
+	h.gateway.Logger.LogAttrs(ctx, level, "webhook", attributes...)
+}
 
 // Told takes in what the provider has told of a verification of version 2 by a webhook that
 // is known to be its. It reports false for one that no gateway of the account has started.
@@ -16,6 +93,7 @@ import (
 // nobody has tried a code.
 func (g *Gateway) Told(ctx context.Context, e state.Event) (known bool) {
 	a := g.Account
+	ctx = context.WithoutCancel(ctx) // the provider does not wait for long
 	if !a.states.Told(ctx, e.ID, e) {
 		return false
 	}
@@ -24,9 +102,4 @@ func (g *Gateway) Told(ctx context.Context, e state.Event) (known bool) {
 	// The ledger learns as it does from searches.
 	_ = g.way.Load().known(ctx, wire.SearchFor(wire.JSON, []string{wire.Spelling(e.ID)}, false))
 	return true
-}
-
-// Hide has no answer hold further secrets of the account, until they are let go.
-func (a *Account) Hide(secrets ...upstream.Secret) (letGo func(after time.Duration)) {
-	return a.live.Add(secrets...)
 }

@@ -99,6 +99,7 @@ func newAccountMetrics(all *vectors, label string) *AccountMetrics {
 		failovers:        count(all.failovers),
 		guard:            count(all.guard),
 		guardChanges:     count(all.guardChanges),
+		webhooks:         count(all.webhooks),
 		workflow: workflowVectors{
 			started:   count(all.workflow.started),
 			succeeded: count(all.workflow.succeeded),

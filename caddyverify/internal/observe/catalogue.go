@@ -124,6 +124,9 @@ var (
 	budgetReserved = Metric{"verify_guard_budget_reserved", "gauge", "What verifications under way, or without a price yet, may cost at most.", []Label{labelBudget, labelMoney}}
 	budgetCap      = Metric{"verify_guard_budget_cap", "gauge", "How much may be spent within a budget's period.", []Label{labelBudget, labelMoney}}
 
+	unknownTotal  = Metric{"verify_v2_unknown_total", "counter", "Verifications that were searched for at Verify v2 and of which nothing is known; none with version 1.", []Label{{"reason", "begun_elsewhere (past the gateways, or before a restart without a store), store_away (it cannot say)"}}}
+	webhooksTotal = Metric{"verify_webhooks_total", "counter", "Webhooks of Verify v2, by what became of them; none without `verify_webhook`.", []Label{{"result", values(WebhookResults[:], map[WebhookResult]string{WebhookUnknown: "of a verification that no gateway of the account has started", WebhookRepeated: "taken before", WebhookRefused: "its signature"})}}}
+
 	failoversTotal = Metric{"verify_failovers_total", "counter", "Requests made with another account, since this one takes none.", []Label{{"to", "the other, as in account"}}}
 
 	invariantBroken = Metric{"verify_invariant_broken_total", "counter", "Faults of the gateway itself, noticed in time: what would have broken a promise was held back.", []Label{{"invariant", values(wire.Invariants[:], map[wire.Invariant]string{wire.OneDelivery: "a second send", wire.FreshState: "a state from before a check", wire.SecretKept: "the secret in an answer"})}}}
@@ -141,7 +144,7 @@ var Catalogue = []Metric{
 	startedTotal, finishedTotal, workflowStarted, workflowSucceeded, untrackedTotal, underWay, unsettled, timeToSuccess, attempts, costTotal,
 	settlerBacklog, settlerLookups,
 	callerRequests, callerRefused, callerIsolated, callerUpstream, callerStarted, callerFinished, callerUnchecked, callerCost,
-	guardStarts, guardChanges, guardSaved, guardRegrets, budgetSettled, budgetReserved, budgetCap, failoversTotal, invariantBroken, buildInfo,
+	guardStarts, guardChanges, guardSaved, guardRegrets, budgetSettled, budgetReserved, budgetCap, unknownTotal, webhooksTotal, failoversTotal, invariantBroken, buildInfo,
 }
 
 // OfAccount tells the metrics that each account has for itself, by the label account.

@@ -29,6 +29,7 @@ type vectors struct {
 	transitions, cache, relabelled                     *prometheus.CounterVec
 	started, finished, untracked, cost, lookups        *prometheus.CounterVec
 	broken, failovers, switches, guard, guardChanges   *prometheus.CounterVec
+	webhooks                                           *prometheus.CounterVec
 	caller                                             callerVectors
 	workflow                                           workflowVectors
 	duration, upstreamDuration, timeToSuccess, tries   *prometheus.HistogramVec
@@ -43,7 +44,7 @@ type vector interface {
 func (v *vectors) all() []vector {
 	return []vector{
 		v.requests, v.duration, v.ignored, v.upstream, v.upstreamDuration, v.retries, v.relabelled, v.throttled, v.deliveries,
-		v.transitions, v.cache, v.started, v.finished, v.untracked, v.timeToSuccess, v.tries, v.cost, v.lookups, v.broken, v.failovers, v.switches, v.guard, v.guardChanges,
+		v.transitions, v.cache, v.started, v.finished, v.untracked, v.timeToSuccess, v.tries, v.cost, v.lookups, v.broken, v.failovers, v.switches, v.guard, v.guardChanges, v.webhooks,
 		v.workflow.started, v.workflow.succeeded,
 		v.caller.requests, v.caller.refused, v.caller.isolated, v.caller.upstream,
 		v.caller.started, v.caller.finished, v.caller.unchecked, v.caller.cost,
@@ -75,6 +76,7 @@ func NewMetrics() *Metrics {
 		failovers:        counter(failoversTotal),
 		guard:            counter(guardStarts),
 		guardChanges:     counter(guardChanges),
+		webhooks:         counter(webhooksTotal),
 		workflow: workflowVectors{
 			started:   counter(workflowStarted),
 			succeeded: counter(workflowSucceeded),

@@ -29,6 +29,10 @@ type State struct {
 	Store []store.Stats
 	// What became of calls with and without it.
 	StoreHits, StoreDrops, DeliveredAlone uint64
+	// AtV2 tells that there are Missed and Unread: verifications of version 2 of which nothing is
+	// known, and those of which the store could not say.
+	AtV2           bool
+	Missed, Unread uint64
 	// Budgets are the guard's, Saved what it has kept from being spent, and Regrets of how many
 	// starts, by rule, the number was verified later on; none without a guard.
 	Budgets map[Budget]BudgetFigures
@@ -58,7 +62,7 @@ var descriptions = func() map[string]*prometheus.Desc {
 	all := map[string]*prometheus.Desc{}
 	for _, m := range []Metric{
 		breakerState, accountTrouble, secretInUse, limitRate, limitWaiting,
-		cacheEntries, cacheBytes, cacheEvictions, underWay, unsettled, settlerBacklog,
+		cacheEntries, cacheBytes, cacheEvictions, unknownTotal, underWay, unsettled, settlerBacklog,
 		storeUp, storeGateways, storeCalls, storeHits, storeDrops, storeUnasked, storeAway,
 		guardSaved, guardRegrets, budgetSettled, budgetReserved, budgetCap,
 	} {
@@ -126,6 +130,10 @@ func (s *State) Collect(to chan<- prometheus.Metric) {
 	send(unsettled, float64(s.Unsettled))
 	send(settlerBacklog, float64(s.SettlerBacklog))
 	s.collectGuard(send)
+	if s.AtV2 {
+		send(unknownTotal, float64(s.Missed), "begun_elsewhere")
+		send(unknownTotal, float64(s.Unread), "store_away")
+	}
 	if len(s.Store) > 0 {
 		up, all := 1.0, store.Stats{}
 		for _, one := range s.Store {

@@ -1,0 +1,121 @@
+package caddyverify
+
+import (
+	"errors"
+	"fmt"
+	"net/http"
+
+	"github.com/caddyserver/caddy/v2"
+	"github.com/caddyserver/caddy/v2/caddyconfig/caddyfile"
+	"github.com/caddyserver/caddy/v2/modules/caddyhttp"
+
+	"github.com/caddyverify/caddy-verify/caddyverify/internal/gateway"
+)
+
+func init() {
+	caddy.RegisterModule(Webhook{})
+}
+
+// Webhook takes in what the provider tells of verifications of version 2 by webhooks, for an
+// account with `api v2` and `signature_secret`. What is not signed by that secret, is older
+// than five minutes, or has been here before changes nothing, and neither does a verification
+// that no gateway of the account has started. It answers every request that it gets: give it a
+// matcher.
+type Webhook struct {
+	// AccountName is that of one of the app's accounts. Required.
+	AccountName string `json:"account,omitempty"`
+
+	site     *Handler // of the account
+	webhooks *gateway.Webhooks
+}
+
+// CaddyModule returns the Caddy module information.
+func (Webhook) CaddyModule() caddy.ModuleInfo {
+	return caddy.ModuleInfo{
+		ID:  "http.handlers.verify_webhook",
+		New: func() caddy.Module { return new(Webhook) },
+	}
+}
+
+// UnmarshalCaddyfile sets up the handler from Caddyfile tokens. Syntax:
+//
+//	verify_webhook [<matcher>] {
+//	    account <name>
+//	}
+func (h *Webhook) UnmarshalCaddyfile(d *caddyfile.Dispenser) error {
+	err := subdirectives(d, func(name string) (err error) {
+		if name != "account" {
+			return d.Errf("unrecognized subdirective %q", name)
+		}
+		h.AccountName, err = oneArg(d, name, "<name>")
+		return err
+	})
+	if err == nil && h.AccountName == "" {
+		err = d.WrapErr(errNoAccount)
+	}
+	return err
+}
+
+var errNoAccount = errors.New("account: it is missing; write the name of an account of the global option verify")
+
+// Provision checks the configuration and makes the handler ready.
+func (h *Webhook) Provision(ctx caddy.Context) error {
+	if h.AccountName == "" {
+		return errNoAccount
+	}
+	of, err := ctx.App(appName)
+	if err != nil {
+		return err
+	}
+	app := of.(*App)
+	account := app.Accounts[h.AccountName]
+	switch {
+	case account == nil:
+		return (&Handler{AccountName: h.AccountName}).checkNamed(app)
+	case account.API != apiV2:
+		return fmt.Errorf("account %s: only version 2 of the API has webhooks; add `api v2` to it", h.AccountName)
+	case account.SignatureSecret == "":
+		return fmt.Errorf("account %s: signature_secret: it is missing, and so nothing could tell whose a webhook is; add for example `signature_secret {file./run/secrets/vonage_signature_secret}`", h.AccountName)
+	}
+	secret, err := account.resolveSignatureSecret()
+	if err != nil {
+		return fmt.Errorf("account %s: signature_secret: %w", h.AccountName, err)
+	}
+	h.site = account.site(new(Handler))
+	h.site.named = h.AccountName
+	app.used[h.AccountName] = true
+	if err := h.site.provision(ctx, app); err != nil {
+		return fmt.Errorf("account %s: %w", h.AccountName, err)
+	}
+	var key string
+	if account.Credentials != nil {
+		key = h.site.rotation.key
+	}
+	h.webhooks, err = h.site.gateway.NewWebhooks(key, secret)
+	return err
+}
+
+// ServeHTTP takes in a webhook.
+func (h *Webhook) ServeHTTP(w http.ResponseWriter, r *http.Request, _ caddyhttp.Handler) error {
+	h.webhooks.ServeHTTP(w, r)
+	return nil
+}
+
+// Cleanup gives back what the handler holds.
+func (h *Webhook) Cleanup() error {
+	if h.webhooks != nil {
+		h.webhooks.Close()
+	}
+	if h.site == nil {
+		return nil
+	}
+	return h.site.Cleanup()
+}
+
+// Interface guards
+var (
+	_ caddy.Provisioner           = (*Webhook)(nil)
+	_ caddy.CleanerUpper          = (*Webhook)(nil)
+	_ caddyhttp.MiddlewareHandler = (*Webhook)(nil)
+	_ caddyfile.Unmarshaler       = (*Webhook)(nil)
+)

@@ -1,0 +1,139 @@
+package caddyverify
+
+import (
+	"crypto/hmac"
+	"crypto/sha256"
+	"encoding/base64"
+	"encoding/hex"
+	"fmt"
+	"net/http"
+	"net/http/httptest"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/caddyserver/caddy/v2"
+
+	"github.com/caddyverify/caddy-verify/caddyverify/sandbox"
+)
+
+const testSignatureSecret = "0123456789abcdefghij"
+
+// signed is a webhook as the provider signs it.
+func signed(t *testing.T, url, secret, id, body string) *http.Request {
+	t.Helper()
+	encode := base64.RawURLEncoding.EncodeToString
+	sum := sha256.Sum256([]byte(body))
+	text := encode([]byte(`{"alg":"HS256","typ":"JWT"}`)) + "." + encode(fmt.Appendf(nil,
+		`{"iss":"Vonage","iat":%d,"jti":%q,"api_key":%q,"payload_hash":%q}`, time.Now().Unix(), id, testKey, hex.EncodeToString(sum[:])))
+	mac := hmac.New(sha256.New, []byte(secret))
+	mac.Write([]byte(text))
+	r := request(t, http.MethodPost, url, "application/json", body)
+	r.Header.Set("Authorization", "Bearer "+text+"."+encode(mac.Sum(nil)))
+	return r
+}
+
+// A webhook tells a search of version 1 what the provider has done by itself.
+func TestWebhook(t *testing.T) {
+	private, public := applicationKey()
+	api, err := sandbox.New(sandbox.Config{API: "v2", Application: testApplication, PublicKey: public, Code: testCode, Limit: -1})
+	if err != nil {
+		t.Fatal(err)
+	}
+	upstream := httptest.NewServer(api)
+	defer upstream.Close()
+	dir := t.TempDir()
+	for name, content := range map[string]string{"key": private, "secret": testSignatureSecret} {
+		if err := os.WriteFile(filepath.Join(dir, name), []byte(content), 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	option, read := logFile(t)
+	site := freeAddress(t)
+	config, err := adaptCaddyfile(fmt.Sprintf("{\nadmin off\npersist_config off\n%sverify {\naccount shop {\nupstream %s\napi v2\napplication %s\nprivate_key {file.%s}\nsignature_secret {file.%s}\n}\n}\n}\n"+
+		"http://%s {\nverify {\naccount shop\n}\nverify_webhook /hooks {\naccount shop\n}\n}\n",
+		option, upstream.URL, testApplication, filepath.Join(dir, "key"), filepath.Join(dir, "secret"), site))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := caddy.Load(config, true); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = caddy.Stop() })
+	gateway, hooks := "http://"+site, "http://"+site+"/hooks"
+	start := func(number string) (id, uuid string) {
+		id = postForm(t, gateway+"/verify/json", "brand=Acme&number="+number).field("request_id")
+		return id, id[:8] + "-" + id[8:12] + "-" + id[12:16] + "-" + id[16:20] + "-" + id[20:]
+	}
+	id, uuid := start("447700900000")
+	summary := func(uuid, status string) string {
+		return fmt.Sprintf(`{"request_id":%q,"type":"summary","status":%q,"submitted_at":"2026-01-01T10:00:00.000Z","finalized_at":"2026-01-01T10:01:00.000Z","channel_timeout":180,"workflow":[{"channel":"sms","initiated_at":"2026-01-01T10:00:00.000Z","status":%q}]}`, uuid, status, status)
+	}
+	unsigned := request(t, http.MethodPost, hooks, "application/json", summary(uuid, "failed"))
+	for _, tt := range []struct {
+		name string
+		r    *http.Request
+		code int
+		then string // what a search says
+	}{
+		{"by GET", request(t, http.MethodGet, hooks, "", ""), 405, "IN PROGRESS"},
+		{"unsigned", unsigned, 503, "IN PROGRESS"},
+		{"signed by another", signed(t, hooks, "another-secret-of-somebody", "1", summary(uuid, "failed")), 401, "IN PROGRESS"},
+		{"unreadable", signed(t, hooks, testSignatureSecret, "2", "[]"), 400, "IN PROGRESS"},
+		{"of nobody's", signed(t, hooks, testSignatureSecret, "3", summary("00000000-0000-4000-8000-000000000000", "failed")), 204, "IN PROGRESS"},
+		{"of this one", signed(t, hooks, testSignatureSecret, "4", summary(uuid, "failed")), 204, "FAILED"},
+		{"once more", signed(t, hooks, testSignatureSecret, "4", summary(uuid, "failed")), 204, "FAILED"},
+		{"that it was not so", signed(t, hooks, testSignatureSecret, "5", summary(uuid, "completed")), 204, "SUCCESS"},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			if got := do(t, tt.r); got.StatusCode != tt.code {
+				t.Errorf("%d %s", got.StatusCode, got.body)
+			}
+			if got := get(t, gateway+"/verify/search/json?request_id="+id).field("status"); got != tt.then {
+				t.Errorf("then a search says %s", got)
+			}
+		})
+	}
+	for _, word := range []string{testSignatureSecret, "447700900000", "00000000-0000"} {
+		if strings.Contains(read(), word) {
+			t.Errorf("the log has %s", word)
+		}
+	}
+}
+
+// Errors of the settings name what is missing, and how to put it right.
+func TestSettingsOfV2(t *testing.T) {
+	const key = "private_key {file./nowhere/VALUE.key}\n"
+	const id = "application " + testApplication + "\n"
+	for _, tt := range []struct{ name, account, site, want string }{
+		{"no such version", "api v3", "", `api: it must be one of ["v1" "v2"]`},
+		{"draining what", "api v2 {\ndrain v2\n}\n" + id + key, "", `drain: it must be one of ["v1"]`},
+		{"draining without v2", "api v1 {\ndrain v1\n}\ncredentials key VALUE-secret", "", "there is nothing to drain"},
+		{"draining without credentials", "api v2 {\ndrain v1\n}\n" + id + key, "", "drain: verifications of v1 are checked with the account's credentials"},
+		{"no credentials", "api v2", "", "credentials: they are missing"},
+		{"an application of v1", id + key + "credentials key VALUE-secret", "", "only calls of version 2 are signed by an application"},
+		{"an application without a key", "api v2\n" + id, "", "private_key: it is missing beside application"},
+		{"a key without an application", "api v2\n" + key, "", "application: it is missing beside private_key"},
+		{"no application's id", "api v2\napplication VALUE\n" + key, "", "application: it is no application's id"},
+		{"no file", "api v2\n" + id + key, "", "private_key, from {file./nowhere/VALUE.key}, has no value: there is no such file"},
+		{"no key", "api v2\n" + id + "private_key VALUE", "", "private_key"},
+		{"two keys", "api v2\n" + id + key + "next_credentials key VALUE-secret", "", "next_credentials: calls are signed with the private_key"},
+		{"webhooks without a secret", "api v2\ncredentials key VALUE-secret", "shop", "signature_secret: it is missing"},
+		{"webhooks with a short secret", "api v2\ncredentials key VALUE-secret\nsignature_secret VALUE", "shop", "signature_secret: it is shorter than 16 characters"},
+		{"webhooks of v1", "credentials key VALUE-secret", "shop", "only version 2 of the API has webhooks"},
+		{"webhooks of nobody", "credentials key VALUE-secret", "login", "there is none named login"},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			site := "verify {\naccount shop\n}"
+			if tt.site != "" {
+				site += "\nverify_webhook /hooks {\naccount " + tt.site + "\n}"
+			}
+			err := load("{\nverify {\naccount shop {\n" + tt.account + "\n}\n}\n}\n:0 {\n" + site + "\n}\n")
+			if err == nil || !strings.Contains(err.Error(), tt.want) || strings.Contains(strings.ReplaceAll(err.Error(), "/nowhere/VALUE", ""), "VALUE") {
+				t.Errorf("the error is: %v\nwant: %s", err, tt.want)
+			}
+		})
+	}
+}
