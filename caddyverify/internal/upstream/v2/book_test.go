@@ -58,16 +58,17 @@ func TestSearch(t *testing.T) {
 				t.Errorf("no %s in %s", part, answer.Body)
 			}
 		}
-		time.Sleep(150 * time.Second)
+		p.answers = []said{{200, ""}}
+		send(t, c, controlCall("trigger_next_event"))
 		answer = send(t, c, &wire.Call{Operation: wire.Search, Params: params("request_ids", v1ID, "request_ids", other)})
 		if !answer.List || len(answer.Found) != 1 || !strings.Contains(string(answer.Body), `"events":[{"type":"sms"},{"type":"tts"}]`) {
 			t.Errorf("got %s", answer.Body)
 		}
-		time.Sleep(156 * time.Second)
+		time.Sleep(156 * time.Second) // of the second step, the last one
 		if status := statusOf(t, c); status != wire.Expired {
 			t.Errorf("after two steps it is %s", status)
 		}
-		if len(p.sent) != 1 {
+		if len(p.sent) != 2 {
 			t.Errorf("%d requests were sent", len(p.sent))
 		}
 	})
@@ -156,6 +157,8 @@ func TestRequestAfterCancel(t *testing.T) {
 		{"later", 10 * time.Second, 10 * time.Second, []said{same, begun202}, "0", 2, 3 * time.Second},
 		{"with some time", 0, 10 * time.Second, []said{same, begun202}, "0", 2, 7 * time.Second},
 		{"in vain", 0, 10 * time.Second, []said{same}, "10", 2, 7 * time.Second},
+		{"begun at once", 0, 30 * time.Second, []said{begun202}, "0", 1, 0},
+		{"refused at once", 0, 30 * time.Second, []said{throttled}, "1", 1, 0},
 		{"without time", 0, 3 * time.Second, []said{same, begun202}, "10", 1, 0},
 		{"long after", 13 * time.Second, 30 * time.Second, []said{same, begun202}, "10", 1, 0},
 	} {

@@ -64,14 +64,11 @@ func (r *reply) invalid(call *wire.Call) wire.Answer {
 	refuse := func(status wire.Status, text string) wire.Answer {
 		return wire.Refusal(call.Operation, call.Format, status, "", text)
 	}
-	switch o := call.Operation; {
-	case o == wire.Check, o == wire.Search:
-		if len(r.problem.invalid) > 0 && r.problem.invalid[0] == "request_id" {
+	if o := call.Operation; !o.Starts() {
+		if o == wire.Control || len(r.problem.invalid) > 0 && r.problem.invalid[0] == "request_id" {
 			return refuse(wire.Invalid, "Invalid value for param: request_id")
 		}
 		return refuse(wire.Invalid, "Invalid value for param: code")
-	case o == wire.Control:
-		return refuse(wire.Invalid, "Invalid value for param: request_id")
 	}
 	var name string
 	for _, invalid := range r.problem.invalid {
