@@ -14,7 +14,7 @@ import (
 // Outgoing is one HTTP request.
 type Outgoing struct {
 	// Template is what it has in common with others; what it points to is shared, and not
-	// written to. Its method decides whether there is a body: a GET and a DELETE have none.
+	// written to. By GET there is no body.
 	Template *http.Request
 	// URL and Header take the place of the template's; nil for these.
 	URL    *url.URL
@@ -40,7 +40,7 @@ type Received struct {
 func Exchange(ctx context.Context, transport http.RoundTripper, o Outgoing) Received {
 	r, s := o.request(ctx)
 	response, err := transport.RoundTrip(r)
-	for err != nil && !o.carriesBody() && s.unwritten(err) && ctx.Err() == nil {
+	for err != nil && o.Template.Method == http.MethodGet && s.unwritten(err) && ctx.Err() == nil {
 		r, s = o.request(ctx)
 		response, err = transport.RoundTrip(r)
 	}

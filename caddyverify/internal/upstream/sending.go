@@ -21,10 +21,6 @@ type sending struct {
 	progress
 }
 
-func (o *Outgoing) carriesBody() bool {
-	return o.Template.Method != http.MethodGet && o.Template.Method != http.MethodDelete
-}
-
 // request is the request itself, which is sent once.
 func (o *Outgoing) request(ctx context.Context) (*http.Request, *sending) {
 	s := &sending{form: o.Body}
@@ -41,7 +37,7 @@ func (o *Outgoing) request(ctx context.Context) (*http.Request, *sending) {
 	// A GET has a body that is there but empty, and no GetBody. Nothing of it is on the
 	// wire, but Go's transport takes such a request for one that it cannot make again.
 	r.Body = io.NopCloser(&s.body)
-	if !o.carriesBody() {
+	if o.Template.Method == http.MethodGet {
 		return r, s
 	}
 	s.body.Reset(s.form)

@@ -181,7 +181,11 @@ func TestTranslateCalls(t *testing.T) {
 		{"check by another spelling", &wire.Call{Operation: wire.Check, Params: params("request_id", strings.ToUpper(id), "code", "1")}, said{204, ""}, "POST", "/" + id, `{"code":"1"}`},
 	} {
 		p := saying(test.said)
-		send(t, newClient(t, p), test.call)
+		c := newClient(t, p)
+		send(t, c, test.call)
+		if c.post.Header.Get("Authorization")+c.delete.Header.Get("Authorization") != "" {
+			t.Error("a call has written to what all have in common")
+		}
 		if len(p.sent) != 1 || p.sent[0].method != test.method || p.sent[0].path != "https://api.example.com/v2/verify"+test.path || p.sent[0].body != test.body {
 			t.Errorf("%s: sent %+v", test.name, p.sent)
 		}

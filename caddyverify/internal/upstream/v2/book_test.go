@@ -140,6 +140,19 @@ func TestConcurrent(t *testing.T) {
 	}
 }
 
+// The provider knows better whether a verification is over by time.
+func TestConcurrentPastItsTime(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		p := saying(said{409, `{"title":"Conflict","request_id":"` + id + `"}`})
+		c := newClient(t, p)
+		begin(t, p, c, requestCall())
+		time.Sleep(time.Hour)
+		if answer := send(t, c, requestCall()); answer.Status != wire.Concurrent || answer.RequestID != v1ID {
+			t.Errorf("got %s", answer.Body)
+		}
+	})
+}
+
 // After a cancel the provider goes on for some seconds as if the verification were running.
 func TestRequestAfterCancel(t *testing.T) {
 	same := said{409, strings.Replace(concurrent.body, "b6fc2b91-d23c-43f9-b8ea-05f9be64415c", id, 1)}
@@ -198,7 +211,8 @@ func TestTriggerTooSoon(t *testing.T) {
 		{"once", 10 * time.Second, []said{replication, {200, ""}}, "0", 2, 500 * time.Millisecond},
 		{"twice", 10 * time.Second, []said{replication, replication, noEvents}, "19", 3, 1500 * time.Millisecond},
 		{"always", time.Minute, []said{replication}, "5", 5, 7500 * time.Millisecond},
-		{"without time", time.Second, []said{replication}, "5", 2, 500 * time.Millisecond},
+		{"with some time", 2 * time.Second, []said{replication}, "5", 2, 500 * time.Millisecond},
+		{"without time", time.Second, []said{replication}, "5", 1, 0},
 		{"not after a failure", 10 * time.Second, []said{internal, {200, ""}}, "5", 1, 0},
 	} {
 		t.Run(test.name, func(t *testing.T) {

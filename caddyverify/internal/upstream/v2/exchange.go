@@ -92,9 +92,11 @@ func (r *reply) members() (members map[string]json.RawMessage) {
 	return members
 }
 
-// pause waits, unless less than that is left of the time of ctx. It reports whether it has.
+// pause waits, unless the time of ctx is too short for that and a request after it. It reports
+// whether it has.
 func pause(ctx context.Context, d time.Duration) bool {
-	if deadline, ok := ctx.Deadline(); ok && time.Until(deadline) <= d {
+	const request = time.Second
+	if deadline, ok := ctx.Deadline(); ok && time.Until(deadline) < d+request {
 		return false
 	}
 	timer := time.NewTimer(d)

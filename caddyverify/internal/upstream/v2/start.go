@@ -75,14 +75,16 @@ func (c *Client) waitOut(ctx context.Context, r *reply, number string) bool {
 }
 
 // running is the verification of a number that a conflict is about: the one that the provider
-// names, unless it is known to have ended, or the one that is known to run.
+// names, unless it is known to have ended, or the one that is known to run. That its time is over
+// by the clock here is not to know better.
 func (c *Client) running(ctx context.Context, r *reply, number string) (requestID string) {
 	id := undashed(r.problem.requestID)
 	if id == "" {
 		id, _ = c.Book.Running(number)
 		return id
 	}
-	if v, known := c.Book.Find(ctx, id); known && v.Status().Final() {
+	v, known := c.Book.Find(ctx, id)
+	if status := v.Status(); known && status.Final() && status != wire.Expired {
 		return ""
 	}
 	return id
