@@ -112,6 +112,27 @@ func TestV1FromV2(t *testing.T) {
 	})
 }
 
+// What is told from memory as long as the provider cannot have changed it is not told when version
+// 2 has ended the verification.
+func TestExpiryAtV2(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		d := atV2(t, Account{Exclusive: true})
+		defer d.close(t)
+		_, id := outcomeOf(t, wire.Request, d.call(wire.Request, "number=447700900000&brand=Acme"))
+		begun := time.Now()
+		for {
+			status, _ := outcomeOf(t, wire.Search, d.call(wire.Search, "request_id="+id))
+			if status == wire.Expired {
+				break
+			}
+			time.Sleep(time.Second)
+		}
+		if took := time.Since(begun); took > 3*180*time.Second+7*time.Second {
+			t.Errorf("EXPIRED is told after %s", took)
+		}
+	})
+}
+
 // The switch to version 2 loses no login: what version 1 has under way goes on there.
 func TestDrainV1(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {

@@ -4,6 +4,7 @@ import (
 	"context"
 	"net/http"
 	"strings"
+	"time"
 
 	"github.com/caddyverify/caddy-verify/caddyverify/internal/observe"
 	"github.com/caddyverify/caddy-verify/caddyverify/internal/state"
@@ -131,4 +132,14 @@ func target(call *wire.Call) observe.Target {
 	}
 	t.Path = strings.Replace(t.Template, "{request_id}", wire.RedactID(call.RequestID()), 1)
 	return t
+}
+
+// unchanged is for how long a search may be answered as the last one was. The ledger goes by
+// version 1's times; version 2 ends some verifications sooner.
+func (a *Account) unchanged(requestID string, ago time.Duration) (d time.Duration, ok bool) {
+	d, ok = a.ledger.Unchanged(requestID, ago)
+	if left, known := a.states.Left(requestID); known {
+		d = min(d, left)
+	}
+	return d, ok
 }

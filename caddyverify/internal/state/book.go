@@ -145,6 +145,17 @@ func (b *Book) Find(ctx context.Context, requestID string) (Verification, bool) 
 	return v, known
 }
 
+// Left is for how long the clock does not change a verification that is under way; false where this
+// gateway knows of none. It does not ask the store.
+func (b *Book) Left(requestID string) (d time.Duration, ok bool) {
+	v, known := b.find(wire.Spelling(requestID))
+	if !known {
+		return 0, false
+	}
+	until := v.Until()
+	return time.Until(until), !until.IsZero()
+}
+
 func (b *Book) find(id string) (v Verification, known bool) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
