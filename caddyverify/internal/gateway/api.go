@@ -26,6 +26,8 @@ type V2 struct {
 type api struct {
 	// call makes one attempt at a call.
 	call wire.Sender
+	// unsent answers what the provider has no counterpart for, before anything is done for it.
+	unsent wire.Step
 	// method has a call that the provider does not know made by another HTTP method.
 	method wire.Step
 	// target is where calls go; nil for version 1.
@@ -44,6 +46,7 @@ func (g *Gateway) api(config upstream.Config) (*api, error) {
 		}
 		return &api{
 			call:   client.RoundTrip,
+			unsent: pass,
 			method: client.MethodStep(g.Account.methodChanged),
 			known:  func(context.Context, *wire.Call) bool { return false },
 		}, nil
@@ -55,7 +58,8 @@ func (g *Gateway) api(config upstream.Config) (*api, error) {
 	}
 	p := &api{
 		call: client.RoundTrip, search: client.Search,
-		method: func(next wire.Sender) wire.Sender { return next },
+		unsent: client.Step,
+		method: pass,
 		target: target,
 		known:  func(context.Context, *wire.Call) bool { return true },
 	}
@@ -69,10 +73,13 @@ func (g *Gateway) api(config upstream.Config) (*api, error) {
 		return nil, err
 	}
 	d := &drain{v2: client, v1: old, book: g.Account.states}
-	p.call, p.target, p.known = d.roundTrip, d.target, d.known
+	p.call, p.unsent, p.target, p.known = d.roundTrip, d.unsent, d.target, d.known
 	p.method = old.MethodStep(g.Account.methodChanged)
 	return p, nil
 }
+
+// pass is a step that does nothing.
+func pass(next wire.Sender) wire.Sender { return next }
 
 // client makes calls by version 2.
 func (with *V2) client(config upstream.Config, known *state.Book) (*v2.Client, error) {

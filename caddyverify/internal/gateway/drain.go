@@ -29,6 +29,17 @@ func (d *drain) known(ctx context.Context, call *wire.Call) bool {
 	return true
 }
 
+// unsent is for what starts: all else may be version 1's.
+func (d *drain) unsent(next wire.Sender) wire.Sender {
+	starts := d.v2.Step(next)
+	return func(ctx context.Context, call *wire.Call) wire.Answer {
+		if call.Operation.Starts() {
+			return starts(ctx, call)
+		}
+		return next(ctx, call)
+	}
+}
+
 // roundTrip is for one attempt. What the book does not know is version 1's, or was started
 // with version 2 before a restart: version 1 is asked first, and where that says that it knows
 // nothing of it, and so has done nothing, version 2.

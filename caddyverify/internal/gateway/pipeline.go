@@ -34,6 +34,7 @@ func (g *Gateway) pipelines(w *way, p *api) {
 	recorded := a.ledger.Step(a.about, a.publishEvents)
 
 	w.send = wire.Chain(p.call,
+		p.unsent,
 		a.guarded,
 		a.countRefused,
 		g.withinTimeout,
