@@ -143,6 +143,15 @@ func TestExampleEndsAsTheDemo(t *testing.T) {
 	}
 }
 
+func TestSandboxPage(t *testing.T) {
+	for apis, want := range map[string][2]bool{"": {true, false}, "v1": {true, false}, "v2": {false, true}, "v1 v2": {true, true}} {
+		page := sandboxPage("http://sandbox", strings.Fields(apis)...)
+		if got := [2]bool{strings.Contains(page, "http://sandbox/verify/json"), strings.Contains(page, "http://sandbox/v2/verify")}; got != want {
+			t.Errorf("%q: %s", apis, page)
+		}
+	}
+}
+
 func TestSandboxFlags(t *testing.T) {
 	for _, test := range []struct {
 		args []string

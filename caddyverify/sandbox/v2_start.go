@@ -85,6 +85,7 @@ func (s *Sandbox) startV2(c call, application string) answer {
 	a := answer{httpStatus: http.StatusAccepted, outcome: "0", requestID: v.id, code: v.code}
 	a.fields = object{{name: "request_id", value: v.id}}
 	if o.steps[0].kind == "silent_auth" {
+		a.code = "" // nothing was sent
 		a.fields = append(a.fields, field{name: "check_url", value: v.checkURL})
 	}
 	return a

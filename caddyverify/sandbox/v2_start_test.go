@@ -4,6 +4,8 @@ import (
 	"encoding/json"
 	"strings"
 	"testing"
+	"testing/synctest"
+	"time"
 )
 
 // asked builds a body from one that is in order.
@@ -167,6 +169,9 @@ func TestV2SilentAuth(t *testing.T) {
 	if want := `{"request_id":"` + id + `","check_url":"https://example.com/v2/verify/` + id + `/silent-auth/redirect"}` + "\n"; w.Code != 202 || w.Body.String() != want {
 		t.Fatalf("got %d %s, want %s", w.Code, w.Body, want)
 	}
+	if code := s.Calls()[0].Code; code != "" {
+		t.Errorf("it has sent %s", code)
+	}
 	wantProblem(t, "a code", askV2(s, "POST", "/v2/verify/"+id, `{"code":"4321"}`), 409, "Conflict", "The current Verify workflow step does not support a code.")
 	wantProblem(t, "a token", askV2(s, "POST", "/v2/verify/"+id, `{"token":"abc"}`), 400, "Invalid Code", noMatch)
 	askV2(s, "POST", "/v2/verify/"+id+"/next_workflow", "")
@@ -175,4 +180,22 @@ func TestV2SilentAuth(t *testing.T) {
 	}
 	w = askV2(s, "POST", "/v2/verify", strings.ReplaceAll(body, "447700900000", "447700900115"))
 	wantProblem(t, "no network", w, 412, "Silent authentication failed", "Network not supported")
+}
+
+// silent_auth lasts a minute, whatever the others do.
+func TestV2SilentAuthLasts(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := newV2(t, Config{})
+		id := beginV2(t, s, `{"brand":"Acme","channel_timeout":300,"workflow":[{"channel":"silent_auth","to":"447700900000"},{"channel":"sms","to":"447700900000"}]}`)
+		for _, want := range []struct {
+			wait   time.Duration
+			events int
+			status string
+		}{{time.Minute - 1, 1, inProgress}, {1, 2, inProgress}, {5*time.Minute - 1, 2, inProgress}, {1, 2, expired}} {
+			time.Sleep(want.wait)
+			if v := lookUp(t, s, id); len(v.Events) != want.events || v.Status != want.status {
+				t.Errorf("after another %v it is %+v", want.wait, v)
+			}
+		}
+	})
 }

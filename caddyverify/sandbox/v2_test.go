@@ -178,6 +178,11 @@ func TestV2Expires(t *testing.T) {
 		if got := lookUp(t, s, id).Status; got != expired {
 			t.Errorf("at its end it is %s", got)
 		}
+		last := beginV2(t, s, oneStep(testNumber, `"channel_timeout":15,`))
+		time.Sleep(15*time.Second - 1)
+		if w := askV2(s, "POST", "/v2/verify/"+last, `{"code":"4321"}`); w.Code != 200 {
+			t.Errorf("the right code just before the end: %d %s", w.Code, w.Body)
+		}
 		wantProblem(t, "a check", askV2(s, "POST", "/v2/verify/"+id, `{"code":"4321"}`), 404, "Not Found", notFoundDetail(id))
 	})
 }

@@ -156,6 +156,9 @@ func TestWebhookFaults(t *testing.T) {
 		"webhook unsigned": func(got seen, _ time.Time) bool {
 			return len(got) == 4 && got[0].token == "" && got[1].token == "" && got[2].signed && got[2].body == got[0].body
 		},
+		"* delay 5s": func(got seen, begun time.Time) bool { // of calls
+			return len(got) == 2 && got[0].signed && got[1].at.Sub(begun) == 5*time.Second
+		},
 		"webhook forge": func(got seen, _ time.Time) bool {
 			return len(got) == 2 && !got[0].signed && got[0].claims["api_key"] == testKey
 		},
@@ -166,8 +169,11 @@ func TestWebhookFaults(t *testing.T) {
 				t.Fatal(err)
 			}
 			s, r := withWebhooks(t, Config{Faults: []Fault{f}})
-			if strings.Contains(fault, "unsigned") {
+			switch {
+			case strings.Contains(fault, "unsigned"):
 				r.codes = []int{500, 500}
+			case strings.Contains(fault, "forge"):
+				r.codes = []int{401, 401} // a forger does not try again
 			}
 			begun := time.Now()
 			askV2(s, "POST", "/v2/verify/"+beginTold(t, s, oneStep(testNumber, "")), `{"code":"4321"}`)
@@ -288,13 +294,16 @@ func TestWebhooksEnd(t *testing.T) {
 			t.Error("a goroutine runs for a verification that was begun with Basic")
 		}
 		id := beginTold(t, s, twoSteps)
-		beginTold(t, s, oneStep("447700900002", ""))
 		time.Sleep(31 * time.Second)
-		askV2(s, "DELETE", "/v2/verify/"+id, "")
 		if !runs() {
 			t.Error("none runs while one is under way")
 		}
-		time.Sleep(150 * time.Second)
+		askV2(s, "DELETE", "/v2/verify/"+id, "")
+		if runs() {
+			t.Error("it runs on after a cancellation")
+		}
+		beginTold(t, s, oneStep("447700900002", ""))
+		time.Sleep(181 * time.Second)
 		if runs() {
 			t.Error("it runs on")
 		}
