@@ -8,6 +8,8 @@ import (
 	"strings"
 	"syscall"
 	"testing"
+	"testing/synctest"
+	"time"
 )
 
 // Faults that v1 has spoil v2's answers too, also those without a body.
@@ -95,6 +97,19 @@ func TestV2FaultsOverTheNetwork(t *testing.T) {
 		ask("/v2/verify/"+id, `{"code":"0000"}`, test.wrong)
 		server.Close()
 	}
+}
+
+// A cancellation that is spoilt is 200, since a 204 has no body to spoil.
+func TestV2SpoiltCancellation(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := newV2(t, Config{Faults: []Fault{{Operation: "control", Kind: "big", Value: "10"}}})
+		id := beginV2(t, s)
+		time.Sleep(cancelAfter)
+		w := askV2(s, "DELETE", "/v2/verify/"+id, "")
+		if w.Code != 200 || w.Body.String() != `{"padding":"          "}`+"\n" || lookUp(t, s, id).Status != cancelled {
+			t.Errorf("got %d %s", w.Code, w.Body)
+		}
+	})
 }
 
 // A status of v1 is v2's counterpart, whatever it is asked.

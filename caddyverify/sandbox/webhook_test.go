@@ -238,11 +238,14 @@ func TestWebhooksBySpeed(t *testing.T) {
 		if err := s.Change(func(settings *Settings) error { settings.Speed = 1; return nil }); err != nil {
 			t.Fatal(err)
 		}
-		time.Sleep(29 * time.Second)
+		time.Sleep(10 * time.Second)
 		if got := r.take(); len(got) != 0 {
 			t.Errorf("too early\n%+v", got)
 		}
-		time.Sleep(2 * time.Second)
+		if err := s.Change(func(settings *Settings) error { settings.Speed = 20; return nil }); err != nil {
+			t.Fatal(err)
+		}
+		time.Sleep(time.Second + time.Millisecond) // 20 s of what is left
 		if got := r.take(); len(got) != 2 {
 			t.Errorf("at its end\n%+v", got)
 		}
@@ -255,20 +258,28 @@ func TestWebhooksOverReloads(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		first, old := withWebhooks(t, Config{})
 		beginTold(t, first, twoSteps)
+		if err := first.SetFaults(Fault{Operation: "webhook", Kind: "lose"}); err != nil {
+			t.Fatal(err)
+		}
 		cfg := first.cfg
 		r := new(receiver)
-		cfg.Transport = r
+		cfg.Transport, cfg.Faults = r, []Fault{{Operation: "webhook", Kind: "unsigned"}}
 		second, err := first.With(cfg)
 		if err != nil {
 			t.Fatal(err)
 		}
+		time.Sleep(61 * time.Second)
+		if got := r.take(); len(got) != 1 || got[0].token != "" || len(old.take()) != 0 {
+			t.Errorf("after the reload\n%+v", got)
+		}
 		if err := first.Close(); err != nil {
 			t.Fatal(err)
 		}
-		time.Sleep(61 * time.Second)
-		if got := r.take(); len(got) != 1 || len(old.take()) != 0 {
-			t.Errorf("after the reload\n%+v", got)
+		time.Sleep(time.Minute)
+		if got := r.take(); len(got) != 2 || len(old.take()) != 0 {
+			t.Errorf("after the old one's end\n%+v", got)
 		}
+		beginTold(t, second, twoSteps)
 		if err := second.Close(); err != nil {
 			t.Fatal(err)
 		}
