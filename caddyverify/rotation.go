@@ -10,6 +10,8 @@ import (
 	"github.com/caddyverify/caddy-verify/caddyverify/internal/watch"
 )
 
+const literalSecret = "the api_secret stands in the configuration, where the admin API and the autosave file show it; write a placeholder in its place, for example " + exampleCredentials
+
 // rotation is what a handler knows of its credentials while it runs. One call at a time
 // uses it.
 type rotation struct {
@@ -44,7 +46,7 @@ func (h *Handler) readCredentials(auth upstream.Auth) error {
 		literal = literal || h.NextCredentials.literal()
 	}
 	if literal {
-		h.logger.Warn("the api_secret stands in the configuration, where the admin API and the autosave file show it; write a placeholder in its place, for example " + exampleCredentials)
+		h.logger.Warn(literalSecret)
 	}
 	h.rotation = r
 	h.warnOfEqualSecrets()
@@ -58,15 +60,16 @@ func (h *Handler) readPrivateKey(r rotation) (err error) {
 		return err
 	}
 	r.key = h.Application
-	literal := !placeholder.MatchString(h.PrivateKey)
 	if h.Credentials != nil {
 		if r.key, r.drain, err = h.Credentials.resolveFor(r.auth); err != nil {
 			return fmt.Errorf("credentials: %w", err)
 		}
-		literal = literal || h.Credentials.literal()
+		if h.Credentials.literal() {
+			h.logger.Warn(literalSecret)
+		}
 	}
-	if literal {
-		h.logger.Warn("a secret stands in the configuration, where the admin API and the autosave file show it; write a placeholder in its place, for example " + privateKeyExample)
+	if !placeholder.MatchString(h.PrivateKey) {
+		h.logger.Warn("the private_key stands in the configuration, where the admin API and the autosave file show it; write a placeholder in its place, for example " + privateKeyExample)
 	}
 	h.rotation = r
 	return nil
