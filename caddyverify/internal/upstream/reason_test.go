@@ -332,7 +332,7 @@ func TestWhatATimeoutWaitedFor(t *testing.T) {
 	}
 }
 
-// expiring ends the time of a call as soon as the first bytes of its answer are there.
+// expiring ends the time of a call as soon as it has noticed the first bytes of its answer.
 type expiring struct {
 	*http.Transport
 	ctx   *deadline
@@ -341,7 +341,11 @@ type expiring struct {
 
 func (e expiring) RoundTrip(r *http.Request) (*http.Response, error) {
 	if e.early {
-		r = r.WithContext(httptrace.WithClientTrace(r.Context(), &httptrace.ClientTrace{GotFirstResponseByte: e.ctx.expire}))
+		noticed := httptrace.ContextClientTrace(r.Context()).GotFirstResponseByte
+		r = r.WithContext(httptrace.WithClientTrace(r.Context(), &httptrace.ClientTrace{GotFirstResponseByte: func() {
+			noticed() // otherwise this one comes first
+			e.ctx.expire()
+		}}))
 	}
 	return e.Transport.RoundTrip(r)
 }
