@@ -25,7 +25,8 @@ type Account struct {
 	InsecureUpstream bool `json:"insecure_upstream,omitempty"`
 
 	// API is the version of the Verify API that calls are answered from: `v1`, or `v2`, which
-	// applications notice no more of than docs/v2.md says. Default: `v1`.
+	// applications notice no more of than docs/v2.md says. With `v2` those that speak version 2
+	// themselves may call it, too (/v2/verify). Default: `v1`.
 	API string `json:"api,omitempty"`
 
 	// Drain is `v1` where verifications that were started with that version may be under way
@@ -189,6 +190,7 @@ func (h *Handler) provisionNamed(ctx caddy.Context, app *App) error {
 			others = append(others, next.gateway)
 		}
 		site.gateway.FailOver(others...)
+		h.takesV2 = h.takesV2 || site.takesV2
 		h.gateway = site.gateway // any of them can refuse a call
 	}
 	return nil

@@ -28,7 +28,9 @@ func init() {
 // the API (/verify/{format}, /verify/check/{format}, /verify/search/{format},
 // /verify/control/{format} and /verify/psd2/json, where {format} is json or xml) by
 // making them with the account's credentials, says of any other path under /verify
-// that there is no such call, and leaves calls elsewhere to the next handler.
+// that there is no such call, and leaves calls elsewhere to the next handler. For an account
+// with `api v2` that goes for version 2 and its paths, too (/v2/verify, /v2/verify/{request_id}
+// and /v2/verify/{request_id}/next_workflow).
 //
 // Clients need no credentials, and those they send are dropped. The upstream
 // request is made from the parameters of the call alone: no header of the client
@@ -62,6 +64,7 @@ type Handler struct {
 	Browsers string `json:"browsers,omitempty"`
 
 	gateway *gateway.Gateway
+	takesV2 bool // calls of version 2, since an account is there
 	app     *App
 	// sites are the handlers that make calls for this one, by the accounts' names, where
 	// those are the app's.
@@ -158,6 +161,7 @@ func (h *Handler) provision(ctx caddy.Context, app *App) error {
 		return err
 	}
 	h.finishWith(ctx)
+	h.takesV2 = h.API == apiV2
 	calls := upstream.Config{
 		URL:       base.String(),
 		Key:       h.rotation.key,
@@ -210,7 +214,7 @@ func (h *Handler) Cleanup() error {
 // ServeHTTP answers the calls of the Verify API. It returns no error for them:
 // Caddy would log it with the query, and so with numbers and codes.
 func (h *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request, next caddyhttp.Handler) error {
-	if !wire.IsOurs(r.URL.Path) {
+	if ours := wire.IsOurs(r.URL.Path) || h.takesV2 && wire.IsV2(r.URL.Path); !ours {
 		return next.ServeHTTP(w, r)
 	}
 	h.gatewayFor(r).ServeHTTP(w, r)

@@ -141,7 +141,7 @@ func isMediaType(value string) bool {
 			part = name
 		}
 		switch part {
-		case "*/*", "application/json", "application/xml", "application/x-www-form-urlencoded", "multipart/form-data",
+		case "*/*", "application/json", "application/problem+json", "application/xml", "application/x-www-form-urlencoded", "multipart/form-data",
 			"text/html", "text/plain", "text/xml":
 		default:
 			return false

@@ -48,6 +48,9 @@ func said(call *Call) []string {
 	for _, p := range call.Params {
 		texts = append(texts, p.Name, p.Value)
 	}
+	if call.Raw != nil {
+		texts = append(texts, call.Raw.Body)
+	}
 	return texts
 }
 
@@ -62,6 +65,9 @@ func (d *Deduper) repetitionKey(call *Call) digest {
 }
 
 func repeated(call *Call) []string {
+	if call.Raw != nil { // of version 2: all of it
+		return []string{call.Format.String(), call.RequestID(), call.Raw.Body}
+	}
 	if call.Operation == wire.Check {
 		return []string{call.Format.String(), call.RequestID(), call.Get("code")}
 	}
@@ -73,6 +79,9 @@ func repeated(call *Call) []string {
 
 // number is of what two verifications at a time must not have in common.
 func (d *Deduper) number(call *Call) digest {
+	if call.Raw != nil && call.Get("number") == "" { // it goes to an e-mail address
+		return d.digest(call, "number", call.Raw.Body)
+	}
 	return d.digest(call, "number", call.Get("country"), Digits(call.Get("number")))
 }
 

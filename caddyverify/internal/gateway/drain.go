@@ -45,7 +45,7 @@ func (d *drain) unsent(next wire.Sender) wire.Sender {
 // nothing of it, and so has done nothing, version 2.
 func (d *drain) roundTrip(ctx context.Context, call *wire.Call) wire.Answer {
 	switch {
-	case call.Probe, call.Operation.Starts(), d.book.Known(ctx, call.RequestID()):
+	case call.Probe, call.Raw != nil, call.Operation.Starts(), d.book.Known(ctx, call.RequestID()):
 		return d.v2.RoundTrip(ctx, call)
 	case call.Operation == wire.Search:
 		return d.search(ctx, call)
@@ -89,7 +89,7 @@ func (d *drain) search(ctx context.Context, call *wire.Call) wire.Answer {
 
 // target is where the first attempt at a call goes.
 func (d *drain) target(call *wire.Call) observe.Target {
-	if call.Probe || call.Operation.Starts() || d.book.Known(context.Background(), call.RequestID()) {
+	if call.Probe || call.Raw != nil || call.Operation.Starts() || d.book.Known(context.Background(), call.RequestID()) {
 		return target(call)
 	}
 	return observe.Target{Path: wire.Path(call.Operation, call.Format), Template: wire.Route(call.Operation)}

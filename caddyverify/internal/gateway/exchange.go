@@ -1,6 +1,7 @@
 package gateway
 
 import (
+	"cmp"
 	"errors"
 	"net/http"
 	"strconv"
@@ -18,6 +19,7 @@ type exchange struct {
 	begun          time.Time
 	operation      wire.Operation
 	format         wire.Format
+	route          string     // the path, with what differs left open
 	found          bool       // the path is that of a call
 	call           *wire.Call // nil where it could not be read
 	sent           *wire.Call // the same, or what takes its place for an isolated caller
@@ -129,8 +131,10 @@ func write(w http.ResponseWriter, x *exchange) error {
 	if age, ok := x.result.AgeSeconds(); ok {
 		set("Age", strconv.FormatInt(age, 10))
 	}
-	set("Content-Type", answer.ContentType)
-	if flush || len(answer.Body) > shortBody {
+	if answer.ContentType != "" {
+		set("Content-Type", answer.ContentType)
+	}
+	if (flush || len(answer.Body) > shortBody) && answer.Code != http.StatusNoContent {
 		set("Content-Length", strconv.Itoa(len(answer.Body)))
 	}
 	// Answers hold codes and numbers, and each is true for its moment only.
@@ -142,7 +146,7 @@ func write(w http.ResponseWriter, x *exchange) error {
 		}
 		set("Proxy-Status", "caddy-verify; error="+fault.ProxyError()+`; details="`+details+`"`)
 		if fault.Cause == wire.MethodNotAllowed {
-			set("Allow", "GET, POST")
+			set("Allow", cmp.Or(fault.Allow, "GET, POST"))
 		}
 		if fault.RetryAfter > 0 {
 			seconds := (fault.RetryAfter + time.Second - 1) / time.Second

@@ -32,6 +32,9 @@ func (g *Gateway) takesRequests(caller string) bool {
 	return !g.way.Load().secrets.Refuses(caller, wire.Request) && (circuit == "" || circuit == wire.CircuitClosed)
 }
 
+// makes tells whether an account can make a call: those of version 2 only one that is there.
+func (g *Gateway) makes(call *wire.Call) bool { return call.Raw == nil || g.V2 != nil }
+
 // forCall is the gateway by which a request, check or control is made.
 //
 // A request goes to the first account that takes requests, but its repetition to where it
@@ -42,7 +45,11 @@ func (g *Gateway) forCall(ctx context.Context, x *exchange) *Gateway {
 		return g
 	}
 	if !x.operation.Starts() {
-		return g.ofVerification(context.WithoutCancel(ctx), x.sent.Caller, x.sent.RequestID())
+		of := g.ofVerification(context.WithoutCancel(ctx), x.sent.Caller, x.sent.RequestID())
+		if !of.makes(x.sent) { // it is not one of version 2
+			return g
+		}
+		return of
 	}
 	call := delivery.Call{Call: x.sent, IdempotencyKey: x.idempotencyKey}
 	// What has ended elsewhere the ledgers learn before: others wait while one chooses.
@@ -54,7 +61,7 @@ func (g *Gateway) forCall(ctx context.Context, x *exchange) *Gateway {
 	elsewhere := g.sentElsewhere(ctx, x)
 	defer g.choosing()()
 	chosen := g.forStart(x, call)
-	if elsewhere != nil { // also where this gateway was given another's answer
+	if elsewhere != nil && elsewhere.makes(x.sent) { // also where this gateway was given another's answer
 		chosen = elsewhere
 	}
 	x.reserved = chosen.Account.deduper.Reserve(call)
@@ -130,12 +137,12 @@ func (g *Gateway) choosing() (chosen func()) {
 // forStart chooses for a request.
 func (g *Gateway) forStart(x *exchange, call delivery.Call) *Gateway {
 	for _, one := range g.chain {
-		if id, sent := one.Account.deduper.Sent(call); sent && !one.Account.ledger.Over(id) {
+		if id, sent := one.Account.deduper.Sent(call); sent && !one.Account.ledger.Over(id) && one.makes(call.Call) {
 			return one
 		}
 	}
 	for _, one := range g.chain {
-		if one.takesRequests(x.sent.Caller) {
+		if one.makes(call.Call) && one.takesRequests(x.sent.Caller) {
 			if one != g {
 				g.Account.publish(FailedOver{To: one.Account.label})
 			}

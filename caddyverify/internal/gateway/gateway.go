@@ -90,6 +90,9 @@ func New(c Config) (*Gateway, error) {
 // probe, and have what changes logged. settle has it ask for outcomes, too.
 func (g *Gateway) Start(settle bool) {
 	a := g.Account
+	if g.V2 != nil {
+		a.metrics.PrepareV2()
+	}
 	g.ends = append(g.ends,
 		a.logBy(g),
 		g.begin(),
@@ -148,23 +151,22 @@ func (g *Gateway) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 
 // parse reads a call. Where it is none, the exchange has its answer already.
 func (g *Gateway) parse(r *http.Request, x *exchange) (ok bool) {
-	x.operation, x.format, x.found = wire.ParsePath(r.URL.Path)
-	x.found = x.found && r.URL.RawPath == ""
+	read, fault := g.route(r, x)
 	var known bool
 	x.caller, known = g.Caller(r)
 	var err error
 	switch {
 	case !x.found:
-		var fault *wire.Fault
-		fault, x.operation, x.format = wire.NoSuchCall(r.URL.Path)
 		x.answer = fault.Answer()
 		return false
 	case !g.AllowBrowsers && fromBrowser(r.Header):
 		err = wire.Refuse(wire.BrowserRefused, "")
 	case !known:
 		err = wire.Refuse(wire.CallerUnknown, "")
+	case fault != nil:
+		err = fault
 	default:
-		x.call, x.ignored, err = wire.Parse(x.operation, x.format, r, g.Strict)
+		x.call, x.ignored, err = read()
 	}
 	if err == nil && x.operation != wire.Search {
 		x.idempotencyKey, err = wire.IdempotencyKey(r.Header)
@@ -182,6 +184,27 @@ func (g *Gateway) parse(r *http.Request, x *exchange) (ok bool) {
 	x.call.Caller = x.caller.Name
 	x.sent = x.call
 	return true
+}
+
+// route finds the call that a path names, and what reads it.
+func (g *Gateway) route(r *http.Request, x *exchange) (read func() (*wire.Call, []string, error), fault *wire.Fault) {
+	path := r.URL.Path
+	if g.V2 != nil && wire.IsV2(path) {
+		var p wire.PathV2
+		p, x.found, fault = wire.ParsePathV2(r.Method, path)
+		if x.found && r.URL.RawPath != "" {
+			x.found, fault = false, wire.Refuse(wire.UnknownPath, "")
+		}
+		x.operation, x.format, x.route = p.Operation, wire.V2, p.Route
+		return func() (*wire.Call, []string, error) { return wire.ParseV2(p, r, g.Strict) }, fault
+	}
+	x.operation, x.format, x.found = wire.ParsePath(path)
+	if x.found = x.found && r.URL.RawPath == ""; !x.found {
+		fault, x.operation, x.format = wire.NoSuchCall(path)
+		return nil, fault
+	}
+	x.route = wire.Route(x.operation)
+	return func() (*wire.Call, []string, error) { return wire.Parse(x.operation, x.format, r, g.Strict) }, nil
 }
 
 // search answers from memory what memory has.

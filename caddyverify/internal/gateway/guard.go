@@ -2,6 +2,8 @@ package gateway
 
 import (
 	"context"
+	"strconv"
+	"strings"
 	"time"
 
 	"github.com/caddyverify/caddy-verify/caddyverify/internal/country"
@@ -12,6 +14,10 @@ import (
 // untold is for how long after its documented lifetime a verification's end may yet become known.
 const untold = 5 * time.Minute
 
+// numbered comes after the request_id under which the guard keeps further numbers of one
+// verification.
+const numbered = "."
+
 // guarded asks the guard whether a verification may be started, once for each that would be sent,
 // and tells it what became of that. All other calls pass: what was started can be completed.
 func (a *Account) guarded(next wire.Sender) wire.Sender {
@@ -19,22 +25,59 @@ func (a *Account) guarded(next wire.Sender) wire.Sender {
 		if !call.Operation.Starts() || !a.guard.On() {
 			return next(ctx, call)
 		}
-		start := a.startOf(call)
-		d := a.fundAndDecide(ctx, start)
-		if f, refused := d.Refusal(); refused {
-			a.publish(GuardFound{Caller: call.Caller, Finding: f})
-			return refusal(f, d.RequestID).Answer()
+		// One of version 2 may go to several numbers, of which each must be let through.
+		starts := a.startsOf(call)
+		decided := make([]guard.Decision, 0, len(starts))
+		for _, start := range starts {
+			d := a.fundAndDecide(ctx, start)
+			if f, refused := d.Refusal(); refused {
+				a.publish(GuardFound{Caller: call.Caller, Finding: f})
+				for _, before := range decided {
+					a.guard.Withdraw(before.Ticket)
+				}
+				running, _, _ := strings.Cut(d.RequestID, numbered)
+				return refusal(f, running).Answer()
+			}
+			decided = append(decided, d)
 		}
-		for _, f := range d.Findings {
-			a.publish(GuardFound{Caller: call.Caller, Finding: f})
+		for _, d := range decided {
+			for _, f := range d.Findings {
+				a.publish(GuardFound{Caller: call.Caller, Finding: f})
+			}
 		}
 		answer := next(ctx, call)
-		a.tellGuard(d.Ticket, &answer)
-		if answer.Fault == nil && answer.Status == wire.Success && !d.Trusted {
-			a.guardShared.started(start, answer.RequestID, d.Findings...)
+		for i, d := range decided {
+			told := answer
+			if i > 0 && answer.Status == wire.Success {
+				// The verification is one, of the first number. That the others are verified nobody
+				// learns.
+				told.RequestID += numbered + strconv.Itoa(i+1)
+			}
+			a.tellGuard(d.Ticket, &told)
+			if told.Fault == nil && told.Status == wire.Success && !d.Trusted {
+				a.guardShared.started(starts[i], told.RequestID, d.Findings...)
+			}
 		}
 		return answer
 	}
+}
+
+// startsOf is what the guard is told of a request: one start for each number that it goes to.
+// What goes to e-mail addresses alone is none of its business.
+func (a *Account) startsOf(call *wire.Call) []guard.Start {
+	if call.Raw == nil {
+		return []guard.Start{a.startOf(call)}
+	}
+	numbers, messages := call.Raw.Numbers()
+	starts := make([]guard.Start, len(numbers))
+	for i, number := range numbers {
+		one, raw := *call, *call.Raw
+		raw.Workflow = make([]wire.Message, messages[number])
+		one.Raw, one.Params = &raw, []wire.Param{{Name: "number", Value: number}}
+		starts[i] = a.startOf(&one)
+		starts[i].Life = call.Lifetime() + untold
+	}
+	return starts
 }
 
 // startOf is what the guard is told of a request.

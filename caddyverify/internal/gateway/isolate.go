@@ -53,11 +53,14 @@ func (g *Gateway) isolate(ctx context.Context, x *exchange) {
 	}
 }
 
-// standInFor is a request_id as the provider gives them, the same for the same one.
+// standInFor is a request_id as the provider gives them, a random UUID (RFC 9562) without
+// dashes, the same for the same one.
 func (a *Account) standInFor(id string) string {
 	mac := hmac.New(sha256.New, a.salt[:])
 	mac.Write([]byte(id))
-	return hex.EncodeToString(mac.Sum(nil)[:16])
+	sum := mac.Sum(nil)[:16]
+	sum[6], sum[8] = sum[6]&0x0f|0x40, sum[8]&0x3f|0x80
+	return hex.EncodeToString(sum)
 }
 
 // reveal has the answer be about what was asked. The request_id of a verification under
@@ -66,6 +69,9 @@ func (a *Account) standInFor(id string) string {
 func (g *Gateway) reveal(ctx context.Context, x *exchange) {
 	for _, s := range x.standIns {
 		x.answer.Body = bytes.ReplaceAll(x.answer.Body, []byte(s.used), []byte(s.asked))
+		if x.format == wire.V2 {
+			x.answer.Body = bytes.ReplaceAll(x.answer.Body, []byte(wire.UUID(s.used)), []byte(wire.UUID(s.asked)))
+		}
 	}
 	a := &x.answer
 	if x.caller.Isolated && x.operation.Starts() && a.Fault == nil && a.Status == wire.Concurrent && a.RequestID != "" {

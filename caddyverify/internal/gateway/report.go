@@ -43,6 +43,9 @@ func (g *Gateway) count(x *exchange, took time.Duration) {
 	if from != observe.FromMemory || x.operation != wire.Search { // see gauge
 		g.Account.history.Answered(x.operation, historySource[from], observe.Trouble(&x.answer))
 	}
+	if x.format == wire.V2 && x.answer.Fault == nil {
+		m.V2Answer(&x.answer)
+	}
 	if len(x.ignored) > 0 {
 		m.Ignored(x.operation, len(x.ignored))
 	}
@@ -59,6 +62,7 @@ func (g *Gateway) span(r *http.Request, x *exchange) {
 		Method:    r.Method,
 		Call:      x.call,
 		Operation: x.operation,
+		Route:     x.route,
 		Cache:     x.cacheWord(),
 		Collapsed: x.searched && x.result.Collapsed,
 		Delivery:  x.delivered,

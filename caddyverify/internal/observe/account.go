@@ -84,6 +84,7 @@ func newAccountMetrics(all *vectors, label string) *AccountMetrics {
 		upstreamDuration: spread(all.upstreamDuration),
 		retries:          count(all.retries),
 		relabelled:       count(all.relabelled),
+		v2Answers:        count(all.v2Answers),
 		throttled:        count(all.throttled),
 		deliveries:       count(all.deliveries),
 		transitions:      count(all.transitions),

@@ -144,6 +144,26 @@ func TestBoundOfGuard(t *testing.T) {
 	}
 }
 
+// TestBoundOfV2 keeps what docs/telemetry.md says of the series of an account at version 2.
+func TestBoundOfV2(t *testing.T) {
+	m := NewMetrics()
+	a := m.Account("cdef@example.com")
+	bare := allSeries(t, m)
+	a.PrepareV2()
+	begun := allSeries(t, m) - bare
+	slugs := []string{"", "x", "conflict", "concurrent", "invalid-code", "unauthorized", "throttled"}
+	for code := range 700 {
+		for _, slug := range slugs {
+			for _, body := range []string{"", "{}", `{"type":"https://developer.nexmo.com/api-errors#` + slug + `"}`, `{"type":7}`} {
+				a.V2Answer(&wire.Answer{Code: code, Body: []byte(body)})
+			}
+		}
+	}
+	if most := allSeries(t, m) - bare; begun != 24 || most != 47 {
+		t.Errorf("docs/telemetry.md has other figures than %d and %d", begun, most)
+	}
+}
+
 func collected(s *State) (all []prometheus.Metric) {
 	series := make(chan prometheus.Metric, 1000)
 	s.Collect(series)

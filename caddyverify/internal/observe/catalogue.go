@@ -65,6 +65,7 @@ var (
 	upstreamDuration = Metric{"verify_upstream_request_duration_seconds", nativeHistogram, "Upstream latency; exemplars carry traceID.", []Label{{"operation", "request, check, search, control, psd2; any where it failed"}, {"outcome", "answered, failed"}}}
 	upstreamRetries  = Metric{"verify_upstream_retries_total", "counter", "Retries of upstream requests.", []Label{labelOperation}}
 	relabelledTotal  = Metric{"verify_answers_relabelled_total", "counter", "Answers that came without a Content-Type or with a foreign one, and were passed on with their own.", []Label{labelOperation}}
+	v2Answers        = Metric{"verify_v2_answers_total", "counter", "Answers of version 2 of the API to clients' own calls of it. There is none without `api v2`.", []Label{{"code", values(codesV2(), nil)}, {"slug", "the last part of the problem's type, as documented for the code; none, other"}}}
 	throttledTotal   = Metric{"verify_throttled_total", "counter", "Requests refused by a rate limit, by whose limit it was.", []Label{{"where", "local, upstream (its own refusals, and the gateway's while these keep its rate down). A list for several applications is one."}}}
 	deliveriesTotal  = Metric{"verify_deliveries_total", "counter", "Calls other than searches of which something may have been sent, by where their answer came from.", []Label{{"source", values(wire.DeliverySources[:], map[wire.DeliverySource]string{wire.Shared: "with an identical one under way", wire.Replayed: "kept from an earlier one"})}}}
 
@@ -137,7 +138,7 @@ var (
 // Catalogue lists all metrics.
 var Catalogue = []Metric{
 	requestsTotal, requestDuration, parametersIgnored,
-	upstreamTotal, upstreamDuration, upstreamRetries, relabelledTotal, throttledTotal, deliveriesTotal,
+	upstreamTotal, upstreamDuration, upstreamRetries, relabelledTotal, v2Answers, throttledTotal, deliveriesTotal,
 	breakerState, breakerTransitions, accountTrouble, secretInUse, secretSwitches, limitRate, limitWaiting,
 	cacheRequests, cacheEntries, cacheBytes, cacheEvictions,
 	storeUp, storeGateways, storeCalls, storeHits, storeDrops, storeUnasked, storeAway,

@@ -26,7 +26,7 @@ type Metrics struct {
 type vectors struct {
 	requests, upstream, retries, throttled, deliveries *prometheus.CounterVec
 	ignored                                            *prometheus.CounterVec
-	transitions, cache, relabelled                     *prometheus.CounterVec
+	transitions, cache, relabelled, v2Answers          *prometheus.CounterVec
 	started, finished, untracked, cost, lookups        *prometheus.CounterVec
 	broken, failovers, switches, guard, guardChanges   *prometheus.CounterVec
 	webhooks                                           *prometheus.CounterVec
@@ -43,7 +43,7 @@ type vector interface {
 
 func (v *vectors) all() []vector {
 	return []vector{
-		v.requests, v.duration, v.ignored, v.upstream, v.upstreamDuration, v.retries, v.relabelled, v.throttled, v.deliveries,
+		v.requests, v.duration, v.ignored, v.upstream, v.upstreamDuration, v.retries, v.relabelled, v.v2Answers, v.throttled, v.deliveries,
 		v.transitions, v.cache, v.started, v.finished, v.untracked, v.timeToSuccess, v.tries, v.cost, v.lookups, v.broken, v.failovers, v.switches, v.guard, v.guardChanges, v.webhooks,
 		v.workflow.started, v.workflow.succeeded,
 		v.caller.requests, v.caller.refused, v.caller.isolated, v.caller.upstream,
@@ -61,6 +61,7 @@ func NewMetrics() *Metrics {
 		upstreamDuration: latency(upstreamDuration, []float64{.05, .1, .25, .5, 1, 2.5, 5, 10}),
 		retries:          counter(upstreamRetries),
 		relabelled:       counter(relabelledTotal),
+		v2Answers:        counter(v2Answers),
 		throttled:        counter(throttledTotal),
 		deliveries:       counter(deliveriesTotal),
 		transitions:      counter(breakerTransitions),

@@ -45,6 +45,7 @@ func TestCatalogue(t *testing.T) {
 	m := NewMetrics()
 	a := m.Account("cdef@example.com")
 	a.Prepare([]string{"GB", "other"}, []string{"checkout"})
+	a.PrepareV2()
 	families := gather(t, m)
 	for _, metric := range Catalogue {
 		family := families[metric.Name]

@@ -103,6 +103,8 @@ type Server struct {
 	Method    string
 	Call      *wire.Call // nil where it could not be read
 	Operation wire.Operation
+	// Route is the path, with what differs left open.
+	Route     string
 	Origins   []Origin
 	Cache     wire.CacheResult
 	Delivery  wire.DeliverySource
@@ -116,8 +118,8 @@ func (s *Server) Record(ctx context.Context, answer *wire.Answer) {
 	if !span.IsRecording() {
 		return
 	}
-	span.SetName(method(s.Method) + " " + wire.Route(s.Operation))
-	span.SetAttributes(semconv.HTTPRoute(wire.Route(s.Operation)))
+	span.SetName(method(s.Method) + " " + s.Route)
+	span.SetAttributes(semconv.HTTPRoute(s.Route))
 	span.SetAttributes(describe(s.Operation, s.Call, s.Origins)...)
 	for _, word := range [...]attribute.KeyValue{
 		attribute.String("verify.cache", string(s.Cache)),

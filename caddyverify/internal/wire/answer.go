@@ -179,6 +179,9 @@ func IsMediaType(f Format, contentType string) bool {
 // Say writes the answer to a fault in the API's own shape. useHTTP chooses HTTP
 // status codes for faults which the API would report with HTTP 200.
 func Say(fault *Fault, o Operation, f Format, useHTTP bool) Answer {
+	if f == V2 {
+		return sayV2(fault)
+	}
 	wording := wordings[fault.Cause]
 	code := http.StatusOK
 	if wording.always || useHTTP {
@@ -196,6 +199,12 @@ func Say(fault *Fault, o Operation, f Format, useHTTP bool) Answer {
 // WithoutRequestID is the provider's word that a number is being verified already,
 // without the request_id that it names.
 func (a *Answer) WithoutRequestID(o Operation, f Format) Answer {
+	if f == V2 {
+		return Answer{
+			Code: http.StatusConflict, ContentType: ProblemJSON, Body: []byte(conflictV2),
+			Reading: Reading{Verification: Verification{Status: a.Status}},
+		}
+	}
 	return Answer{
 		Code:        a.Code,
 		ContentType: a.ContentType,

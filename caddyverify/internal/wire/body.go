@@ -21,7 +21,7 @@ func (c *collector) body(r *http.Request) error {
 	if r.ContentLength == 0 || r.Body == nil || r.Body == http.NoBody {
 		return nil
 	}
-	body, err := readBody(r)
+	body, err := readBody(r, MaxBody)
 	if len(body) > MaxBody {
 		return Refuse(BodyTooLarge, "")
 	}
@@ -55,15 +55,14 @@ func (c *collector) body(r *http.Request) error {
 	return Refuse(UnknownMediaType, "")
 }
 
-// readBody is io.ReadAll with a buffer of the declared length, which is at most
-// MaxBody, up to something over MaxBody. Like that it goes on to the end of the
-// body, where HTTP/2 and HTTP/3 tell whether it has that length.
-func readBody(r *http.Request) ([]byte, error) {
+// readBody is io.ReadAll with a buffer of the declared length, up to something over most. Like
+// that it goes on to the end of the body, where HTTP/2 and HTTP/3 tell whether it has that length.
+func readBody(r *http.Request, most int) ([]byte, error) {
 	var body []byte
 	if r.ContentLength >= 0 {
-		body = make([]byte, 0, r.ContentLength+1)
+		body = make([]byte, 0, min(r.ContentLength, int64(most))+1)
 	}
-	for len(body) <= MaxBody {
+	for len(body) <= most {
 		if len(body) == cap(body) {
 			body = slices.Grow(body, bytes.MinRead)
 		}

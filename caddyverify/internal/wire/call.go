@@ -25,6 +25,8 @@ type Call struct {
 	// Probe tells that the gateway itself makes the call, for a sign of life: a search of what
 	// nobody has begun. It is not sent.
 	Probe bool
+	// Raw is what a call of version 2 (Format V2) has beyond its parameters, nil for others.
+	Raw *Raw
 }
 
 // Param is one parameter of a call.

@@ -35,6 +35,9 @@ const (
 	ControlOfNothing  Cause = "control_of_nothing"
 	// PSD2Unsupported is what has no counterpart in the version of the API that the account is at.
 	PSD2Unsupported Cause = "psd2_unsupported"
+	// TemplatesOff and SilentAuthRedirect are for paths of version 2.
+	TemplatesOff       Cause = "templates_off"
+	SilentAuthRedirect Cause = "silent_auth_redirect"
 )
 
 // What went wrong on the way to the provider or back.
@@ -86,6 +89,8 @@ type Fault struct { //nolint:errname // the word that docs and logs have
 	Finding   string `json:"-"`
 	// Name is what the sentence is about: a parameter, a method, a media type.
 	Name string
+	// Allow are the methods to use in place of one that is not allowed; "" for GET and POST.
+	Allow string `json:"-"`
 	// MayHaveSent tells that the call may have reached the provider.
 	MayHaveSent bool
 	// Refused tells that the gateway did not even try to make a call that is one: more
@@ -115,16 +120,23 @@ type Fault struct { //nolint:errname // the word that docs and logs have
 func Refuse(cause Cause, name string) *Fault { return &Fault{Cause: cause, Name: name} }
 
 // Error returns the text that the client reads.
-func (f *Fault) Error() string {
-	text := wordings[f.Cause].text
-	if strings.Contains(text, "%s") {
-		text = fmt.Sprintf(text, printable(f.Name))
-	}
+func (f *Fault) Error() string { return f.said(wordings[f.Cause].text) }
+
+// said is a text with what was sent, and the cause.
+func (f *Fault) said(text string) string {
 	sent := "nothing was sent"
 	if f.MayHaveSent {
 		sent = "the call may have been sent"
 	}
-	return fmt.Sprintf("%s; %s (caddy-verify: %s)", text, sent, f.Cause)
+	return fmt.Sprintf("%s; %s (caddy-verify: %s)", f.text(text), sent, f.Cause)
+}
+
+// text fills in what a text is about.
+func (f *Fault) text(text string) string {
+	if strings.Contains(text, "%s") {
+		return fmt.Sprintf(text, printable(f.Name))
+	}
+	return text
 }
 
 // Unwrap returns the error behind the fault.
@@ -162,17 +174,19 @@ type wording struct {
 
 // wordings maps each cause to what the client reads.
 var wordings = map[Cause]wording{
-	MethodNotAllowed:  {Invalid, http.StatusMethodNotAllowed, true, "http_request_error", "Method %s is not allowed, use GET or POST"},
-	UnknownPath:       {Invalid, http.StatusNotFound, true, "http_request_denied", "No such call: the paths are /verify/{format}, /verify/check/, search/ or control/{format}, and /verify/psd2/json, where {format} is json or xml"},
-	MisspelledPath:    {Invalid, http.StatusNotFound, true, "http_request_denied", "No such call: its path is %s"},
-	NetworkUnblockOff: {Invalid, http.StatusNotFound, true, "http_request_denied", "network-unblock is not carried: it lifts the provider's guard against fraud for the whole account, which is for the account's owner to do, at the provider"},
-	BrowserRefused:    {Invalid, http.StatusForbidden, true, "http_request_denied", "Calls of browsers are not taken"},
-	CallerUnknown:     {Invalid, http.StatusForbidden, true, "http_request_denied", "The gateway does not know who calls, or takes no calls of his here"},
-	BodyTooLarge:      {Invalid, http.StatusRequestEntityTooLarge, true, "http_request_error", "The body is larger than 16 KiB"},
-	QueryTooLong:      {Invalid, http.StatusRequestURITooLong, true, "http_request_error", "The query is longer than 8 KiB"},
-	TooManyParameters: {Invalid, http.StatusRequestEntityTooLarge, true, "http_request_error", "More than 64 parameters"},
-	UnknownMediaType:  {Invalid, http.StatusUnsupportedMediaType, true, "http_request_error", "Send the parameters as application/x-www-form-urlencoded or application/json, without a Content-Encoding"},
-	Undecodable:       {Invalid, http.StatusBadRequest, true, "http_request_error", "The parameters cannot be decoded: %s"},
+	MethodNotAllowed:   {Invalid, http.StatusMethodNotAllowed, true, "http_request_error", "Method %s is not allowed, use GET or POST"},
+	UnknownPath:        {Invalid, http.StatusNotFound, true, "http_request_denied", "No such call: the paths are /verify/{format}, /verify/check/, search/ or control/{format}, and /verify/psd2/json, where {format} is json or xml"},
+	MisspelledPath:     {Invalid, http.StatusNotFound, true, "http_request_denied", "No such call: its path is %s"},
+	NetworkUnblockOff:  {Invalid, http.StatusNotFound, true, "http_request_denied", "network-unblock is not carried: it lifts the provider's guard against fraud for the whole account, which is for the account's owner to do, at the provider"},
+	TemplatesOff:       {Invalid, http.StatusNotFound, true, "http_request_denied", "Templates are not carried: writing them changes the messages of all applications of the account, which is for its owner to do, at the provider"},
+	SilentAuthRedirect: {Invalid, http.StatusNotFound, true, "http_request_denied", "A check_url is for the handset to open over its mobile network, as the provider has written it, never through a gateway"},
+	BrowserRefused:     {Invalid, http.StatusForbidden, true, "http_request_denied", "Calls of browsers are not taken"},
+	CallerUnknown:      {Invalid, http.StatusForbidden, true, "http_request_denied", "The gateway does not know who calls, or takes no calls of his here"},
+	BodyTooLarge:       {Invalid, http.StatusRequestEntityTooLarge, true, "http_request_error", "The body is larger than 16 KiB"},
+	QueryTooLong:       {Invalid, http.StatusRequestURITooLong, true, "http_request_error", "The query is longer than 8 KiB"},
+	TooManyParameters:  {Invalid, http.StatusRequestEntityTooLarge, true, "http_request_error", "More than 64 parameters"},
+	UnknownMediaType:   {Invalid, http.StatusUnsupportedMediaType, true, "http_request_error", "Send the parameters as application/x-www-form-urlencoded or application/json, without a Content-Encoding"},
+	Undecodable:        {Invalid, http.StatusBadRequest, true, "http_request_error", "The parameters cannot be decoded: %s"},
 
 	MissingParameter:  {Missing, http.StatusBadRequest, false, "http_request_error", "Your request is incomplete and missing the mandatory parameter: %s"},
 	InvalidParameter:  {Invalid, http.StatusBadRequest, false, "http_request_error", "Invalid value for param: %s"},

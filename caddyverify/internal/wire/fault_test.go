@@ -27,6 +27,8 @@ var said = []struct {
 	{UnknownPath, "3", 404, 404, "http_request_denied", "No such call"},
 	{MisspelledPath, "3", 404, 404, "http_request_denied", "No such call: its path is NAME"},
 	{NetworkUnblockOff, "3", 404, 404, "http_request_denied", "guard against fraud"},
+	{TemplatesOff, "3", 404, 404, "http_request_denied", "messages of all applications"},
+	{SilentAuthRedirect, "3", 404, 404, "http_request_denied", "for the handset"},
 	{BrowserRefused, "3", 403, 403, "http_request_denied", "browsers"},
 	{CallerUnknown, "3", 403, 403, "http_request_denied", "who calls"},
 	{BodyTooLarge, "3", 413, 413, "http_request_error", "16 KiB"},

@@ -37,6 +37,9 @@ type Timing struct {
 
 // Timing returns what a request or psd2 says.
 func (c *Call) Timing() Timing {
+	if c.Raw != nil {
+		return Timing{Wait: c.Raw.Wait}
+	}
 	return Timing{Wait: seconds(c.Get("next_event_wait"), 60, 900), PIN: seconds(c.Get("pin_expiry"), 60, 3600)}
 }
 
@@ -55,11 +58,21 @@ func (t Timing) Lifetime(workflow string) time.Duration {
 
 // Lifetime is how long the verification that a request or psd2 starts can be under way at
 // most.
-func (c *Call) Lifetime() time.Duration { return c.Timing().Lifetime(c.Get("workflow_id")) }
+func (c *Call) Lifetime() time.Duration {
+	if c.Raw != nil {
+		return time.Duration(c.Messages()) * c.Raw.Wait
+	}
+	return c.Timing().Lifetime(c.Get("workflow_id"))
+}
 
 // Messages is how many messages and calls the verification that a request or psd2 starts can bring
 // about at most.
-func (c *Call) Messages() int { return len(Waits(c.Get("workflow_id"))) }
+func (c *Call) Messages() int {
+	if c.Raw != nil {
+		return len(c.Raw.Workflow)
+	}
+	return len(Waits(c.Get("workflow_id")))
+}
 
 // seconds reads a parameter within its documented bounds. What lies outside is
 // taken for the bound, what is no number is not given.

@@ -35,9 +35,11 @@ type Format uint8
 const (
 	JSON Format = iota
 	XML
+	// V2 is that of calls of version 2 of the API: JSON, with HTTP's codes for an outcome.
+	V2
 )
 
-// Formats lists both.
+// Formats lists those of version 1.
 var Formats = [...]Format{JSON, XML}
 
 // Formats lists those that the API has for the operation.
@@ -48,13 +50,9 @@ func (o Operation) Formats() []Format {
 	return Formats[:]
 }
 
-// String returns the format as it is written in paths.
-func (f Format) String() string {
-	if f == XML {
-		return "xml"
-	}
-	return "json"
-}
+// String returns the format as it is written in paths of version 1, and v2 for that of
+// version 2.
+func (f Format) String() string { return [...]string{"json", "xml", "v2"}[f] }
 
 // ContentType is the media type the API answers with.
 func (f Format) ContentType() string {

@@ -25,7 +25,11 @@ func RedactURI(uri string) string {
 			path = Prefix + redacted
 		}
 	}
-	path = redactSegments(path)
+	if IsV2(path) {
+		path = redactV2(path)
+	} else {
+		path = redactSegments(path)
+	}
 	if !found {
 		return path
 	}

@@ -12,6 +12,11 @@ import (
 func (c *Client) check(ctx context.Context, call *wire.Call) wire.Answer {
 	id := uuid(call.RequestID())
 	r := c.send(ctx, http.MethodPost, "/"+id, codeBody(call.Get("code")))
+	return c.checked(ctx, call, id, r)
+}
+
+// checked answers a check by what the provider has said to it.
+func (c *Client) checked(ctx context.Context, call *wire.Call, id string, r *reply) wire.Answer {
 	switch {
 	case r.failed != nil:
 		return *r.failed

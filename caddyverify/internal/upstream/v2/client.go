@@ -82,6 +82,9 @@ func (c *Client) template(method string) *http.Request {
 // RoundTrip makes one attempt at a call. It is the last Sender on the way of a call. It sends
 // a second time only where the provider has said that it has done nothing the first time.
 func (c *Client) RoundTrip(ctx context.Context, call *wire.Call) wire.Answer {
+	if call.Raw != nil {
+		return c.pass(ctx, call)
+	}
 	if call.Operation == wire.Request {
 		return c.start(ctx, call)
 	}
@@ -119,6 +122,9 @@ const (
 )
 
 func (c *Client) unsent(ctx context.Context, call *wire.Call) (answer wire.Answer, unsent bool) {
+	if call.Raw != nil {
+		return answer, false
+	}
 	var fault *wire.Fault
 	switch call.Operation {
 	case wire.Request:

@@ -12,6 +12,11 @@ import (
 func (c *Client) cancel(ctx context.Context, call *wire.Call) wire.Answer {
 	id := uuid(call.RequestID())
 	r := c.send(ctx, http.MethodDelete, "/"+id, "")
+	return c.cancelled(ctx, call, id, r)
+}
+
+// cancelled answers a cancel by what the provider has said to it.
+func (c *Client) cancelled(ctx context.Context, call *wire.Call, id string, r *reply) wire.Answer {
 	switch {
 	case r.failed != nil:
 		return *r.failed
@@ -58,6 +63,11 @@ func (c *Client) trigger(ctx context.Context, call *wire.Call) wire.Answer {
 		}
 		r = c.send(ctx, http.MethodPost, "/"+id+"/next_workflow", "{}")
 	}
+	return c.triggered(ctx, call, id, r)
+}
+
+// triggered answers a trigger by what the provider has said to it.
+func (c *Client) triggered(ctx context.Context, call *wire.Call, id string, r *reply) wire.Answer {
 	switch {
 	case r.failed != nil:
 		return *r.failed

@@ -5,6 +5,7 @@ import (
 	"net/http"
 	"time"
 
+	"github.com/caddyverify/caddy-verify/caddyverify/internal/state"
 	"github.com/caddyverify/caddy-verify/caddyverify/internal/wire"
 )
 
@@ -34,6 +35,11 @@ func (c *Client) start(ctx context.Context, call *wire.Call) wire.Answer {
 		began = time.Now()
 		r = c.send(ctx, http.MethodPost, "", body)
 	}
+	return c.started(ctx, call, start, began, r)
+}
+
+// started answers a request by what the provider has said to it.
+func (c *Client) started(ctx context.Context, call *wire.Call, start state.Start, began time.Time, r *reply) wire.Answer {
 	switch {
 	case r.failed != nil:
 		return *r.failed
@@ -80,7 +86,9 @@ func (c *Client) waitOut(ctx context.Context, r *reply, number string) bool {
 func (c *Client) running(ctx context.Context, r *reply, number string) (requestID string) {
 	id := undashed(r.problem.requestID)
 	if id == "" {
-		id, _ = c.Book.Running(number)
+		if number != "" { // which e-mail has not
+			id, _ = c.Book.Running(number)
+		}
 		return id
 	}
 	v, known := c.Book.Find(ctx, id)
