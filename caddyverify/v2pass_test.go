@@ -362,6 +362,44 @@ func TestV2Guard(t *testing.T) {
 	}
 }
 
+// TestV2Failover: a call of version 2 goes to no account that is at version 1.
+func TestV2Failover(t *testing.T) {
+	u, backup := newUpstreamV2(t, testSecret), newUpstreamV2(t, testSecret)
+	v1, old := newProvider(t, "oldoldk1")
+	site := freeAddress(t)
+	config, err := adaptCaddyfile("{\nadmin off\npersist_config off\nverify {\n" +
+		"account shop {\napi v2\nupstream " + u.URL + "\ncredentials " + testKey + " " + testSecret + "\nfailover old backup\n}\n" +
+		"account old {\nupstream " + old.URL + "\ncredentials oldoldk1 " + testSecret + "\n}\n" +
+		"account backup {\napi v2\nupstream " + backup.URL + "\ncredentials " + testKey + " " + testSecret + "\n}\n}\n}\n" +
+		"http://" + site + " {\nverify {\naccount shop\n}\n}\n")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := caddy.Load(config, true); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = caddy.Stop() })
+	u.fail(t, "request status 9")
+	url := "http://" + site + pathV2
+	if got := callV2(t, http.MethodPost, url, startV2("sms "+testNumber)); got.StatusCode != http.StatusUnauthorized {
+		t.Fatalf("%s %s", got.Status, got.body)
+	}
+	got := callV2(t, http.MethodPost, url, startV2("sms "+testNumber))
+	if got.StatusCode != http.StatusAccepted || len(backup.Verifications()) != 1 {
+		t.Errorf("%s %s", got.Status, got.body)
+	}
+	if got := callV2(t, http.MethodPost, url+"/"+got.field("request_id"), `{"code":"`+testCode+`"}`); got.StatusCode != http.StatusOK {
+		t.Errorf("the check: %s %s", got.Status, got.body)
+	}
+	begun := postForm(t, "http://"+site+"/verify/json", "number=447700900009&brand=Acme") // goes to the first that takes it
+	if begun.field("status") != "0" || len(v1.Verifications()) != 1 {
+		t.Fatalf("a request of version 1: %s", begun.body)
+	}
+	if got := callV2(t, http.MethodPost, url+"/"+begun.field("request_id"), `{"code":"`+testCode+`"}`); got.StatusCode != http.StatusNotFound || len(v1.Calls()) != 1 {
+		t.Errorf("a check of one of version 1: %s %s", got.Status, got.body)
+	}
+}
+
 // sitesV2 runs a gateway with callers shop and login, each by its name as password.
 func sitesV2(t *testing.T, u *testUpstream, log string) (site string, call func(user, method, path, body string) reply) {
 	t.Helper()
