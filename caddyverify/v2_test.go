@@ -13,6 +13,7 @@ import (
 	"testing/synctest"
 	"time"
 
+	"github.com/caddyverify/caddy-verify/caddyverify/internal/upstream"
 	"github.com/caddyverify/caddy-verify/caddyverify/internal/wire"
 	"github.com/caddyverify/caddy-verify/caddyverify/sandbox"
 )
@@ -20,7 +21,9 @@ import (
 const testApplication = "aaaaaaaa-bbbb-4ccc-8ddd-0123456789ab"
 
 // applicationKey is an application's private key and its public one, in PEM.
-var applicationKey = sync.OnceValues(func() (private, public string) {
+var applicationKey = sync.OnceValues(newApplicationKey)
+
+func newApplicationKey() (private, public string) {
 	key, err := rsa.GenerateKey(rand.Reader, 2048)
 	if err != nil {
 		panic(err)
@@ -35,7 +38,7 @@ var applicationKey = sync.OnceValues(func() (private, public string) {
 	}
 	return string(pem.EncodeToMemory(&pem.Block{Type: "PRIVATE KEY", Bytes: one})),
 		string(pem.EncodeToMemory(&pem.Block{Type: "PUBLIC KEY", Bytes: two}))
-})
+}
 
 // atV2 is a gateway whose calls are answered by version 2, and, for a while, by both.
 func atV2(t *testing.T, account Account) *direct {
@@ -170,6 +173,25 @@ func TestDrainV1(t *testing.T) {
 		reading, err := wire.Read(wire.Search, wire.JSON, w.Body.Bytes())
 		if err != nil || len(reading.Found) != 3 || reading.Found[0].RequestID != old[2] || reading.Found[1].RequestID != id || reading.Found[1].Status != wire.Succeeded {
 			t.Errorf("%s: %v", w.Body, err)
+		}
+	})
+}
+
+// A new secret of the account is that of what version 1 has under way, too.
+func TestDrainV1WithNewSecret(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		const newest = "S3cret-that-is-new"
+		d := newDirect(t, &Handler{Account: Account{API: apiV2, Drain: apiV1}}, sandbox.Config{API: "v1 v2", APIKey: testKey, APISecret: newest, Code: testCode})
+		defer d.close(t)
+		w := httptest.NewRecorder()
+		form := fmt.Sprintf("api_key=%s&api_secret=%s&number=%s&brand=Acme", testKey, newest, testNumber)
+		d.api.ServeHTTP(w, httptest.NewRequest("POST", "/verify/json?"+form, nil))
+		_, id := outcomeOf(t, wire.Request, w)
+		if err := d.gateway.Use(upstream.NewSecret(newest), upstream.Secret{}); err != nil {
+			t.Fatal(err)
+		}
+		if got := d.call(wire.Check, "request_id="+id+"&code="+testCode); statusOf(got) != "0" {
+			t.Errorf("the right code is answered %s", got.Body)
 		}
 	})
 }

@@ -66,9 +66,12 @@ func (g *Gateway) api(config upstream.Config) (*api, error) {
 	if g.V2.Drain == nil {
 		return p, nil
 	}
-	config = *g.V2.Drain
-	config.Methods, config.Live = g.Upstream.Methods, g.Upstream.Live
-	old, err := upstream.New(config)
+	calls := *g.V2.Drain
+	calls.Methods, calls.Live = g.Upstream.Methods, g.Upstream.Live
+	if g.V2.Application == "" { // the secrets of both versions, which may have changed
+		calls.Secret, calls.Next = config.Secret, config.Next
+	}
+	old, err := upstream.New(calls)
 	if err != nil {
 		return nil, err
 	}
@@ -80,6 +83,14 @@ func (g *Gateway) api(config upstream.Config) (*api, error) {
 
 // pass is a step that does nothing.
 func pass(next wire.Sender) wire.Sender { return next }
+
+// drained are the secrets that calls of version 1 are made with, where version 2's are others.
+func (with *V2) drained() []upstream.Secret {
+	if with == nil || with.Drain == nil || with.Application == "" {
+		return nil
+	}
+	return []upstream.Secret{with.Drain.Secret, with.Drain.Next}
+}
 
 // client makes calls by version 2.
 func (with *V2) client(config upstream.Config, known *state.Book) (*v2.Client, error) {
@@ -101,6 +112,7 @@ func (with *V2) client(config upstream.Config, known *state.Book) (*v2.Client, e
 // NewSender returns what makes calls with an account that no gateway has, for a probe.
 func NewSender(config upstream.Config, with *V2) (wire.Sender, error) {
 	config.Methods, config.Live = new(upstream.Methods), new(upstream.Live)
+	_ = config.Live.Add(config.Secret, config.Next)
 	if with != nil {
 		client, err := with.client(config, state.New(state.Settings{}))
 		if err != nil {

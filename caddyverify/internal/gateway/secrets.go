@@ -88,7 +88,7 @@ func (g *Gateway) change(first, next upstream.Secret) (isNew bool, err error) {
 	if err != nil {
 		return false, err
 	}
-	w.letGo = g.Account.live.Add(first, next)
+	w.letGo = g.Account.live.Add(append(g.V2.drained(), first, next)...)
 	w.secrets, isNew = g.Account.secretsOf(w.sum, !next.None())
 	g.pipelines(w, p)
 	if g.inUse {
