@@ -39,6 +39,15 @@ const (
 	canaryAmount = "9174.38"
 )
 
+// canaryCalls is a call of each operation.
+var canaryCalls = map[wire.Operation]string{
+	wire.Request: "number=" + canaryNumber + "&brand=Acme",
+	wire.Check:   "request_id=%s&code=" + canaryCode,
+	wire.Search:  "request_id=%s",
+	wire.Control: "request_id=%s&cmd=cancel",
+	wire.PSD2:    "number=" + canaryNumber + "&payee=" + canaryPayee + "&amount=" + canaryAmount,
+}
+
 // TestCanary runs Caddyfile.example with everything logged, sends the canaries
 // along every path, failures too, and looks for them in all that came out.
 func TestCanary(t *testing.T) {
@@ -89,13 +98,6 @@ func TestCanary(t *testing.T) {
 		fmt.Fprintln(&answers, got.Status, got.Header, got.body)
 		fmt.Fprintln(&headers, got.Status, got.Header)
 	}
-	canaries := map[wire.Operation]string{
-		wire.Request: "number=" + canaryNumber + "&brand=Acme",
-		wire.Check:   "request_id=%s&code=" + canaryCode,
-		wire.Search:  "request_id=%s",
-		wire.Control: "request_id=%s&cmd=cancel",
-		wire.PSD2:    "number=" + canaryNumber + "&payee=" + canaryPayee + "&amount=" + canaryAmount,
-	}
 	calls := 0
 	everyWay := func() {
 		id := "cc121958d8fb4368aa3bb762bb9a0f74"
@@ -105,7 +107,7 @@ func TestCanary(t *testing.T) {
 					if all := u.Verifications(); len(all) > 0 {
 						id = all[len(all)-1].RequestID
 					}
-					form := strings.ReplaceAll(canaries[o], "%s", id) + "&api_key=client&api_secret=" + canaryClient
+					form := strings.ReplaceAll(canaryCalls[o], "%s", id) + "&api_key=client&api_secret=" + canaryClient
 					ask(build(t, "http://"+site+wire.Path(o, format), form))
 					calls++
 				}
@@ -423,22 +425,31 @@ func collect(t *testing.T) func(path string) string {
 // shippedConfig adapts Caddyfile.example with some of its text replaced.
 func shippedConfig(t *testing.T, replace map[string]string) []byte {
 	t.Helper()
+	config, err := adaptCaddyfile(replaced(t, shippedText(t), replace))
+	if err != nil {
+		t.Fatal(err)
+	}
+	return config
+}
+
+func shippedText(t *testing.T) string {
+	t.Helper()
 	content, err := os.ReadFile("../Caddyfile.example")
 	if err != nil {
 		t.Fatal(err)
 	}
-	text := string(content)
+	return string(content)
+}
+
+func replaced(t *testing.T, text string, replace map[string]string) string {
+	t.Helper()
 	for old, replacement := range replace {
 		if !strings.Contains(text, old) {
 			t.Fatalf("Caddyfile.example has no %q any more", old)
 		}
 		text = strings.Replace(text, old, replacement, 1)
 	}
-	config, err := adaptCaddyfile(text)
-	if err != nil {
-		t.Fatal(err)
-	}
-	return config
+	return text
 }
 
 // livePage is the page and the beginning of its stream, both of which say something.

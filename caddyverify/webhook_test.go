@@ -1,10 +1,6 @@
 package caddyverify
 
 import (
-	"crypto/hmac"
-	"crypto/sha256"
-	"encoding/base64"
-	"encoding/hex"
 	"fmt"
 	"net/http"
 	"net/http/httptest"
@@ -12,7 +8,6 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
-	"time"
 
 	"github.com/caddyserver/caddy/v2"
 
@@ -24,15 +19,7 @@ const testSignatureSecret = "0123456789abcdefghij"
 // signed is a webhook as the provider signs it.
 func signed(t *testing.T, url, secret, id, body string) *http.Request {
 	t.Helper()
-	encode := base64.RawURLEncoding.EncodeToString
-	sum := sha256.Sum256([]byte(body))
-	text := encode([]byte(`{"alg":"HS256","typ":"JWT"}`)) + "." + encode(fmt.Appendf(nil,
-		`{"iss":"Vonage","iat":%d,"jti":%q,"api_key":%q,"payload_hash":%q}`, time.Now().Unix(), id, testKey, hex.EncodeToString(sum[:])))
-	mac := hmac.New(sha256.New, []byte(secret))
-	mac.Write([]byte(text))
-	r := request(t, http.MethodPost, url, "application/json", body)
-	r.Header.Set("Authorization", "Bearer "+text+"."+encode(mac.Sum(nil)))
-	return r
+	return hook(t, url, signature(secret, body, map[string]any{"jti": id}), body)
 }
 
 // A webhook tells a search of version 1 what the provider has done by itself.
@@ -65,7 +52,7 @@ func TestWebhook(t *testing.T) {
 	gateway, hooks := "http://"+site, "http://"+site+"/hooks"
 	start := func(number string) (id, uuid string) {
 		id = postForm(t, gateway+"/verify/json", "brand=Acme&number="+number).field("request_id")
-		return id, id[:8] + "-" + id[8:12] + "-" + id[12:16] + "-" + id[16:20] + "-" + id[20:]
+		return id, dashed(id)
 	}
 	id, uuid := start("447700900000")
 	summary := func(uuid, status string) string {
