@@ -1,6 +1,7 @@
 package caddyverify
 
 import (
+	"cmp"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -141,19 +142,22 @@ func (b *Breaker) settings(timeout time.Duration) breaker.Settings {
 // accountSettings are what the handlers of a configuration want of an account, all
 // of them together. The zero value of a field is its default.
 type accountSettings struct {
-	cache     Cache
-	breaker   Breaker
-	limit     int
-	searches  int      // that of searches
-	codes     []string // of countries; nil for the default
-	countries country.List
-	guard     Guard
-	settle    bool
-	exclusive bool
-	timeout   caddy.Duration // the longest
-	callers   *Callers
-	names     []string // that the app has for the account
-	core      *gateway.Settings
+	cache       Cache
+	breaker     Breaker
+	api         string
+	drain       string
+	application string
+	limit       int
+	searches    int      // that of searches
+	codes       []string // of countries; nil for the default
+	countries   country.List
+	guard       Guard
+	settle      bool
+	exclusive   bool
+	timeout     caddy.Duration // the longest
+	callers     *Callers
+	names       []string // that the app has for the account
+	core        *gateway.Settings
 }
 
 // with returns the settings with those of a further handler. What one handler says
@@ -163,6 +167,9 @@ func (s accountSettings) with(a *Account) (*accountSettings, error) {
 	s.settle = s.settle || a.Settle
 	s.exclusive = s.exclusive || a.Exclusive
 	var err error
+	agree(&err, "api", &s.api, cmp.Or(a.API, apiV1)) // no verification is checked at another version than its own
+	agree(&err, "drain", &s.drain, cmp.Or(a.Drain, "nothing"))
+	agree(&err, "application", &s.application, cmp.Or(a.Application, "none"))
 	agree(&err, "limit", &s.limit, a.Limit)
 	agree(&err, "search_limit", &s.searches, a.SearchLimit)
 	if a.Cache != nil {

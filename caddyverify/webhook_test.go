@@ -110,6 +110,7 @@ func TestSettingsOfV2(t *testing.T) {
 		{"webhooks without a secret", "api v2\ncredentials key VALUE-secret", "shop", "signature_secret: it is missing"},
 		{"webhooks with a short secret", "api v2\ncredentials key VALUE-secret\nsignature_secret VALUE", "shop", "signature_secret: it is shorter than 16 characters"},
 		{"webhooks of v1", "credentials key VALUE-secret", "shop", "only version 2 of the API has webhooks"},
+		{"two versions for one account", "api v2\ncredentials key VALUE-secret", "shop\n}\nverify {\ncredentials key VALUE-secret", "api: it is v1 here and v2 in another handler of this account"},
 		{"webhooks of nobody", "credentials key VALUE-secret", "login", "there is none named login"},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
