@@ -5,11 +5,16 @@ package e2e
 import (
 	"bytes"
 	"context"
+	"crypto/rand"
+	"crypto/rsa"
+	"crypto/x509"
 	"encoding/base64"
+	"encoding/pem"
 	"fmt"
 	"net/http"
 	"os"
 	"os/exec"
+	"path/filepath"
 	"regexp"
 	"slices"
 	"strconv"
@@ -74,64 +79,153 @@ func TestDemoLines(t *testing.T) {
 	demo.interrupt(t)
 }
 
+// answered are the versions of the API that the gateway answers applications from, with all that differs for them and for the provider.
+var answered = []struct {
+	name     string
+	gateway  string // settings
+	provider string
+	sdk      []string // what the SDKs expect otherwise; docs/v2.md
+	// Of the calls that reach the provider: how they are authorized, where they go, and what need be no POST.
+	authorized *regexp.Regexp
+	paths      []string
+	others     map[string]string
+}{
+	{
+		"v1", "credentials " + gatewayKey + " {env.E2E_VERIFY_SECRET}", "credentials " + gatewayKey + " {env.E2E_VERIFY_SECRET}", nil,
+		byBasic,
+		[]string{"/verify/json", "/verify/check/json", "/verify/search/json", "/verify/control/json", "/verify/psd2/json"},
+		map[string]string{"/verify/search/json": "GET"},
+	},
+	{
+		"v2 with JWT", "api v2\napplication " + gatewayApplication + "\nprivate_key {file.{folder}/private.key}",
+		"api v2\napplication " + gatewayApplication + " {file.{folder}/public.key}",
+		[]string{"--psd2", "3"},
+		regexp.MustCompile(`^Bearer [\w-]+\.[\w-]+\.[\w-]{300,}$`),
+		[]string{"/v2/verify", "/v2/verify/{id}"},
+		map[string]string{"/v2/verify/{id}": "DELETE"},
+	},
+	{
+		"v2 with Basic", "api v2\ncredentials " + gatewayKey + " {env.E2E_VERIFY_SECRET}", "api v2\ncredentials " + gatewayKey + " {env.E2E_VERIFY_SECRET}",
+		[]string{"--psd2", "3"},
+		byBasic,
+		[]string{"/v2/verify", "/v2/verify/{id}"},
+		map[string]string{"/v2/verify/{id}": "DELETE"},
+	},
+}
+
+const gatewayApplication = "aaaaaaaa-bbbb-4ccc-8ddd-0123456789ab"
+
+var (
+	byBasic = regexp.MustCompile("^Basic " + regexp.QuoteMeta(basic(gatewayKey, gatewaySecret)) + "$")
+	uuid    = regexp.MustCompile(`[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}`)
+)
+
+// applicationKeys are the files of an application's key, private.key and public.key.
+func applicationKeys(t *testing.T) (folder string) {
+	t.Helper()
+	key, err := rsa.GenerateKey(rand.Reader, 2048)
+	if err != nil {
+		t.Fatal(err)
+	}
+	private, err := x509.MarshalPKCS8PrivateKey(key)
+	if err != nil {
+		t.Fatal(err)
+	}
+	public, err := x509.MarshalPKIXPublicKey(&key.PublicKey)
+	if err != nil {
+		t.Fatal(err)
+	}
+	folder = t.TempDir()
+	for name, block := range map[string]*pem.Block{"private.key": {Type: "PRIVATE KEY", Bytes: private}, "public.key": {Type: "PUBLIC KEY", Bytes: public}} {
+		if err := os.WriteFile(filepath.Join(folder, name), pem.EncodeToMemory(block), 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	return folder
+}
+
 // TestGateway puts a gateway with real credentials between applications and the API, and looks at what leaves it.
 func TestGateway(t *testing.T) {
 	const code = "1234"
 	env := []string{"E2E_VERIFY_SECRET=" + gatewaySecret}
-	api := freeAddress(t)
-	// Sixty times as fast, the 30 seconds before a verification can be cancelled are half a second.
-	startCaddyfile(t, env, caddyfile(api, `verify_sandbox {
-			credentials `+gatewayKey+` {env.E2E_VERIFY_SECRET}
+	for _, from := range answered {
+		t.Run(from.name, func(t *testing.T) {
+			keys := applicationKeys(t)
+			private, err := os.ReadFile(filepath.Join(keys, "private.key"))
+			if err != nil {
+				t.Fatal(err)
+			}
+			api := freeAddress(t)
+			// Sixty times as fast, the 30 seconds before a verification can be cancelled are half a second.
+			startCaddyfile(t, env, caddyfile(api, `verify_sandbox {
+			`+strings.ReplaceAll(from.provider, "{folder}", keys)+`
 			code `+code+`
 			speed 60
 		}`), api)
-	upstream := startRecorder(t, "http://"+api)
-	gateway := freeAddress(t)
-	caddy := startCaddyfile(t, env, caddyfile(gateway, `verify {
+			upstream := startRecorder(t, "http://"+api)
+			gateway := freeAddress(t)
+			caddy := startCaddyfile(t, env, caddyfile(gateway, `verify {
 			upstream `+upstream.URL+`
-			credentials `+gatewayKey+` {env.E2E_VERIFY_SECRET}
+			`+strings.ReplaceAll(from.gateway, "{folder}", keys)+`
 		}`), gateway)
 
-	for _, sdk := range sdks {
-		t.Run(sdk.name, func(t *testing.T) {
-			before := len(upstream.recorded())
-			said := runSDK(t, sdk.name, sdk.number, gateway+sdk.slash, code, 5*time.Second)
-			if strings.Contains(said, gatewaySecret) {
-				t.Errorf("the gateway's secret reached an application")
-			}
-			calls := upstream.recorded()[before:]
-			for _, path := range []string{"/verify/json", "/verify/check/json", "/verify/search/json", "/verify/control/json", "/verify/psd2/json"} {
-				if !slices.ContainsFunc(calls, func(c call) bool { return c.path == path }) {
-					t.Errorf("no call of %s reached the API", path)
+			secrets := []string{gatewaySecret, basic(gatewayKey, gatewaySecret)}
+			for line := range strings.Lines(string(private)) {
+				if line = strings.TrimSpace(line); len(line) > 16 {
+					secrets = append(secrets, line)
 				}
 			}
-			for _, c := range calls {
-				inspect(t, c)
+			for _, sdk := range sdks {
+				t.Run(sdk.name, func(t *testing.T) {
+					before := len(upstream.recorded())
+					said := runSDK(t, sdk.name, sdk.number, gateway+sdk.slash, code, 5*time.Second, from.sdk...)
+					calls := upstream.recorded()[before:]
+					for _, c := range calls {
+						secrets = append(secrets, strings.TrimPrefix(c.authorization, "Bearer "))
+					}
+					for _, secret := range secrets {
+						if strings.Contains(said, secret) {
+							t.Errorf("the gateway's %q reached an application", secret)
+						}
+					}
+					for _, path := range from.paths {
+						if !slices.ContainsFunc(calls, func(c call) bool { return templateOf(c) == path }) {
+							t.Errorf("no call of %s reached the API", path)
+						}
+					}
+					for _, c := range calls {
+						if !from.authorized.MatchString(c.authorization) {
+							t.Errorf("%s %s is authorized by %q", c.method, c.path, c.authorization)
+						}
+						path := templateOf(c)
+						if c.method != http.MethodPost && c.method != from.others[path] || !slices.Contains(from.paths, path) {
+							t.Errorf("%s %s: a call that changes something must be a POST", c.method, c.path)
+						}
+						inspect(t, c)
+					}
+				})
+			}
+
+			caddy.interrupt(t)
+			secrets = append(secrets, dummySecret, basic(dummyKey, dummySecret))
+			for _, sdk := range sdks {
+				secrets = append(secrets, strconv.Itoa(sdk.number), strconv.Itoa(sdk.number+1))
+			}
+			for _, secret := range secrets {
+				if strings.Contains(caddy.output.String(), secret) {
+					t.Errorf("the gateway logged %q", secret)
+				}
 			}
 		})
 	}
-
-	caddy.interrupt(t)
-	secrets := []string{gatewaySecret, dummySecret, basic(gatewayKey, gatewaySecret), basic(dummyKey, dummySecret)}
-	for _, sdk := range sdks {
-		secrets = append(secrets, strconv.Itoa(sdk.number), strconv.Itoa(sdk.number+1))
-	}
-	for _, secret := range secrets {
-		if strings.Contains(caddy.output.String(), secret) {
-			t.Errorf("the gateway logged %q", secret)
-		}
-	}
 }
 
-// inspect wants a call to carry the gateway's credentials and nothing that only the application could have put there.
+// templateOf is the path of a call without the id that may be in it.
+func templateOf(c call) string { return uuid.ReplaceAllString(c.path, "{id}") }
+
+// inspect wants nothing in a call that only the application could have put there.
 func inspect(t *testing.T, c call) {
 	t.Helper()
-	if want := "Basic " + basic(gatewayKey, gatewaySecret); c.authorization != want {
-		t.Errorf("%s %s is authorized by %q, want %q", c.method, c.path, c.authorization, want)
-	}
-	if c.method != http.MethodPost && c.path != "/verify/search/json" {
-		t.Errorf("%s %s: a call that changes something must be a POST", c.method, c.path)
-	}
 	for _, own := range []string{dummyKey, dummySecret, basic(dummyKey, dummySecret), appAgent} {
 		if strings.Contains(c.everything, own) {
 			t.Errorf("%s %s carries the application's %q", c.method, c.path, own)
