@@ -7,6 +7,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"log/slog"
 	"net/http"
 	"time"
@@ -214,11 +215,49 @@ func (h *Handler) Cleanup() error {
 // ServeHTTP answers the calls of the Verify API. It returns no error for them:
 // Caddy would log it with the query, and so with numbers and codes.
 func (h *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request, next caddyhttp.Handler) error {
-	if ours := wire.IsOurs(r.URL.Path) || h.takesV2 && wire.IsV2(r.URL.Path); !ours {
-		return next.ServeHTTP(w, r)
+	switch isV2 := wire.IsV2(r.URL.Path); {
+	case wire.IsOurs(r.URL.Path), isV2 && h.takesV2:
+		h.gatewayFor(r).ServeHTTP(w, r)
+		return nil
+	case isV2:
+		return answered(w, r, next)
 	}
-	h.gatewayFor(r).ServeHTTP(w, r)
+	return next.ServeHTTP(w, r)
+}
+
+// answered leaves a call of version 2 to the next handler. Where that has no answer, Caddy would
+// write an empty 200, by which version 2 says that a code was right.
+func answered(w http.ResponseWriter, r *http.Request, next caddyhttp.Handler) error {
+	noted := &noting{ResponseWriterWrapper: &caddyhttp.ResponseWriterWrapper{ResponseWriter: w}}
+	if err := next.ServeHTTP(noted, r); err != nil || noted.written {
+		return err
+	}
+	answer := wire.Say(wire.Refuse(wire.UnknownPath, ""), wire.Request, wire.V2, true)
+	w.Header().Set("Content-Type", answer.ContentType)
+	w.WriteHeader(answer.Code)
+	_, _ = w.Write(answer.Body) // a client that has left has nothing to be told
 	return nil
+}
+
+// noting is an http.ResponseWriter that notes whether anything was written.
+type noting struct {
+	*caddyhttp.ResponseWriterWrapper
+	written bool
+}
+
+func (n *noting) WriteHeader(code int) {
+	n.written = true
+	n.ResponseWriterWrapper.WriteHeader(code)
+}
+
+func (n *noting) Write(b []byte) (int, error) {
+	n.written = true
+	return n.ResponseWriterWrapper.Write(b)
+}
+
+func (n *noting) ReadFrom(r io.Reader) (int64, error) {
+	n.written = true
+	return n.ResponseWriterWrapper.ReadFrom(r)
 }
 
 // gatewayFor is the one of the caller's account.

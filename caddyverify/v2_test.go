@@ -6,6 +6,7 @@ import (
 	"crypto/x509"
 	"encoding/pem"
 	"fmt"
+	"net/http"
 	"net/http/httptest"
 	"strings"
 	"sync"
@@ -13,7 +14,9 @@ import (
 	"testing/synctest"
 	"time"
 
+	"github.com/caddyserver/caddy/v2/modules/caddyhttp"
 	"github.com/caddyverify/caddy-verify/caddyverify/internal/upstream"
+
 	"github.com/caddyverify/caddy-verify/caddyverify/internal/wire"
 	"github.com/caddyverify/caddy-verify/caddyverify/sandbox"
 )
@@ -136,6 +139,35 @@ func TestExpiryAtV2(t *testing.T) {
 	})
 }
 
+// A call of version 2 to an account that is at version 1 never ends in an empty 200.
+func TestVersion2AtVersion1(t *testing.T) {
+	h := newGatewayWith(t, &Handler{Account: Account{Upstream: newUpstream(t).URL}})
+	nothing := caddyhttp.HandlerFunc(func(http.ResponseWriter, *http.Request) error { return nil })
+	something := caddyhttp.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) error {
+		_, err := w.Write([]byte("something"))
+		return err
+	})
+	for _, tt := range []struct {
+		path string
+		next caddyhttp.Handler
+		code int
+		body string
+	}{
+		{"/v2/verify", nothing, 404, `"title"`},
+		{"/v2/verify/5e362789-588f-4fe7-8af7-1b20454dae79", nothing, 404, `"title"`},
+		{"/v2/verify", something, 200, "something"},
+		{"/v2/messages", nothing, 200, ""},
+	} {
+		w := httptest.NewRecorder()
+		if err := h.ServeHTTP(w, httptest.NewRequest(http.MethodPost, tt.path, strings.NewReader(`{"code":"0000"}`)), tt.next); err != nil {
+			t.Fatal(err)
+		}
+		if w.Code != tt.code || !strings.Contains(w.Body.String(), tt.body) {
+			t.Errorf("%s: %d %s", tt.path, w.Code, w.Body)
+		}
+	}
+}
+
 // The switch to version 2 loses no login: what version 1 has under way goes on there.
 func TestDrainV1(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
@@ -169,10 +201,27 @@ func TestDrainV1(t *testing.T) {
 				t.Errorf("%v %s: %s, want %s", tt.o, tt.form, w.Body, tt.want)
 			}
 		}
-		w := d.call(wire.Search, "request_ids="+old[2]+"&request_ids="+id+"&request_ids="+old[0])
+		_, other := outcomeOf(t, wire.Request, d.call(wire.Request, "number=447700900021&brand=Acme"))
+		// One of the list is in memory, and the others are of both versions.
+		w := d.call(wire.Search, "request_ids="+old[2]+"&request_ids="+other+"&request_ids="+id+"&request_ids="+old[0]+"&request_ids="+old[1])
 		reading, err := wire.Read(wire.Search, wire.JSON, w.Body.Bytes())
-		if err != nil || len(reading.Found) != 3 || reading.Found[0].RequestID != old[2] || reading.Found[1].RequestID != id || reading.Found[1].Status != wire.Succeeded {
+		if err != nil || len(reading.Found) != 5 || reading.Found[0].RequestID != old[2] || reading.Found[1].RequestID != other || reading.Found[2].Status != wire.Succeeded {
 			t.Errorf("%s: %v", w.Body, err)
+		}
+	})
+}
+
+// That the provider refuses the credentials of version 1 is no trouble of version 2's, which is
+// called with a key.
+func TestDrainV1Refused(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		d := atV2(t, Account{Drain: apiV1, Credentials: &Credentials{APIKey: sandboxConfig.APIKey, APISecret: "wrong-secret"}})
+		defer d.close(t)
+		if got := d.call(wire.Check, "request_id="+strings.Repeat("0", 32)+"&code=1234"); statusOf(got) != "4" {
+			t.Errorf("a check with version 1: %s", got.Body)
+		}
+		if got := d.call(wire.Request, "number=447700900020&brand=Acme"); statusOf(got) != "0" {
+			t.Errorf("then a request with version 2: %s", got.Body)
 		}
 	})
 }

@@ -50,7 +50,7 @@ func (d *drain) roundTrip(ctx context.Context, call *wire.Call) wire.Answer {
 	case call.Operation == wire.Search:
 		return d.search(ctx, call)
 	}
-	answer := d.v1.RoundTrip(ctx, call)
+	answer := d.askV1(ctx, call)
 	if answer.Fault == nil && (answer.Status == wire.NotFoundOrFinished || answer.Status == wire.NoResponse) && ctx.Err() == nil {
 		if other := d.v2.RoundTrip(ctx, call); other.Fault != nil || other.Status != answer.Status {
 			return other
@@ -71,9 +71,9 @@ func (d *drain) search(ctx context.Context, call *wire.Call) wire.Answer {
 		}
 	}
 	if len(known) == 0 {
-		return d.v1.RoundTrip(ctx, call)
+		return d.askV1(ctx, call)
 	}
-	answer := d.v1.RoundTrip(ctx, wire.SearchFor(call.Format, asked, list))
+	answer := d.askV1(ctx, wire.SearchFor(call.Format, asked, list))
 	if answer.Fault != nil || answer.Status != "" && answer.Status != wire.NoResponse {
 		return answer
 	}
@@ -84,7 +84,22 @@ func (d *drain) search(ctx context.Context, call *wire.Call) wire.Answer {
 	if len(parts) == 0 {
 		return answer
 	}
-	return compose(call.Format, ids, parts)
+	answer = compose(call.Format, ids, parts)
+	var err error
+	if answer.Reading, err = wire.Read(wire.Search, call.Format, answer.Body); err != nil {
+		return asAnswer(err)
+	}
+	return answer
+}
+
+// askV1 is for one attempt with version 1. That it refuses the account's credentials is no trouble
+// of version 2's, which has others.
+func (d *drain) askV1(ctx context.Context, call *wire.Call) wire.Answer {
+	answer := d.v1.RoundTrip(ctx, call)
+	if answer.Fault == nil && (answer.Status == wire.BadCredentials || answer.Status == wire.AccountBarred || answer.Status == wire.NoCredit) {
+		return (&wire.Fault{Cause: wire.UpstreamUnauthorized}).Answer()
+	}
+	return answer
 }
 
 // target is where the first attempt at a call goes.

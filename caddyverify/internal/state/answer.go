@@ -88,7 +88,8 @@ func (v *Verification) fields(requestID string, now time.Time) object {
 		{name: "first_event_date", text: date(first)},
 		{name: "last_event_date", text: date(last)},
 	}
-	if price := v.Price(); price != "" {
+	// That nothing was spent, in no currency, would be taken for all that a verification has cost.
+	if price := v.Price(); strings.Trim(price, "0.") != "" {
 		o = append(o, field{name: "price", text: price})
 	}
 	return append(o, field{name: "status", text: string(l.status)}, field{name: "events", item: "event", list: events})

@@ -18,11 +18,14 @@ func (c *Client) refused(call *wire.Call, r *reply) wire.Answer {
 		if r.problem.says("quota") {
 			return refusal(call, wire.NoCredit, "")
 		}
-		return refusal(call, wire.BadCredentials, "")
+		return r.unauthorized(call, wire.BadCredentials)
 	case http.StatusPaymentRequired:
 		return refusal(call, wire.NoCredit, "")
 	case http.StatusForbidden:
-		return refusal(call, wire.AccountBarred, "")
+		if r.problem.says("suspended", "unprovisioned") {
+			return refusal(call, wire.AccountBarred, "")
+		}
+		return r.unauthorized(call, wire.AccountBarred)
 	case http.StatusTooManyRequests:
 		return refusal(call, wire.Throttled, "")
 	case http.StatusBadRequest, http.StatusUnprocessableEntity:
@@ -39,6 +42,16 @@ func (c *Client) refused(call *wire.Call, r *reply) wire.Answer {
 		return r.conflict(call)
 	}
 	return r.useless()
+}
+
+// unauthorized says that the provider refuses the account, if it does: to a client's call it may say
+// so of a channel or template that the account may not use. To a call of the gateway's own it is the
+// account's.
+func (r *reply) unauthorized(call *wire.Call, status wire.Status) wire.Answer {
+	if call.Probe {
+		return refusal(call, status, "")
+	}
+	return r.Withheld(&wire.Fault{Cause: wire.UpstreamUnauthorized})
 }
 
 // conflict says what state a verification is not in.

@@ -10,12 +10,11 @@ import (
 )
 
 // A number whose verification was cancelled may be refused for another one as if the first were
-// running, for a dozen seconds. A request within this time is made a second time, at its end or
-// when only answerTime is left of its own: nothing was done the first time.
+// running, for a dozen seconds. A request within this time is made a second time at its end, if
+// answerTime is left of its own then: nothing was done the first time.
 const (
 	afterCancel = 13 * time.Second
 	answerTime  = 3 * time.Second
-	leastPause  = time.Second // less than that changes nothing
 )
 
 // start answers a request.
@@ -74,10 +73,10 @@ func (c *Client) waitOut(ctx context.Context, r *reply, number string) bool {
 		return false
 	}
 	wait := afterCancel - ago
-	if deadline, ok := ctx.Deadline(); ok {
-		wait = min(wait, time.Until(deadline)-answerTime)
+	if deadline, ok := ctx.Deadline(); ok && time.Until(deadline)-answerTime < wait {
+		return false
 	}
-	return wait >= leastPause && pause(ctx, wait)
+	return wait > 0 && pause(ctx, wait)
 }
 
 // running is the verification of a number that a conflict is about: the one that the provider
