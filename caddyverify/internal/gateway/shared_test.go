@@ -265,6 +265,7 @@ func TestStoreGoes(t *testing.T) {
 		without.Shared = nil
 		takeBack := a.Configure(&without)
 		f.all[0].check("open", ids["open"], testCode)
+		synctest.Wait() // another goroutine may tell of it
 		if n := len(f.finished("open")); n != 1 {
 			t.Errorf("counted %d times at once", n)
 		}
