@@ -137,6 +137,15 @@ func (p *api) orSearch(send, search wire.Sender) wire.Sender {
 	}
 }
 
+// unchanged is for how long a verification will be as a search has said. Of one of version 2, which
+// sends its messages at other times, it is not known, and asking again costs nothing.
+func (a *Account) unchanged(requestID string, ago time.Duration) (time.Duration, bool) {
+	if a.states.Here(requestID) {
+		return 0, false
+	}
+	return a.ledger.Unchanged(requestID, ago)
+}
+
 // target is where version 2 has a call.
 func target(call *wire.Call) observe.Target {
 	const start, one = "/v2/verify", "/v2/verify/{request_id}"
@@ -151,14 +160,4 @@ func target(call *wire.Call) observe.Target {
 	}
 	t.Path = strings.Replace(t.Template, "{request_id}", wire.RedactID(call.RequestID()), 1)
 	return t
-}
-
-// unchanged is for how long a search may be answered as the last one was. The ledger goes by
-// version 1's times; version 2 ends some verifications sooner.
-func (a *Account) unchanged(requestID string, ago time.Duration) (d time.Duration, ok bool) {
-	d, ok = a.ledger.Unchanged(requestID, ago)
-	if left, known := a.states.Left(requestID); known {
-		d = min(d, left)
-	}
-	return d, ok
 }

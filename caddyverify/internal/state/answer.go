@@ -102,7 +102,12 @@ func (v *Verification) checks() (checks []object) {
 			all = append(all, f)
 		}
 	}
-	slices.SortFunc(all, func(a, b *fact) int { return cmp.Or(cmp.Compare(a.Shown, b.Shown), cmp.Compare(a.ID, b.ID)) })
+	slices.SortFunc(all, func(a, b *fact) int {
+		if a.Valid != b.Valid && a.Shown == b.Shown { // after a valid one there is no other
+			return map[bool]int{false: -1, true: 1}[a.Valid]
+		}
+		return cmp.Or(cmp.Compare(a.Shown, b.Shown), cmp.Compare(a.ID, b.ID))
+	})
 	for _, f := range all {
 		status := "INVALID"
 		if f.Valid {

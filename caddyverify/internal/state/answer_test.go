@@ -246,6 +246,22 @@ func checkAnswer(t *testing.T, call *wire.Call, b *Book, want string) {
 }
 
 // TestAnswerIsWhole has the strangest texts in an answer that must be readable yet.
+// Two codes can be tried in one moment. After the right one there is no other.
+func TestChecksOfAMoment(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		for range 20 {
+			b := New(Settings{})
+			b.Began(t.Context(), id, Start{Number: "447700900000", Channels: []string{"sms"}})
+			b.Checked(t.Context(), id, false)
+			b.Checked(t.Context(), id, true)
+			v, _ := b.Find(t.Context(), id)
+			if checks := v.checks(); checks[0][2].text != "INVALID" || checks[1][2].text != "VALID" {
+				t.Fatal(checks)
+			}
+		}
+	})
+}
+
 func TestAnswerIsWhole(t *testing.T) {
 	b := New(Settings{})
 	b.Began(t.Context(), id, Start{Number: "<1>", Sender: "\"a&b\"\xff\u2028", Channels: []string{"<"}})

@@ -124,11 +124,16 @@ func (b *Book) Told(ctx context.Context, requestID string, e Event) (known bool)
 // that are not known here.
 func (b *Book) Known(ctx context.Context, requestID string) bool {
 	id := wire.Spelling(requestID)
-	if _, known := b.find(id); known {
+	if b.Here(id) {
 		return true
 	}
 	b.read(ctx, id)
-	_, known := b.find(id)
+	return b.Here(id)
+}
+
+// Here tells whether the verification is known to have begun, without asking the store.
+func (b *Book) Here(requestID string) bool {
+	_, known := b.find(wire.Spelling(requestID))
 	return known
 }
 
@@ -143,17 +148,6 @@ func (b *Book) Find(ctx context.Context, requestID string) (Verification, bool) 
 		b.stats.Missed++
 	}
 	return v, known
-}
-
-// Left is for how long the clock does not change a verification that is under way; false where this
-// gateway knows of none. It does not ask the store.
-func (b *Book) Left(requestID string) (d time.Duration, ok bool) {
-	v, known := b.find(wire.Spelling(requestID))
-	if !known {
-		return 0, false
-	}
-	until := v.Until()
-	return time.Until(until), !until.IsZero()
 }
 
 func (b *Book) find(id string) (v Verification, known bool) {

@@ -180,8 +180,8 @@ func TestTranslateCalls(t *testing.T) {
 		{"check", checkCall(), said{204, ""}, "POST", "/" + id, `{"code":"1234"}`},
 		{"cancel", controlCall("cancel"), said{204, ""}, "DELETE", "/" + id, ``},
 		{"trigger", controlCall("trigger_next_event"), said{200, ""}, "POST", "/" + id + "/next_workflow", `{}`},
-		{"probe", &wire.Call{Operation: wire.Search, Probe: true, Params: params("request_id", "c11236f400bf0b89e4ba88b25df97315")}, notFound, "POST", "/c11236f4-00bf-4b89-84ba-88b25df97315", `{"code":"0000"}`},
-		{"check by another spelling", &wire.Call{Operation: wire.Check, Params: params("request_id", strings.ToUpper(id), "code", "1")}, said{204, ""}, "POST", "/" + id, `{"code":"1"}`},
+		{"probe", probeCall(), notFound, "POST", "/c11236f4-00bf-4b89-84ba-88b25df97315", `{"code":"0000"}`},
+		{"check by another spelling", &wire.Call{Operation: wire.Check, Params: params("request_id", strings.ToUpper(id), "code", "12345")}, said{204, ""}, "POST", "/" + id, `{"code":"12345"}`},
 	} {
 		p := saying(test.said)
 		c := newClient(t, p)

@@ -109,6 +109,20 @@ func TestCancelAtTheWrongTime(t *testing.T) {
 	}
 }
 
+// The second message can come early, and it is what keeps a verification from being cancelled.
+func TestCancelAfterTrigger(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		p := saying(said{200, ""}, notFound)
+		c := newClient(t, p)
+		begin(t, p, c, requestCall())
+		time.Sleep(time.Second)
+		send(t, c, controlCall("trigger_next_event"))
+		if text := errorText(t, send(t, c, controlCall("cancel"))); !strings.HasSuffix(text, "Too many attempts to re-deliver have already been made.") {
+			t.Error(text)
+		}
+	})
+}
+
 // A number that is being verified has status 10 with the verification, by the provider's word or by
 // what is known.
 func TestConcurrent(t *testing.T) {

@@ -140,6 +140,9 @@ func (c *Client) unsent(ctx context.Context, call *wire.Call) (answer wire.Answe
 	case wire.PSD2:
 		fault = wire.Refuse(wire.PSD2Unsupported, "")
 	case wire.Check:
+		if n := len(call.Get("code")); n < 4 || n > 10 {
+			fault = wire.Refuse(wire.InvalidParameter, "code")
+		}
 	}
 	switch {
 	case fault != nil:

@@ -5,6 +5,7 @@ import (
 	"net/http"
 	"time"
 
+	"github.com/caddyverify/caddy-verify/caddyverify/internal/state"
 	"github.com/caddyverify/caddy-verify/caddyverify/internal/wire"
 )
 
@@ -25,7 +26,7 @@ func (c *Client) cancelled(ctx context.Context, call *wire.Call, id string, r *r
 		return wire.Done(call, "")
 	case r.Code == http.StatusNotFound && r.isProblem:
 		if v, known := c.Book.Find(ctx, undashed(id)); known && v.Status() == wire.InProgress {
-			return tooEarlyOrLate(call, v.Age())
+			return tooEarlyOrLate(call, &v)
 		}
 	}
 	return c.refused(call, r)
@@ -36,9 +37,9 @@ const uncancellable = 30 * time.Second
 
 // tooEarlyOrLate says of a verification that is running why the provider does not cancel it: it
 // does so after 30 s and before the second message. v2 says of either only that it finds none.
-func tooEarlyOrLate(call *wire.Call, age time.Duration) wire.Answer {
+func tooEarlyOrLate(call *wire.Call, v *state.Verification) wire.Answer {
 	text := "Verification request  ['" + call.RequestID() + "'] can't be cancelled now. Too many attempts to re-deliver have already been made."
-	if age < uncancellable {
+	if v.Messages() <= 1 && v.Age() < uncancellable {
 		text = "Verification request ['" + call.RequestID() + "'] can't be cancelled within the first 30 seconds."
 	}
 	return wire.Refusal(call.Operation, call.Format, wire.CannotControl, "", text)

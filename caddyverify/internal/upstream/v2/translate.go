@@ -22,6 +22,8 @@ type request struct {
 	CodeLength     int    `json:"code_length,omitempty"`
 	Code           string `json:"code,omitempty"`
 	ClientRef      string `json:"client_ref,omitempty"`
+
+	sender string // as a search tells it
 }
 
 // step is one message of a workflow.
@@ -57,6 +59,9 @@ var timeouts = [...]int{1: 300, 2: 150, 3: 180}
 // defaultSender is whose SMS v1's are where a call has no sender_id; v2 would take the brand.
 const defaultSender = "VERIFY"
 
+// senderShown is how v1's searches write that sender.
+const senderShown = "verify"
+
 // translate makes the body of a request of v1. What v1 has in other words or bounds than v2 is
 // refused as v1 does; the rest is for the provider to judge.
 func translate(call *wire.Call) (*request, *wire.Fault) {
@@ -66,8 +71,9 @@ func translate(call *wire.Call) (*request, *wire.Fault) {
 	expiry := cmp.Or(w.number("pin_expiry", 60, 3600), int(wire.DefaultPINExpiry/time.Second))
 	r := &request{
 		Brand: w.text("brand", func(brand string) bool { return !strings.ContainsAny(brand, `/\{}:$`) }), Locale: strings.ToLower(call.Get("lg")),
-		CodeLength: w.number("code_length", 4, 10),
+		CodeLength: w.codeLength(),
 		Code:       w.text("pin_code", isCode),
+		sender:     cmp.Or(call.Get("sender_id"), senderShown),
 	}
 	to := w.to()
 	if w.wrong != "" {
@@ -97,12 +103,10 @@ func (r *request) body() string {
 
 // start is what there is to note of the verification that the request begins.
 func (r *request) start() state.Start {
-	s := state.Start{Number: r.Workflow[0].To, Wait: time.Duration(r.ChannelTimeout) * time.Second}
+	s := state.Start{Number: r.Workflow[0].To, Sender: r.sender, Wait: time.Duration(r.ChannelTimeout) * time.Second}
 	for _, step := range r.Workflow {
-		s.Sender = cmp.Or(s.Sender, step.From)
 		s.Channels = append(s.Channels, cmp.Or(map[string]string{voice: "tts"}[step.Channel], step.Channel))
 	}
-	s.Sender = cmp.Or(s.Sender, defaultSender)
 	return s
 }
 
@@ -131,6 +135,15 @@ func (w *words) number(name string, least, most int) int {
 	if err != nil || n < least || n > most {
 		w.refuse(name)
 		return 0
+	}
+	return n
+}
+
+// codeLength is one that v1 has; v2 has others, too.
+func (w *words) codeLength() int {
+	n := w.number("code_length", 4, 6)
+	if n == 5 {
+		w.refuse("code_length")
 	}
 	return n
 }

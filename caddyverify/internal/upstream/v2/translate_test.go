@@ -114,7 +114,8 @@ func TestRefusedUnsent(t *testing.T) {
 		{"pin_expiry", "3601"},
 		{"pin_expiry", "x"},
 		{"code_length", "3"},
-		{"code_length", "11"},
+		{"code_length", "5"},
+		{"code_length", "7"},
 		{"pin_code", "AKFG-3424"},
 		{"pin_code", "123"},
 		{"pin_code", "12345678901"},
@@ -133,6 +134,45 @@ func TestRefusedUnsent(t *testing.T) {
 		want := "Invalid value for param: " + test.name + "; nothing was sent (caddy-verify: invalid_parameter)"
 		if answer.Status != wire.Invalid || errorText(t, answer) != want || len(p.sent) > 0 {
 			t.Errorf("%s=%s got %s, with %d requests", test.name, test.value, answer.Body, len(p.sent))
+		}
+	}
+}
+
+// A code that can be none is told from a wrong one, whatever it is for.
+func TestNoCode(t *testing.T) {
+	for _, test := range []struct {
+		about, code string
+		sent        int
+		status      wire.Status
+	}{
+		{v1ID, "123", 0, wire.Invalid},
+		{v1ID, "12345678901", 0, wire.Invalid},
+		{"unknown", "123", 0, wire.Invalid},
+		{"unknown", "1234", 0, wire.NotFoundOrFinished},
+		{v1ID, "1234", 1, wire.WrongCode},
+	} {
+		p := saying(said{400, `{"title":"Invalid Code"}`})
+		answer := send(t, newClient(t, p), &wire.Call{Operation: wire.Check, Params: params("request_id", test.about, "code", test.code)})
+		if answer.Status != test.status || len(p.sent) != test.sent {
+			t.Errorf("%s of %s got %s, with %d requests", test.code, test.about, answer.Body, len(p.sent))
+		}
+	}
+}
+
+// A search tells the sender that v1 would tell.
+func TestSenderIsTold(t *testing.T) {
+	for _, test := range []struct {
+		params []string
+		want   string
+	}{
+		{nil, "verify"},
+		{[]string{"sender_id", "Shop"}, "Shop"},
+		{[]string{"sender_id", "Shop", "workflow_id", "7"}, "Shop"}, // which no message has
+		{[]string{"workflow_id", "7"}, "verify"},
+	} {
+		made, fault := translate(requestCall(test.params...))
+		if fault != nil || made.start().Sender != test.want {
+			t.Errorf("%v: %v, %v", test.params, made, fault)
 		}
 	}
 }
