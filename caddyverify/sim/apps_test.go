@@ -134,6 +134,9 @@ func (u *user) look() {
 	for range 2 + u.random.IntN(3) {
 		u.another("onlooker", callers[u.random.IntN(len(callers))], slot, id)
 	}
+	if alien := u.second.anyAlien(u.random); alien != "" {
+		u.another("onlooker", u.caller, slot, alien)
+	}
 }
 
 // meddle has another application enter a code for a verification of somebody's.
@@ -264,6 +267,9 @@ func (u *user) search(ids ...string) reply {
 	}
 	before, asked := u.book.endings(ids), time.Now()
 	answer := u.call("/verify/search/"+u.format, form, "")
+	if answer.received && len(ids) == 1 {
+		u.lost(ids[0], &answer)
+	}
 	if answer.received {
 		u.book.found(u, ids, before, asked, answer)
 	}

@@ -4,7 +4,6 @@ import (
 	"cmp"
 	"fmt"
 	"math/rand/v2"
-	"net/url"
 	"regexp"
 	"slices"
 	"strconv"
@@ -13,6 +12,7 @@ import (
 	"time"
 
 	"github.com/caddyverify/caddy-verify/caddyverify/internal/gateway"
+	"github.com/caddyverify/caddy-verify/caddyverify/sandbox"
 )
 
 // book is what has happened, as applications and the provider saw it.
@@ -28,6 +28,8 @@ type book struct {
 	ends     map[string]ending   // that an application was told of
 	whole    map[string]*process // where the answers to accepted requests came back whole
 	sender   map[string]*process // that sent accepted requests
+	taken    map[string]string   // what version 1 last said to a check or control
+	enders   map[string]*process // whose check or control has ended one of version 2
 }
 
 // ending is the state that a verification ended in, and by whom an application was told.
@@ -70,6 +72,7 @@ type tally struct {
 	cost     float64                // events
 	prices   map[string]prices      // by request_id, as the provider has told them
 	calls    map[string][]time.Time // within a second, by caller
+	tokens   map[string]bool        // of version 2
 }
 
 // prices are the highest of each kind.
@@ -77,7 +80,7 @@ type prices [2]float64
 
 func (b *tally) init() {
 	b.byStatus, b.finished, b.prices = map[string]int{}, map[string]int{}, map[string]prices{}
-	b.calls = map[string][]time.Time{}
+	b.calls, b.tokens = map[string][]time.Time{}, map[string]bool{}
 }
 
 // priced notes what an answer of the provider says of prices.
@@ -97,6 +100,7 @@ func (b *tally) priced(id string, answer *reply) {
 
 func (b *book) init() {
 	b.byNumber, b.byID, b.ends = map[string]*start{}, map[string]*start{}, map[string]ending{}
+	b.taken, b.enders = map[string]string{}, map[string]*process{}
 	b.whole, b.sender = map[string]*process{}, map[string]*process{}
 }
 
@@ -109,13 +113,8 @@ func (b *book) begin(u *user) *start {
 }
 
 // acted notes what the provider has done.
-func (b *book) acted(p *process, account int, operation, form, body string) {
-	values, err := url.ParseQuery(form)
-	if err != nil {
-		p.violated(5, "the provider got %q", form)
-		return
-	}
-	answer := readText(body)
+func (b *book) acted(p *process, account int, c *asked, answer reply) {
+	operation, values := c.operation, c.values
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	for _, id := range append(values["request_id"], values["request_ids"]...) {
@@ -123,6 +122,7 @@ func (b *book) acted(p *process, account int, operation, form, body string) {
 			go p.violated(1, "a %s of %s is made with another account", operation, id)
 		}
 	}
+	b.ofBoth(p, c, &answer)
 	switch operation {
 	case "request":
 		s := b.byNumber[values.Get("number")]
@@ -164,16 +164,6 @@ func (b *book) arrived(p *process, id string) {
 	p.tally.mu.Unlock()
 }
 
-func readText(body string) reply {
-	path := "/json"
-	if strings.HasPrefix(body, "<") {
-		path = "/xml"
-	}
-	c := &client{}
-	c.body.WriteString(body)
-	return read(c, path)
-}
-
 // answered counts an answer of the gateway, whether or not the client got it.
 func (b *book) answered(p *process, u *user, path string, answer reply) {
 	operation := operationOf(path)
@@ -181,7 +171,7 @@ func (b *book) answered(p *process, u *user, path string, answer reply) {
 	if operation == "search" && status == "" {
 		status = "list"
 	}
-	if strings.Contains(answer.body, apiSecret) {
+	if strings.Contains(answer.body, apiSecret) || strings.Contains(answer.body, tokenCanary) {
 		u.violated(6, "%s reads the secret in %s", u.name, answer.body)
 	}
 	if answer.Status == "4" && p.network.wellSoFar() {
@@ -331,14 +321,24 @@ func (b *book) found(u *user, ids []string, before map[string]ending, when time.
 		if !ended { // a check that was not answered has ended it while a search was under way, perhaps
 			longest += u.network.onTheWay()
 		}
-		if ok && state.Status == "IN PROGRESS" && !answer.stale && !v.Finalized.IsZero() && when.Sub(v.Finalized) > longest {
+		u.nobodys(&state)
+		if ok && v.API == sandbox.V2 {
+			since, must := u.mustKnow(state.RequestID, &v, answer.by, time.Now())
+			if state.Status == "IN PROGRESS" && must && when.Sub(since) > longest {
+				u.violated(3, "%s reads IN PROGRESS of %s at gateway %d, which has known for %v that it is %s", u.name, state.RequestID, answer.by.number, when.Sub(since), v.Status)
+			}
+		} else if ok && state.Status == "IN PROGRESS" && !answer.stale && !v.Finalized.IsZero() && when.Sub(v.Finalized) > longest {
 			u.violated(3, "%s reads IN PROGRESS of %s, which had been %s for %v", u.name, state.RequestID, v.Status, when.Sub(v.Finalized))
 		}
 		if !answer.stale {
 			u.late(&state, when)
 		}
 		// Another process may have it in memory, for as long as is checked above.
+		told := ended && (u.book.endedBy(state.RequestID) == answer.by && u.unconfused(answer.by) || u.stores.there(end.begun.Add(-settled), end.by, answer.by))
 		knows := ended && (end.by == answer.by || answer.by.born.After(end.at) || u.stores.there(end.begun.Add(-settled), end.by, answer.by))
+		if ok && v.API == sandbox.V2 {
+			ended = told // what a gateway has not heard of it does not know
+		}
 		if ended && state.Status != end.state && (knows || state.Status != "IN PROGRESS") {
 			u.violated(3, "%s reads %q of %s, which had ended with %s before it asked", u.name, state.Status, state.RequestID, end.state)
 		}

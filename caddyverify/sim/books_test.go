@@ -84,7 +84,7 @@ func (w *world) checkFleetBooks() {
 		}
 	}
 	paid := 0.0
-	for _, known := range told {
+	for _, known := range w.second.mergePrices(told) {
 		paid += known[0] + known[1]
 	}
 	once := w.stores.remembers(w.begun) && !slices.ContainsFunc(w.processes, func(p *process) bool { return p.untold })

@@ -2,7 +2,6 @@ package sim
 
 import (
 	"math/rand/v2"
-	"net/url"
 	"regexp"
 	"slices"
 	"time"
@@ -185,12 +184,11 @@ func (p *process) unharmed(u *user, operation string, answer *reply) {
 
 // sending notes that a request leaves a process. Identical ones share one, in all processes
 // that share a store, but for those which go to different accounts: each has its own.
-func (b *book) sending(u *uplink, text string) (over func()) {
+func (b *book) sending(u *uplink, number, text string) (over func()) {
 	p := u.process
-	values, _ := url.ParseQuery(text)
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	s := b.byNumber[values.Get("number")]
+	s := b.byNumber[number]
 	if s.underWay == nil {
 		s.underWay = map[*uplink]int{}
 	}

@@ -166,37 +166,58 @@ func (n *network) ServeHTTP(rw http.ResponseWriter, r *http.Request) {
 	}
 	var body string
 	code := http.StatusOK
-	_, secret, _ := r.BasicAuth()
+	_, secret, signed := r.BasicAuth()
+	c := n.called(r, form)
+	token := strings.TrimPrefix(r.Header.Get("Authorization"), "Bearer ")
+	says := func(status, text string) {
+		body = says(r, status, text)
+		if c.second {
+			code, body = saysSecond(status, text)
+			contentType = "application/problem+json"
+		}
+	}
 	switch {
 	case f.web:
 		code, body, contentType = http.StatusBadGateway, "<html>a firewall</html>", "text/html"
 	case f.status:
-		body = says(r, f.word, "the provider says so")
+		says(f.word, "the provider says so")
 	case f.echo:
-		body = says(r, "3", "Invalid value for "+secret)
-	case !n.world.accepts(secret):
-		body = says(r, "4", "Bad Credentials")
+		says("3", "Invalid value for "+cmp.Or(secret, token))
+	case signed && !n.world.accepts(secret):
+		says("4", "Bad Credentials")
+	case !signed && !n.world.second.takes(token):
+		says("4", "The JWT provided has expired.")
 	default:
 		recorder := httptest.NewRecorder()
 		inner := httptest.NewRequest(r.Method, r.URL.String(), bytes.NewReader(form))
 		inner.Header = r.Header
-		inner.SetBasicAuth(apiKey, apiSecret) // it knows one
+		if signed {
+			inner.SetBasicAuth(apiKey, apiSecret) // it knows one
+		}
 		account := slices.Index(hosts, r.Host)
 		n.world.apis[account].ServeHTTP(recorder, inner)
 		code, body = recorder.Code, recorder.Body.String()
-		text := string(form)
-		if r.Method == http.MethodGet {
-			text = r.URL.RawQuery
+		if c.second {
+			contentType = recorder.Header().Get("Content-Type")
 		}
-		n.world.book.acted(l.process, account, operationOf(r.URL.Path), text, body)
+		n.world.book.acted(l.process, account, &c, c.read(code, body))
 	}
-	if id := readText(body).RequestID; f.mixedUp && id != "" && operationOf(r.URL.Path) != "request" {
+	if id := readText(body).RequestID; f.mixedUp && id != "" && c.operation != "request" {
 		body = strings.ReplaceAll(body, id, "0123456789abcdef0123456789abcdef")
 	}
 	time.Sleep(f.delay - before)
 	rw.Header().Set("Content-Type", contentType)
 	rw.WriteHeader(code)
 	_, _ = io.WriteString(rw, body)
+}
+
+// called reads the call that has come.
+func (n *network) called(r *http.Request, form []byte) asked {
+	text := string(form)
+	if r.Method == http.MethodGet {
+		text = r.URL.RawQuery
+	}
+	return readCall(r.Method, r.URL.Path, text)
 }
 
 // says is an answer of the provider, which has done nothing.

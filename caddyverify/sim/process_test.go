@@ -23,6 +23,7 @@ import (
 	"github.com/caddyverify/caddy-verify/caddyverify/internal/search"
 	"github.com/caddyverify/caddy-verify/caddyverify/internal/store"
 	"github.com/caddyverify/caddy-verify/caddyverify/internal/upstream"
+	"github.com/caddyverify/caddy-verify/caddyverify/internal/webhook"
 	"github.com/caddyverify/caddy-verify/caddyverify/internal/wire"
 )
 
@@ -45,6 +46,7 @@ type process struct {
 	ended        bool      // on SIGTERM
 	tally        tally
 	reloads      []time.Time
+	verifiers    []*webhook.Verifier // of webhooks, for each account
 	spans        *tracetest.InMemoryExporter
 	tracer       trace.Tracer
 
@@ -80,6 +82,11 @@ func (w *world) begin(t *testing.T, slot int) {
 			p.tally.event(w, e.Detail)
 		})
 		p.accounts = append(p.accounts, account)
+		verifier, err := webhook.New(webhook.Settings{Key: apiKey, Secrets: []string{signatureSecret}})
+		if err != nil {
+			t.Fatal(err)
+		}
+		p.verifiers = append(p.verifiers, verifier)
 		p.uplinks = append(p.uplinks, newUplink(p, i, rand.New(rand.NewPCG(w.seed, uint64(1000+10*p.number+i)))))
 	}
 	time.Sleep(13 * time.Nanosecond) // what a configuration begins and what the account has begun are never at the same time
@@ -150,7 +157,7 @@ func end(gateways []*gateway.Gateway, takeBack []func()) {
 
 func (p *process) config(i int, account *gateway.Account) gateway.Config {
 	r := p.random
-	return gateway.Config{
+	c := gateway.Config{
 		Account: account,
 		Upstream: upstream.Config{
 			URL: "https://" + hosts[i], Key: apiKey, Secret: upstream.NewSecret(secretOf(p.secret)), Next: upstream.NewSecret(secretOf(p.secret + 1)),
@@ -162,6 +169,8 @@ func (p *process) config(i int, account *gateway.Account) gateway.Config {
 		Logger:     slog.New(slog.NewJSONHandler(&p.log, &slog.HandlerOptions{Level: slog.LevelDebug})),
 		Running:    &p.running,
 	}
+	p.second.config(&c)
+	return c
 }
 
 // useSecrets has the gateways take new secrets without a reload.

@@ -6,6 +6,8 @@ import (
 	"math/rand/v2"
 	"net/url"
 	"time"
+
+	"github.com/caddyverify/caddy-verify/caddyverify/sandbox"
 )
 
 // timing is what a request says of when its verification changes by itself, and when it does.
@@ -56,7 +58,7 @@ func (u *user) timed() {
 // form is what the user's requests say.
 func (u *user) form() url.Values {
 	form := url.Values{"number": {u.number}, "brand": {"Acme"}}
-	maps.Copy(form, timings[u.timing].form)
+	maps.Copy(form, u.world.timing(u.timing, nil).form)
 	return form
 }
 
@@ -76,7 +78,7 @@ func (u *user) watch(id string) {
 		return
 	}
 	other.apart()
-	t := timings[u.timing]
+	t := u.world.timing(u.timing, &v)
 	moment := t.ends
 	if n := other.random.IntN(len(t.messages)); n > 0 {
 		moment = t.messages[n]
@@ -137,8 +139,12 @@ func (u *user) late(state *reply, when time.Time) {
 		return
 	}
 	sent := 0
-	for _, at := range timings[s.timing].messages {
-		if when.Sub(v.Submitted) > at+longestInProgress+u.network.onTheWay() {
+	longest := longestInProgress + u.network.onTheWay()
+	if v.API == sandbox.V2 {
+		longest += callTimeout // since the gateway counts from the answer to the request on
+	}
+	for _, at := range u.world.timing(s.timing, &v).messages {
+		if when.Sub(v.Submitted) > at+longest {
 			sent++
 		}
 	}

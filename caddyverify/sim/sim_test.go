@@ -16,7 +16,9 @@ import (
 var (
 	seedFlag  = flag.Uint64("seed", 0, "the one seed to run")
 	seedsFlag = flag.Int("seeds", 60, "how many seeds to run")
-	fromFlag  = flag.Uint64("from", 1, "the first of them")
+	// secondFlag has all runs be at version 2 of the API.
+	secondFlag = flag.Bool("second", false, "have all runs be at version 2 of the API")
+	fromFlag   = flag.Uint64("from", 1, "the first of them")
 )
 
 // users is how many there are in a run.
@@ -29,6 +31,7 @@ var kept = []uint64{
 }
 
 func TestSim(t *testing.T) {
+	applicationKey()
 	if *seedFlag != 0 {
 		run(t, *seedFlag)
 		return
@@ -51,6 +54,7 @@ func TestSimRepeats(t *testing.T) {
 	if raceDetector {
 		t.Skip("the race detector has goroutines of one moment run in another order each time")
 	}
+	applicationKey()
 	for seed := uint64(1000); seed < 1010; seed++ {
 		first, second := run(t, seed), run(t, seed)
 		for i := range max(len(first), len(second)) {
@@ -109,6 +113,7 @@ func play(t *testing.T, seed uint64) (trace []string) {
 	w.checkShares()
 	w.checkFleet()
 	w.checkSpending()
+	w.closeSecond()
 	_ = w.network.server.Close()
 	w.ends.Wait()
 	synctest.Wait() // for those who tell of a violation by themselves

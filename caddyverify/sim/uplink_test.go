@@ -25,6 +25,7 @@ type uplink struct {
 	random    *rand.Rand
 	sends     []time.Time
 	underWay  int // requests
+	resends   int // that a call may have made at most by itself: version 2 has done nothing
 	links     map[*link]bool
 	throttled []time.Time // when the provider said that there were too many
 	moment    time.Time   // of the last calls
@@ -89,12 +90,17 @@ func (u *uplink) RoundTrip(r *http.Request) (*http.Response, error) {
 		}
 		text = string(form)
 	}
-	operation := operationOf(r.URL.Path)
+	asked := readCall(r.Method, r.URL.Path, text)
+	operation := asked.operation
+	if asked.second {
+		text = r.Method + " " + r.URL.Path + " " + text
+		p.tokenUsed(u.account, r.Header.Get("Authorization"))
+	}
 	begun := u.await(text)
 	f := u.begin(begun, operation)
 	defer u.end(operation)
 	if operation == "request" {
-		defer p.book.sending(u, text)()
+		defer p.book.sending(u, asked.values.Get("number"), text)()
 	}
 	if f.refused {
 		u.transport.CloseIdleConnections() // they are gone as well
@@ -123,7 +129,7 @@ func (u *uplink) RoundTrip(r *http.Request) (*http.Response, error) {
 		cancelled()
 		var op *net.OpError
 		unwritten := !wrote.Load() || errors.As(err, &op) && op.Op == "write"
-		if reused.Load() && unwritten && r.Method == http.MethodGet && r.Context().Err() == nil {
+		if reused.Load() && unwritten && (r.Method == http.MethodGet || r.Method == http.MethodDelete) && r.Context().Err() == nil {
 			u.unsend(begun) // nobody can have read it to its end: it is made again in its own place
 		}
 		return nil, err
@@ -133,7 +139,12 @@ func (u *uplink) RoundTrip(r *http.Request) (*http.Response, error) {
 			cancelled()
 			return
 		}
-		answer := readText(body)
+		answer := asked.read(response.StatusCode, body)
+		if asked.again(&answer) {
+			u.mu.Lock()
+			u.resends++
+			u.mu.Unlock()
+		}
 		if answer.Status == "1" {
 			u.mu.Lock()
 			u.throttled = append(u.throttled, time.Now())

@@ -1,7 +1,9 @@
 package state
 
 import (
+	"cmp"
 	"context"
+	"slices"
 	"time"
 
 	"github.com/caddyverify/caddy-verify/caddyverify/internal/store"
@@ -67,6 +69,7 @@ func (b *Book) Retell(ctx context.Context) {
 		}
 	}
 	b.mu.Unlock()
+	slices.SortFunc(some, func(r, other *record) int { return cmp.Compare(r.id, other.id) }) // in the same order each time
 	for _, r := range some {
 		if !b.tell(ctx, r) {
 			return

@@ -161,7 +161,7 @@ var Mutants = []Mutant{
 	},
 	{
 		"Go may send a GET again", internal + "upstream/sending.go",
-		"\t\tr.URL = &target\n", "\t\tr.URL = &target\n\t\tr.Body = nil\n",
+		"if !o.carriesBody() {\n\t\treturn r, s", "if !o.carriesBody() {\n\t\tr.Body = nil\n\t\treturn r, s",
 	},
 	{
 		"a call has no timeout", internal + "gateway/pipeline.go",
@@ -185,7 +185,7 @@ var Mutants = []Mutant{
 	},
 	{
 		"a span has the form", internal + "observe/spans.go",
-		"target.Path += wire.Path(call.Operation, call.Format)", "target.Path += wire.Path(call.Operation, call.Format)\n\ttarget.RawQuery = string(call.AppendForm(nil))",
+		"target.Path += to.Path", "target.Path += to.Path\n\ttarget.RawQuery = string(call.AppendForm(nil))",
 	},
 	{
 		"what a reload changes is told under the account's lock", internal + "gateway/account.go",
@@ -306,5 +306,29 @@ var Mutants = []Mutant{
 	{
 		"rules are asked about what is trusted", internal + "guard/guard.go",
 		"if g.trust.has(l.Number) {", "if g.trust.has(l.Number) && l.Number == \"\" {",
+	},
+	{
+		"what a gateway knows of a verification is forgotten when the store tells of it", internal + "state/share.go",
+		"\t\tfor i := range r.facts {\n\t\t\tr.facts[i].told = false\n\t\t}\n\t} else if", "\t\tb.records.drop(r)\n\t} else if",
+	},
+	{
+		"what version 1 has taken is sent to version 2 as well", internal + "gateway/drain.go",
+		"(answer.Status == wire.NotFoundOrFinished || answer.Status == wire.NoResponse)", "answer.Status != wire.Throttled",
+	},
+	{
+		"a webhook is believed of what nobody has started", internal + "state/book.go",
+		"if r == nil || !r.begun() {", "if r == nil {",
+	},
+	{
+		"each call is signed anew", internal + "upstream/v2/jwt.go",
+		"age < 0 || age >= tokenUse", "age >= 0",
+	},
+	{
+		"IN PROGRESS of version 2 is told until version 1 would change it", internal + "gateway/api.go",
+		"if a.states.Here(requestID) {", "if a.states.Here(requestID) && ago < 0 {",
+	},
+	{
+		"a check that was right is not known to be", internal + "upstream/v2/check.go",
+		"c.Book.Checked(ctx, undashed(id), true)", "c.Book.Checked(ctx, undashed(id), false)",
 	},
 }
