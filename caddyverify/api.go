@@ -30,6 +30,10 @@ const (
 // applicationID matches the id of an application, a UUID.
 var applicationID = regexp.MustCompile(`^[0-9a-fA-F]{8}(-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}$`)
 
+// keyPath matches what is written in place of a placeholder: a path, which has no character of
+// PEM's lines but those of names.
+var keyPath = regexp.MustCompile(`^\.{0,2}/[\w./-]+$`)
+
 // unmarshalAPI reads the version of the API.
 func (a *Account) unmarshalAPI(d *caddyfile.Dispenser) (err error) {
 	if a.API, err = oneArg(d, "api", apiV1+"|"+apiV2); err != nil {
@@ -93,6 +97,10 @@ func (a *Account) checkPrivateKey() error {
 		return errors.New("it is missing beside application; add the application's private key, for example " + privateKeyExample)
 	case strings.HasPrefix(a.PrivateKey, "{") && placeholder.MatchString(a.PrivateKey):
 		return nil
+	case keyPath.MatchString(a.PrivateKey):
+		return errors.New("it is the path of a file, and no key; write {file." + a.PrivateKey + "}")
+	case !strings.Contains(a.PrivateKey, "BEGIN"):
+		return errors.New("it is no key in PEM; if it is where the key is, write a placeholder, for example " + privateKeyExample)
 	}
 	_, err := a.jwtOf(a.PrivateKey)
 	return err
@@ -110,8 +118,12 @@ func (a *Account) checkSignatureSecret() error {
 
 // checkCredentials tells what is wrong with the account's, or that they are missing.
 func (a *Account) checkCredentials() error {
-	if a.byJWT() && a.Credentials == nil {
+	switch {
+	case a.Credentials != nil:
+	case a.byJWT():
 		return nil
+	case a.API == apiV2:
+		return errors.New("they are missing; add them, for example " + exampleCredentials + ", or " + applicationExample + " with " + privateKeyExample)
 	}
 	return a.Credentials.check()
 }
