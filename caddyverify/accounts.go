@@ -146,7 +146,7 @@ func (h *Handler) checkNamed(a *App) error {
 	case h.AccountName != "" && a.Accounts[h.AccountName] == nil:
 		return fmt.Errorf("account: there is none named %s; the global option verify has %v", h.AccountName, slices.Sorted(maps.Keys(a.Accounts)))
 	}
-	settings, err := json.Marshal(&h.Account)
+	settings, err := json.Marshal(&h.Account) //nolint:gosec // as it is written, to see what is
 	if err != nil {
 		return err
 	}

@@ -74,7 +74,7 @@ func (e *examination) patients(c *doctor.Config) (patients []*patient, sites []v
 		if h.AccountName != "" || h.AccountByCaller {
 			continue
 		}
-		if account, _ := json.Marshal(h.Account); !known[string(account)] {
+		if account, _ := json.Marshal(h.Account); !known[string(account)] { //nolint:gosec // as it is written, to be compared
 			known[string(account)] = true
 			patients = append(patients, &patient{Handler: h, of: hostOfUpstream(h)})
 		}

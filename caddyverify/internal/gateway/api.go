@@ -26,6 +26,8 @@ type V2 struct {
 type api struct {
 	// call makes one attempt at a call.
 	call wire.Sender
+	// close gives back what it holds, once the calls under way are over.
+	close func(after time.Duration)
 	// unsent answers what the provider has no counterpart for, before anything is done for it.
 	unsent wire.Step
 	// method has a call that the provider does not know made by another HTTP method.
@@ -46,6 +48,7 @@ func (g *Gateway) api(config upstream.Config) (*api, error) {
 		}
 		return &api{
 			call:   client.RoundTrip,
+			close:  func(time.Duration) {},
 			unsent: pass,
 			method: client.MethodStep(g.Account.methodChanged),
 			known:  func(context.Context, *wire.Call) bool { return false },
@@ -58,6 +61,7 @@ func (g *Gateway) api(config upstream.Config) (*api, error) {
 	}
 	p := &api{
 		call: client.RoundTrip, search: client.Search,
+		close:  client.Close,
 		unsent: client.Step,
 		method: pass,
 		target: target,

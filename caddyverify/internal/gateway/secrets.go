@@ -88,7 +88,11 @@ func (g *Gateway) change(first, next upstream.Secret) (isNew bool, err error) {
 	if err != nil {
 		return false, err
 	}
-	w.letGo = g.Account.live.Add(append(g.V2.drained(), first, next)...)
+	letGo := g.Account.live.Add(append(g.V2.drained(), first, next)...)
+	w.letGo = func(after time.Duration) {
+		letGo(after)
+		p.close(after)
+	}
 	w.secrets, isNew = g.Account.secretsOf(w.sum, !next.None())
 	g.pipelines(w, p)
 	if g.inUse {

@@ -42,6 +42,7 @@ type JWT struct {
 	made    time.Time // by the wall clock, which goes on while a machine sleeps
 	renewed time.Time
 	letGo   func(after time.Duration) // of live
+	closed  bool
 }
 
 // NewJWT returns the JWT of an application with its private key: RSA of 2048 bits or more, in
@@ -94,6 +95,18 @@ func (j *JWT) Renew(refused string) bool {
 	return true
 }
 
+// Close has live let go of the token, some time after. What signs later is under way still, and its
+// token is let go as soon as its time is over.
+func (j *JWT) Close(after time.Duration) {
+	j.mu.Lock()
+	defer j.mu.Unlock()
+	j.closed = true
+	if j.letGo != nil {
+		j.letGo(after)
+		j.letGo = nil
+	}
+}
+
 // sign makes a new token. The caller holds j.mu.
 func (j *JWT) sign() error {
 	now := time.Now().Round(0)
@@ -114,6 +127,10 @@ func (j *JWT) sign() error {
 		j.letGo(tokenLife) // calls that began with the old token may still be under way
 	}
 	j.token, j.made = upstream.NewSecret(signed+"."+encode(signature)), now
-	j.letGo = j.live.Add(j.token)
+	letGo := j.live.Add(j.token)
+	if j.letGo = letGo; j.closed {
+		letGo(tokenLife)
+		j.letGo = nil
+	}
 	return nil
 }

@@ -295,3 +295,25 @@ func TestCredentialsAreNotPrinted(t *testing.T) {
 		}
 	}
 }
+
+// What nobody uses any more is not looked for in answers for ever.
+func TestClosedTokens(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		live := new(upstream.Live)
+		j := newJWT(t, live)
+		tokens := []string{authorization(t, j)}
+		j.Close(time.Minute)
+		time.Sleep(tokenUse)
+		tokens = append(tokens, authorization(t, j))
+		if !live.In([]byte(tokens[1])) {
+			t.Error("a token in use is not looked for")
+		}
+		time.Sleep(tokenLife)
+		live.Add() // notices what is over
+		for i, token := range tokens {
+			if live.In([]byte(token)) {
+				t.Errorf("token %d is looked for yet", i+1)
+			}
+		}
+	})
+}
