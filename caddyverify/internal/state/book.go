@@ -107,7 +107,7 @@ func (b *Book) Triggered(ctx context.Context, requestID string) {
 // is told of it, unless one turns out within a minute to have.
 func (b *Book) Told(ctx context.Context, requestID string, e Event) (known bool) {
 	e.ID, e.Sent = "", append([]Message(nil), e.Sent...)
-	known = b.Known(ctx, requestID)
+	r, known := b.recall(ctx, wire.Spelling(requestID))
 	b.mu.Lock()
 	if !known {
 		b.stats.Dropped++
@@ -116,19 +116,15 @@ func (b *Book) Told(ctx context.Context, requestID string, e Event) (known bool)
 		b.stats.Unknown++
 	}
 	b.mu.Unlock()
-	b.learn(ctx, requestID, fact{Kind: told, ID: of(&e), Event: &e})
+	b.learnOf(ctx, r, fact{Kind: told, ID: of(&e), Event: &e})
 	return known
 }
 
 // Known tells whether a gateway here has begun the verification. It asks the store only about those
 // that are not known here.
 func (b *Book) Known(ctx context.Context, requestID string) bool {
-	id := wire.Spelling(requestID)
-	if b.Here(id) {
-		return true
-	}
-	b.read(ctx, id)
-	return b.Here(id)
+	_, known := b.recall(ctx, wire.Spelling(requestID))
+	return known
 }
 
 // Here tells whether the verification is known to have begun, without asking the store.
@@ -137,11 +133,19 @@ func (b *Book) Here(requestID string) bool {
 	return known
 }
 
+// recall is Known, with the record, which there may be no room to keep.
+func (b *Book) recall(ctx context.Context, id string) (r *record, known bool) {
+	if _, known := b.find(id); known {
+		return &record{id: id}, true
+	}
+	r, _, known = b.read(ctx, id)
+	return r, known
+}
+
 // Find returns what is known of a verification, here and in the store: request_id in any spelling.
 func (b *Book) Find(ctx context.Context, requestID string) (Verification, bool) {
 	id := wire.Spelling(requestID)
-	b.read(ctx, id)
-	v, known := b.find(id)
+	_, v, known := b.read(ctx, id)
 	if !known {
 		b.mu.Lock()
 		defer b.mu.Unlock()
@@ -154,11 +158,10 @@ func (b *Book) find(id string) (v Verification, known bool) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	b.sweep(time.Now())
-	r := b.records.byID[id]
-	if r == nil || !r.begun() {
-		return v, false
+	if r := b.records.byID[id]; r != nil {
+		return r.found()
 	}
-	return r.verification(), true
+	return v, false
 }
 
 // Running returns the verification of a number that is under way, if this gateway knows of one.
@@ -194,20 +197,25 @@ func (b *Book) Cancelled(number string) (ago time.Duration, ok bool) {
 
 // learn takes in what has just become known, and tells the store.
 func (b *Book) learn(ctx context.Context, requestID string, f fact) {
-	id := wire.Spelling(requestID)
+	b.learnOf(ctx, &record{id: wire.Spelling(requestID)}, f)
+}
+
+func (b *Book) learnOf(ctx context.Context, r *record, f fact) {
 	b.mu.Lock()
-	r := b.take(id, false, f.now())
+	r = b.take(r, false, f.now())
 	b.mu.Unlock()
 	b.tell(ctx, r)
 }
 
-// take takes facts in, under the lock. took tells that the store knows them.
-func (b *Book) take(id string, took bool, facts ...*fact) *record {
+// take takes facts in, under the lock: into what is kept of the verification, else into r. took
+// tells that the store knows them. There may be no room to keep what it returns.
+func (b *Book) take(r *record, took bool, facts ...*fact) *record {
 	now := time.Now()
 	b.sweep(now)
-	r := b.records.byID[id]
-	if r == nil {
-		r = &record{id: id, over: now}
+	if kept := b.records.byID[r.id]; kept != nil {
+		r = kept
+	} else {
+		r.over = now
 		b.records.put(r)
 	}
 	for _, f := range facts {

@@ -257,3 +257,39 @@ func TestTogether(t *testing.T) {
 	}
 	all.Wait()
 }
+
+// TestFullBook has the store know what there is no room for.
+func TestFullBook(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		ctx := t.Context()
+		f := newFleet()
+		f.books[0].Began(ctx, id, start())
+		full := New(Settings{MaxEntries: 3})
+		full.Share(f.ways[1])
+		long := start()
+		long.Wait = 15 * time.Minute
+		for i := range 3 {
+			full.Began(ctx, fmt.Sprint("long", i), long)
+		}
+		if !full.Known(ctx, id) {
+			t.Error("it is not known")
+		}
+		if v, ok := full.Find(ctx, id); !ok || v.Status() != wire.InProgress {
+			t.Errorf("it is %v (%v)", v.Status(), ok)
+		}
+		if !full.Told(ctx, id, hook("failed")) || full.Stats().Dropped != 0 {
+			t.Error("a webhook about it is dropped")
+		}
+		f.everywhere(t, wire.Failed)
+		if v, ok := full.Find(ctx, id); !ok || v.Status() != wire.Failed {
+			t.Errorf("it is %v (%v) at last", v.Status(), ok)
+		}
+		if s := full.Stats(); s.Entries != 3 || s.Untold != 0 {
+			t.Errorf("%+v", s)
+		}
+		time.Sleep(25 * time.Hour)
+		if _, ok := full.Find(ctx, id); ok {
+			t.Error("it is found after its time")
+		}
+	})
+}

@@ -183,7 +183,7 @@ func (a act) do(ctx context.Context, b *Book) {
 func take(b *Book, facts ...*fact) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	b.take(id, false, facts...)
+	b.take(&record{id: id}, false, facts...)
 }
 
 func seq(n int) (all []int) {

@@ -63,6 +63,14 @@ func (r *record) begun() bool {
 	return slices.ContainsFunc(r.facts, func(h held) bool { return h.Kind == begun })
 }
 
+// found is what a search finds.
+func (r *record) found() (v Verification, known bool) {
+	if !r.begun() {
+		return v, false
+	}
+	return r.verification(), true
+}
+
 // own tells whether gateways here had to do with it.
 func (r *record) own() bool {
 	return slices.ContainsFunc(r.facts, func(h held) bool { return h.Kind != told })

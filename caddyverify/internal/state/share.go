@@ -108,22 +108,25 @@ func (b *Book) tell(ctx context.Context, r *record) bool {
 }
 
 // read takes in what the store knows of a verification, and tells it what it does not: it may not
-// have taken that, or have forgotten.
-func (b *Book) read(ctx context.Context, id string) {
+// have taken that, or have forgotten. It returns what is known then, whether or not there is room to
+// keep it.
+func (b *Book) read(ctx context.Context, id string) (r *record, v Verification, known bool) {
 	b.mu.Lock()
 	logs := b.logs
 	b.mu.Unlock()
+	r = &record{id: id}
 	if logs == nil {
-		return
+		v, known = b.find(id)
+		return r, v, known
 	}
 	entries, err := logs.Read(ctx, logOf(id), "", maxLog)
 	if err != nil {
-		b.mu.Lock()
-		defer b.mu.Unlock()
-		if r := b.records.byID[id]; r == nil || !r.begun() {
+		if v, known = b.find(id); !known {
+			b.mu.Lock()
+			defer b.mu.Unlock()
 			b.stats.Unread++
 		}
-		return
+		return r, v, known
 	}
 	var facts []*fact
 	for _, e := range entries {
@@ -132,16 +135,19 @@ func (b *Book) read(ctx context.Context, id string) {
 		}
 	}
 	b.mu.Lock()
-	r := b.records.byID[id]
-	if r != nil {
-		for i := range r.facts {
-			r.facts[i].told = false
+	if kept := b.records.byID[id]; kept != nil {
+		for i := range kept.facts {
+			kept.facts[i].told = false
 		}
 	} else if len(facts) == 0 {
 		b.mu.Unlock()
-		return
+		return r, v, false
 	}
-	r = b.take(id, true, facts...)
+	r = b.take(r, true, facts...)
+	if r.over.Add(b.settings.Keep).After(time.Now()) {
+		v, known = r.found()
+	}
 	b.mu.Unlock()
 	b.tell(ctx, r)
+	return r, v, known
 }
