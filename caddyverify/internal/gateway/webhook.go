@@ -44,13 +44,13 @@ func (h *Webhooks) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		http.Error(w, "Webhooks are POSTed.", http.StatusMethodNotAllowed)
 		return
 	}
-	delivered, err := h.verifier.Receive(r)
-	result := resultOf(err)
-	if err == nil && !h.gateway.Told(r.Context(), delivered.Event) {
-		result = observe.WebhookUnknown
-	}
+	result, event, err := h.receive(r)
 	h.gateway.Account.metrics.Webhook(result)
-	h.log(r.Context(), result, delivered.Event, err)
+	h.log(r.Context(), result, event, err)
+	if errors.Is(err, errStoreAway) {
+		http.Error(w, err.Error(), http.StatusServiceUnavailable)
+		return
+	}
 	if err != nil && !errors.Is(err, webhook.ErrReplayed) {
 		http.Error(w, err.Error(), webhook.Code(err))
 		return
@@ -58,10 +58,26 @@ func (h *Webhooks) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	w.WriteHeader(http.StatusNoContent)
 }
 
+// errStoreAway is for a webhook that is not known to be of no use.
+var errStoreAway = errors.New("the store does not say whether the verification is known")
+
+func (h *Webhooks) receive(r *http.Request) (observe.WebhookResult, state.Event, error) {
+	delivered, err := h.verifier.Receive(r)
+	if err != nil {
+		return resultOf(err), delivered.Event, err
+	}
+	switch known, sure := h.gateway.Told(r.Context(), delivered.Event); {
+	case known:
+		return observe.WebhookTaken, delivered.Event, nil
+	case sure:
+		return observe.WebhookUnknown, delivered.Event, nil
+	}
+	h.verifier.Forget(delivered)
+	return observe.WebhookStoreAway, delivered.Event, errStoreAway
+}
+
 func resultOf(err error) observe.WebhookResult {
 	switch {
-	case err == nil:
-		return observe.WebhookTaken
 	case errors.Is(err, webhook.ErrReplayed):
 		return observe.WebhookRepeated
 	case errors.Is(err, webhook.ErrUnsigned):
@@ -87,19 +103,20 @@ func (h *Webhooks) log(ctx context.Context, result observe.WebhookResult, e stat
 }
 
 // Told takes in what the provider has told of a verification of version 2 by a webhook that
-// is known to be its. It reports false for one that no gateway of the account has started.
+// is known to be its. known is false for one that no gateway of the account has started, and sure
+// where the store does not say whether one has.
 //
 // What is cached of the verification may be over then, here and elsewhere. It is no check:
 // nobody has tried a code.
-func (g *Gateway) Told(ctx context.Context, e state.Event) (known bool) {
+func (g *Gateway) Told(ctx context.Context, e state.Event) (known, sure bool) {
 	a := g.Account
 	ctx = context.WithoutCancel(ctx) // the provider does not wait for long
-	if !a.states.Told(ctx, e.ID, e) {
-		return false
+	if known, sure = a.states.Told(ctx, e.ID, e); !known {
+		return false, sure
 	}
 	a.cache.Drop(e.ID)
 	a.purgeShared(e.ID)
 	// The ledger learns as it does from searches.
 	_ = g.way.Load().known(ctx, wire.SearchFor(wire.JSON, []string{wire.Spelling(e.ID)}, false))
-	return true
+	return true, true
 }

@@ -126,7 +126,7 @@ var (
 	budgetCap      = Metric{"verify_guard_budget_cap", "gauge", "How much may be spent within a budget's period.", []Label{labelBudget, labelMoney}}
 
 	unknownTotal  = Metric{"verify_v2_unknown_total", "counter", "Verifications that were searched for at Verify v2 and of which nothing is known; none with version 1.", []Label{{"reason", "begun_elsewhere (past the gateways, or before a restart without a store), store_away (it cannot say)"}}}
-	webhooksTotal = Metric{"verify_webhooks_total", "counter", "Webhooks of Verify v2, by what became of them; none without `verify_webhook`.", []Label{{"result", values(WebhookResults[:], map[WebhookResult]string{WebhookUnknown: "of a verification that no gateway of the account has started", WebhookRepeated: "taken before", WebhookRefused: "its signature"})}}}
+	webhooksTotal = Metric{"verify_webhooks_total", "counter", "Webhooks of Verify v2, by what became of them; none without `verify_webhook`.", []Label{{"result", values(WebhookResults[:], map[WebhookResult]string{WebhookUnknown: "of a verification that no gateway of the account has started", WebhookStoreAway: "it cannot say whether one has; the provider sends it again", WebhookRepeated: "taken before", WebhookRefused: "its signature"})}}}
 
 	failoversTotal = Metric{"verify_failovers_total", "counter", "Requests made with another account, since this one takes none.", []Label{{"to", "the other, as in account"}}}
 

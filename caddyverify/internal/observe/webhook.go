@@ -7,6 +7,7 @@ type WebhookResult string
 const (
 	WebhookTaken      WebhookResult = "taken"
 	WebhookUnknown    WebhookResult = "unknown"
+	WebhookStoreAway  WebhookResult = "store_away"
 	WebhookRepeated   WebhookResult = "repeated"
 	WebhookUnsigned   WebhookResult = "unsigned"
 	WebhookRefused    WebhookResult = "refused"
@@ -14,7 +15,7 @@ const (
 )
 
 // WebhookResults lists them.
-var WebhookResults = [...]WebhookResult{WebhookTaken, WebhookUnknown, WebhookRepeated, WebhookUnsigned, WebhookRefused, WebhookUnreadable}
+var WebhookResults = [...]WebhookResult{WebhookTaken, WebhookUnknown, WebhookStoreAway, WebhookRepeated, WebhookUnsigned, WebhookRefused, WebhookUnreadable}
 
 // PrepareWebhooks makes the series of webhooks, so that rates see the first.
 func (m *AccountMetrics) PrepareWebhooks() {

@@ -104,12 +104,13 @@ func (b *Book) Triggered(ctx context.Context, requestID string) {
 }
 
 // Told takes in a webhook. known is false for a verification that no gateway here has begun: nothing
-// is told of it, unless one turns out within a minute to have.
-func (b *Book) Told(ctx context.Context, requestID string, e Event) (known bool) {
+// is told of it, unless one turns out within a minute to have. sure is false where the store did not
+// say so: the webhook should come again.
+func (b *Book) Told(ctx context.Context, requestID string, e Event) (known, sure bool) {
 	e.ID, e.Sent = "", append([]Message(nil), e.Sent...)
-	r, known := b.recall(ctx, wire.Spelling(requestID))
+	r, known, sure := b.recall(ctx, wire.Spelling(requestID))
 	b.mu.Lock()
-	if !known {
+	if !known && sure {
 		b.stats.Dropped++
 	}
 	if e.strange() {
@@ -117,13 +118,13 @@ func (b *Book) Told(ctx context.Context, requestID string, e Event) (known bool)
 	}
 	b.mu.Unlock()
 	b.learnOf(ctx, r, fact{Kind: told, ID: of(&e), Event: &e})
-	return known
+	return known, sure
 }
 
 // Known tells whether a gateway here has begun the verification. It asks the store only about those
 // that are not known here.
 func (b *Book) Known(ctx context.Context, requestID string) bool {
-	_, known := b.recall(ctx, wire.Spelling(requestID))
+	_, known, _ := b.recall(ctx, wire.Spelling(requestID))
 	return known
 }
 
@@ -133,19 +134,20 @@ func (b *Book) Here(requestID string) bool {
 	return known
 }
 
-// recall is Known, with the record, which there may be no room to keep.
-func (b *Book) recall(ctx context.Context, id string) (r *record, known bool) {
+// recall is Known, with the record, which there may be no room to keep, and with whether that is
+// sure.
+func (b *Book) recall(ctx context.Context, id string) (r *record, known, sure bool) {
 	if _, known := b.find(id); known {
-		return &record{id: id}, true
+		return &record{id: id}, true, true
 	}
-	r, _, known = b.read(ctx, id)
-	return r, known
+	r, _, known, sure = b.read(ctx, id)
+	return r, known, sure
 }
 
 // Find returns what is known of a verification, here and in the store: request_id in any spelling.
 func (b *Book) Find(ctx context.Context, requestID string) (Verification, bool) {
 	id := wire.Spelling(requestID)
-	_, v, known := b.read(ctx, id)
+	_, v, known, _ := b.read(ctx, id)
 	if !known {
 		b.mu.Lock()
 		defer b.mu.Unlock()

@@ -109,15 +109,15 @@ func (b *Book) tell(ctx context.Context, r *record) bool {
 
 // read takes in what the store knows of a verification, and tells it what it does not: it may not
 // have taken that, or have forgotten. It returns what is known then, whether or not there is room to
-// keep it.
-func (b *Book) read(ctx context.Context, id string) (r *record, v Verification, known bool) {
+// keep it, and whether that is sure.
+func (b *Book) read(ctx context.Context, id string) (r *record, v Verification, known, sure bool) {
 	b.mu.Lock()
 	logs := b.logs
 	b.mu.Unlock()
 	r = &record{id: id}
 	if logs == nil {
 		v, known = b.find(id)
-		return r, v, known
+		return r, v, known, true
 	}
 	entries, err := logs.Read(ctx, logOf(id), "", maxLog)
 	if err != nil {
@@ -126,7 +126,7 @@ func (b *Book) read(ctx context.Context, id string) (r *record, v Verification, 
 			defer b.mu.Unlock()
 			b.stats.Unread++
 		}
-		return r, v, known
+		return r, v, known, known
 	}
 	var facts []*fact
 	for _, e := range entries {
@@ -141,7 +141,7 @@ func (b *Book) read(ctx context.Context, id string) (r *record, v Verification, 
 		}
 	} else if len(facts) == 0 {
 		b.mu.Unlock()
-		return r, v, false
+		return r, v, false, true
 	}
 	r = b.take(r, true, facts...)
 	if r.over.Add(b.settings.Keep).After(time.Now()) {
@@ -149,5 +149,5 @@ func (b *Book) read(ctx context.Context, id string) (r *record, v Verification, 
 	}
 	b.mu.Unlock()
 	b.tell(ctx, r)
-	return r, v, known
+	return r, v, known, true
 }

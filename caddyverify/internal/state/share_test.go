@@ -133,7 +133,7 @@ func TestShare(t *testing.T) {
 		}, wire.Failed},
 		{"a webhook at the other", func(ctx context.Context, _ *fleet, a, b *Book) {
 			a.Began(ctx, id, start())
-			if !b.Told(ctx, uuid, hook("failed")) || b.Stats().Dropped != 0 {
+			if known, _ := b.Told(ctx, uuid, hook("failed")); !known || b.Stats().Dropped != 0 {
 				t.Error("the other does not know whose it is")
 			}
 			time.Sleep(time.Hour)

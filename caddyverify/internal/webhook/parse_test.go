@@ -192,7 +192,7 @@ func FuzzReceive(f *testing.F) {
 		}
 		b := state.New(state.Settings{})
 		b.Began(context.Background(), d.Event.ID, state.Start{Channels: []string{"sms"}})
-		if !b.Told(context.Background(), d.Event.ID, d.Event) {
+		if known, _ := b.Told(context.Background(), d.Event.ID, d.Event); !known {
 			t.Error("the Book does not know what has begun")
 		}
 		if verification, ok := b.Find(context.Background(), d.Event.ID); !ok || verification.Status() == "" {

@@ -27,8 +27,7 @@ func newSeen(life time.Duration, most int) *seen {
 
 // first tells whether a token has not been taken before, and notes it.
 func (s *seen) first(id string) bool {
-	sum := sha256.Sum256([]byte(id))
-	key := [16]byte(sum[:16])
+	key := keyOf(id)
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	switch age := time.Since(s.since); {
@@ -45,4 +44,18 @@ func (s *seen) first(id string) bool {
 		s.last[key] = struct{}{}
 	}
 	return !known
+}
+
+// forget takes back what first has noted.
+func (s *seen) forget(id string) {
+	key := keyOf(id)
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	delete(s.last, key)
+	delete(s.before, key)
+}
+
+func keyOf(id string) [16]byte {
+	sum := sha256.Sum256([]byte(id))
+	return [16]byte(sum[:16])
 }

@@ -52,6 +52,8 @@ type Delivery struct {
 	Event state.Event
 	// Body is as it came. It holds personal data.
 	Body []byte
+
+	token string
 }
 
 // Format tells nothing of what was delivered.
@@ -80,5 +82,8 @@ func (v *Verifier) Receive(r *http.Request) (d Delivery, err error) {
 	if !v.seen.first(t.id) {
 		return d, ErrReplayed
 	}
-	return Delivery{Event: event, Body: body}, nil
+	return Delivery{Event: event, Body: body, token: t.id}, nil
 }
+
+// Forget has a delivery taken when it comes again.
+func (v *Verifier) Forget(d Delivery) { v.seen.forget(d.token) }

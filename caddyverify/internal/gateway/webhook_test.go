@@ -1,0 +1,109 @@
+package gateway
+
+import (
+	"context"
+	"crypto/hmac"
+	"crypto/sha256"
+	"encoding/base64"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"net/http"
+	"net/http/httptest"
+	"strings"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/caddyverify/caddy-verify/caddyverify/internal/state"
+	"github.com/caddyverify/caddy-verify/caddyverify/internal/store"
+	"github.com/caddyverify/caddy-verify/caddyverify/internal/upstream"
+)
+
+const (
+	testSignature = "a signature secret of the account"
+	testHook      = "cc121958-d8fb-4368-aa3b-b762bb9a0f74"
+)
+
+// hook is a webhook about testHook. claims are more than that it is signed now.
+func hook(secret, claims string) *http.Request {
+	encode := base64.RawURLEncoding.EncodeToString
+	text := encode([]byte(`{"alg":"HS256"}`)) + "." + encode(fmt.Appendf(nil, `{"iat":%d%s}`, time.Now().Unix(), claims))
+	mac := hmac.New(sha256.New, []byte(secret))
+	_, _ = mac.Write([]byte(text))
+	r := httptest.NewRequest(http.MethodPost, "/hooks", strings.NewReader(`{"request_id":"`+testHook+`","type":"summary","status":"failed"}`))
+	r.Header.Set("Authorization", "Bearer "+text+"."+encode(mac.Sum(nil)))
+	return r
+}
+
+// newWebhooks returns those of an account at version 2, whose log is out.
+func newWebhooks(t *testing.T, a *Account, out io.Writer) *Webhooks {
+	t.Helper()
+	g, err := New(Config{
+		Account:  a,
+		Upstream: upstream.Config{URL: "http://provider.example", Key: testKey, Secret: upstream.NewSecret(testSecret), Auth: upstream.Basic},
+		V2:       new(V2),
+		Timeout:  time.Second,
+		Logger:   slog.New(slog.NewTextHandler(out, nil)),
+		Running:  new(Running),
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(g.Close)
+	h, err := g.NewWebhooks("", testSignature)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return h
+}
+
+func deliver(h *Webhooks, r *http.Request) int {
+	w := httptest.NewRecorder()
+	h.ServeHTTP(w, r)
+	return w.Code
+}
+
+// shelf is a store that may be away.
+type shelf struct {
+	store.Logs
+	away bool
+}
+
+func (s *shelf) Read(ctx context.Context, log store.Name, after store.Position, most int) ([]store.Entry, error) {
+	if s.away {
+		return nil, errors.New("away")
+	}
+	return s.Logs.Read(ctx, log, after, most)
+}
+
+// TestWebhookWithoutStore has a webhook come while the store is away, and again.
+func TestWebhookWithoutStore(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		memory := &store.Memory{}
+		other := state.New(state.Settings{})
+		other.Share(memory.Open("a", "other"))
+		other.Began(t.Context(), testHook, state.Start{})
+		a := newAccount(t)
+		logs := &shelf{Logs: memory.Open("a", "here"), away: true}
+		a.states.Share(logs)
+		h := newWebhooks(t, a, io.Discard)
+		defer h.Close()
+		for _, step := range []struct {
+			away bool
+			code int
+		}{{true, 503}, {true, 503}, {false, 204}, {true, 204}} {
+			logs.away = step.away
+			if code := deliver(h, hook(testSignature, `,"jti":"one"`)); code != step.code {
+				t.Errorf("away: %t: %d, want %d", step.away, code, step.code)
+			}
+		}
+		if v, ok := other.Find(t.Context(), testHook); !ok || v.Status() != "FAILED" {
+			t.Errorf("the other has %v (%t)", v.Status(), ok)
+		}
+		if s := a.states.Stats(); s.Dropped != 0 || s.Unread != 2 {
+			t.Errorf("%+v", s)
+		}
+	})
+}
