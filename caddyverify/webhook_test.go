@@ -68,6 +68,7 @@ func TestWebhook(t *testing.T) {
 		{"by GET", request(t, http.MethodGet, hooks, "", ""), 405, "IN PROGRESS"},
 		{"unsigned", unsigned, 503, "IN PROGRESS"},
 		{"signed by another", signed(t, hooks, "another-secret-of-somebody", "1", summary(uuid, "failed")), 401, "IN PROGRESS"},
+		{"of another application", hook(t, hooks, signature(testSignatureSecret, summary(uuid, "failed"), map[string]any{"jti": "0", "application_id": "00000000-0000-4000-8000-000000000000"}), summary(uuid, "failed")), 401, "IN PROGRESS"},
 		{"unreadable", signed(t, hooks, testSignatureSecret, "2", "[]"), 400, "IN PROGRESS"},
 		{"of nobody's", signed(t, hooks, testSignatureSecret, "3", summary("00000000-0000-4000-8000-000000000000", "failed")), 204, "IN PROGRESS"},
 		{"of this one", signed(t, hooks, testSignatureSecret, "4", summary(uuid, "failed")), 204, "FAILED"},

@@ -23,10 +23,14 @@ type Webhooks struct {
 }
 
 // NewWebhooks returns the Webhooks that are signed by a secret, until Close. key is that of
-// the account, which they must name if they name one; "" is any. The error is about the
+// the account, which they must name if they name one; "" is any. So it is with its application. The error is about the
 // secret, and does not hold it.
 func (g *Gateway) NewWebhooks(key, secret string) (*Webhooks, error) {
-	verifier, err := webhook.New(webhook.Settings{Key: key, Secrets: []string{secret}})
+	settings := webhook.Settings{Key: key, Secrets: []string{secret}}
+	if g.V2 != nil {
+		settings.Application = g.V2.Application
+	}
+	verifier, err := webhook.New(settings)
 	if err != nil {
 		return nil, err
 	}

@@ -25,7 +25,7 @@ const (
 
 func verifier(t testing.TB, secrets ...string) *Verifier {
 	t.Helper()
-	v, err := New(Settings{Key: key, Secrets: append(secrets, secret)})
+	v, err := New(Settings{Key: key, Application: "aaaaaaaa-bbbb-cccc-dddd-0123456789ab", Secrets: append(secrets, secret)})
 	if err != nil {
 		t.Fatal(err)
 	}

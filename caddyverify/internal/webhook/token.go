@@ -20,6 +20,9 @@ import (
 type Settings struct {
 	// Key is the account's api_key. Webhooks that name another one are refused. Default: any.
 	Key string
+	// Application is the id of the account's application, in either case. Webhooks that name another
+	// one are refused. Default: any.
+	Application string
 	// Secrets are the account's signature secrets: the one in use, and the next one while the
 	// provider changes over.
 	Secrets []string
@@ -42,8 +45,8 @@ const (
 
 // Verifier takes the webhooks of one account. It is safe for concurrent use.
 type Verifier struct {
-	key    string
-	window time.Duration
+	key, application string
+	window           time.Duration
 	// macs sign with each secret. They are functions, since nothing prints what these hold.
 	macs []func(text string) []byte
 	seen *seen
@@ -54,7 +57,7 @@ func New(s Settings) (*Verifier, error) {
 	if len(s.Secrets) == 0 {
 		return nil, errors.New("there is no signature secret")
 	}
-	v := &Verifier{key: s.Key, window: s.Window}
+	v := &Verifier{key: s.Key, application: s.Application, window: s.Window}
 	if v.window <= 0 {
 		v.window = defaultWindow
 	}
@@ -86,6 +89,8 @@ type claims struct {
 	NotBefore *float64 `json:"nbf"`
 	ID        string   `json:"jti"`
 	Key       *string  `json:"api_key"`
+	// Application is the id of one.
+	Application *string `json:"application_id"`
 	// Payload is the hexadecimal SHA-256 of the body.
 	Payload *string `json:"payload_hash"`
 }
@@ -123,6 +128,9 @@ func (v *Verifier) token(h http.Header) (t token, err error) {
 	}
 	if c.Key != nil && v.key != "" && *c.Key != v.key {
 		return refused("it is of another account")
+	}
+	if c.Application != nil && v.application != "" && !strings.EqualFold(*c.Application, v.application) {
+		return refused("it is of another application")
 	}
 	if !v.current(&c, time.Now()) {
 		return refused("it is not of now")

@@ -30,6 +30,10 @@ func TestReceive(t *testing.T) {
 		}, nil},
 		{"without a hash of the body", func() string { return with(said{"payload_hash": nil}) }, nil},
 		{"without an account", func() string { return with(said{"api_key": nil}) }, nil},
+		{"without an application", func() string { return with(said{"application_id": nil}) }, nil},
+		{"an application in capitals", func() string {
+			return with(said{"application_id": "AAAAAAAA-BBBB-CCCC-DDDD-0123456789AB"})
+		}, nil},
 		{"without a name", func() string { return with(said{"jti": nil}) }, nil},
 		{"a time with a fraction", func() string { return with(said{"iat": float64(ago(0)) + 0.5}) }, nil},
 		{"signed just in time", func() string { return with(said{"iat": ago(5 * time.Minute)}) }, nil},
@@ -84,6 +88,10 @@ func TestReceive(t *testing.T) {
 		{"of no body", func() string { return with(said{"payload_hash": ""}) }, ErrSignature},
 		{"of what is no hash", func() string { return with(said{"payload_hash": "x"}) }, ErrSignature},
 		{"of another account", func() string { return with(said{"api_key": "abcdef02"}) }, ErrSignature},
+		{"of another application", func() string {
+			return with(said{"application_id": "aaaaaaaa-bbbb-cccc-dddd-0123456789ac"})
+		}, ErrSignature},
+		{"of no application", func() string { return with(said{"application_id": ""}) }, ErrSignature},
 		{"of nobody", func() string { return with(said{"api_key": ""}) }, ErrSignature},
 	} {
 		t.Run(c.name, func(t *testing.T) {
