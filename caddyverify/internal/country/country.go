@@ -31,13 +31,11 @@ func Parse(number, country string) (digits, region string) {
 	}
 	if code == 0 {
 		digits = strings.TrimPrefix(digits, "00")
-		switch found, odd := byPrefix(digits); {
-		case found == "":
-		case odd:
+		if p := byPrefix(digits); p.plain {
+			return digits, p.region()
+		} else if len(p.regions) == 1 {
 			e164, _ := parse(digits, "+"+digits, "", 0)
-			return e164, found
-		default:
-			return digits, found
+			return e164, alpha2(p.regions[0])
 		}
 		return parse(digits, "+"+digits, "", 0)
 	}
@@ -48,37 +46,61 @@ func Parse(number, country string) (digits, region string) {
 	return parse(digits, written, region, code)
 }
 
+// Digits are those of Parse, without the region, which takes most of its time where several
+// countries share a calling code.
+func Digits(number, country string) string {
+	if len(country) != 2 || phonenumbers.GetCountryCodeForRegion(strings.ToUpper(country)) == 0 {
+		digits, _ := digitsOf(number)
+		if digits = strings.TrimPrefix(digits, "00"); byPrefix(digits).plain {
+			return digits
+		}
+	}
+	digits, _ := Parse(number, country)
+	return digits
+}
+
+// prefix is what an international number begins with.
+type prefix struct {
+	code     int
+	regions  []string // that share it; none where it takes more to know
+	national string   // what follows
+	// plain tells that the number is as it should be. What follows the calling code may else
+	// begin with digits that are dialled within the country only.
+	plain bool
+}
+
 // byPrefix looks an international number up by its calling code, as nearly all come, in
-// a third of the time that parse takes. It returns "" where it takes more to know. odd tells that
-// what follows the calling code may begin with digits that are dialled within the country only.
-func byPrefix(digits string) (region string, odd bool) {
+// a third of the time that parse takes.
+func byPrefix(digits string) (p prefix) {
 	for length := 1; length <= 3 && length < len(digits); length++ {
 		code, err := strconv.Atoi(digits[:length])
 		if err != nil || code == 0 {
-			return "", false
+			return prefix{}
 		}
-		regions := phonenumbers.GetRegionCodesForCountryCode(code)
-		if len(regions) == 0 {
+		p = prefix{code: code, regions: phonenumbers.GetRegionCodesForCountryCode(code), national: digits[length:]}
+		if len(p.regions) == 0 {
 			continue
 		}
-		national := digits[length:]
-		if len(national) < shortest || len(national) > longest {
-			return "", false
+		if len(p.national) < shortest || len(p.national) > longest || alpha2(p.regions[0]) == "" {
+			return prefix{}
 		}
-		odd = strings.Contains("018", national[:1])
-		if len(regions) == 1 {
-			return alpha2(regions[0]), odd || strings.HasPrefix(national, "90") // Brazil's collect calls
-		}
-		number, err := strconv.ParseUint(national, 10, 64)
-		if err != nil || odd {
-			return "", false
-		}
-		found := phonenumbers.GetRegionCodeForNumber(&phonenumbers.PhoneNumber{
-			CountryCode: new(int32(code)), NationalNumber: new(number), //nolint:gosec // of three digits
-		})
-		return alpha2(cmp.Or(found, regions[0])), false
+		// Brazil's collect calls begin with 90.
+		p.plain = !strings.Contains("018", p.national[:1]) && (len(p.regions) > 1 || !strings.HasPrefix(p.national, "90"))
+		return p
 	}
-	return "", false
+	return prefix{}
+}
+
+// region is the country of a plain number.
+func (p *prefix) region() string {
+	if len(p.regions) == 1 {
+		return alpha2(p.regions[0])
+	}
+	number, _ := strconv.ParseUint(p.national, 10, 64) // of at most 15 digits
+	found := phonenumbers.GetRegionCodeForNumber(&phonenumbers.PhoneNumber{
+		CountryCode: new(int32(p.code)), NationalNumber: new(number), //nolint:gosec // of three digits
+	})
+	return alpha2(cmp.Or(found, p.regions[0]))
 }
 
 // A national number has so many digits (ITU-T E.164, and the library's own bounds).

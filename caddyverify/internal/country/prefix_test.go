@@ -16,11 +16,16 @@ func TestByPrefix(t *testing.T) {
 	known, all := 0, 0
 	expect := func(digits string) {
 		t.Helper()
-		got, _ := byPrefix(digits)
-		if all++; got == "" {
+		country := []string{"", "GB", "us", "ZZ", "United Kingdom"}[all%5]
+		if whole, _ := Parse(digits, country); Digits(digits, country) != whole {
+			t.Errorf("Digits(%s, %s) = %s, want those of Parse, %s", digits, country, Digits(digits, country), whole)
+		}
+		p := byPrefix(digits)
+		if all++; len(p.regions) == 0 || len(p.regions) > 1 && !p.plain {
 			return
 		}
 		known++
+		got := p.region()
 		e164, want := parse(digits, "+"+digits, "", 0)
 		if got != want {
 			t.Errorf("+%s is of %s by its prefix, of %s by the library", digits, got, want)

@@ -154,7 +154,7 @@ func (w *words) refuse(name string) { w.wrong = cmp.Or(w.wrong, name) }
 // be made so with its country.
 func (w *words) to() string {
 	region := w.Get("country")
-	digits, _ := country.Parse(w.Get("number"), region)
+	digits := country.Digits(w.Get("number"), region)
 	const most = 15 // of E.164
 	switch {
 	case digits != "" && digits[0] != '0' && len(digits) <= most:
