@@ -2,6 +2,7 @@ package caddyverify
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"log/slog"
 	"net/http"
@@ -15,6 +16,7 @@ import (
 	"pgregory.net/rapid"
 
 	"github.com/caddyverify/caddy-verify/caddyverify/internal/wire"
+	"github.com/caddyverify/caddy-verify/caddyverify/sandbox"
 )
 
 // client is one shape in which a public application calls the API.
@@ -94,7 +96,37 @@ func TestClients(t *testing.T) {
 			if arrived, err := url.QueryUnescape(strings.ReplaceAll(calls[0].Params.Encode(), "+", "%20")); err != nil || arrived != test.want {
 				t.Errorf("%s arrived, want %s", arrived, test.want)
 			}
+			test.fromV2(t, cmp.Or(differsFromV2[name], got.field("status")), calls[0].Params.Get("brand"))
 		})
+	}
+}
+
+// differsFromV2 are the statuses that are others where the gateway answers from version 2; docs/v2.md.
+var differsFromV2 = map[string]string{
+	"server-sdk's psd2": "3", "nexmo's psd2": "3", // there is none
+	"a number as people write them": "0", // read by the gateway, and no longer by the provider
+}
+
+// fromV2 has a gateway answer the client from version 2, with that status, and of a verification with that brand.
+func (c client) fromV2(t *testing.T, status, brand string) {
+	t.Helper()
+	u := newProviderV2(t, "", "")
+	gateway := newGateway(t, &Handler{Account: Account{Upstream: u.URL, API: apiV2}})
+	got := do(t, c.request(t, gateway.URL))
+	if got.StatusCode != http.StatusOK || got.field("status") != status {
+		t.Errorf("from version 2 it is answered %d %s, want status %s", got.StatusCode, got.body, status)
+	}
+	for _, call := range u.Calls() {
+		if call.API != sandbox.V2 {
+			t.Errorf("a call of version 1: %+v", call)
+		}
+	}
+	all := u.Verifications()
+	switch begun := brand != ""; {
+	case begun != (len(all) == 1):
+		t.Errorf("version 2 has begun %+v", all)
+	case begun && (all[0].Number != testNumber || all[0].Brand != brand):
+		t.Errorf("version 2 has begun one of %s and %s", all[0].Number, all[0].Brand)
 	}
 }
 

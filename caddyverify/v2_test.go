@@ -244,3 +244,60 @@ func TestDrainV1WithNewSecret(t *testing.T) {
 		}
 	})
 }
+
+// tokens notes what calls are authorized by.
+type tokens struct {
+	http.RoundTripper
+	mu   sync.Mutex
+	seen map[string]int
+}
+
+func (n *tokens) RoundTrip(r *http.Request) (*http.Response, error) {
+	n.mu.Lock()
+	n.seen[r.Header.Get("Authorization")]++
+	n.mu.Unlock()
+	return n.RoundTripper.RoundTrip(r)
+}
+
+// Calls are signed once in ten minutes, however many there are, and not at all where there are none.
+func TestOneSignatureAtAnyLoad(t *testing.T) {
+	for _, load := range []int{1, 20, 200} { // calls a minute, all at once
+		t.Run(fmt.Sprint(load), func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				d := atV2(t, Account{Limit: -1, Breaker: &Breaker{Off: true}})
+				defer d.close(t)
+				noted := &tokens{RoundTripper: d.network.RoundTripper, seen: map[string]int{}}
+				d.network.RoundTripper = noted
+				if err := d.api.Change(func(s *sandbox.Settings) error { s.Limit = -1; return nil }); err != nil {
+					t.Fatal(err)
+				}
+				number := 447911000000
+				for minute := range 35 {
+					if minute >= 12 && minute < 18 {
+						time.Sleep(time.Minute)
+						continue // nothing to sign for
+					}
+					var all sync.WaitGroup
+					for range load {
+						number++
+						form := fmt.Sprintf("number=%d&brand=Acme", number)
+						all.Go(func() {
+							if got := d.call(wire.Request, form); statusOf(got) != "0" {
+								t.Errorf("in minute %d: %s", minute, got.Body)
+							}
+						})
+					}
+					all.Wait()
+					time.Sleep(time.Minute)
+				}
+				total := 0
+				for _, n := range noted.seen {
+					total += n
+				}
+				if len(noted.seen) != 4 || total != 29*load { // at 0, 10, 20 and 30 minutes
+					t.Errorf("%d calls were signed by %d tokens, want %d by 4", total, len(noted.seen), 29*load)
+				}
+			})
+		})
+	}
+}

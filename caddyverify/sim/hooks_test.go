@@ -120,7 +120,10 @@ func (p *process) tell(account int, e state.Event) {
 	price, _ := strconv.ParseFloat(e.Price, 64) // none is 0
 	s.prices[id] = prices{max(s.prices[id][0], price), 0}
 	s.mu.Unlock()
-	known := g.Told(context.Background(), e)
+	known, sure := g.Told(context.Background(), e)
+	if !sure { // it comes again
+		return
+	}
 	if v, ok := p.verification(id); known && ok && e.Type == "summary" && !p.dead() {
 		s.mu.Lock()
 		s.told[id] = append(s.told[id], hook{v.Status, p, time.Now()})
