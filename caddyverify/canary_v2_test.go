@@ -200,7 +200,7 @@ func TestCanaryOfV2(t *testing.T) {
 	c.expectAll(outputs)
 	tokens := append(c.provider.seen(), c.tokens...)
 	for _, hook := range c.provider.Webhooks() {
-		if hook.HTTPStatus == 0 && hook.Fault != "lose" {
+		if hook.HTTPStatus == 0 && hook.Fault != "lose" && !hook.Again { // a second time it may be too late
 			t.Errorf("a webhook of the provider's was not answered: %+v", hook)
 		}
 	}

@@ -1,6 +1,7 @@
 package caddyverify
 
 import (
+	"cmp"
 	"fmt"
 	"net/http"
 	"regexp"
@@ -20,12 +21,12 @@ type journey struct {
 	site, hooks string
 	option      string // of the log
 	logged      func() string
-	number      int
+	started     int // verifications
 }
 
 func newJourney(t *testing.T) *journey {
 	t.Helper()
-	j := &journey{t: t, site: freeAddress(t), hooks: freeAddress(t), number: 447700900200}
+	j := &journey{t: t, site: freeAddress(t), hooks: freeAddress(t)}
 	j.provider = newProviderV2(t, "http://"+j.hooks+"/webhooks/verify", canarySigned)
 	private, _ := applicationKey()
 	t.Setenv("VERIFY_TEST_PRIVATE_KEY", private)
@@ -59,10 +60,11 @@ func (j *journey) call(path, form string) reply {
 	return postForm(j.t, "http://"+j.site+"/verify/"+path, form)
 }
 
-// start begins a verification, by one SMS, and has it searched for.
+// start begins a verification, by one SMS, and has it searched for. Without a number it is of one of its own.
 func (j *journey) start(number int) (id string) {
 	j.t.Helper()
-	got := j.call("json", fmt.Sprintf("number=%d&brand=Acme&workflow_id=6", number))
+	j.started++
+	got := j.call("json", fmt.Sprintf("number=%d&brand=Acme+%d&workflow_id=6", cmp.Or(number, 447700900200+j.started), j.started))
 	if got.field("status") != "0" {
 		j.t.Fatal(got.body)
 	}
@@ -137,6 +139,7 @@ var endings = []struct {
 
 // TestWebhookJourney follows verifications from the request of an application over the provider's webhooks to the search.
 func TestWebhookJourney(t *testing.T) {
+	j := newJourney(t)
 	for _, fault := range []struct {
 		name     string
 		told     bool
@@ -151,15 +154,13 @@ func TestWebhookJourney(t *testing.T) {
 	} {
 		for _, ending := range endings {
 			t.Run(strings.TrimSpace(ending.name+" "+fault.name), func(t *testing.T) {
-				j := newJourney(t)
-				number := ending.number
-				if number == 0 {
-					number = j.number
-				}
+				j.t = t
+				j.sped(1)
+				j.provider.fail(t)
 				if fault.name != "" {
 					j.provider.fail(t, "webhook "+fault.name)
 				}
-				id := j.start(number)
+				id := j.start(ending.number)
 				ending.end(j, id)
 				j.sped(5000) // for what is delivered again
 				hooks := j.delivered(id, len(strings.Fields(fault.statuses)))
@@ -186,7 +187,7 @@ func TestWebhookJourney(t *testing.T) {
 // TestWebhooksOutOfOrder: an event that comes after the end, and one of an older state, change nothing.
 func TestWebhooksOutOfOrder(t *testing.T) {
 	j := newJourney(t)
-	id := j.start(j.number)
+	id := j.start(0)
 	url := "http://" + j.hooks + "/webhooks/verify"
 	for _, body := range []string{summary(id, "completed"), strings.Replace(summary(id, "failed"), `"summary"`, `"event"`, 1), summary(id, "expired"), summary(id, "completed")} {
 		if got := do(t, hook(t, url, signature(canarySigned, body, nil), body)); got.StatusCode != http.StatusNoContent {
@@ -206,10 +207,11 @@ func TestWebhooksOutOfOrder(t *testing.T) {
 // TestRestartWithoutStore: what is known of verifications is lost with the process, and a search says so.
 func TestRestartWithoutStore(t *testing.T) {
 	j := newJourney(t)
-	id := j.start(j.number)
+	id := j.start(0)
 	if err := caddy.Stop(); err != nil {
 		t.Fatal(err)
 	}
+	http.DefaultClient.CloseIdleConnections() // they have ended
 	j.load()
 	j.expect(id, "101")
 	body := summary(id, "completed")
