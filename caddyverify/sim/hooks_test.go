@@ -86,8 +86,9 @@ func (h *hookRoad) bring(slot int, body []byte, header http.Header) (code int) {
 	}
 	r.Header = header
 	got, err := p.verifiers[h.account].Receive(r)
-	if err == nil {
-		p.tell(h.account, got.Event)
+	if err == nil && !p.tell(h.account, got.Event) {
+		p.verifiers[h.account].Forget(got)
+		return http.StatusServiceUnavailable
 	}
 	w.note("a webhook comes to %d of %d: %s: %v", h.account, p.number, body, err)
 	return webhook.Code(err)
@@ -110,7 +111,7 @@ func (h *hookRoad) alien(slot int, luck *rand.Rand) {
 }
 
 // tell tells the gateway in force.
-func (p *process) tell(account int, e state.Event) {
+func (p *process) tell(account int, e state.Event) (sure bool) {
 	p.mu.Lock()
 	g := p.gateways[account]
 	p.mu.Unlock()
@@ -122,11 +123,12 @@ func (p *process) tell(account int, e state.Event) {
 	s.mu.Unlock()
 	known, sure := g.Told(context.Background(), e)
 	if !sure { // it comes again
-		return
+		return false
 	}
 	if v, ok := p.verification(id); known && ok && e.Type == "summary" && !p.dead() {
 		s.mu.Lock()
 		s.told[id] = append(s.told[id], hook{v.Status, p, time.Now()})
 		s.mu.Unlock()
 	}
+	return true
 }
