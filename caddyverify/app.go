@@ -83,6 +83,7 @@ type App struct {
 	uses     []*accountUse
 	used     map[string]bool // accounts, by name
 	handlers []*Handler
+	webhooks []*Webhook
 	undo     []func()
 	logger   *slog.Logger
 	pushes   func() bool // whether Caddy pushes metrics; known when all apps are there
@@ -213,6 +214,9 @@ func (a *App) takeOver() {
 	}
 	for _, h := range a.handlers {
 		h.watchCredentials()
+	}
+	for _, h := range a.webhooks {
+		h.watchSecret()
 	}
 }
 

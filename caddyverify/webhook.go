@@ -10,6 +10,7 @@ import (
 	"github.com/caddyserver/caddy/v2/modules/caddyhttp"
 
 	"github.com/caddyverify/caddy-verify/caddyverify/internal/gateway"
+	"github.com/caddyverify/caddy-verify/caddyverify/internal/watch"
 )
 
 func init() {
@@ -25,8 +26,12 @@ type Webhook struct {
 	// AccountName is that of one of the app's accounts. Required.
 	AccountName string `json:"account,omitempty"`
 
+	account  *Account
 	site     *Handler // of the account
 	webhooks *gateway.Webhooks
+	secret   string          // in use
+	warned   map[string]bool // since the file last had a secret
+	stop     func()          // nil where no file is watched
 }
 
 // CaddyModule returns the Caddy module information.
@@ -77,8 +82,8 @@ func (h *Webhook) Provision(ctx caddy.Context) error {
 	case account.SignatureSecret == "":
 		return fmt.Errorf("account %s: signature_secret: it is missing, and so nothing could tell whose a webhook is; add for example `signature_secret {file./run/secrets/vonage_signature_secret}`", h.AccountName)
 	}
-	secret, err := account.resolveSignatureSecret()
-	if err != nil {
+	h.account, h.warned = account, map[string]bool{}
+	if h.secret, err = account.resolveSignatureSecret(); err != nil {
 		return fmt.Errorf("account %s: signature_secret: %w", h.AccountName, err)
 	}
 	h.site = account.site(new(Handler))
@@ -91,8 +96,40 @@ func (h *Webhook) Provision(ctx caddy.Context) error {
 	if account.Credentials != nil {
 		key = h.site.rotation.key
 	}
-	h.webhooks, err = h.site.gateway.NewWebhooks(key, secret)
-	return err
+	if h.webhooks, err = h.site.gateway.NewWebhooks(key, h.secret); err != nil {
+		return err
+	}
+	app.webhooks = append(app.webhooks, h)
+	return nil
+}
+
+// watchSecret has a new secret put in use as soon as it is in its file, until Cleanup. The
+// configuration is in force.
+func (h *Webhook) watchSecret() {
+	paths := filesOf(h.account.SignatureSecret)
+	if len(paths) == 0 {
+		return
+	}
+	h.stop = watch.Files(paths, h.rereadSecret, func(err error) {
+		h.site.logger.Warn("the file of the signature_secret cannot be watched: a new secret is noticed within "+watch.Poll.String()+", and by a reload", "why", err.Error())
+	})
+}
+
+// rereadSecret puts a new secret in use. What is no secret changes nothing.
+func (h *Webhook) rereadSecret() {
+	secret, err := h.account.resolveSignatureSecret()
+	if err == nil && secret != h.secret {
+		err = h.webhooks.Use(secret)
+	}
+	if err == nil {
+		h.secret = secret
+		clear(h.warned)
+		return
+	}
+	if text := err.Error(); !h.warned[text] {
+		h.warned[text] = true
+		h.site.logger.Warn("signature_secret: " + text + "; the secret of before stays in use")
+	}
 }
 
 // ServeHTTP takes in a webhook.
@@ -103,6 +140,10 @@ func (h *Webhook) ServeHTTP(w http.ResponseWriter, r *http.Request, _ caddyhttp.
 
 // Cleanup gives back what the handler holds.
 func (h *Webhook) Cleanup() error {
+	if h.stop != nil {
+		h.stop()
+		h.stop = nil
+	}
 	if h.webhooks != nil {
 		h.webhooks.Close()
 	}

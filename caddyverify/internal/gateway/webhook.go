@@ -5,6 +5,7 @@ import (
 	"errors"
 	"log/slog"
 	"net/http"
+	"sync/atomic"
 	"time"
 
 	"github.com/caddyverify/caddy-verify/caddyverify/internal/observe"
@@ -18,8 +19,8 @@ import (
 // http.Handler; make it with NewWebhooks.
 type Webhooks struct {
 	gateway  *Gateway
-	verifier *webhook.Verifier
-	close    func(after time.Duration)
+	verifier atomic.Pointer[webhook.Verifier]
+	letGo    func(after time.Duration)
 }
 
 // NewWebhooks returns the Webhooks that are signed by a secret, until Close. key is that of
@@ -35,11 +36,31 @@ func (g *Gateway) NewWebhooks(key, secret string) (*Webhooks, error) {
 		return nil, err
 	}
 	g.Account.metrics.PrepareWebhooks()
-	return &Webhooks{gateway: g, verifier: verifier, close: g.Account.live.Add(upstream.NewSecret(secret))}, nil
+	h := &Webhooks{gateway: g, letGo: g.Account.live.Add(upstream.NewSecret(secret))}
+	h.verifier.Store(verifier)
+	return h, nil
+}
+
+// oldSecret is for how long answers are searched for a secret that is no longer in use.
+const oldSecret = time.Minute
+
+// Use takes Webhooks that are signed by another secret from now on, and none by the one of
+// before. One call at a time changes the secret, and none after Close. The error is as that of
+// NewWebhooks; then nothing changes.
+func (h *Webhooks) Use(secret string) error {
+	verifier, err := h.verifier.Load().With(secret)
+	if err != nil {
+		return err
+	}
+	letGo := h.letGo
+	h.letGo = h.gateway.Account.live.Add(upstream.NewSecret(secret))
+	h.verifier.Store(verifier)
+	letGo(oldSecret)
+	return nil
 }
 
 // Close ends what NewWebhooks has begun.
-func (h *Webhooks) Close() { h.close(0) }
+func (h *Webhooks) Close() { h.letGo(0) }
 
 // ServeHTTP answers 2xx to what need not come again, and anything else to what should.
 func (h *Webhooks) ServeHTTP(w http.ResponseWriter, r *http.Request) {
@@ -66,7 +87,8 @@ func (h *Webhooks) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 var errStoreAway = errors.New("the store does not say whether the verification is known")
 
 func (h *Webhooks) receive(r *http.Request) (observe.WebhookResult, state.Event, error) {
-	delivered, err := h.verifier.Receive(r)
+	verifier := h.verifier.Load()
+	delivered, err := verifier.Receive(r)
 	if err != nil {
 		return resultOf(err), delivered.Event, err
 	}
@@ -76,7 +98,7 @@ func (h *Webhooks) receive(r *http.Request) (observe.WebhookResult, state.Event,
 	case sure:
 		return observe.WebhookUnknown, delivered.Event, nil
 	}
-	h.verifier.Forget(delivered)
+	verifier.Forget(delivered)
 	return observe.WebhookStoreAway, delivered.Event, errStoreAway
 }
 

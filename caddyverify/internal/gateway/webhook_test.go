@@ -107,3 +107,45 @@ func TestWebhookWithoutStore(t *testing.T) {
 		}
 	})
 }
+
+// TestNewSignatureSecret has another secret put in use.
+func TestNewSignatureSecret(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		const another = "another signature secret of the account"
+		a := newAccount(t)
+		a.states.Began(t.Context(), testHook, state.Start{})
+		h := newWebhooks(t, a, io.Discard)
+		live := func(secret string) bool {
+			a.live.Add() // those whose time is over go
+			return a.live.In([]byte(secret))
+		}
+		if code := deliver(h, hook(testSignature, `,"jti":"one"`)); code != 204 {
+			t.Errorf("signed by the first: %d", code)
+		}
+		if err := h.Use("short"); err == nil || deliver(h, hook(testSignature, `,"jti":"two"`)) != 204 {
+			t.Errorf("what is no secret is in use: %v", err)
+		}
+		if err := h.Use(another); err != nil {
+			t.Fatal(err)
+		}
+		if code := deliver(h, hook(testSignature, `,"jti":"three"`)); code != 401 {
+			t.Errorf("signed by the one of before: %d", code)
+		}
+		before := h.gateway.Account.states.Stats()
+		if code := deliver(h, hook(another, `,"jti":"one"`)); code != 204 || h.gateway.Account.states.Stats() != before {
+			t.Errorf("one that was here before: %d", code)
+		}
+		time.Sleep(time.Minute - 1)
+		if !live(another) || !live(testSignature) {
+			t.Error("answers are not searched for both secrets")
+		}
+		time.Sleep(1)
+		if !live(another) || live(testSignature) {
+			t.Error("answers are not searched for the new secret only")
+		}
+		h.Close()
+		if live(another) {
+			t.Error("answers are searched for a secret of nobody's")
+		}
+	})
+}

@@ -61,7 +61,15 @@ func New(s Settings) (*Verifier, error) {
 	if v.window <= 0 {
 		v.window = defaultWindow
 	}
-	for i, secret := range s.Secrets {
+	v.seen = newSeen(2*v.window, maxSeen)
+	return v.With(s.Secrets...)
+}
+
+// With returns a Verifier for other secrets, and else the same: what either has taken the other does
+// not take again.
+func (v *Verifier) With(secrets ...string) (*Verifier, error) {
+	v = &Verifier{key: v.key, application: v.application, window: v.window, seen: v.seen}
+	for i, secret := range secrets {
 		if len(secret) < MinSecret {
 			return nil, fmt.Errorf("signature secret %d has fewer than %d characters", i+1, MinSecret)
 		}
@@ -72,7 +80,6 @@ func New(s Settings) (*Verifier, error) {
 			return h.Sum(nil)
 		})
 	}
-	v.seen = newSeen(2*v.window, maxSeen)
 	return v, nil
 }
 
