@@ -17,11 +17,14 @@ const mostCallers = 20
 // refusals keep a flood of calls that the gateway refuses from being a flood in its
 // log. The first of a cause has a line of its own. Those that follow are counted,
 // and told together for as long as they come.
-type refusals struct {
-	tell func(wire.Cause, *flood)
+type refusals struct{ *floods[wire.Cause] }
+
+// floods do so for whatever causes.
+type floods[C ~string] struct {
+	tell func(C, *flood)
 
 	mu      sync.Mutex
-	floods  map[wire.Cause]*flood // by the causes of which a line was written within refusalsEvery
+	of      map[C]*flood // by the causes of which a line was written within refusalsEvery
 	stopped bool
 }
 
@@ -33,7 +36,11 @@ type flood struct {
 }
 
 func newRefusals(tell func(wire.Cause, *flood)) *refusals {
-	return &refusals{tell: tell, floods: map[wire.Cause]*flood{}}
+	return &refusals{newFloods(tell)}
+}
+
+func newFloods[C ~string](tell func(C, *flood)) *floods[C] {
+	return &floods[C]{tell: tell, of: map[C]*flood{}}
 }
 
 // count tells whether the line of an answer is left out: it is counted instead.
@@ -41,21 +48,26 @@ func (r *refusals) count(fault *wire.Fault, caller string) bool {
 	if fault == nil || !fault.Refused {
 		return false
 	}
+	return r.follows(fault.Cause, caller)
+}
+
+// follows tells whether a line is left out, since one of its cause was written just now.
+func (r *floods[C]) follows(cause C, caller string) bool {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	if f := r.floods[fault.Cause]; f != nil {
+	if f := r.of[cause]; f != nil {
 		f.add(caller)
 		return true
 	}
 	if !r.stopped {
-		r.begin(fault.Cause)
+		r.begin(cause)
 	}
 	return false
 }
 
 // begin counts what follows a line. The caller holds r.mu.
-func (r *refusals) begin(cause wire.Cause) {
-	r.floods[cause] = &flood{timer: time.AfterFunc(refusalsEvery, func() { r.due(cause) })}
+func (r *floods[C]) begin(cause C) {
+	r.of[cause] = &flood{timer: time.AfterFunc(refusalsEvery, func() { r.due(cause) })}
 }
 
 func (f *flood) add(caller string) {
@@ -73,10 +85,10 @@ func (f *flood) add(caller string) {
 }
 
 // due tells of a flood and goes on counting, or ends one that has ebbed away.
-func (r *refusals) due(cause wire.Cause) {
+func (r *floods[C]) due(cause C) {
 	r.mu.Lock()
-	f := r.floods[cause]
-	delete(r.floods, cause)
+	f := r.of[cause]
+	delete(r.of, cause)
 	tell := f != nil && f.calls > 0
 	if tell {
 		r.begin(cause)
@@ -88,10 +100,10 @@ func (r *refusals) due(cause wire.Cause) {
 }
 
 // stop tells of all floods, and counts no more.
-func (r *refusals) stop() {
+func (r *floods[C]) stop() {
 	r.mu.Lock()
-	floods := r.floods
-	r.floods, r.stopped = nil, true
+	floods := r.of
+	r.of, r.stopped = nil, true
 	r.mu.Unlock()
 	for cause, f := range floods {
 		if f.timer.Stop(); f.calls > 0 {

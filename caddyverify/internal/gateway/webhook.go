@@ -21,6 +21,7 @@ type Webhooks struct {
 	gateway  *Gateway
 	verifier atomic.Pointer[webhook.Verifier]
 	letGo    func(after time.Duration)
+	floods   *floods[observe.WebhookResult] // of warnings: anybody can cause them
 }
 
 // NewWebhooks returns the Webhooks that are signed by a secret, until Close. key is that of
@@ -38,6 +39,7 @@ func (g *Gateway) NewWebhooks(key, secret string) (*Webhooks, error) {
 	g.Account.metrics.PrepareWebhooks()
 	h := &Webhooks{gateway: g, letGo: g.Account.live.Add(upstream.NewSecret(secret))}
 	h.verifier.Store(verifier)
+	h.floods = newFloods(h.logMore)
 	return h, nil
 }
 
@@ -60,7 +62,10 @@ func (h *Webhooks) Use(secret string) error {
 }
 
 // Close ends what NewWebhooks has begun.
-func (h *Webhooks) Close() { h.letGo(0) }
+func (h *Webhooks) Close() {
+	h.floods.stop()
+	h.letGo(0)
+}
 
 // ServeHTTP answers 2xx to what need not come again, and anything else to what should.
 func (h *Webhooks) ServeHTTP(w http.ResponseWriter, r *http.Request) {
@@ -122,10 +127,19 @@ func (h *Webhooks) log(ctx context.Context, result observe.WebhookResult, e stat
 	case err == nil:
 		attributes = append(attributes, slog.String("request_id", wire.RedactID(e.ID)))
 	case result != observe.WebhookRepeated:
+		if h.floods.follows(result, "") {
+			return
+		}
 		level = slog.LevelWarn
 		attributes = append(attributes, slog.String("why", err.Error()))
 	}
 	h.gateway.Logger.LogAttrs(ctx, level, "webhook", attributes...)
+}
+
+// logMore tells how many more there have been of a result since the last line.
+func (h *Webhooks) logMore(result observe.WebhookResult, f *flood) {
+	h.gateway.Logger.LogAttrs(context.Background(), slog.LevelWarn, "webhooks",
+		slog.String("result", string(result)), slog.Int("webhooks", f.calls))
 }
 
 // Told takes in what the provider has told of a verification of version 2 by a webhook that

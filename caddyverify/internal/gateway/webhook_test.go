@@ -149,3 +149,35 @@ func TestNewSignatureSecret(t *testing.T) {
 		}
 	})
 }
+
+// TestFloodOfWebhooks has anybody send webhooks.
+func TestFloodOfWebhooks(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		var out strings.Builder
+		h := newWebhooks(t, newAccount(t), &out)
+		lines := func(want ...string) {
+			t.Helper()
+			synctest.Wait()
+			got := strings.Split(strings.TrimSpace(out.String()), "\n")
+			out.Reset()
+			if len(got) != len(want) {
+				t.Fatalf("the log:\n%s", strings.Join(got, "\n"))
+			}
+			for i := range want {
+				if !strings.Contains(got[i], want[i]) {
+					t.Errorf("line %d is %s, want %s", i, got[i], want[i])
+				}
+			}
+		}
+		for range 100 {
+			deliver(h, hook("a secret of somebody else", ""))
+		}
+		deliver(h, httptest.NewRequest(http.MethodPost, "/hooks", nil))
+		lines("msg=webhook account=ef01@provider.example result=refused", "result=unsigned")
+		time.Sleep(10 * time.Second)
+		lines("result=refused webhooks=99")
+		deliver(h, hook("a secret of somebody else", ""))
+		h.Close()
+		lines("result=refused webhooks=1")
+	})
+}
