@@ -45,7 +45,7 @@ type Account struct {
 	PrivateKey string `json:"private_key,omitempty"`
 
 	// SignatureSecret is the account's, by which the provider signs webhooks. Placeholders are
-	// allowed, and read when the configuration is loaded. Required for `verify_webhook`.
+	// allowed; a file is read again whenever it changes. Required for `verify_webhook`.
 	SignatureSecret string `json:"signature_secret,omitempty"`
 
 	// Credentials of the account. Required, but with Application; there they are for `drain`.
