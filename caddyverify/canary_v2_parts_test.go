@@ -130,9 +130,10 @@ func (c *canaryV2) tellAll(id string) {
 	c.tell("signed with the secret as it is", hook(c.t, url, canarySigned, body), 401)
 	c.tell("signed with a number", hook(c.t, url, canaryNumber+"."+canaryCode+"."+canaryNumber, body), 401)
 	unknown := strings.ReplaceAll(body, dashed(id), "00000000-0000-4000-8000-000000000000")
-	c.tell("of an unknown verification", sign(canarySigned, unknown, nil), 204)
+	// The store is away, and cannot say whose these are.
+	c.tell("of an unknown verification", sign(canarySigned, unknown, nil), 503)
 	numbers := strings.ReplaceAll(body, dashed(id), canaryNumber)
-	c.tell("of a number in place of an id", sign(canarySigned, numbers, nil), 204)
+	c.tell("of a number in place of an id", sign(canarySigned, numbers, nil), 503)
 	large := strings.Replace(body, `"type"`, `"padding":"`+strings.Repeat(canaryNumber, webhook.MaxBody/len(canaryNumber))+`","type"`, 1)
 	c.tell("that is too large", sign(canarySigned, large, nil), 413)
 	c.tell("that is none", sign(canarySigned, `{"`+canaryNumber+`":`+canaryCode, nil), 400)
