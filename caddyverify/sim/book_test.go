@@ -334,7 +334,7 @@ func (b *book) found(u *user, ids []string, before map[string]ending, when time.
 			u.late(&state, when)
 		}
 		// Another process may have it in memory, for as long as is checked above.
-		told := ended && (u.book.endedBy(state.RequestID) == answer.by && u.unconfused(answer.by) || u.stores.there(end.begun.Add(-settled), end.by, answer.by))
+		told := ended && (u.book.endedBy(state.RequestID) == answer.by || u.stores.there(end.begun.Add(-settled), end.by, answer.by))
 		knows := ended && (end.by == answer.by || answer.by.born.After(end.at) || u.stores.there(end.begun.Add(-settled), end.by, answer.by))
 		if ok && v.API == sandbox.V2 {
 			ended = told // what a gateway has not heard of it does not know

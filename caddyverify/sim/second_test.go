@@ -238,17 +238,11 @@ func (u *user) mustKnow(id string, v *sandbox.Verification, p *process, now time
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	for _, h := range s.told[id] {
-		if h.by == p && u.unconfused(p) || u.stores.during(h.at.Add(-settled), now, h.by, p) {
+		if h.by == p || u.stores.during(h.at.Add(-settled), now, h.by, p) {
 			earlier(h.at.Add(settled))
 		}
 	}
 	return since, ok
-}
-
-// unconfused tells that no gateway that knows less of late has told others what it knows: a store that
-// has forgotten is told again a moment later, and what is remembered of IN PROGRESS is over then.
-func (w *world) unconfused(p *process) bool {
-	return w.stores == nil || w.stores.there(time.Now().Add(-longestInProgress), p)
 }
 
 // lost: what a process knows of it does not say that there is no such verification.

@@ -41,9 +41,13 @@ type Cache struct {
 	// Unchanged tells for how long a verification will be in progress, as the provider has said
 	// who was asked so long ago; false if that is not known. It is set before the first search.
 	Unchanged func(requestID string, ago time.Duration) (time.Duration, bool)
-	lists     lists
-	counters  counters
-	buffers   sync.Pool
+	// Own tells that this gateway knows by itself what a search is answered, at least as much as others
+	// that have answered one: what these keep of it in the store is not told. It is set before the
+	// first search.
+	Own      func(requestID string) bool
+	lists    lists
+	counters counters
+	buffers  sync.Pool
 
 	close sync.Once
 	stop  chan struct{}
@@ -66,6 +70,7 @@ func New(s Settings) *Cache {
 		unwatch:   func() {},
 		OnStale:   func() {},
 		Unchanged: func(string, time.Duration) (time.Duration, bool) { return 0, false },
+		Own:       func(string) bool { return false },
 		seed:      maphash.MakeSeed(),
 		stop:      make(chan struct{}),
 		swept:     make(chan struct{}),

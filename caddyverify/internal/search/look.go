@@ -94,6 +94,9 @@ func (c *Cache) lookFor(ctx context.Context, f *flight, id string) look {
 	if !there.Hold && there.Entry != nil {
 		l.entry = decode(there, f.caller, f.format, now, in.longest(), &in.lifetimes)
 	}
+	if l.entry != nil && c.Own(id) {
+		l.entry = nil // from who knows less, perhaps
+	}
 	if f.refreshes && l.entry != nil && l.entry.old(now) {
 		l.entry = nil // it is the same, perhaps
 	}

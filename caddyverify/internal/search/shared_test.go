@@ -69,6 +69,23 @@ func TestLocalHitAsksNoStore(t *testing.T) {
 	})
 }
 
+// Who knows by itself what a search is answered believes nobody who knows less.
+func TestOwn(t *testing.T) {
+	sharing(t, func(t *testing.T, a, b *peer) {
+		knows, ignorant := newUpstream(map[string]string{"a": done}), newUpstream(map[string]string{"a": ip})
+		b.Own = func(id string) bool { return id == "a" }
+		expect(t, "who knows less", a.asked(ignorant, one(wire.JSON, "a")), "fwd=miss; stored")
+		answer, _ := b.ask(knows, one(wire.JSON, "a"))
+		expect(t, "who knows", answer.Status, done)
+		pass(time.Millisecond)
+		looks := b.spy.looks.Load()
+		answer, r := b.ask(knows, one(wire.JSON, "a"))
+		expect(t, "who knows, in memory", answer.Status, done)
+		expect(t, "kind", r.Kind, wire.CacheHit)
+		expect(t, "looks", b.spy.looks.Load(), looks)
+	})
+}
+
 func TestNobodyElses(t *testing.T) {
 	sharing(t, func(t *testing.T, a, b *peer) {
 		u := newUpstream(map[string]string{"a": ip})

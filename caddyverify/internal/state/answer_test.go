@@ -3,6 +3,7 @@ package state
 import (
 	"context"
 	"fmt"
+	"slices"
 	"strings"
 	"testing"
 	"testing/synctest"
@@ -258,6 +259,27 @@ func TestChecksOfAMoment(t *testing.T) {
 			if checks := v.checks(); checks[0][2].text != "INVALID" || checks[1][2].text != "VALID" {
 				t.Fatal(checks)
 			}
+		}
+	})
+}
+
+// The provider's time begins within the request; a message that is asked for comes when it is.
+func TestTriggeredMessageIsDated(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		b := New(Settings{})
+		begun := time.Now()
+		time.Sleep(3 * time.Second)
+		b.Began(t.Context(), id, Start{Number: "447700900000", Channels: []string{"sms", "sms", "tts"}, Wait: time.Minute, Took: 3 * time.Second})
+		time.Sleep(7 * time.Second)
+		b.Triggered(t.Context(), id)
+		time.Sleep(time.Minute)
+		v, _ := b.Find(t.Context(), id)
+		var sent []time.Duration
+		for _, m := range v.look(time.Now()).messages {
+			sent = append(sent, m.At.Sub(begun))
+		}
+		if want := []time.Duration{0, 10 * time.Second, 70 * time.Second}; !slices.Equal(sent, want) {
+			t.Errorf("messages are dated %v, want %v", sent, want)
 		}
 	})
 }

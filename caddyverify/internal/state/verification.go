@@ -114,7 +114,7 @@ func (v *Verification) look(now time.Time) look {
 		l.status, l.end = end.status, time.UnixMilli(end.shown)
 		elapsed = min(elapsed, end.elapsed)
 	} else if !now.Before(l.expires) {
-		l.status, l.end = wire.Expired, submitted(start).Add(start.Start.Took+all)
+		l.status, l.end = wire.Expired, v.date(start, len(offsets), all)
 	}
 	l.messages = v.messages(start, offsets, elapsed)
 	return l
@@ -152,6 +152,16 @@ func (v *Verification) plan(start *fact) (offsets []time.Duration, end time.Dura
 		}
 	}
 	return offsets, offsets[len(offsets)-1] + wait
+}
+
+// date is when a step of the plan, or its end, was due, for people. The provider's time begins within the request; what a
+// client had sent before its time, and what follows that, is since the answer to it.
+func (v *Verification) date(start *fact, step int, offset time.Duration) time.Time {
+	at := submitted(start).Add(offset)
+	if step > 0 && slices.ContainsFunc(v.facts, func(f *fact) bool { return f.Kind == triggered && f.at.Sub(start.at) <= offset }) {
+		at = at.Add(start.Start.Took)
+	}
+	return at
 }
 
 // ending is one way in which a verification may have ended. Of several the least is believed.
@@ -273,7 +283,7 @@ func (v *Verification) messages(start *fact, offsets []time.Duration, elapsed ti
 		if offset > max(elapsed, 0) || i >= len(start.Start.Channels) {
 			break
 		}
-		sent = append(sent, Message{Channel: start.Start.Channels[i], At: submitted(start).Add(offset)})
+		sent = append(sent, Message{Channel: start.Start.Channels[i], At: v.date(start, i, offset)})
 	}
 	var known []Message
 	for _, f := range v.facts {
