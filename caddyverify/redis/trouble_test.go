@@ -39,14 +39,6 @@ func TestTrouble(t *testing.T) {
 			ctx, stop := context.WithCancel(t.Context())
 			var wg sync.WaitGroup
 			took := make([][]time.Duration, callers)
-			lateness := new(atomic.Int64) // of the machine itself
-			wg.Go(func() {
-				for ctx.Err() == nil {
-					start := time.Now()
-					time.Sleep(time.Millisecond)
-					lateness.Store(max(lateness.Load(), int64(time.Since(start)-time.Millisecond)))
-				}
-			})
 			for i := range callers {
 				wg.Go(func() {
 					for ctx.Err() == nil {
@@ -62,7 +54,7 @@ func TestTrouble(t *testing.T) {
 			}
 			time.Sleep(300 * time.Millisecond)
 			tt.begin(s)
-			time.Sleep(1500 * time.Millisecond)
+			time.Sleep(outage)
 			stats := g.Stats()
 			tt.end(s)
 			recovery := eventually(t, back, "back", func() bool { return g.Watching() && g.Stats().Away.IsZero() })
@@ -78,10 +70,10 @@ func TestTrouble(t *testing.T) {
 			close(all)
 			n := len(all)
 			p50, p99, most := percentiles(all)
-			t.Logf("%d calls: p50 %v, p99 %v, at most %v, of a machine late by up to %v; back after %v; %d sent, %d not",
-				n, p50, p99, most, time.Duration(lateness.Load()), recovery, stats.Calls, stats.Alone)
-			if most > late+time.Duration(lateness.Load()) {
-				t.Error("calls are late")
+			t.Logf("%d calls: p50 %v, p99 %v, at most %v; back after %v; %d sent, %d not",
+				n, p50, p99, most, recovery, stats.Calls, stats.Alone)
+			if most >= outage { // the figures above are for people: machines differ
+				t.Error("a call has waited for the store to come back")
 			}
 			if flushes.Load() == 0 {
 				t.Error("copies in memory are kept")
@@ -92,6 +84,9 @@ func TestTrouble(t *testing.T) {
 		})
 	}
 }
+
+// outage is how long the store is in trouble.
+const outage = 1500 * time.Millisecond
 
 func cutAll(s *server) {
 	admin := s.admin()
