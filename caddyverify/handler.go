@@ -22,7 +22,7 @@ import (
 )
 
 func init() {
-	caddy.RegisterModule(Handler{})
+	caddy.RegisterModule(new(Handler))
 }
 
 // Handler is an egress gateway to the Verify API, version 1. It answers calls of
@@ -105,8 +105,9 @@ const (
 	browsersAllow  = "allow"
 )
 
-// CaddyModule returns the Caddy module information.
-func (Handler) CaddyModule() caddy.ModuleInfo {
+// CaddyModule returns the Caddy module information. Caddy asks at each call, while a new secret may come
+// in, so it copies nothing.
+func (*Handler) CaddyModule() caddy.ModuleInfo {
 	return caddy.ModuleInfo{
 		ID:  "http.handlers.verify",
 		New: func() caddy.Module { return new(Handler) },

@@ -14,7 +14,7 @@ import (
 )
 
 func init() {
-	caddy.RegisterModule(Webhook{})
+	caddy.RegisterModule(new(Webhook))
 }
 
 // Webhook takes in what the provider tells of verifications of version 2 by webhooks, for an
@@ -34,8 +34,9 @@ type Webhook struct {
 	stop     func()          // nil where no file is watched
 }
 
-// CaddyModule returns the Caddy module information.
-func (Webhook) CaddyModule() caddy.ModuleInfo {
+// CaddyModule returns the Caddy module information. Caddy asks at each call, while a new secret may come
+// in, so it copies nothing.
+func (*Webhook) CaddyModule() caddy.ModuleInfo {
 	return caddy.ModuleInfo{
 		ID:  "http.handlers.verify_webhook",
 		New: func() caddy.Module { return new(Webhook) },

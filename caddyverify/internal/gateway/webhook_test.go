@@ -12,6 +12,7 @@ import (
 	"net/http"
 	"net/http/httptest"
 	"strings"
+	"sync"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -153,13 +154,12 @@ func TestNewSignatureSecret(t *testing.T) {
 // TestFloodOfWebhooks has anybody send webhooks.
 func TestFloodOfWebhooks(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		var out strings.Builder
-		h := newWebhooks(t, newAccount(t), &out)
+		out := new(lockedBuilder)
+		h := newWebhooks(t, newAccount(t), out)
 		lines := func(want ...string) {
 			t.Helper()
 			synctest.Wait()
-			got := strings.Split(strings.TrimSpace(out.String()), "\n")
-			out.Reset()
+			got := strings.Split(strings.TrimSpace(out.take()), "\n")
 			if len(got) != len(want) {
 				t.Fatalf("the log:\n%s", strings.Join(got, "\n"))
 			}
@@ -180,4 +180,23 @@ func TestFloodOfWebhooks(t *testing.T) {
 		h.Close()
 		lines("result=refused webhooks=1")
 	})
+}
+
+// lockedBuilder is written to by timers, too.
+type lockedBuilder struct {
+	mu   sync.Mutex
+	text strings.Builder
+}
+
+func (b *lockedBuilder) Write(p []byte) (int, error) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return b.text.Write(p)
+}
+
+func (b *lockedBuilder) take() string {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	defer b.text.Reset()
+	return b.text.String()
 }
