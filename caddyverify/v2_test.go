@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"net/http"
 	"net/http/httptest"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -166,6 +167,34 @@ func TestVersion2AtVersion1(t *testing.T) {
 			t.Errorf("%s: %d %s", tt.path, w.Code, w.Body)
 		}
 	}
+}
+
+// The other secret takes over where version 2 refuses the one in use, and not where it refuses
+// something else.
+func TestNextSecretAtV2(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		with := sandboxConfig
+		with.API = "v2"
+		d := newDirect(t, &Handler{Account: Account{
+			API: apiV2, Credentials: &Credentials{APIKey: testKey, APISecret: "another-secret"},
+			NextCredentials: &Credentials{APIKey: testKey, APISecret: testSecret},
+		}}, with)
+		defer d.close(t)
+		if got := d.call(wire.Request, "number=447700900000&brand=Acme"); statusOf(got) != "0" {
+			t.Errorf("with the first refused: %s", got.Body)
+		}
+		if err := d.api.SetFaults(sandbox.Fault{Operation: "request", Kind: "status", Value: "4"}); err != nil {
+			t.Fatal(err)
+		}
+		for i := range 5 {
+			if got := d.call(wire.Request, fmt.Sprintf("number=44770090001%d&brand=Acme", i)); statusOf(got) != "4" {
+				t.Errorf("what is refused for itself: %s", got.Body)
+			}
+		}
+		if got := d.gateway.Account.Snapshot().Secrets; !slices.Equal(got, []wire.SecretName{wire.NextSecret}) {
+			t.Errorf("then %v is in use", got)
+		}
+	})
 }
 
 // The switch to version 2 loses no login: what version 1 has under way goes on there.

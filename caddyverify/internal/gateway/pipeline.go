@@ -15,9 +15,12 @@ import (
 type way struct {
 	*Account
 	secrets *secrets // what is known of them
-	sum     [32]byte
-	letGo   func(after time.Duration)
-	stop    func() // probing; nil until Start
+	// unauthorized tells that a 401 or 403 to a client's call may be about them, too: version 2
+	// says so by nothing else.
+	unauthorized bool
+	sum          [32]byte
+	letGo        func(after time.Duration)
+	stop         func() // probing; nil until Start
 
 	send       wire.Sender // a client's call
 	sendProbe  wire.Sender

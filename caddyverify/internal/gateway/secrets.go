@@ -80,7 +80,7 @@ func (g *Gateway) change(first, next upstream.Secret) (isNew bool, err error) {
 	config := g.Upstream
 	config.Secret, config.Next = first, next
 	last := g.way.Load()
-	w := &way{Account: g.Account, sum: config.Sum()}
+	w := &way{Account: g.Account, sum: config.Sum(), unauthorized: g.V2 != nil}
 	if last != nil && last.sum == w.sum {
 		return false, nil
 	}
@@ -142,18 +142,21 @@ func (g *Gateway) leave() {
 // eitherSecret makes a call with the secret in use, and once more where the provider
 // takes the other one instead. By status 4 it says that it has done nothing.
 func (w *way) eitherSecret(next wire.Sender) wire.Sender {
-	return w.either(next, func(answer *wire.Answer) wire.SwitchReason {
-		if answer.Fault == nil && answer.Status == wire.BadCredentials {
-			return wire.SwitchStatus4
+	return w.either(next, func(answer *wire.Answer) (why wire.SwitchReason, sure bool) {
+		switch {
+		case answer.Fault == nil && answer.Status == wire.BadCredentials:
+			return wire.SwitchStatus4, true
+		case w.unauthorized && refused(answer) != "":
+			return wire.SwitchUnauthorized, false
 		}
-		return ""
+		return "", false
 	})
 }
 
 // eitherSecretOfProbe does so for a search of the gateway's own, which the codes 401 and
 // 403 are about, too: in the answer to a client's call they may be about its text.
 func (w *way) eitherSecretOfProbe(next wire.Sender) wire.Sender {
-	return w.either(next, refused)
+	return w.either(next, func(answer *wire.Answer) (wire.SwitchReason, bool) { return refused(answer), true })
 }
 
 // refused tells whether the answer to a search of the gateway's own is that the provider
@@ -168,7 +171,7 @@ func refused(answer *wire.Answer) wire.SwitchReason {
 	return ""
 }
 
-func (w *way) either(next wire.Sender, refused func(*wire.Answer) wire.SwitchReason) wire.Sender {
+func (w *way) either(next wire.Sender, refused func(*wire.Answer) (why wire.SwitchReason, sure bool)) wire.Sender {
 	s := w.secrets
 	if !s.two {
 		return next
@@ -177,11 +180,11 @@ func (w *way) either(next wire.Sender, refused func(*wire.Answer) wire.SwitchRea
 		attempt := wire.AttemptOf(ctx)
 		attempt.Secret = s.inUse()
 		answer := next(wire.WithAttempt(ctx, attempt), call)
-		why := refused(&answer)
+		why, sure := refused(&answer)
 		if why == "" {
 			return answer
 		}
-		switch other, err := w.instead(ctx, attempt.Secret, why); {
+		switch other, err := w.instead(ctx, attempt.Secret, why, sure); {
 		case errors.Is(err, context.DeadlineExceeded): // before it is known what the answer is worth
 			return (&wire.Fault{Cause: wire.UpstreamTimeout, Reason: wire.ReasonNoAnswer}).Answer()
 		case err != nil:
@@ -196,8 +199,8 @@ func (w *way) either(next wire.Sender, refused func(*wire.Answer) wire.SwitchRea
 }
 
 // instead tells whether the other secret is in use in place of one that the provider has
-// refused. If need be it finds out, once for all calls that ask.
-func (w *way) instead(ctx context.Context, from wire.SecretName, why wire.SwitchReason) (bool, error) {
+// refused, or, where that is not sure, perhaps. If need be it finds out, once for all calls that ask.
+func (w *way) instead(ctx context.Context, from wire.SecretName, why wire.SwitchReason, sure bool) (bool, error) {
 	s := w.secrets
 	s.mu.Lock()
 	if s.use != from {
@@ -210,7 +213,7 @@ func (w *way) instead(ctx context.Context, from wire.SecretName, why wire.Switch
 			return false, nil
 		}
 		s.finding = make(chan struct{})
-		go w.find(from, why) //nolint:gosec // it is for all that ask, and has a timeout of its own
+		go w.find(from, why, sure) //nolint:gosec // it is for all that ask, and has a timeout of its own
 	}
 	finding := s.finding
 	s.mu.Unlock()
@@ -225,12 +228,19 @@ func (w *way) instead(ctx context.Context, from wire.SecretName, why wire.Switch
 // find asks the provider whether it takes the other secret, and if so has it used. It
 // asks again where the answer says nothing. It is no call's: those that wait for it may
 // leave.
-func (w *way) find(from wire.SecretName, why wire.SwitchReason) {
+func (w *way) find(from wire.SecretName, why wire.SwitchReason, sure bool) {
 	s, to := w.secrets, from.Other()
 	ctx := wire.WithAttempt(context.Background(), wire.Attempt{Secret: to})
 	var answer wire.Answer
 	taken := false
+	if !sure { // the one in use may be as good as ever
+		answer = w.askOther(wire.WithAttempt(ctx, wire.Attempt{Secret: from}))
+		sure = refused(&answer) != ""
+	}
 	for range 2 {
+		if !sure {
+			break
+		}
 		answer = w.askOther(ctx)
 		if taken = suspend.Accepted(&answer); taken || refused(&answer) != "" {
 			break

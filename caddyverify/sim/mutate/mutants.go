@@ -161,7 +161,7 @@ var Mutants = []Mutant{
 	},
 	{
 		"Go may send a GET again", internal + "upstream/sending.go",
-		"if !o.carriesBody() {\n\t\treturn r, s", "if !o.carriesBody() {\n\t\tr.Body = nil\n\t\treturn r, s",
+		"if o.Template.Method == http.MethodGet {\n\t\treturn r, s", "if o.Template.Method == http.MethodGet {\n\t\tr.Body = nil\n\t\treturn r, s",
 	},
 	{
 		"a call has no timeout", internal + "gateway/pipeline.go",
@@ -309,15 +309,15 @@ var Mutants = []Mutant{
 	},
 	{
 		"what a gateway knows of a verification is forgotten when the store tells of it", internal + "state/share.go",
-		"\t\tfor i := range r.facts {\n\t\t\tr.facts[i].told = false\n\t\t}\n\t} else if", "\t\tb.records.drop(r)\n\t} else if",
+		"\t\tfor i := range kept.facts {\n\t\t\tkept.facts[i].told = false\n\t\t}\n\t} else if", "\t\tb.records.drop(kept)\n\t} else if",
 	},
 	{
 		"what version 1 has taken is sent to version 2 as well", internal + "gateway/drain.go",
 		"(answer.Status == wire.NotFoundOrFinished || answer.Status == wire.NoResponse)", "answer.Status != wire.Throttled",
 	},
 	{
-		"a webhook is believed of what nobody has started", internal + "state/book.go",
-		"if r == nil || !r.begun() {", "if r == nil {",
+		"a webhook is believed of what nobody has started", internal + "state/record.go",
+		"if !r.begun() {", "if len(r.facts) == 0 {",
 	},
 	{
 		"each call is signed anew", internal + "upstream/v2/jwt.go",
