@@ -134,7 +134,7 @@ func NewAccount(host, apiKey string, metrics *observe.Metrics, s *Settings) *Acc
 	_, _ = rand.Read(a.salt[:]) // never fails
 	a.cache.Fill = a.settleAlong
 	a.cache.Unchanged = a.unchanged
-	a.cache.Own = a.states.Here
+	a.cache.Own = a.states.Own
 	a.cache.OnStale = func() { a.broken(wire.FreshState, true) }
 	a.end = sync.OnceFunc(func() {
 		close(a.stop)

@@ -144,6 +144,15 @@ func (b *Book) recall(ctx context.Context, id string) (r *record, known, sure bo
 	return r, known, sure
 }
 
+// Own tells whether gateways here had to do with the verification, as far as this one knows without asking
+// the store: it may know more than others then, such as the end of one that another has begun.
+func (b *Book) Own(requestID string) bool {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	r := b.records.byID[wire.Spelling(requestID)]
+	return r != nil && r.own()
+}
+
 // Find returns what is known of a verification, here and in the store: request_id in any spelling.
 func (b *Book) Find(ctx context.Context, requestID string) (Verification, bool) {
 	id := wire.Spelling(requestID)

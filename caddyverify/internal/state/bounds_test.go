@@ -2,6 +2,7 @@ package state
 
 import (
 	"fmt"
+	"strings"
 	"sync"
 	"testing"
 	"testing/synctest"
@@ -109,6 +110,24 @@ func TestEarlyWebhook(t *testing.T) {
 				f.everywhere(t, c.want)
 			})
 		})
+	}
+}
+
+// A gateway that was asked to check what another has begun may know of its end before it knows of its
+// beginning. What webhooks alone tell is of no such account.
+func TestOwn(t *testing.T) {
+	b := New(Settings{})
+	b.Told(t.Context(), id, Event{ID: id, Type: "summary", Status: "completed"})
+	if b.Own(id) || b.Here(id) {
+		t.Error("a webhook makes it one's own")
+	}
+	b.Checked(t.Context(), id, true)
+	if !b.Own(id) || b.Here(id) {
+		t.Error("a check does not")
+	}
+	b.Began(t.Context(), id, Start{Number: "447700900000"})
+	if !b.Own(strings.ToUpper(id)) || !b.Here(id) {
+		t.Error("it has begun")
 	}
 }
 
