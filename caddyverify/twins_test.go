@@ -236,7 +236,9 @@ func (w *twins) request(s twinStep) {
 	ids := [2]string{answers[0].fields["request_id"], answers[1].fields["request_id"]}
 	fresh := !slices.ContainsFunc(w.born, func(one *twin) bool { return one.ids[0] == ids[0] || one.ids[1] == ids[1] })
 	if both := answers[0].fields["status"] == "0" && answers[1].fields["status"] == "0"; both && fresh {
-		w.born = append(w.born, &twin{ids: ids, number: number, begun: began, plan: plan})
+		// One that had to wait began later: by docs/v2.md "number that was cancelled a moment ago".
+		waited := time.Since(began) > 0
+		w.born = append(w.born, &twin{ids: ids, number: number, begun: began, plan: plan, apart: waited})
 	}
 	if !w.alone[number] {
 		w.alone[number] = w.compare(wire.Request, s.format, form+" "+key, answers, last)

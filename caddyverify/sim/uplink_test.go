@@ -129,7 +129,7 @@ func (u *uplink) RoundTrip(r *http.Request) (*http.Response, error) {
 		cancelled()
 		var op *net.OpError
 		unwritten := !wrote.Load() || errors.As(err, &op) && op.Op == "write"
-		if reused.Load() && unwritten && (r.Method == http.MethodGet || r.Method == http.MethodDelete) && r.Context().Err() == nil {
+		if reused.Load() && unwritten && r.Method == http.MethodGet && r.Context().Err() == nil {
 			u.unsend(begun) // nobody can have read it to its end: it is made again in its own place
 		}
 		return nil, err
