@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/caddyverify/caddy-verify/caddyverify/internal/store"
+	"github.com/caddyverify/caddy-verify/caddyverify/internal/wire"
 )
 
 // lateClaims makes claims when nobody waits for them any more.
@@ -32,4 +33,37 @@ func TestFleetClaimIsLate(t *testing.T) {
 			t.Errorf("the repetition waited for %v", waited)
 		}
 	})
+}
+
+// TestFleetLeavesSeveral has a store make a call's claim, and then hear of nothing for some
+// calls of the same: this gateway does not wait for the first one's lease.
+func TestFleetLeavesSeveral(t *testing.T) {
+	for name, key := range map[string]func(i int) string{
+		"no key":          func(int) string { return "" },
+		"a key of each":   func(i int) string { return string(rune('a' + i)) },
+		"the same unsent": func(int) string { return "k" },
+	} {
+		t.Run(name, func(t *testing.T) {
+			together(t, 1, func(f *fleet) {
+				one := f.gateways[0].trouble
+				f.fault = &wire.Fault{Cause: wire.BreakerOpen}
+				up := f.upstreamOf()
+				up.Send = func() wire.Answer {
+					one.fail("*", false)
+					return f.send()
+				}
+				for i := range 20 {
+					_, _, ack := f.gateways[0].Deliver(t.Context(), requestFor("447700900001").with(keyed(key(i))), up)
+					ack(true)
+				}
+				time.Sleep(2 * time.Second)
+				one.fail("", false)
+				f.fault = nil
+				time.Sleep(2 * time.Second)
+				if r := f.ask(0, requestFor("447700900001").with(keyed(key(0))), true); r.String() != "id-21 sent" || r.after > 0 {
+					t.Errorf("got %v after %v", r, r.after)
+				}
+			})
+		})
+	}
 }
