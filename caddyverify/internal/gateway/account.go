@@ -68,6 +68,7 @@ type Account struct {
 	ledger   *ledger.Ledger
 	methods  upstream.Methods
 	live     upstream.Live // the secrets
+	signers  signers
 	events   event.Notifier[Event]
 	history  *history.History
 	notices  notices

@@ -55,13 +55,18 @@ func (g *Gateway) api(config upstream.Config) (*api, error) {
 		}, nil
 	}
 	g.Account.atV2.Store(true)
-	client, err := g.V2.client(config, g.Account.states)
+	auth, next, closeAuth, err := g.V2.auth(&config, &g.Account.signers)
 	if err != nil {
+		return nil, err
+	}
+	client, err := g.V2.client(&config, auth, next, g.Account.states)
+	if err != nil {
+		closeAuth(0)
 		return nil, err
 	}
 	p := &api{
 		call: client.RoundTrip, search: client.Search,
-		close:  client.Close,
+		close:  closeAuth,
 		unsent: client.Step,
 		method: pass,
 		target: target,
@@ -77,6 +82,7 @@ func (g *Gateway) api(config upstream.Config) (*api, error) {
 	}
 	old, err := upstream.New(calls)
 	if err != nil {
+		closeAuth(0)
 		return nil, err
 	}
 	d := &drain{v2: client, v1: old, book: g.Account.states}
@@ -96,21 +102,24 @@ func (with *V2) drained() []upstream.Secret {
 	return []upstream.Secret{with.Drain.Secret, with.Drain.Next}
 }
 
+// auth is what calls are made with. close is for when none is made any more.
+func (with *V2) auth(config *upstream.Config, known *signers) (auth, next v2.Authorizer, closeAuth func(after time.Duration), err error) {
+	if with.Application != "" {
+		auth, closeAuth, err = known.of(with.Application, config)
+		return auth, nil, closeAuth, err
+	}
+	if !config.Next.None() {
+		next = v2.Basic(config.Key, config.Next)
+	}
+	return v2.Basic(config.Key, config.Secret), next, func(time.Duration) {}, nil
+}
+
 // client makes calls by version 2.
-func (with *V2) client(config upstream.Config, known *state.Book) (*v2.Client, error) {
-	calls := v2.Config{URL: config.URL, Key: config.Key, Live: config.Live, Transport: config.Transport, Book: known}
-	if with.Application == "" {
-		calls.Auth = v2.Basic(config.Key, config.Secret)
-		if !config.Next.None() {
-			calls.Next = v2.Basic(config.Key, config.Next)
-		}
-		return v2.New(calls)
-	}
-	var err error
-	if calls.Auth, err = v2.NewJWT(with.Application, config.Secret, config.Live); err != nil {
-		return nil, err
-	}
-	return v2.New(calls)
+func (with *V2) client(config *upstream.Config, auth, next v2.Authorizer, known *state.Book) (*v2.Client, error) {
+	return v2.New(v2.Config{
+		URL: config.URL, Key: config.Key, Live: config.Live, Transport: config.Transport,
+		Auth: auth, Next: next, Book: known,
+	})
 }
 
 // NewSender returns what makes calls with an account that no gateway has, for a probe.
@@ -118,7 +127,11 @@ func NewSender(config upstream.Config, with *V2) (wire.Sender, error) {
 	config.Methods, config.Live = new(upstream.Methods), new(upstream.Live)
 	_ = config.Live.Add(config.Secret, config.Next)
 	if with != nil {
-		client, err := with.client(config, state.New(state.Settings{}))
+		auth, next, _, err := with.auth(&config, new(signers))
+		if err != nil {
+			return nil, err
+		}
+		client, err := with.client(&config, auth, next, state.New(state.Settings{}))
 		if err != nil {
 			return nil, err
 		}

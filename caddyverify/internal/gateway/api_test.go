@@ -64,13 +64,72 @@ func TestDrainUsesNewSecret(t *testing.T) {
 	}
 }
 
-// The secret of what is drained is in no answer either.
-func TestDrainHidesSecret(t *testing.T) {
+// newPrivateKey is an application's.
+func newPrivateKey(t *testing.T) upstream.Secret {
+	t.Helper()
 	key, err := rsa.GenerateKey(rand.Reader, 2048)
 	if err != nil {
 		t.Fatal(err)
 	}
-	private := pem.EncodeToMemory(&pem.Block{Type: "RSA PRIVATE KEY", Bytes: x509.MarshalPKCS1PrivateKey(key)})
+	return upstream.NewSecret(string(pem.EncodeToMemory(&pem.Block{Type: "RSA PRIVATE KEY", Bytes: x509.MarshalPKCS1PrivateKey(key)})))
+}
+
+// newGatewayAtV2 signs its calls. It is to be closed.
+func newGatewayAtV2(t *testing.T, a *Account, signed upstream.Config, drained *upstream.Config) *Gateway {
+	t.Helper()
+	g, err := New(Config{
+		Account: a, Upstream: signed, V2: &V2{Application: "aaaaaaaa-bbbb-4ccc-8ddd-0123456789ab", Drain: drained}, Timeout: time.Second,
+		Caller: func(*http.Request) (*caller.Caller, bool) { return new(caller.Caller), true },
+		Logger: slog.New(slog.DiscardHandler), Running: new(Running),
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return g
+}
+
+// However many sites an account has, and however often it is reloaded, it signs once in ten
+// minutes. What nobody uses any more is forgotten.
+func TestOneSignatureOfAnAccount(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		used := map[string]int{}
+		transport := provider(func(r *http.Request) (int, string) {
+			used[r.Header.Get("Authorization")]++
+			return http.StatusNotFound, `{"title":"Not Found"}`
+		})
+		a := newAccount(t)
+		signed := upstream.Config{URL: "https://provider.example", Key: testKey, Secret: newPrivateKey(t), Transport: transport}
+		site := func() *Gateway { return newGatewayAtV2(t, a, signed, nil) }
+		ask := func(g *Gateway) { call(g, "/verify/check/json", "request_id="+strings.Repeat("ab", 16)+"&code=1234") }
+		first, second := site(), site()
+		ask(first)
+		ask(second)
+		for range 3 {
+			next := site()
+			first.Close()
+			first = next
+			ask(first)
+			time.Sleep(3 * time.Minute)
+		}
+		second.Close()
+		if ask(first); len(used) != 1 {
+			t.Errorf("%d tokens were used", len(used))
+		}
+		time.Sleep(time.Minute + time.Second)
+		if ask(first); len(used) != 2 {
+			t.Errorf("%d tokens were used in more than ten minutes", len(used))
+		}
+		first.Close()
+		last := site()
+		defer last.Close()
+		if ask(last); len(used) != 3 || len(a.signers.all) != 1 {
+			t.Errorf("after the last has gone %d tokens were used, and %d sign", len(used), len(a.signers.all))
+		}
+	})
+}
+
+// The secret of what is drained is in no answer either.
+func TestDrainHidesSecret(t *testing.T) {
 	transport := provider(func(*http.Request) (int, string) {
 		return http.StatusOK, `{"status":"3","error_text":"Invalid value for ` + testSecret + `"}`
 	})
@@ -80,15 +139,8 @@ func TestDrainHidesSecret(t *testing.T) {
 		Auth: upstream.Basic, Method: upstream.Auto, Transport: transport,
 	}
 	signed := drained
-	signed.Secret = upstream.NewSecret(string(private))
-	g, err := New(Config{
-		Account: a, Upstream: signed, V2: &V2{Application: "aaaaaaaa-bbbb-4ccc-8ddd-0123456789ab", Drain: &drained}, Timeout: time.Second,
-		Caller: func(*http.Request) (*caller.Caller, bool) { return new(caller.Caller), true },
-		Logger: slog.New(slog.DiscardHandler), Running: new(Running),
-	})
-	if err != nil {
-		t.Fatal(err)
-	}
+	signed.Secret = newPrivateKey(t)
+	g := newGatewayAtV2(t, a, signed, &drained)
 	t.Cleanup(g.Close)
 	if body := call(g, "/verify/check/json", "request_id="+strings.Repeat("ab", 16)+"&code=1234"); strings.Contains(body, testSecret) || !strings.Contains(body, "caddy-verify: ") {
 		t.Errorf("the client reads %q", body)

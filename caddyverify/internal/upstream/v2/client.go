@@ -12,7 +12,6 @@ import (
 	"net/http"
 	"net/url"
 	"strings"
-	"time"
 
 	"github.com/caddyverify/caddy-verify/caddyverify/internal/state"
 	"github.com/caddyverify/caddy-verify/caddyverify/internal/upstream"
@@ -101,15 +100,6 @@ func (c *Client) RoundTrip(ctx context.Context, call *wire.Call) wire.Answer {
 		return c.cancel(ctx, call)
 	default:
 		return c.trigger(ctx, call)
-	}
-}
-
-// Close is for who makes no call any more, once those under way are over, after so long.
-func (c *Client) Close(after time.Duration) {
-	for _, auth := range []Authorizer{c.Auth, c.Next} {
-		if signs, ok := auth.(*JWT); ok {
-			signs.Close(after)
-		}
 	}
 }
 
