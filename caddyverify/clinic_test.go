@@ -38,6 +38,7 @@ type clinic struct {
 	// Of the sandbox: its certificate, its faults, and what else is done to its answers.
 	certificate func(*x509.Certificate)
 	faults      []string
+	api         string // default: v1
 	spoil       func(http.Header)
 }
 
@@ -68,7 +69,7 @@ func newClinic(t *testing.T) *clinic {
 // serve starts the sandbox.
 func (c *clinic) serve(t *testing.T) {
 	t.Helper()
-	api, err := sandbox.New(sandbox.Config{APIKey: doctorKey, APISecret: canarySecret, Faults: sandboxFaults(t, c.faults)})
+	api, err := sandbox.New(sandbox.Config{API: c.api, APIKey: doctorKey, APISecret: canarySecret, Faults: sandboxFaults(t, c.faults)})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -183,6 +184,12 @@ func clean(t *testing.T, printed string) {
 			t.Errorf("%s is shown:\n%s", canary, printed)
 		}
 	}
+}
+
+// v2 has calls answered from version 2, with more settings.
+func (c *clinic) v2(more string) {
+	c.api = "v1 v2"
+	c.config["timeout 10s"] = "timeout 2s\n\t\tapi v2 {\n\t\t\tdrain v1\n\t\t}\n" + more
 }
 
 // next adds a second secret.

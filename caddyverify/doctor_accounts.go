@@ -35,6 +35,7 @@ type patient struct {
 	auth        upstream.Auth
 	key         string
 	first, next upstream.Secret
+	drain       upstream.Secret // for verifications of version 1, if that is not first
 }
 
 // visited is a place where calls are taken.
@@ -141,7 +142,11 @@ func (e *examination) checkSettings(p *patient) bool {
 		p.key, p.first = e.checkCredentials(p, "credentials", p.Credentials)
 	}
 	if p.byJWT() {
+		p.drain = p.first
 		p.first = e.checkPrivateKey(p)
+	}
+	if p.SignatureSecret != "" {
+		e.checkSignatureSecret(p)
 	}
 	if p.NextCredentials != nil {
 		key, p.next = e.checkCredentials(p, "next_credentials", p.NextCredentials)
@@ -249,6 +254,31 @@ func (e *examination) checkPrivateKey(p *patient) (key upstream.Secret) {
 	return key
 }
 
+// checkSignatureSecret looks at what webhooks are signed with. Nothing but a webhook shows
+// whether it is the provider's.
+func (e *examination) checkSignatureSecret(p *patient) {
+	const check = "signature_secret"
+	literal := !placeholder.MatchString(p.SignatureSecret)
+	if literal && len(p.SignatureSecret) >= minSecret {
+		e.report.Hide(upstream.NewSecret(p.SignatureSecret))
+	}
+	secret, err := p.resolveSignatureSecret()
+	if err != nil {
+		e.report.Add(doctor.Finding{Level: doctor.Fail, Check: check, Of: p.of, Text: sentence(err), Change: "`" + check + "`, or write the secret into its file."})
+		return
+	}
+	hidden := upstream.NewSecret(secret)
+	e.report.Hide(hidden)
+	e.secrets = append(e.secrets, hidden)
+	fine := e.warnOfReaders(p, check, p.SignatureSecret)
+	switch {
+	case literal:
+		e.report.Add(doctor.Finding{Level: doctor.Warn, Check: check, Of: p.of, Text: "it stands in the configuration, where the admin API and the autosave file show it.", Change: "`" + check + "` with a placeholder, such as {file./run/secrets/vonage_signature_secret}."})
+	case fine:
+		e.report.Add(doctor.Finding{Level: doctor.OK, Check: check, Of: p.of, Text: "it has a value, which can be a secret."})
+	}
+}
+
 // readByAll tells whether every user of this host may read a file: its mode lets them, and
 // so do the folders that it is in.
 func readByAll(path string) (mode os.FileMode, may bool) {
@@ -289,14 +319,14 @@ func (e *examination) askProvider(ctx context.Context, config []byte, p *patient
 				URL: p.base.String(), Key: p.key, Secret: p.first, Next: p.next, Auth: p.auth,
 				Method: upstream.Method(cmp.Or(p.Method, string(p.auth.DefaultMethod()))),
 			}
-			directives, accepted := "credentials", "a search of an unused request_id gets status 101"
+			directives, accepted := "credentials", doctor.ByV1
 			if p.API == apiV2 {
 				accepted = "a check of an unused request_id gets HTTP 404"
 			}
 			if p.byJWT() {
 				directives = "application and private_key"
 			}
-			e.report.Ask(ctx, &doctor.Account{
+			asked := &doctor.Account{
 				Of:        p.of,
 				URL:       calls.URL,
 				Transport: transport,
@@ -309,11 +339,24 @@ func (e *examination) askProvider(ctx context.Context, config []byte, p *patient
 				Timeout: time.Duration(cmp.Or(p.Timeout, caddy.Duration(defaultTimeout))),
 				Proxy:   proxyOf(written).Host,
 				Unused:  unusedProxy(written, p.base),
-			})
+			}
+			if p.Drain == apiV1 {
+				asked.Drained = func(by http.RoundTripper) (wire.Sender, error) { return p.drained(calls, by) }
+			}
+			e.report.Ask(ctx, asked)
 			return
 		}
 	}
 	e.report.Add(doctor.Finding{Level: doctor.Fail, Check: "transport", Of: p.of, Text: sentence(err), Change: "`transport http { … }`."})
+}
+
+// drained returns how calls are made about verifications of version 1.
+func (p *patient) drained(calls upstream.Config, by http.RoundTripper) (wire.Sender, error) {
+	calls.Transport = by
+	if p.byJWT() {
+		calls.Secret, calls.Next = p.drain, upstream.Secret{}
+	}
+	return gateway.NewSender(calls, nil)
 }
 
 // loadTransport makes the transport that the gateway has.

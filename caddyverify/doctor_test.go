@@ -90,6 +90,18 @@ func TestDoctorFindsFaults(t *testing.T) {
 
 		{"a wrong secret", func(t *testing.T, c *clinic) { c.file(t, "secret", canaryNext, 0o600) }, doctor.Fail, "provider", "credentials are refused with status 4"},
 		{"HTTP 401", func(t *testing.T, c *clinic) { c.faults = []string{"* http 401"} }, doctor.Fail, "provider", "credentials are refused with HTTP 401"},
+		{"version 1 refuses", func(t *testing.T, c *clinic) {
+			c.v2("")
+			c.faults = []string{"search status 4"}
+		}, doctor.Fail, "provider", "at version 1, for `drain v1`, the credentials are refused with status 4"},
+		{"the signature secret's file is empty", func(t *testing.T, c *clinic) {
+			c.v2("signature_secret {file." + c.file(t, "signature", "", 0o600) + "}")
+		}, doctor.Fail, "signature_secret", "the file is empty"},
+		{"the signature secret is written out", func(t *testing.T, c *clinic) { c.v2("signature_secret " + canaryNext) }, doctor.Warn, "signature_secret", "stands in the configuration"},
+		{"everybody may read the signature secret", func(t *testing.T, c *clinic) {
+			chmod(t, filepath.Dir(c.folder), 0o755)
+			c.v2("signature_secret {file." + c.file(t, "signature", canaryNext, 0o644) + "}")
+		}, doctor.Warn, "signature_secret", "every user of this host may read"},
 		{"the provider throttles", func(t *testing.T, c *clinic) { c.faults = []string{"* status 1"} }, doctor.Warn, "provider", "status 1"},
 		{"no credit", func(t *testing.T, c *clinic) { c.faults = []string{"* status 9"} }, doctor.Fail, "provider", "without credit"},
 		{"the provider is ill", func(t *testing.T, c *clinic) { c.faults = []string{"* status 5"} }, doctor.Warn, "provider", "status 5"},

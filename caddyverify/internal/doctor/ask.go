@@ -28,6 +28,8 @@ type Account struct {
 	Directives, Auth, Accepted string
 	// Two tells that there is a second secret.
 	Two bool
+	// Drained returns how calls are made about verifications of version 1; nil where there are none.
+	Drained func(http.RoundTripper) (wire.Sender, error)
 	// Timeout is that of a call.
 	Timeout time.Duration
 	// Proxy is the address of the one that is configured, and Unused the variable of the
@@ -63,7 +65,21 @@ func (r *Report) Ask(ctx context.Context, a *Account) {
 		}
 		r.Add(next)
 	}
+	if a.Drained == nil {
+		return
+	}
+	if send, err = a.Drained(trip); err != nil {
+		r.Add(Finding{Fail, "upstream", a.Of, err.Error() + ".", "`upstream`."})
+		return
+	}
+	v1 := *a
+	v1.Accepted = ByV1
+	q.Account = &v1
+	r.Add(q.verdict("at version 1, for `drain v1`, the credentials", q.ask(ctx, send, wire.FirstSecret)))
 }
+
+// ByV1 is Accepted for version 1.
+const ByV1 = "a search of an unused request_id gets status 101"
 
 // question is what is asked, and what the way to an answer was like.
 type question struct {
