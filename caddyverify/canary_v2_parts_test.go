@@ -4,9 +4,12 @@ import (
 	"errors"
 	"fmt"
 	"net/http"
+	"net/http/httptest"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
+	"sync"
 	"testing"
 
 	"github.com/caddyverify/caddy-verify/caddyverify/internal/webhook"
@@ -23,6 +26,7 @@ type canaryV2 struct {
 	headers           strings.Builder
 	told              strings.Builder // what webhooks are answered
 	tokens            []string        // of webhooks
+	relay             *everyOther
 	calls, webhooks   int
 }
 
@@ -64,7 +68,35 @@ func (c *canaryV2) caddyfile() string {
 		"\tservers {":                               "verify {\nstore redis {\naddress " + freeAddress(c.t) + "\nencryption_key {file." + c.folder + "/store_key}\n}\n" + account + "}\n\tservers {\ntrace",
 	})
 	return text + "verify {\naccount shop\n}\n}\nhttp://" + c.hooks + " {\nlog " + logger +
-		"tracing {\nspan hook\n}\nverify_webhook /webhooks/verify {\naccount shop\n}\n}\n"
+		"tracing {\nspan hook\n}\nverify_webhook /webhooks/verify {\naccount shop\nrelay * " + c.relay.URL + "/hooks {file." + c.folder + "/relay_secret}\n}\n}\n"
+}
+
+// everyOther is an application that webhooks are passed on to, and that takes every other one.
+type everyOther struct {
+	*httptest.Server
+	mu     sync.Mutex
+	tokens []string
+}
+
+func newRelay(t *testing.T) *everyOther {
+	t.Helper()
+	r := new(everyOther)
+	r.Server = httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, in *http.Request) {
+		r.mu.Lock()
+		defer r.mu.Unlock()
+		r.tokens = append(r.tokens, strings.TrimPrefix(in.Header.Get("Authorization"), "Bearer "))
+		if len(r.tokens)%2 == 0 {
+			http.Error(w, canaryNumber, http.StatusServiceUnavailable)
+		}
+	}))
+	t.Cleanup(r.Close)
+	return r
+}
+
+func (r *everyOther) seen() []string {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return slices.Clone(r.tokens)
 }
 
 // ask makes a call of an application.

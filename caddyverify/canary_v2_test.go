@@ -19,6 +19,9 @@ import (
 // canarySigned is the account's signature secret.
 const canarySigned = "CanarySignatureSecretOfTheAccount3f9e"
 
+// canaryRelay is the secret by which webhooks are passed on.
+const canaryRelay = "CanaryRelaySecretOfTheCheckout7b21"
+
 // TestCanaryOfV2 runs Caddyfile.example with an account at version 2 and everything logged, has calls and webhooks take every path, failures
 // too, and looks in all that comes out for the private key, what it signs, the secrets, numbers and codes.
 func TestCanaryOfV2(t *testing.T) {
@@ -30,6 +33,8 @@ func TestCanaryOfV2(t *testing.T) {
 	other, _ := newApplicationKey()
 	c.file("private_key", private)
 	c.file("signature_secret", canarySigned+"\n")
+	c.file("relay_secret", canaryRelay+"\n")
+	c.relay = newRelay(t)
 	c.file("store_key", canarySealed+"\n")
 	c.file("vonage_api_secret", canarySecret+"\n")
 	c.provider = newProviderV2(t, "http://"+c.hooks+"/webhooks/verify", canarySigned, func(s *sandbox.Config) {
@@ -198,7 +203,11 @@ func TestCanaryOfV2(t *testing.T) {
 		"standard error": stderr(), "doctor": examined, "record of starts": string(recorded),
 	}
 	c.expectAll(outputs)
-	tokens := append(c.provider.seen(), c.tokens...)
+	relayed := c.relay.seen()
+	if len(relayed) < 4 {
+		t.Errorf("only %d webhooks were passed on", len(relayed))
+	}
+	tokens := append(append(c.provider.seen(), c.tokens...), relayed...)
 	for _, hook := range c.provider.Webhooks() {
 		if hook.HTTPStatus == 0 && hook.Fault != "lose" && !hook.Again { // a second time it may be too late
 			t.Errorf("a webhook of the provider's was not answered: %+v", hook)
@@ -207,9 +216,9 @@ func TestCanaryOfV2(t *testing.T) {
 	if len(c.provider.seen()) < 4 {
 		t.Errorf("only %d tokens were seen", len(c.provider.seen()))
 	}
-	hidden := []string{canarySecret, canarySigned, canarySealed, canaryNext, base64.RawStdEncoding.EncodeToString([]byte(testKey + ":" + canarySecret))}
+	hidden := []string{canarySecret, canarySigned, canaryRelay, canarySealed, canaryNext, base64.RawStdEncoding.EncodeToString([]byte(testKey + ":" + canarySecret))}
 	hidden = append(append(hidden, formsOfKey(t, private)...), formsOfKey(t, other)...)
-	hidden = append(hidden, aligned([]byte(canarySigned))...)
+	hidden = append(append(hidden, aligned([]byte(canarySigned))...), aligned([]byte(canaryRelay))...)
 	for _, token := range tokens {
 		for _, form := range formsOfToken(token) {
 			if len(form) > 30 { // others are no tokens

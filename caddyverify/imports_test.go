@@ -22,7 +22,7 @@ var mayImport = map[string][]string{
 	"store":           {"wire"},
 	"store/storetest": {"store"},
 	"traffic":         nil,
-	"observe":         {"wire", "version", "store"},
+	"observe":         {"wire", "version", "store", "relay"},
 	"upstream":        {"wire", "version"},
 	"upstream/v2":     {"wire", "version", "country", "state", "upstream"},
 	"probe":           {"wire", "lease"},
@@ -33,6 +33,7 @@ var mayImport = map[string][]string{
 	"guard":           {"wire", "event"},
 	"state":           {"wire", "store"},
 	"webhook":         {"wire", "state"},
+	"relay":           nil,
 	"record":          {"wire", "guard"},
 	"search":          {"wire", "store"},
 	"delivery":        {"wire", "store"},
@@ -41,7 +42,7 @@ var mayImport = map[string][]string{
 	"history":         {"wire"},
 	"live":            {"wire", "history", "gateway", "status"},
 	"status":          {"wire", "breaker", "guard", "history", "gateway"},
-	"gateway":         {"wire", "caller", "event", "guard", "history", "lease", "country", "suspend", "breaker", "limit", "retry", "ledger", "record", "delivery", "search", "state", "store", "observe", "upstream", "upstream/v2", "webhook"},
+	"gateway":         {"wire", "caller", "event", "guard", "history", "lease", "country", "suspend", "breaker", "limit", "retry", "ledger", "record", "delivery", "search", "state", "store", "observe", "upstream", "upstream/v2", "webhook", "relay"},
 }
 
 // TestImports holds the house to its plan: arrows point from caddyverify to gateway, from

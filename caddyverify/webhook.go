@@ -4,12 +4,15 @@ import (
 	"errors"
 	"fmt"
 	"net/http"
+	"slices"
+	"strings"
 
 	"github.com/caddyserver/caddy/v2"
 	"github.com/caddyserver/caddy/v2/caddyconfig/caddyfile"
 	"github.com/caddyserver/caddy/v2/modules/caddyhttp"
 
 	"github.com/caddyverify/caddy-verify/caddyverify/internal/gateway"
+	"github.com/caddyverify/caddy-verify/caddyverify/internal/relay"
 	"github.com/caddyverify/caddy-verify/caddyverify/internal/watch"
 )
 
@@ -26,12 +29,31 @@ type Webhook struct {
 	// AccountName is that of one of the app's accounts. Required.
 	AccountName string `json:"account,omitempty"`
 
+	// Relays are where webhooks are passed on to, each to the caller that started the verification.
+	// Default: nowhere.
+	Relays []*Relay `json:"relays,omitempty"`
+
 	account  *Account
 	site     *Handler // of the account
 	webhooks *gateway.Webhooks
 	secret   string          // in use
 	warned   map[string]bool // since the file last had a secret
 	stop     func()          // nil where no file is watched
+}
+
+// Relay is where a caller takes webhooks. They come as the provider sent them, at least once, and
+// signed anew, as the provider signs them.
+type Relay struct {
+	// Caller is the name of the caller; `*` is for all that no other relay is for. Required.
+	Caller string `json:"caller,omitempty"`
+
+	// URL is called by POST: https, or http on this host. What is not answered with 2xx is tried
+	// again, up to five times within ten minutes. Required.
+	URL string `json:"url,omitempty"`
+
+	// Secret signs, and is one of the gateway's own: the caller has it, and nobody else. 32 to 256
+	// characters. It may be a placeholder, which is read when the configuration is loaded. Required.
+	Secret string `json:"secret,omitempty"`
 }
 
 // CaddyModule returns the Caddy module information. Caddy asks at each call, while a new secret may come
@@ -47,15 +69,24 @@ func (*Webhook) CaddyModule() caddy.ModuleInfo {
 //
 //	verify_webhook [<matcher>] {
 //	    account <name>
+//	    relay   <caller>|* <url> <secret>
 //	}
 func (h *Webhook) UnmarshalCaddyfile(d *caddyfile.Dispenser) error {
 	err := subdirectives(d, func(name string) (err error) {
-		if name != "account" {
-			return d.Errf("unrecognized subdirective %q", name)
+		switch name {
+		case "account":
+			h.AccountName, err = oneArg(d, name, "<name>")
+		case "relay":
+			one := new(Relay)
+			if d.CountRemainingArgs() != 3 || !d.Args(&one.Caller, &one.URL, &one.Secret) {
+				return d.Err("relay takes three arguments: relay <caller> <url> <secret>, for example " + relayExample + unset)
+			}
+			h.Relays = append(h.Relays, one)
+		default:
+			err = d.Errf("unrecognized subdirective %q", name)
 		}
-		h.AccountName, err = oneArg(d, name, "<name>")
 		return err
-	})
+	}, "relay")
 	if err == nil && h.AccountName == "" {
 		err = d.WrapErr(errNoAccount)
 	}
@@ -83,6 +114,10 @@ func (h *Webhook) Provision(ctx caddy.Context) error {
 	case account.SignatureSecret == "":
 		return fmt.Errorf("account %s: signature_secret: it is missing, and so nothing could tell whose a webhook is; add for example `signature_secret {file./run/secrets/vonage_signature_secret}`", h.AccountName)
 	}
+	to, err := h.relays(app)
+	if err != nil {
+		return err
+	}
 	h.account, h.warned = account, map[string]bool{}
 	if h.secret, err = account.resolveSignatureSecret(); err != nil {
 		return fmt.Errorf("account %s: signature_secret: %w", h.AccountName, err)
@@ -97,11 +132,56 @@ func (h *Webhook) Provision(ctx caddy.Context) error {
 	if account.Credentials != nil {
 		key = h.site.rotation.key
 	}
-	if h.webhooks, err = h.site.gateway.NewWebhooks(key, h.secret); err != nil {
+	if h.webhooks, err = h.site.gateway.NewWebhooks(key, h.secret, to); err != nil {
 		return err
 	}
+	h.warnOfLiterals()
 	app.webhooks = append(app.webhooks, h)
 	return nil
+}
+
+const relayExample = "`relay checkout https://checkout.internal/webhooks {file./run/secrets/relay_checkout}`"
+
+// relays reads where webhooks are passed on to.
+func (h *Webhook) relays(app *App) (gateway.Relays, error) {
+	to := gateway.Relays{}
+	for _, one := range h.Relays {
+		if to[one.Caller] != nil {
+			return nil, fmt.Errorf("relay %s: it is there twice; a caller has one", one.Caller)
+		}
+		target, err := one.target(app)
+		if err != nil {
+			return nil, fmt.Errorf("relay %s: %w", one.Caller, err)
+		}
+		to[one.Caller] = target
+	}
+	return to, nil
+}
+
+func (r *Relay) target(app *App) (*relay.Target, error) {
+	names := app.Callers.names()
+	switch {
+	case r.Caller == "":
+		return nil, errors.New("the caller is missing; write its name, or * for all, for example " + relayExample)
+	case r.Caller != gateway.OtherCallers && app.Callers != nil && !slices.Contains(names, r.Caller):
+		return nil, fmt.Errorf("there is no such caller; write one of %q, or * for all", names)
+	case strings.ContainsAny(r.URL, "{}"):
+		return nil, errors.New("placeholders are read in the secret alone; write the URL out")
+	}
+	secret, err := resolve("the secret", r.Secret, maxSignatureSecret)
+	if err != nil {
+		return nil, err
+	}
+	return relay.NewTarget(r.URL, secret)
+}
+
+// warnOfLiterals tells of secrets that the configuration shows.
+func (h *Webhook) warnOfLiterals() {
+	for _, one := range h.Relays {
+		if !placeholder.MatchString(one.Secret) {
+			h.site.logger.Warn("the secret of relay " + one.Caller + " stands in the configuration, where the admin API and the autosave file show it; write a placeholder in its place, for example " + relayExample)
+		}
+	}
 }
 
 // watchSecret has a new secret put in use as soon as it is in its file, until Cleanup. The

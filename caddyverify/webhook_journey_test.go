@@ -21,6 +21,8 @@ type journey struct {
 	site, hooks string
 	option      string // of the log
 	logged      func() string
+	callers     string // of the configuration
+	relays      string
 	started     int // verifications
 }
 
@@ -43,9 +45,9 @@ func (j *journey) load() {
 	config, err := adaptCaddyfile("{\nadmin off\npersist_config off\n" + strings.Replace(j.option, "{\n", "{\nlevel DEBUG\n", 1) +
 		"verify {\naccount shop {\napi v2\nupstream " + j.provider.URL + "\napplication " + testApplication +
 		"\nprivate_key {env.VERIFY_TEST_PRIVATE_KEY}\nsignature_secret {env.VERIFY_TEST_SIGNATURE_SECRET}\nlimit off\n" +
-		"cache {\nin_progress 1m\n}\n}\n}\n}\n" + // so that only webhooks change what is told
+		"cache {\nin_progress 1m\n}\n}\n" + j.callers + "}\n}\n" + // so that only webhooks change what is told
 		"http://" + j.site + " {\nmetrics /metrics\nverify {\naccount shop\n}\n}\n" +
-		"http://" + j.hooks + " {\nverify_webhook /webhooks/verify {\naccount shop\n}\n}\n")
+		"http://" + j.hooks + " {\nverify_webhook /webhooks/verify {\naccount shop\n" + j.relays + "}\n}\n")
 	if err != nil {
 		j.t.Fatal(err)
 	}

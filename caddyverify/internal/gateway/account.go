@@ -69,6 +69,7 @@ type Account struct {
 	methods  upstream.Methods
 	live     upstream.Live // the secrets
 	signers  signers
+	relays   *relays // of webhooks
 	events   event.Notifier[Event]
 	history  *history.History
 	notices  notices
@@ -133,6 +134,7 @@ func NewAccount(host, apiKey string, metrics *observe.Metrics, s *Settings) *Acc
 		stopped:  make(chan struct{}),
 	}
 	_, _ = rand.Read(a.salt[:]) // never fails
+	a.relays = newRelays(a)
 	a.cache.Fill = a.settleAlong
 	a.cache.Unchanged = a.unchanged
 	a.cache.Own = a.states.Own
@@ -146,6 +148,7 @@ func NewAccount(host, apiKey string, metrics *observe.Metrics, s *Settings) *Acc
 			a.unwatch = nil
 		}
 		a.configuring.Unlock()
+		a.relays.close()
 		a.books.close()
 		a.guardShared.close() // which knows the last ends
 		a.configuring.Lock()

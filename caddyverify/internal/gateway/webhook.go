@@ -21,13 +21,14 @@ type Webhooks struct {
 	gateway  *Gateway
 	verifier atomic.Pointer[webhook.Verifier]
 	letGo    func(after time.Duration)
+	to       Relays
 	floods   *floods[observe.WebhookResult] // of warnings: anybody can cause them
 }
 
 // NewWebhooks returns the Webhooks that are signed by a secret, until Close. key is that of
-// the account, which they must name if they name one; "" is any. So it is with its application. The error is about the
-// secret, and does not hold it.
-func (g *Gateway) NewWebhooks(key, secret string) (*Webhooks, error) {
+// the account, which they must name if they name one; "" is any. So it is with its application. What is
+// taken in is passed on to a caller of to. The error is about the secret, and does not hold it.
+func (g *Gateway) NewWebhooks(key, secret string, to Relays) (*Webhooks, error) {
 	settings := webhook.Settings{Key: key, Secrets: []string{secret}}
 	if g.V2 != nil {
 		settings.Application = g.V2.Application
@@ -37,7 +38,10 @@ func (g *Gateway) NewWebhooks(key, secret string) (*Webhooks, error) {
 		return nil, err
 	}
 	g.Account.metrics.PrepareWebhooks()
-	h := &Webhooks{gateway: g, letGo: g.Account.live.Add(upstream.NewSecret(secret))}
+	if len(to) > 0 {
+		g.Account.metrics.PrepareRelays()
+	}
+	h := &Webhooks{gateway: g, to: to, letGo: g.Account.live.Add(upstream.NewSecret(secret))}
 	h.verifier.Store(verifier)
 	h.floods = newFloods(h.logMore)
 	return h, nil
@@ -99,6 +103,7 @@ func (h *Webhooks) receive(r *http.Request) (observe.WebhookResult, state.Event,
 	}
 	switch known, sure := h.gateway.Told(r.Context(), delivered.Event); {
 	case known:
+		h.relay(r.Context(), delivered.Event, delivered.Body)
 		return observe.WebhookTaken, delivered.Event, nil
 	case sure:
 		return observe.WebhookUnknown, delivered.Event, nil

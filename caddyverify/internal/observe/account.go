@@ -101,6 +101,7 @@ func newAccountMetrics(all *vectors, label string) *AccountMetrics {
 		guard:            count(all.guard),
 		guardChanges:     count(all.guardChanges),
 		webhooks:         count(all.webhooks),
+		relays:           count(all.relays),
 		workflow: workflowVectors{
 			started:   count(all.workflow.started),
 			succeeded: count(all.workflow.succeeded),

@@ -5,6 +5,7 @@ package observe
 import (
 	"strings"
 
+	"github.com/caddyverify/caddy-verify/caddyverify/internal/relay"
 	"github.com/caddyverify/caddy-verify/caddyverify/internal/wire"
 )
 
@@ -128,6 +129,8 @@ var (
 	unknownTotal  = Metric{"verify_v2_unknown_total", "counter", "Verifications that were searched for at Verify v2 and of which nothing is known; none with version 1.", []Label{{"reason", "begun_elsewhere (past the gateways, or before a restart without a store), store_away (it cannot say)"}}}
 	webhooksTotal = Metric{"verify_webhooks_total", "counter", "Webhooks of Verify v2, by what became of them; none without `verify_webhook`.", []Label{{"result", values(WebhookResults[:], map[WebhookResult]string{WebhookUnknown: "of a verification that no gateway of the account has started", WebhookStoreAway: "it cannot say whether one has; the provider sends it again", WebhookRepeated: "taken before", WebhookRefused: "its signature"})}}}
 
+	relaysTotal = Metric{"verify_webhook_relays_total", "counter", "Webhooks passed on to the callers whose verifications they are about, by what became of each try; none without `relay`.", []Label{{"result", values(relay.Results[:], map[relay.Result]string{relay.Retried: "it was not taken, and is tried again", relay.GaveUp: "nor the last time", relay.Dropped: "too many were waiting, or the gateway ended"})}}}
+
 	failoversTotal = Metric{"verify_failovers_total", "counter", "Requests made with another account, since this one takes none.", []Label{{"to", "the other, as in account"}}}
 
 	invariantBroken = Metric{"verify_invariant_broken_total", "counter", "Faults of the gateway itself, noticed in time: what would have broken a promise was held back.", []Label{{"invariant", values(wire.Invariants[:], map[wire.Invariant]string{wire.OneDelivery: "a second send", wire.FreshState: "a state from before a check", wire.SecretKept: "the secret in an answer"})}}}
@@ -145,7 +148,7 @@ var Catalogue = []Metric{
 	startedTotal, finishedTotal, workflowStarted, workflowSucceeded, untrackedTotal, underWay, unsettled, timeToSuccess, attempts, costTotal,
 	settlerBacklog, settlerLookups,
 	callerRequests, callerRefused, callerIsolated, callerUpstream, callerStarted, callerFinished, callerUnchecked, callerCost,
-	guardStarts, guardChanges, guardSaved, guardRegrets, budgetSettled, budgetReserved, budgetCap, unknownTotal, webhooksTotal, failoversTotal, invariantBroken, buildInfo,
+	guardStarts, guardChanges, guardSaved, guardRegrets, budgetSettled, budgetReserved, budgetCap, unknownTotal, webhooksTotal, relaysTotal, failoversTotal, invariantBroken, buildInfo,
 }
 
 // OfAccount tells the metrics that each account has for itself, by the label account.

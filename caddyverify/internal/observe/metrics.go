@@ -29,7 +29,7 @@ type vectors struct {
 	transitions, cache, relabelled, v2Answers          *prometheus.CounterVec
 	started, finished, untracked, cost, lookups        *prometheus.CounterVec
 	broken, failovers, switches, guard, guardChanges   *prometheus.CounterVec
-	webhooks                                           *prometheus.CounterVec
+	webhooks, relays                                   *prometheus.CounterVec
 	caller                                             callerVectors
 	workflow                                           workflowVectors
 	duration, upstreamDuration, timeToSuccess, tries   *prometheus.HistogramVec
@@ -44,7 +44,7 @@ type vector interface {
 func (v *vectors) all() []vector {
 	return []vector{
 		v.requests, v.duration, v.ignored, v.upstream, v.upstreamDuration, v.retries, v.relabelled, v.v2Answers, v.throttled, v.deliveries,
-		v.transitions, v.cache, v.started, v.finished, v.untracked, v.timeToSuccess, v.tries, v.cost, v.lookups, v.broken, v.failovers, v.switches, v.guard, v.guardChanges, v.webhooks,
+		v.transitions, v.cache, v.started, v.finished, v.untracked, v.timeToSuccess, v.tries, v.cost, v.lookups, v.broken, v.failovers, v.switches, v.guard, v.guardChanges, v.webhooks, v.relays,
 		v.workflow.started, v.workflow.succeeded,
 		v.caller.requests, v.caller.refused, v.caller.isolated, v.caller.upstream,
 		v.caller.started, v.caller.finished, v.caller.unchecked, v.caller.cost,
@@ -78,6 +78,7 @@ func NewMetrics() *Metrics {
 		guard:            counter(guardStarts),
 		guardChanges:     counter(guardChanges),
 		webhooks:         counter(webhooksTotal),
+		relays:           counter(relaysTotal),
 		workflow: workflowVectors{
 			started:   counter(workflowStarted),
 			succeeded: counter(workflowSucceeded),

@@ -55,7 +55,7 @@ func TestCatalogue(t *testing.T) {
 			default:
 				t.Errorf("%s has no series", metric.Name)
 			case costTotal.Name, callerCost.Name, callerRequests.Name, callerRefused.Name, failoversTotal.Name, guardStarts.Name,
-				guardChanges.Name, guardSaved.Name, guardRegrets.Name, budgetSettled.Name, budgetReserved.Name, budgetCap.Name, webhooksTotal.Name, unknownTotal.Name,
+				guardChanges.Name, guardSaved.Name, guardRegrets.Name, budgetSettled.Name, budgetReserved.Name, budgetCap.Name, webhooksTotal.Name, relaysTotal.Name, unknownTotal.Name,
 				storeUp.Name, storeGateways.Name, storeCalls.Name, storeHits.Name, storeDrops.Name, storeUnasked.Name, storeAway.Name: // without a store
 			}
 			continue

@@ -1,5 +1,7 @@
 package observe
 
+import "github.com/caddyverify/caddy-verify/caddyverify/internal/relay"
+
 // WebhookResult is what became of a webhook.
 type WebhookResult string
 
@@ -26,3 +28,13 @@ func (m *AccountMetrics) PrepareWebhooks() {
 
 // Webhook counts one.
 func (m *AccountMetrics) Webhook(r WebhookResult) { m.webhooks.WithLabelValues(string(r)).Inc() }
+
+// PrepareRelays makes the series of webhooks that are passed on.
+func (m *AccountMetrics) PrepareRelays() {
+	for _, r := range relay.Results {
+		m.relays.WithLabelValues(string(r))
+	}
+}
+
+// Relay counts a try.
+func (m *AccountMetrics) Relay(r relay.Result) { m.relays.WithLabelValues(string(r)).Inc() }

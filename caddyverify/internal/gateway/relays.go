@@ -1,0 +1,86 @@
+package gateway
+
+import (
+	"context"
+	"log/slog"
+
+	"github.com/caddyverify/caddy-verify/caddyverify/internal/relay"
+	"github.com/caddyverify/caddy-verify/caddyverify/internal/state"
+	"github.com/caddyverify/caddy-verify/caddyverify/internal/wire"
+)
+
+// Relays are where callers take webhooks of the verifications that they started, by their names.
+type Relays map[string]*relay.Target
+
+// OtherCallers is the name for callers that Relays do not name, and for verifications of which it is not
+// known who started them.
+const OtherCallers = "*"
+
+// relays pass an account's webhooks on. They survive a reload, like what they have under way.
+type relays struct {
+	*relay.Sender
+	account *Account
+	floods  *floods[relay.Result] // of warnings
+}
+
+func newRelays(a *Account) *relays {
+	r := &relays{account: a}
+	r.floods = newFloods(r.logMore)
+	r.Sender = relay.New(relay.Transport(), r.tell)
+	return r
+}
+
+func (r *relays) close() {
+	r.Close()
+	r.floods.stop()
+}
+
+// tell counts and logs what became of a try. Two lines a minute are enough of those that are lost.
+func (r *relays) tell(d relay.Delivery, result relay.Result, why error) {
+	r.account.metrics.Relay(result)
+	level := slog.LevelDebug
+	attrs := []slog.Attr{slog.String("result", string(result)), slog.String("request_id", wire.RedactID(d.ID))}
+	if d.Name != "" {
+		attrs = append(attrs, slog.String("caller", d.Name))
+	}
+	if why != nil {
+		attrs = append(attrs, slog.String("why", why.Error()))
+	}
+	if result == relay.GaveUp || result == relay.Dropped {
+		if r.floods.follows(result, d.Name) {
+			return
+		}
+		level = slog.LevelWarn
+	}
+	r.log(level, "webhook relayed", attrs...)
+}
+
+// logMore tells how many more were lost since the last line, and whose.
+func (r *relays) logMore(result relay.Result, f *flood) {
+	r.log(slog.LevelWarn, "webhooks relayed", slog.String("result", string(result)), slog.Int("webhooks", f.calls), slog.Any("callers", f.callers))
+}
+
+func (r *relays) log(level slog.Level, message string, attrs ...slog.Attr) {
+	r.account.mu.Lock()
+	by := r.account.loggers.Get()
+	r.account.mu.Unlock()
+	if by != nil {
+		(*by).Logger.LogAttrs(context.Background(), level, message, attrs...)
+	}
+}
+
+// relay passes on a webhook that was taken in.
+func (h *Webhooks) relay(ctx context.Context, e state.Event, body []byte) {
+	if len(h.to) == 0 {
+		return
+	}
+	// The store is asked for those that another gateway has started. The provider waits for that alone.
+	start := h.gateway.whose(context.WithoutCancel(ctx), []string{e.ID}, started.known)[0]
+	to, named := h.to[start.caller]
+	if !named {
+		to = h.to[OtherCallers]
+	}
+	if to != nil {
+		h.gateway.Account.relays.Send(relay.Delivery{Target: to, Name: start.caller, ID: e.ID, Body: body})
+	}
+}

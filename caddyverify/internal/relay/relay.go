@@ -1,0 +1,229 @@
+// Package relay passes webhooks on to the applications whose verifications they are about: it
+// signs them, and tries again where an application does not take them.
+package relay
+
+import (
+	"context"
+	"crypto/rand"
+	"errors"
+	"fmt"
+	"io"
+	mathrand "math/rand/v2"
+	"net/http"
+	"sync"
+	"time"
+)
+
+const (
+	// maxWaiting bounds the deliveries under way, and maxOfTarget those of one target: one that is
+	// down must not take the place of others'.
+	maxWaiting  = 1000
+	maxOfTarget = 250
+	// atOnce is how many calls one target gets at a time.
+	atOnce = 8
+	// timeout bounds a try.
+	timeout = 10 * time.Second
+	// lastly is for how long Close waits for tries under way.
+	lastly = 2 * time.Second
+	// maxAnswer is how much of an answer is read, so that its connection can be used again, in bytes.
+	maxAnswer = 4 << 10
+)
+
+// pauses are those before each further try: six tries within ten minutes, whatever each takes.
+var pauses = [...]time.Duration{2 * time.Second, 10 * time.Second, 30 * time.Second, 90 * time.Second, 4 * time.Minute}
+
+// Result is what became of a try, or of a delivery.
+type Result string
+
+// The results.
+const (
+	// Delivered: the application answered 2xx.
+	Delivered Result = "delivered"
+	// Retried: it did not, and is asked once more.
+	Retried Result = "retried"
+	// GaveUp: it did not take the last try either.
+	GaveUp Result = "gave_up"
+	// Dropped: too many deliveries were waiting, or the gateway has ended.
+	Dropped Result = "dropped"
+)
+
+// Results lists them.
+var Results = [...]Result{Delivered, Retried, GaveUp, Dropped}
+
+// Delivery is a webhook for an application.
+type Delivery struct {
+	Target *Target
+	// Name is the application's, and ID the verification's.
+	Name, ID string
+	// Body is what the provider sent. It holds personal data.
+	Body []byte
+}
+
+// Format tells nothing of the body.
+func (d Delivery) Format(f fmt.State, _ rune) { _, _ = f.Write([]byte("a delivery for " + d.Name)) }
+
+// Why a try is none, or a delivery ends. None tells anything of the target or the webhook.
+var (
+	errTooMany  = errors.New("too many webhooks are waiting")
+	errEnded    = errors.New("the gateway has ended")
+	errNoAnswer = errors.New("there was no answer")
+)
+
+// refused is an answer other than 2xx.
+type refused int
+
+func (r refused) Error() string { return fmt.Sprintf("it answered %d", int(r)) }
+
+// Sender delivers webhooks. Make it with New.
+type Sender struct {
+	transport http.RoundTripper
+	tell      func(Delivery, Result, error)
+	ctx       context.Context // of all tries
+	cancel    context.CancelFunc
+	running   sync.WaitGroup
+
+	mu      sync.Mutex
+	closing chan struct{} // closed once nothing is begun any more
+	waiting int
+	targets map[string]*queue // by URL
+}
+
+type queue struct {
+	waiting int
+	slots   chan struct{}
+}
+
+// New returns a Sender, which is to be closed. tell is told of each try, and of each delivery that has
+// none; its error is nil for Delivered, and holds nothing of the webhook or the URL.
+func New(transport http.RoundTripper, tell func(Delivery, Result, error)) *Sender {
+	s := &Sender{transport: transport, tell: tell, closing: make(chan struct{}), targets: map[string]*queue{}}
+	s.ctx, s.cancel = context.WithCancel(context.Background())
+	return s
+}
+
+// Transport returns one for New: without proxies of the environment, as for calls to the provider.
+func Transport() *http.Transport {
+	t := http.DefaultTransport.(*http.Transport).Clone()
+	t.Proxy, t.MaxConnsPerHost, t.MaxIdleConnsPerHost = nil, 2*atOnce, atOnce
+	return t
+}
+
+// Send has a webhook delivered, at least once if at all, and does not wait for it.
+func (s *Sender) Send(d Delivery) {
+	slots, ok := s.enter(d.Target.url)
+	if !ok {
+		s.tell(d, Dropped, errTooMany)
+		return
+	}
+	s.running.Go(func() {
+		defer s.leave(d.Target.url)
+		s.deliver(d, slots)
+	})
+}
+
+func (s *Sender) enter(url string) (slots chan struct{}, ok bool) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	q := s.targets[url]
+	if s.waiting >= maxWaiting || q != nil && q.waiting >= maxOfTarget || s.closed() {
+		return nil, false
+	}
+	if q == nil {
+		q = &queue{slots: make(chan struct{}, atOnce)}
+		s.targets[url] = q
+	}
+	s.waiting++
+	q.waiting++
+	return q.slots, true
+}
+
+func (s *Sender) leave(url string) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.waiting--
+	if q := s.targets[url]; q.waiting > 1 {
+		q.waiting--
+	} else {
+		delete(s.targets, url)
+	}
+}
+
+func (s *Sender) closed() bool {
+	select {
+	case <-s.closing:
+		return true
+	default:
+		return false
+	}
+}
+
+// deliver tries until the application takes it.
+func (s *Sender) deliver(d Delivery, slots chan struct{}) {
+	id := rand.Text() // the same in each try, so that the application can tell that it is one
+	for try := 0; ; try++ {
+		err := s.try(d, id, slots)
+		switch {
+		case err == nil:
+			s.tell(d, Delivered, nil)
+			return
+		case s.closed():
+			s.tell(d, Dropped, errEnded)
+			return
+		case try == len(pauses):
+			s.tell(d, GaveUp, err)
+			return
+		}
+		s.tell(d, Retried, err)
+		select {
+		case <-time.After(about(pauses[try])):
+		case <-s.closing:
+			s.tell(d, Dropped, errEnded)
+			return
+		}
+	}
+}
+
+// about is a tenth more or less: what failed at once is not to come again at once.
+func about(d time.Duration) time.Duration {
+	return d + time.Duration((mathrand.Float64()-0.5)*0.2*float64(d)) //nolint:gosec // a pause is no secret
+}
+
+// try makes one call. Redirects are answers like others: they would lead what is signed elsewhere.
+func (s *Sender) try(d Delivery, id string, slots chan struct{}) error {
+	select {
+	case slots <- struct{}{}:
+		defer func() { <-slots }()
+	case <-s.ctx.Done():
+		return errEnded
+	}
+	ctx, cancel := context.WithTimeout(s.ctx, timeout)
+	defer cancel()
+	r, err := d.Target.request(ctx, d.Body, id, time.Now())
+	if err != nil {
+		return errNoAnswer
+	}
+	answer, err := s.transport.RoundTrip(r)
+	if err != nil {
+		return errNoAnswer // which may name the URL
+	}
+	_, _ = io.CopyN(io.Discard, answer.Body, maxAnswer)
+	_ = answer.Body.Close()
+	if answer.StatusCode/100 != 2 {
+		return refused(answer.StatusCode)
+	}
+	return nil
+}
+
+// Close ends what is under way, and waits a moment for tries that may come to an end.
+func (s *Sender) Close() {
+	s.mu.Lock()
+	close(s.closing)
+	s.mu.Unlock()
+	last := time.AfterFunc(lastly, s.cancel)
+	s.running.Wait()
+	last.Stop()
+	s.cancel()
+	if t, ok := s.transport.(interface{ CloseIdleConnections() }); ok {
+		t.CloseIdleConnections()
+	}
+}

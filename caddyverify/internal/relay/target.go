@@ -1,0 +1,66 @@
+package relay
+
+import (
+	"bytes"
+	"context"
+	"crypto/hmac"
+	"crypto/sha256"
+	"errors"
+	"fmt"
+	"net/http"
+	"net/netip"
+	"net/url"
+	"time"
+)
+
+// MinSecret is the least length of a secret, in bytes: that of the hash (RFC 7518, section 3.2).
+const MinSecret = 32
+
+// Target is where an application takes webhooks.
+type Target struct {
+	url string
+	// mac is a function, since nothing prints what it holds.
+	mac func(text string) []byte
+}
+
+// NewTarget returns the Target at a URL, with what signs for it. Its errors hold neither.
+func NewTarget(at, secret string) (*Target, error) {
+	u, err := url.Parse(at)
+	switch {
+	case err != nil || u.Hostname() == "" || u.Scheme != "https" && u.Scheme != "http":
+		return nil, errors.New("it is not an https URL; write for example https://checkout.internal/webhooks")
+	case u.User != nil:
+		return nil, errors.New("the URL holds a user name; the application knows the gateway by its signature")
+	case u.Fragment != "":
+		return nil, errors.New("the URL has a fragment; leave it out")
+	case u.Scheme == "http" && !loopback(u.Hostname()):
+		return nil, errors.New("http would send phone numbers in clear; write https")
+	case len(secret) < MinSecret:
+		return nil, fmt.Errorf("the secret has fewer than %d characters; make one with: openssl rand -hex 32", MinSecret)
+	}
+	key := []byte(secret)
+	return &Target{url: u.String(), mac: func(text string) []byte {
+		h := hmac.New(sha256.New, key)
+		_, _ = h.Write([]byte(text))
+		return h.Sum(nil)
+	}}, nil
+}
+
+func loopback(host string) bool {
+	address, err := netip.ParseAddr(host)
+	return host == "localhost" || err == nil && address.IsLoopback()
+}
+
+// request is one try at a time.
+func (t *Target) request(ctx context.Context, body []byte, id string, now time.Time) (*http.Request, error) {
+	r, err := http.NewRequestWithContext(ctx, http.MethodPost, t.url, bytes.NewReader(body))
+	if err != nil {
+		return nil, err
+	}
+	r.Header = http.Header{
+		"Content-Type":  {"application/json"},
+		"User-Agent":    {"caddy-verify"},
+		"Authorization": {"Bearer " + t.token(body, id, now)},
+	}
+	return r, nil
+}

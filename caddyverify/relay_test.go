@@ -1,0 +1,165 @@
+package caddyverify
+
+import (
+	"crypto/hmac"
+	"crypto/sha256"
+	"encoding/base64"
+	"encoding/json"
+	"fmt"
+	"io"
+	"net/http"
+	"net/http/httptest"
+	"strings"
+	"sync"
+	"testing"
+
+	"github.com/caddyserver/caddy/v2"
+)
+
+// receiver is an application that takes webhooks.
+type receiver struct {
+	*httptest.Server
+	secret string
+	fails  bool // the first time
+
+	mu  sync.Mutex
+	got chan string // bodies
+	ids map[string]bool
+}
+
+func newReceiver(t *testing.T, secret string) *receiver {
+	t.Helper()
+	r := &receiver{secret: secret, got: make(chan string, 100), ids: map[string]bool{}}
+	r.Server = httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, in *http.Request) {
+		body, _ := io.ReadAll(in.Body)
+		r.mu.Lock()
+		defer r.mu.Unlock()
+		if r.fails {
+			r.fails = false
+			w.WriteHeader(http.StatusServiceUnavailable)
+			return
+		}
+		if why := r.refuses(in, body); why != "" {
+			t.Errorf("a webhook %s: %s", in.Header.Get("Authorization"), why)
+		}
+		r.got <- string(body)
+	}))
+	t.Cleanup(r.Close)
+	return r
+}
+
+// refuses checks a webhook as the provider's SDKs do.
+func (r *receiver) refuses(in *http.Request, body []byte) string {
+	parts := strings.Split(strings.TrimPrefix(in.Header.Get("Authorization"), "Bearer "), ".")
+	if len(parts) != 3 {
+		return "no token"
+	}
+	mac := hmac.New(sha256.New, []byte(r.secret))
+	mac.Write([]byte(parts[0] + "." + parts[1]))
+	if parts[2] != base64.RawURLEncoding.EncodeToString(mac.Sum(nil)) {
+		return "signed by another"
+	}
+	var claims struct {
+		Jti  string
+		Hash string `json:"payload_hash"`
+	}
+	text, _ := base64.RawURLEncoding.DecodeString(parts[1])
+	if err := json.Unmarshal(text, &claims); err != nil || claims.Hash != fmt.Sprintf("%x", sha256.Sum256(body)) || claims.Jti == "" || r.ids[claims.Jti] {
+		return "claims " + string(text)
+	}
+	r.ids[claims.Jti] = true
+	return ""
+}
+
+// TestRelay has three callers start verifications, whose webhooks go to each one's own application.
+func TestRelay(t *testing.T) {
+	secrets := map[string]string{"CHECKOUT": canaryRelay, "OTHER": strings.Repeat("another-secret-", 3)}
+	for name, secret := range secrets {
+		t.Setenv("VERIFY_TEST_RELAY_"+name, secret)
+	}
+	checkout, other := newReceiver(t, secrets["CHECKOUT"]), newReceiver(t, secrets["OTHER"])
+	j := newJourney(t)
+	j.callers = "callers {\ncaller checkout {http.request.header.X-App} checkout\ncaller support {http.request.header.X-App} support\ncaller login {http.request.header.X-App} login\n}\n"
+	j.relays = "relay checkout " + checkout.URL + "/hooks?token=of-the-url {env.VERIFY_TEST_RELAY_CHECKOUT}\nrelay * " + other.URL + " {env.VERIFY_TEST_RELAY_OTHER}\n"
+	j.load()
+	checkout.fails = true
+	for i, test := range []struct {
+		app string
+		to  *receiver
+	}{{"checkout", checkout}, {"support", other}, {"login", other}, {"checkout", checkout}} {
+		r := request(t, http.MethodPost, "http://"+j.site+"/verify/json", "application/x-www-form-urlencoded", fmt.Sprintf("number=44770090030%d&brand=Acme&workflow_id=6", i))
+		r.Header.Set("X-App", test.app)
+		id := do(t, r).field("request_id")
+		j.elsewhere(id, testCode, http.StatusOK)
+		for range 2 { // an event and the end
+			select {
+			case body := <-test.to.got:
+				if !strings.Contains(body, dashed(id)) {
+					t.Errorf("%s gets %s", test.app, body)
+				}
+			case <-t.Context().Done():
+				t.Fatal("there is no webhook")
+			}
+		}
+	}
+	if n := len(checkout.got) + len(other.got); n != 0 {
+		t.Errorf("there are %d webhooks more", n)
+	}
+	scrape := func() string { return do(t, request(t, http.MethodGet, "http://"+j.site+"/metrics", "", "")).body }
+	metrics := scrape()
+	for !strings.Contains(metrics, `result="delivered"} 8`) && t.Context().Err() == nil { // which is counted once it is answered
+		metrics = scrape()
+	}
+	for _, want := range []string{`result="retried"} 1`, `result="gave_up"} 0`, `result="dropped"} 0`} {
+		if !strings.Contains(metrics, "verify_webhook_relays_total{") || !strings.Contains(metrics, want) {
+			t.Errorf("metrics lack %s", want)
+		}
+	}
+	if err := caddy.Stop(); err != nil {
+		t.Fatal(err)
+	}
+	logged := j.logged()
+	if !strings.Contains(logged, `"webhook relayed"`) || !strings.Contains(logged, `"caller":"checkout"`) {
+		t.Error("nothing is logged of what is relayed")
+	}
+	for line := range strings.Lines(logged + metrics) {
+		for _, word := range []string{canaryRelay, "another-secret", "4477009003"} {
+			if strings.Contains(line, word) {
+				t.Errorf("%s is in the log or the metrics: %.300s", word, line)
+			}
+		}
+		if strings.Contains(line, `"webhook relayed"`) && strings.Contains(line, "of-the-url") {
+			t.Errorf("the log has the URL: %s", line)
+		}
+	}
+}
+
+// Errors of relays name what is wrong, and nothing of the secret.
+func TestSettingsOfRelays(t *testing.T) {
+	private, _ := applicationKey()
+	t.Setenv("VERIFY_TEST_PRIVATE_KEY", private)
+	const long = "CANARY0123456789abcdef0123456789abcdef"
+	for name, test := range map[string]struct{ lines, want string }{
+		"a word too few":     {"relay checkout https://a.internal/", "relay takes three arguments"},
+		"no URL":             {"relay checkout a.internal " + long, "relay checkout: it is not an https URL"},
+		"in clear":           {"relay checkout http://a.internal " + long, "relay checkout: http would send phone numbers in clear"},
+		"a placeholder":      {"relay checkout https://{env.X}/ " + long, "placeholders are read in the secret alone"},
+		"nobody":             {"relay chekout https://a.internal " + long, `relay chekout: there is no such caller; write one of ["checkout"], or * for all`},
+		"twice":              {"relay * https://a.internal " + long + "\nrelay * https://b.internal " + long, "relay *: it is there twice"},
+		"a short secret":     {"relay * https://a.internal CANARY", "relay *: the secret has fewer than 32 characters"},
+		"a secret of nobody": {"relay * https://a.internal {env.VERIFY_TEST_NOBODY}", "VERIFY_TEST_NOBODY"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			config, err := adaptCaddyfile("{\nadmin off\npersist_config off\nlog default {\noutput discard\n}\nverify {\naccount shop {\napi v2\napplication " + testApplication +
+				"\nprivate_key {env.VERIFY_TEST_PRIVATE_KEY}\nsignature_secret " + testSignatureSecret + "\n}\ncallers {\ncaller checkout {http.request.header.X-App} checkout\n}\n}\n}\n" +
+				"http://" + freeAddress(t) + " {\nverify_webhook {\naccount shop\n" + test.lines + "\n}\n}\n")
+			if err == nil {
+				err = caddy.Load(config, true)
+			}
+			if err == nil || !strings.Contains(err.Error(), test.want) || strings.Contains(err.Error(), "CANARY") {
+				t.Errorf("it says %v", err)
+			}
+			_ = caddy.Stop()
+		})
+	}
+}
