@@ -51,11 +51,12 @@ func (v *versioned) start(n int) benchCall {
 // newVersions are gateways at both versions, with a network between them and a provider that answers at once, or without.
 func newVersions(b *testing.B, network bool) (both [2]*versioned) {
 	private, _ := applicationKey()
+	b.Setenv("BENCH_PRIVATE_KEY", private)
 	for i, answer := range []string{`{"request_id":"cc121958d8fb4368aa3b%012d","status":"0"}`, `{"request_id":"cc121958-d8fb-4368-aa3b-%012d"}`} {
 		v := &versioned{canned: new(canned), answer: answer}
 		v.Handler = newBench(b, func(h *Handler) {
 			if i == 1 {
-				h.API, h.Application, h.PrivateKey = apiV2, testApplication, private
+				h.API, h.Application, h.PrivateKey = apiV2, testApplication, "{env.BENCH_PRIVATE_KEY}"
 			}
 			if h.roundTripper = v.canned; network {
 				provider := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {

@@ -248,7 +248,8 @@ func (b *Book) settle(r *record) {
 		b.records.move(r, b.overUnbegun(r))
 		return
 	}
-	over := v.look(start.at).expires
+	_, all := v.plan(start)
+	over := start.at.Add(all + margin)
 	if end := v.verdict(start); end.status != "" {
 		over = start.at.Add(end.elapsed)
 	}

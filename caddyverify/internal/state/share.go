@@ -83,9 +83,13 @@ func logOf(id string) store.Name { return store.Name{Kind: store.Log, ID: "state
 // not taken it.
 func (b *Book) tell(ctx context.Context, r *record) bool {
 	b.mu.Lock()
-	logs, facts := b.logs, r.untold()
+	logs := b.logs
+	var facts []*fact
+	if logs != nil {
+		facts = r.untold()
+	}
 	b.mu.Unlock()
-	if logs == nil || len(facts) == 0 {
+	if len(facts) == 0 {
 		return true
 	}
 	entries := make([][]byte, len(facts))

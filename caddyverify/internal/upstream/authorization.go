@@ -11,4 +11,4 @@ func (s Secret) Basic(h http.Header, key string) {
 }
 
 // Bearer has a request carry the secret as a bearer token.
-func (s Secret) Bearer(h http.Header) { h["Authorization"] = []string{"Bearer " + s.value} }
+func (s Secret) Bearer(h http.Header) { h["Authorization"] = s.bearer }

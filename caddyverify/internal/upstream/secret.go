@@ -21,6 +21,8 @@ type Secret struct {
 
 type secret struct {
 	value string
+	// bearer is the header of who bears it. A token is long, and goes out with every call.
+	bearer []string
 	wanted
 }
 
@@ -33,7 +35,10 @@ type wanted struct {
 
 // NewSecret wraps a secret.
 func NewSecret(value string) Secret {
-	s := &secret{value: value, wanted: wanted{plain: [][]byte{[]byte(value)}, least: len(value)}}
+	s := &secret{
+		value: value, bearer: []string{"Bearer " + value},
+		wanted: wanted{plain: [][]byte{[]byte(value)}, least: len(value)},
+	}
 	add := func(form []byte) {
 		if form = fold(form); len(form) > 0 {
 			s.forms = append(s.forms, form)

@@ -54,6 +54,9 @@ const (
 // IsV2 tells whether a path is one of version 2 of the API, in any spelling that Caddy's matcher
 // takes for it, as IsOurs does for version 1.
 func IsV2(path string) bool {
+	if _, _, isV1 := ParsePath(path); isV1 { // as nearly all are
+		return false
+	}
 	under := func(path string) bool { return path == pathV2 || strings.HasPrefix(path, pathV2+"/") }
 	return under(path) || under(fold(path)) || under(clean(path))
 }

@@ -156,8 +156,8 @@ func (c *Client) unsent(ctx context.Context, call *wire.Call) (answer wire.Answe
 // uuid is a request_id as Verify v2 has it, or "" for what can be none. v1's are the same
 // without the dashes.
 func uuid(requestID string) string {
-	digits := wire.Spelling(requestID)
-	if len(digits) != 32 || strings.Trim(digits, "0123456789abcdef") != "" {
+	digits := undashed(requestID)
+	if digits == "" {
 		return ""
 	}
 	return digits[:8] + "-" + digits[8:12] + "-" + digits[12:16] + "-" + digits[16:20] + "-" + digits[20:]

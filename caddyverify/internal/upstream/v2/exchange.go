@@ -3,6 +3,7 @@ package v2
 import (
 	"context"
 	"encoding/json"
+	"maps"
 	"net/http"
 	"strings"
 	"time"
@@ -41,7 +42,7 @@ func (c *Client) sendOnce(ctx context.Context, auth Authorizer, method, path, bo
 	}
 	target := *c.base
 	target.Path += path
-	o.URL, o.Header = &target, o.Template.Header.Clone()
+	o.URL, o.Header = &target, maps.Clone(o.Template.Header)
 	if err := auth.Authorize(o.Header); err != nil {
 		answer := (&wire.Fault{Cause: wire.InvariantBroken, Err: err}).Answer()
 		return &reply{failed: &answer}, ""
@@ -110,4 +111,10 @@ func pause(ctx context.Context, d time.Duration) bool {
 }
 
 // undashed is a request_id of v2 as v1 has it; "" for what is none.
-func undashed(id string) string { return strings.ReplaceAll(uuid(id), "-", "") }
+func undashed(id string) string {
+	digits := wire.Spelling(id)
+	if len(digits) != 32 || strings.Trim(digits, "0123456789abcdef") != "" {
+		return ""
+	}
+	return digits
+}

@@ -84,6 +84,7 @@ func translate(call *wire.Call) (*request, *wire.Fault) {
 	}
 	channels := workflows[id]
 	r.ChannelTimeout = cmp.Or(timeout, timeouts[len(channels)])
+	r.Workflow = make([]step, 0, len(channels))
 	for _, channel := range channels {
 		// v1 sends a PIN again as long as it is valid, and one of the application's own each time.
 		// v2 makes one for each message unless told otherwise.
@@ -104,8 +105,11 @@ func (r *request) body() string {
 // start is what there is to note of the verification that the request begins.
 func (r *request) start() state.Start {
 	s := state.Start{Number: r.Workflow[0].To, Sender: r.sender, Wait: time.Duration(r.ChannelTimeout) * time.Second}
-	for _, step := range r.Workflow {
-		s.Channels = append(s.Channels, cmp.Or(map[string]string{voice: "tts"}[step.Channel], step.Channel))
+	s.Channels = make([]string, len(r.Workflow))
+	for i, step := range r.Workflow {
+		if s.Channels[i] = step.Channel; step.Channel == voice {
+			s.Channels[i] = "tts"
+		}
 	}
 	return s
 }
