@@ -34,6 +34,11 @@ type Account struct {
 	// there first. It needs credentials. Default: none are.
 	Drain string `json:"drain,omitempty"`
 
+	// Templates has calls of version 2 about templates (/v2/verify/templates…) go through, by
+	// the callers that it names. They change the messages of all applications of the account.
+	// Default: they are refused.
+	Templates *Templates `json:"templates,omitempty"`
+
 	// Application is the id of the provider's application by whose key calls of `api v2` are
 	// signed, and whose webhooks tell of them. Default: calls are made with the credentials, and
 	// no webhook tells of them.
@@ -219,6 +224,9 @@ func (a *App) checkAccounts() error {
 		}
 		if err := a.Accounts[name].check(); err != nil {
 			return fmt.Errorf("account %s: %w", name, err)
+		}
+		if err := a.Accounts[name].Templates.checkCallers(a.Callers); err != nil {
+			return fmt.Errorf("account %s: templates: %w", name, err)
 		}
 		for i, other := range a.Accounts[name].Failover {
 			switch {

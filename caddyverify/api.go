@@ -40,11 +40,15 @@ func (a *Account) unmarshalAPI(d *caddyfile.Dispenser) (err error) {
 		return err
 	}
 	return block(d, func(name string) (err error) {
-		if name != "drain" {
-			return d.Errf("unrecognized subdirective of api %q", name)
+		switch name {
+		case "drain":
+			a.Drain, err = oneArg(d, name, apiV1)
+			return err
+		case "templates":
+			a.Templates = &Templates{Callers: d.RemainingArgs()}
+			return nil
 		}
-		a.Drain, err = oneArg(d, name, apiV1)
-		return err
+		return d.Errf("unrecognized subdirective of api %q", name)
 	})
 }
 
@@ -168,6 +172,9 @@ func (h *Handler) v2(calls upstream.Config) *gateway.V2 {
 		return nil
 	}
 	with := &gateway.V2{Application: h.Application}
+	if h.Templates != nil {
+		with.Templates = h.Templates.admit
+	}
 	if h.Drain == apiV1 {
 		if h.rotation.drain != "" {
 			calls.Secret, calls.Next = upstream.NewSecret(h.rotation.drain), upstream.Secret{}

@@ -65,6 +65,7 @@ func (a *Account) check() error {
 		{"guard", a.Guard.checkAccount()},
 		{"api", oneOf(a.API, apiV1, apiV2)},
 		{"drain", a.checkDrain()},
+		{"templates", a.checkTemplates()},
 		{"application", a.checkApplication()},
 		{"private_key", a.checkPrivateKey()},
 		{"signature_secret", a.checkSignatureSecret()},

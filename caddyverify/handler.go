@@ -31,7 +31,7 @@ func init() {
 // making them with the account's credentials, says of any other path under /verify
 // that there is no such call, and leaves calls elsewhere to the next handler. For an account
 // with `api v2` that goes for version 2 and its paths, too (/v2/verify, /v2/verify/{request_id}
-// and /v2/verify/{request_id}/next_workflow).
+// and /v2/verify/{request_id}/next_workflow, and with `templates` /v2/verify/templates).
 //
 // Clients need no credentials, and those they send are dropped. The upstream
 // request is made from the parameters of the call alone: no header of the client
@@ -134,6 +134,9 @@ func (h *Handler) provision(ctx caddy.Context, app *App) error {
 	}
 	if err := h.check(); err != nil {
 		return err
+	}
+	if err := h.Templates.checkCallers(app.Callers); err != nil {
+		return fmt.Errorf("templates: %w", err)
 	}
 	base, err := upstreamURL(h.Upstream, h.InsecureUpstream)
 	if err != nil {

@@ -400,13 +400,14 @@ func TestV2Failover(t *testing.T) {
 	}
 }
 
-// sitesV2 runs a gateway with callers shop and login, each by its name as password.
-func sitesV2(t *testing.T, u *testUpstream, log string) (site string, call func(user, method, path, body string) reply) {
+// sitesV2 runs a gateway with callers shop and login, each by its name as password. api is what
+// `api v2` has.
+func sitesV2(t *testing.T, u *testUpstream, log string, api ...string) (site string, call func(user, method, path, body string) reply) {
 	t.Helper()
 	const hash = "$2a$04$Zkzs1FLR6SSk0EMfrN6kFu9XHaD4jX3JBFqLKwUIvHs12IKw71Kii" // of "password", cheaply
 	site = freeAddress(t)
 	config, err := adaptCaddyfile("{\nadmin off\npersist_config off\n" + log + "verify {\n" +
-		"account shop {\napi v2\nupstream " + u.URL + "\ncredentials " + testKey + " " + testSecret + "\nguard {\ndeny_prefix enforce 4479999\n}\n}\n" +
+		"account shop {\napi v2 {\n" + strings.Join(api, "\n") + "\n}\nupstream " + u.URL + "\ncredentials " + testKey + " " + testSecret + "\nguard {\ndeny_prefix enforce 4479999\n}\n}\n" +
 		"callers {\ncaller shop {http.auth.user.id} shop\ncaller login {http.auth.user.id} login\n}\n}\n}\n" +
 		"http://" + site + " {\nmetrics /metrics\ntracing\nroute /v2/* {\nbasic_auth {\nshop " + hash + "\nlogin " + hash + "\n}\nverify {\naccount shop\n}\n}\n}\n")
 	if err != nil {

@@ -32,10 +32,11 @@ func (a *answer) codeHTTP() int { return cmp.Or(a.httpStatus, http.StatusOK) }
 // object is a list of fields in the order in which they are written.
 type object []field
 
-// field is a text, or a list of objects if list is not nil.
+// field is a text, or a list of objects if list is not nil, or JSON as it is if raw is not "".
 type field struct {
 	name    string
 	value   string
+	raw     string
 	list    []object
 	single  bool // in JSON the list is its first object
 	xmlOnly bool
@@ -139,6 +140,10 @@ func (o object) writeJSON(b *bytes.Buffer) {
 		}
 		b.WriteString(comma + `"` + f.name + `":`)
 		comma = ","
+		if f.raw != "" {
+			b.WriteString(f.raw)
+			continue
+		}
 		if f.list == nil {
 			text, _ := json.Marshal(f.value) // a string always marshals
 			b.Write(text)

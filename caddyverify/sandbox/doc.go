@@ -66,7 +66,9 @@
 // # Verify v2
 //
 // It answers POST /v2/verify, POST and DELETE /v2/verify/{request_id}, POST
-// /v2/verify/{request_id}/next_workflow, and refuses templates and network-unblock.
+// /v2/verify/{request_id}/next_workflow, the calls about templates below
+// /v2/verify/templates, and refuses network-unblock. Templates are ten at most, and no
+// message is made of them; none is the default unless one was made it.
 // Callers present a JWT (RS256) of Config.Application, by real time, or APIKey and
 // APISecret by HTTP Basic.
 //
@@ -100,7 +102,7 @@
 //
 //	<operation|*> <kind> [<value>] [<share>%]
 //
-// where operation is request, check, search, control or psd2. These kinds come in
+// where operation is request, check, search, control, psd2 or templates. These kinds come in
 // place of the work: no verification changes, and neither credentials nor the
 // rate limit are looked at.
 //
@@ -112,6 +114,7 @@
 //	html                 HTTP 200 with a web page
 //	redirect [<url>]     302 (default https://example.com/)
 //	conflict             v2's next_workflow: 409, not at this time, try again
+//	forbidden            v2's templates: 403, not enabled for the account
 //	jwt_expired          v2: 401, the JWT has expired
 //
 // These do the work first, at once, and then spoil its answer:

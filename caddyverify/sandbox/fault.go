@@ -14,7 +14,7 @@ import (
 
 // Fault is one thing that goes wrong. The package comment lists the kinds.
 type Fault struct {
-	// Operation is request, check, search, control or psd2, or * for all, or webhook for
+	// Operation is request, check, search, control, psd2 or templates, or * for all, or webhook for
 	// those that v2 sends. Default: *.
 	Operation string
 
@@ -61,6 +61,7 @@ var kinds = map[string]kind{
 	"redirect":         {value: "url", does: "302 to that address (default https://example.com/)"},
 	"echo":             {works: true, does: "gives back the credentials received, in body and header"},
 	"conflict":         {problem: &notNow, only: "next", does: "v2's next_workflow: 409, not at this time, try again"},
+	"forbidden":        {problem: &notEnabled, only: "templates", does: "v2's templates: 403, not enabled for the account"},
 	"jwt_expired":      {problem: &jwtExpired, does: "v2: 401, the JWT has expired"},
 	"lose":             {webhook: true, does: "a webhook is not delivered"},
 	"double":           {webhook: true, does: "a webhook is delivered twice"},
@@ -140,8 +141,8 @@ func newScheduled(f Fault) (*scheduled, error) {
 	if f.Operation == "" {
 		f.Operation = "*"
 	}
-	if !slices.Contains([]string{"*", "request", "check", "search", "control", "psd2", webhookOperation}, f.Operation) {
-		return nil, fmt.Errorf("sandbox: fault operation %q: use request, check, search, control, psd2, webhook or *", f.Operation)
+	if !slices.Contains([]string{"*", "request", "check", "search", "control", "psd2", "templates", webhookOperation}, f.Operation) {
+		return nil, fmt.Errorf("sandbox: fault operation %q: use request, check, search, control, psd2, templates, webhook or *", f.Operation)
 	}
 	k, ok := kinds[f.Kind]
 	if !ok {

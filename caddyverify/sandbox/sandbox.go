@@ -92,6 +92,7 @@ type account struct {
 	limit         limit
 	record        record
 	webhooks      webhooks
+	templates     []*template
 	problems      int // written so far: each in the next spelling
 	conflicts     int // of verifications with others
 }
@@ -171,12 +172,12 @@ func (cfg *Config) complete() error {
 	return cfg.completeV2()
 }
 
-// Reset forgets every verification, recorded call and count. The faults stay
+// Reset forgets every verification, template, recorded call and count. The faults stay
 // as they are and count their shares from the beginning.
 func (s *Sandbox) Reset() {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	s.verifications = newVerifications()
+	s.verifications, s.templates = newVerifications(), nil
 	s.limit, s.problems, s.conflicts = limit{}, 0, 0
 	s.webhooks.reset()
 	s.stir()

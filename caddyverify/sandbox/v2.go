@@ -24,6 +24,8 @@ type callV2 struct {
 	body   []byte
 	host   string // that the client called
 	bearer string // the JWT
+
+	templates callTemplates
 }
 
 // operationsV2 are the names in Call.Operation.
@@ -49,6 +51,9 @@ func readV2(w http.ResponseWriter, r *http.Request) (c call, refused int) {
 		return c, http.StatusBadRequest
 	}
 	c.v2.body, c.v2.host = body, r.Host
+	if c.v2.to == "templates" {
+		c.v2.templates = callTemplates{r.Method, strings.Split(strings.TrimPrefix(r.URL.EscapedPath(), PathV2+"/"), "/"), r.URL.Query()}
+	}
 	c.params = jsonParams(body)
 	if key, secret, ok := r.BasicAuth(); ok {
 		c.found("basic", key, secret)
@@ -86,7 +91,7 @@ func routeV2(method, path string) (to, id string, refused int) {
 	return "", "", http.StatusNotFound
 }
 
-// routeTemplates is for what begins with templates, which this account cannot manage.
+// routeTemplates is for what begins with templates.
 func routeTemplates(method string, parts []string) (to, id string, refused int) {
 	list := []string{http.MethodGet, http.MethodPost}
 	one := []string{http.MethodGet, http.MethodPatch, http.MethodDelete}
@@ -140,7 +145,7 @@ func (s *Sandbox) doV2(c call) answer {
 	case "next":
 		return s.nextV2(c)
 	case "templates":
-		return s.problem(problem{code: http.StatusForbidden, title: "Forbidden", detail: "Templates management is not enabled for your account", slug: "forbidden"})
+		return s.templatesV2(c)
 	case "unblock":
 		return s.problem(problem{code: http.StatusForbidden, title: "Forbidden", detail: "Your account does not have permission to perform this action.", slug: "forbidden"})
 	default:

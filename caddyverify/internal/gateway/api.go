@@ -6,6 +6,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/caddyverify/caddy-verify/caddyverify/internal/caller"
 	"github.com/caddyverify/caddy-verify/caddyverify/internal/observe"
 	"github.com/caddyverify/caddy-verify/caddyverify/internal/state"
 	"github.com/caddyverify/caddy-verify/caddyverify/internal/upstream"
@@ -20,6 +21,9 @@ type V2 struct {
 	Application string
 	// Drain is for verifications that were started with version 1; nil where there are none.
 	Drain *upstream.Config
+	// Templates tells who may manage templates; nil has calls about them answered as if there
+	// were no such thing.
+	Templates func(*caller.Caller) bool
 }
 
 // api is how calls are made, by whichever version of the API.
@@ -166,6 +170,10 @@ func (a *Account) unchanged(requestID string, ago time.Duration) (time.Duration,
 // target is where version 2 has a call.
 func target(call *wire.Call) observe.Target {
 	const start, one = "/v2/verify", "/v2/verify/{request_id}"
+	if call.Operation == wire.Templates {
+		m := call.Raw.Managed
+		return observe.Target{Method: m.Method, Path: m.Path, Template: m.Route}
+	}
 	t := observe.Target{Method: http.MethodPost, Template: one}
 	switch {
 	case call.Operation.Starts():

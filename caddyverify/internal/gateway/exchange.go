@@ -43,6 +43,12 @@ type exchange struct {
 	reserved  func() // gives back what keeps its repetition to the same account
 }
 
+// begin has the exchange counted while it is under way.
+func (x *exchange) begin(running *Running) {
+	running.begin()
+	x.running = running
+}
+
 // end gives back what an answer holds, and tells whether the client received it.
 func (x *exchange) end(received bool) {
 	x.result.Release()

@@ -92,6 +92,9 @@ func (g *Gateway) Start(settle bool) {
 	a := g.Account
 	if g.V2 != nil {
 		a.metrics.PrepareV2()
+		if g.V2.Templates != nil {
+			a.metrics.PrepareTemplates()
+		}
 	}
 	g.ends = append(g.ends,
 		a.logBy(g),
@@ -126,17 +129,11 @@ func (g *Gateway) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		if x.operation != wire.Search && g.shares() {
 			ctx = store.WithBudget(ctx)
 		}
-		g.isolate(ctx, &x)
-		if x.operation == wire.Search {
-			g.searchAll(ctx, &x)
+		if x.operation == wire.Templates {
+			g.manage(ctx, &x)
 		} else {
-			g.Running.begin() // before anything is asked for it, or the process could end in the midst
-			x.running = g.Running
-			by = g.forCall(ctx, &x)
-			by.deliver(ctx, &x, g)
-			g.tellSent(ctx, &x, by)
+			by = g.verify(ctx, &x)
 		}
-		g.reveal(ctx, &x)
 	}
 	if x.answer.Fault != nil {
 		x.answer = wire.Say(x.answer.Fault, x.operation, x.format, g.HTTPErrors)
@@ -147,6 +144,29 @@ func (g *Gateway) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	// writing. After that a client may close in good order.
 	here := r.Context().Err() == nil
 	received = write(w, &x) == nil && here
+}
+
+// verify has a call about verifications made, by the gateway that it returns.
+func (g *Gateway) verify(ctx context.Context, x *exchange) (by *Gateway) {
+	by = g
+	g.isolate(ctx, x)
+	if x.operation == wire.Search {
+		g.searchAll(ctx, x)
+	} else {
+		x.begin(g.Running) // before anything is asked for it, or the process could end in the midst
+		by = g.forCall(ctx, x)
+		by.deliver(ctx, x, g)
+		g.tellSent(ctx, x, by)
+	}
+	g.reveal(ctx, x)
+	return by
+}
+
+// manage makes a call about templates. It is about no verification, so nothing is looked up for it,
+// or kept of it. Like others it is made once, and goes on when its client leaves.
+func (g *Gateway) manage(ctx context.Context, x *exchange) {
+	x.begin(g.Running)
+	x.answer = g.way.Load().sendManage(withOnceOnly(context.WithoutCancel(ctx)), x.call)
 }
 
 // parse reads a call. Where it is none, the exchange has its answer already.
@@ -165,10 +185,12 @@ func (g *Gateway) parse(r *http.Request, x *exchange) (ok bool) {
 		err = wire.Refuse(wire.CallerUnknown, "")
 	case fault != nil:
 		err = fault
+	case x.operation == wire.Templates && !g.V2.Templates(x.caller):
+		err = wire.Refuse(wire.TemplatesDenied, "")
 	default:
 		x.call, x.ignored, err = read()
 	}
-	if err == nil && x.operation != wire.Search {
+	if err == nil && x.operation != wire.Search && x.operation != wire.Templates {
 		x.idempotencyKey, err = wire.IdempotencyKey(r.Header)
 	}
 	if err == nil {
@@ -191,7 +213,7 @@ func (g *Gateway) route(r *http.Request, x *exchange) (read func() (*wire.Call, 
 	path := r.URL.Path
 	if g.V2 != nil && wire.IsV2(path) {
 		var p wire.PathV2
-		p, x.found, fault = wire.ParsePathV2(r.Method, path)
+		p, x.found, fault = wire.ParsePathV2(r.Method, path, g.V2.Templates != nil)
 		if x.found && r.URL.RawPath != "" {
 			x.found, fault = false, wire.Refuse(wire.UnknownPath, "")
 		}

@@ -23,6 +23,7 @@ type way struct {
 	stop         func() // probing; nil until Start
 
 	send       wire.Sender // a client's call
+	sendManage wire.Sender // one about templates
 	sendProbe  wire.Sender
 	sendSettle wire.Sender
 	sendOther  wire.Sender // a probe with the other secret
@@ -51,6 +52,17 @@ func (g *Gateway) pipelines(w *way, p *api) {
 		observed,
 		recorded,
 		a.acquainted,
+	)
+	// No ledger, cache or delivery knows of what is about no verification.
+	w.sendManage = wire.Chain(p.call,
+		a.countRefused,
+		g.withinTimeout,
+		w.secrets.Step,
+		a.breakers.Step,
+		w.eitherSecret,
+		a.limiter.Step,
+		a.oneDelivery,
+		observed,
 	)
 	w.known = wire.Chain(p.search, recorded, a.acquainted)
 	w.send = p.orSearch(w.send, w.known)
@@ -115,6 +127,7 @@ func (a *Account) origins(call *wire.Call) []observe.Origin {
 	case wire.Check, wire.Control:
 		ids = []string{call.RequestID()}
 	case wire.Search: // all that it asks for
+	case wire.Templates: // none
 	}
 	var origins []observe.Origin
 	for _, id := range ids {

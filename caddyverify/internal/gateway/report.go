@@ -40,7 +40,8 @@ func (g *Gateway) report(r *http.Request, x *exchange) {
 func (g *Gateway) count(x *exchange, took time.Duration) {
 	m, from := g.Account.metrics, x.source()
 	m.Call(x.callerName(), x.operation, observe.StatusLabel(&x.answer), from, took)
-	if from != observe.FromMemory || x.operation != wire.Search { // see gauge
+	// The history is of verifications; for searches from memory see gauge.
+	if x.operation != wire.Templates && (from != observe.FromMemory || x.operation != wire.Search) {
 		g.Account.history.Answered(x.operation, historySource[from], observe.Trouble(&x.answer))
 	}
 	if x.format == wire.V2 && x.answer.Fault == nil {

@@ -8,7 +8,7 @@ import (
 )
 
 // class is what a call is among its caller's, the most urgent first: behind a check
-// is a user with a code in hand, and nobody need wait for a search.
+// is a user with a code in hand, and nobody need wait for a search, or a template.
 type class int
 
 const (
@@ -23,7 +23,7 @@ func classOf(o wire.Operation) class {
 	switch o {
 	case wire.Check:
 		return check
-	case wire.Search:
+	case wire.Search, wire.Templates:
 		return search
 	case wire.Request, wire.Control, wire.PSD2:
 	}

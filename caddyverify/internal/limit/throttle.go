@@ -39,8 +39,8 @@ func (l *Limiter) OnChange(f func(Change)) (stop func()) { return l.changes.Subs
 func (l *Limiter) OnCut(f func(rate int)) (stop func()) { return l.cuts.Subscribe(f) }
 
 // Observe learns from an answer of the provider to a call: status 1 and HTTP 429 lower the
-// account's rate, or, for a search, that of searches alone. The gateway's own status 1 is
-// none of the provider's.
+// account's rate, or, for a search and what takes its turn with searches, that of searches alone.
+// The gateway's own status 1 is none of the provider's.
 func (l *Limiter) Observe(o wire.Operation, answer wire.Answer) {
 	throttled, why := answer.Status == wire.Throttled, "status "+string(wire.Throttled)
 	if answer.Fault != nil {
@@ -49,7 +49,7 @@ func (l *Limiter) Observe(o wire.Operation, answer wire.Answer) {
 	if !throttled || l.off.Load() {
 		return
 	}
-	l.throttle(o == wire.Search, why)
+	l.throttle(classOf(o) == search, why)
 	l.cuts.Deliver()
 	l.changes.Deliver()
 }

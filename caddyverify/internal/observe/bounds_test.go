@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"math/rand/v2"
 	"slices"
+	"strconv"
 	"testing"
 	"time"
 
@@ -144,6 +145,33 @@ func TestBoundOfGuard(t *testing.T) {
 	}
 }
 
+// TestBoundOfTemplates keeps what docs/telemetry.md says of the series of an account at which templates may be managed.
+func TestBoundOfTemplates(t *testing.T) {
+	m := NewMetrics()
+	a := m.Account("cdef@example.com")
+	a.Prepare(nil, nil)
+	bare := allSeries(t, m)
+	a.PrepareTemplates()
+	begun := allSeries(t, m) - bare
+	for _, source := range []Source{FromUpstream, FromGateway} {
+		for status := range 200 {
+			a.Call("", wire.Templates, strconv.Itoa(status), source, time.Second)
+		}
+	}
+	for _, cause := range []wire.Cause{"", wire.UpstreamTimeout, wire.ConnectFailed, wire.BreakerOpen, wire.LimitReached} {
+		answer := wire.Answer{Relabelled: true}
+		if cause != "" {
+			answer.Fault = &wire.Fault{Cause: cause}
+		}
+		a.Upstream("", wire.Templates, &answer, time.Second, "")
+		a.Refused("", wire.Templates, cause)
+	}
+	a.Ignored(wire.Templates, 1)
+	if most := allSeries(t, m) - bare; begun != 22 || most != 47 {
+		t.Errorf("docs/telemetry.md has other figures than %d and %d", begun, most)
+	}
+}
+
 // TestBoundOfV2 keeps what docs/telemetry.md says of the series of an account at version 2.
 func TestBoundOfV2(t *testing.T) {
 	m := NewMetrics()
@@ -159,7 +187,7 @@ func TestBoundOfV2(t *testing.T) {
 			}
 		}
 	}
-	if most := allSeries(t, m) - bare; begun != 24 || most != 47 {
+	if most := allSeries(t, m) - bare; begun != 31 || most != 54 {
 		t.Errorf("docs/telemetry.md has other figures than %d and %d", begun, most)
 	}
 }

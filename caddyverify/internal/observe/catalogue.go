@@ -39,7 +39,7 @@ func values[L ~string](all []L, notes map[L]string) string {
 var (
 	// labelAccount is a label of all metrics but buildInfo, and the first.
 	labelAccount   = Label{"account", "the end of its api_key and its upstream, such as `cdef@api.nexmo.com`"}
-	labelOperation = Label{"operation", "request, check, search, control, psd2"}
+	labelOperation = Label{"operation", "request, check, search, control, psd2; templates where `api v2` lets them through"}
 	labelCountry   = Label{"country", "those of `countries`, other"}
 	labelWorkflow  = Label{"workflow", "default, 1 to 7, other"}
 	labelBreaker   = Label{"breaker", values(wire.Classes[:], map[wire.Class]string{wire.ReadClass: "check, search", wire.WriteClass: "request, psd2, control"})}
@@ -59,11 +59,11 @@ var (
 	requestsTotal = Metric{"verify_requests_total", "counter", "Requests of clients, by the status that they were answered with.", []Label{
 		labelOperation, {"status", "Verify's number, or a search's word; list for a list, other for what is not documented of that operation and source"}, labelSource,
 	}}
-	requestDuration   = Metric{"verify_request_duration_seconds", nativeHistogram, "Request latency, from a call's arrival to its answer.", []Label{{"operation", "request, check, search, control, psd2; from memory search and any, of the gateway any"}, {"source", values(sources[:], map[Source]string{FromMemory: "from memory", FromGateway: "its own answer, or the guard's"})}}}
+	requestDuration   = Metric{"verify_request_duration_seconds", nativeHistogram, "Request latency, from a call's arrival to its answer.", []Label{{"operation", "request, check, search, control, psd2, templates; from memory search and any, of the gateway any"}, {"source", values(sources[:], map[Source]string{FromMemory: "from memory", FromGateway: "its own answer, or the guard's"})}}}
 	parametersIgnored = Metric{"verify_parameters_ignored_total", "counter", "Parameters left out of calls, since the API does not have them.", []Label{labelOperation}}
 
 	upstreamTotal    = Metric{"verify_upstream_requests_total", "counter", "Upstream requests, by how they ended.", []Label{labelOperation, labelOutcome}}
-	upstreamDuration = Metric{"verify_upstream_request_duration_seconds", nativeHistogram, "Upstream latency; exemplars carry traceID.", []Label{{"operation", "request, check, search, control, psd2; any where it failed"}, {"outcome", "answered, failed"}}}
+	upstreamDuration = Metric{"verify_upstream_request_duration_seconds", nativeHistogram, "Upstream latency; exemplars carry traceID.", []Label{{"operation", "request, check, search, control, psd2, templates; any where it failed"}, {"outcome", "answered, failed"}}}
 	upstreamRetries  = Metric{"verify_upstream_retries_total", "counter", "Retries of upstream requests.", []Label{labelOperation}}
 	relabelledTotal  = Metric{"verify_answers_relabelled_total", "counter", "Answers that came without a Content-Type or with a foreign one, and were passed on with their own.", []Label{labelOperation}}
 	v2Answers        = Metric{"verify_v2_answers_total", "counter", "Answers of version 2 of the API to clients' own calls of it. There is none without `api v2`.", []Label{{"code", values(codesV2(), nil)}, {"slug", "the last part of the problem's type, as documented for the code; none, other"}}}

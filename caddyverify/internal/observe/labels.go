@@ -80,6 +80,8 @@ var expected = [...][]string{
 	wire.Search:  {"IN PROGRESS", "SUCCESS", "FAILED", "EXPIRED", "CANCELLED", "list", "1", "2", "3", "4", "5", "6", "8", "9", "18", "101"},
 	wire.Control: {"0", "1", "2", "3", "4", "5", "6", "8", "9", "19"},
 	wire.PSD2:    {"0", "1", "2", "3", "4", "5", "6", "7", "8", "9", "10", "15", "29"},
+	// Done, throttled, refused, and trouble; HTTP's codes say more.
+	wire.Templates: {"0", "1", "3", "5"},
 }
 
 // kept lists those of answers that are given from memory again: of trouble, that after
@@ -90,6 +92,8 @@ var kept = [...][]string{
 	wire.Search:  {"IN PROGRESS", "SUCCESS", "FAILED", "EXPIRED", "CANCELLED", "list", "101"},
 	wire.Control: {"0", "5", "19"},
 	wire.PSD2:    {"0", "5", "10"},
+
+	wire.Templates: nil,
 }
 
 // statusesOf lists the values of the label status for the answers that a source gives to

@@ -27,7 +27,7 @@ type Attribute struct{ Name, Spans, Meaning string }
 
 // Attributes lists those that are not of the semantic conventions.
 var Attributes = []Attribute{
-	{"verify.operation", "server, client", "request, check, search, control or psd2"},
+	{"verify.operation", "server, client", "request, check, search, control, psd2 or templates"},
 	{"verify.status", "server, client", "Verify's status: a number, or a search's word; not on lists"},
 	{"verify.request_id", "server, client", "the verification; REDACTED if it is no id such as the API gives, but could be a phone number or code in the wrong place"},
 	{"verify.request_ids", "server, client", "the verifications of a search by request_ids"},

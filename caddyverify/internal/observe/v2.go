@@ -17,14 +17,15 @@ type answerV2 struct {
 
 var answersV2 = [...]answerV2{
 	{200, nil},
+	{201, nil},
 	{202, nil},
 	{204, nil},
 	{400, []string{"invalid-code"}},
 	{401, []string{"unauthorized", "jwt-expired", "jwt-revoked", "invalid-signature", "invalid-api-key", "quota-exceeded"}},
 	{402, []string{"low-balance"}},
 	{403, []string{"forbidden", "account-suspended", "unprovisioned"}},
-	{404, []string{"request-not-found"}},
-	{409, []string{"concurrent", "no-code", "no-events", "conflict"}},
+	{404, []string{"request-not-found", "template-not-found", "template-fragment-not-found"}},
+	{409, []string{"concurrent", "no-code", "no-events", "conflict", "template-exists", "fragment-exists", "not-empty-template", "max-templates"}},
 	{410, []string{"expired"}},
 	{412, []string{"precondition-failed"}},
 	{422, []string{"invalid-params"}},
@@ -69,6 +70,18 @@ func labelsV2(answer *wire.Answer) (code, slug string) {
 func (m *AccountMetrics) V2Answer(answer *wire.Answer) {
 	code, slug := labelsV2(answer)
 	m.v2Answers.WithLabelValues(code, slug).Inc()
+}
+
+// PrepareTemplates makes the series of an account at which templates may be managed.
+func (m *AccountMetrics) PrepareTemplates() {
+	for _, source := range []Source{FromUpstream, FromGateway} {
+		for _, status := range statusesOf(wire.Templates, source) {
+			m.requests.WithLabelValues(wire.Templates.String(), status, string(source))
+		}
+	}
+	for _, outcome := range AttemptOutcomes {
+		m.outcomes.of(outcomeLabels{wire.Templates, outcome})
+	}
 }
 
 // PrepareV2 makes the series of an account that takes calls of version 2.

@@ -35,8 +35,9 @@ const (
 	ControlOfNothing  Cause = "control_of_nothing"
 	// PSD2Unsupported is what has no counterpart in the version of the API that the account is at.
 	PSD2Unsupported Cause = "psd2_unsupported"
-	// TemplatesOff and SilentAuthRedirect are for paths of version 2.
+	// TemplatesOff, TemplatesDenied and SilentAuthRedirect are for paths of version 2.
 	TemplatesOff       Cause = "templates_off"
+	TemplatesDenied    Cause = "templates_denied"
 	SilentAuthRedirect Cause = "silent_auth_redirect"
 )
 
@@ -178,7 +179,8 @@ var wordings = map[Cause]wording{
 	UnknownPath:        {Invalid, http.StatusNotFound, true, "http_request_denied", "No such call: the paths are /verify/{format}, /verify/check/, search/ or control/{format}, and /verify/psd2/json, where {format} is json or xml"},
 	MisspelledPath:     {Invalid, http.StatusNotFound, true, "http_request_denied", "No such call: its path is %s"},
 	NetworkUnblockOff:  {Invalid, http.StatusNotFound, true, "http_request_denied", "network-unblock is not carried: it lifts the provider's guard against fraud for the whole account, which is for the account's owner to do, at the provider"},
-	TemplatesOff:       {Invalid, http.StatusNotFound, true, "http_request_denied", "Templates are not carried: writing them changes the messages of all applications of the account, which is for its owner to do, at the provider"},
+	TemplatesOff:       {Invalid, http.StatusNotFound, true, "http_request_denied", "Templates are not carried: writing them changes the messages of all applications of the account, which is for its owner to do, at the provider, unless `templates` lets it through here"},
+	TemplatesDenied:    {Invalid, http.StatusForbidden, true, "http_request_denied", "Templates are for the callers that the gateway's operator has named: writing them changes the messages of all applications of the account"},
 	SilentAuthRedirect: {Invalid, http.StatusNotFound, true, "http_request_denied", "A check_url is for the handset to open over its mobile network, as the provider has written it, never through a gateway"},
 	BrowserRefused:     {Invalid, http.StatusForbidden, true, "http_request_denied", "Calls of browsers are not taken"},
 	CallerUnknown:      {Invalid, http.StatusForbidden, true, "http_request_denied", "The gateway does not know who calls, or takes no calls of his here"},

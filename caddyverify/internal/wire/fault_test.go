@@ -28,6 +28,7 @@ var said = []struct {
 	{MisspelledPath, "3", 404, 404, "http_request_denied", "No such call: its path is NAME"},
 	{NetworkUnblockOff, "3", 404, 404, "http_request_denied", "guard against fraud"},
 	{TemplatesOff, "3", 404, 404, "http_request_denied", "messages of all applications"},
+	{TemplatesDenied, "3", 403, 403, "http_request_denied", "that the gateway's operator has named"},
 	{SilentAuthRedirect, "3", 404, 404, "http_request_denied", "for the handset"},
 	{BrowserRefused, "3", 403, 403, "http_request_denied", "browsers"},
 	{CallerUnknown, "3", 403, 403, "http_request_denied", "who calls"},

@@ -10,14 +10,17 @@ const (
 	Search                   // ask for the state of up to ten verifications
 	Control                  // cancel, or trigger the next event
 	PSD2                     // start a verification that names a payment, as Request does
+	// Templates are those of version 2 that its messages are made of. Calls about them are about no
+	// verification and take a way of their own, so they are not among Operations.
+	Templates
 )
 
-// Operations lists all of them.
+// Operations lists all of them but Templates, which version 1 does not have.
 var Operations = [...]Operation{Request, Check, Search, Control, PSD2}
 
 // String returns the word used in logs, spans and metrics.
 func (o Operation) String() string {
-	return [...]string{"request", "check", "search", "control", "psd2"}[o]
+	return [...]string{"request", "check", "search", "control", "psd2", "templates"}[o]
 }
 
 // Starts tells whether the operation starts a verification: it sends a message and

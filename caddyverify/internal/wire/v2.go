@@ -18,6 +18,8 @@ type Raw struct {
 	// Workflow are the messages of a request, and Wait the time for each.
 	Workflow []Message
 	Wait     time.Duration
+	// Managed is set where the call is about templates.
+	Managed *Managed
 }
 
 // Message is one of a workflow of version 2.
@@ -67,16 +69,17 @@ type PathV2 struct {
 	RequestID string // as Spelling writes it
 	Cmd       string // of a control, as version 1 has it
 	Route     string // the path, with the id left open
+	Path      string // of templates: the path as it is sent
 }
 
 // ParsePathV2 finds the call of version 2 that a method and a path name. found tells that there
 // is one by the path; the fault then is about the method. As in version 1 a row of slashes counts
 // as one; else only the exact paths are calls, and that of the start with a slash at its end, as
-// an SDK has it.
-func ParsePathV2(method, path string) (p PathV2, found bool, fault *Fault) {
-	p, allowed := matchV2(path)
+// an SDK has it. Those of templates are calls where templates is set.
+func ParsePathV2(method, path string, templates bool) (p PathV2, found bool, fault *Fault) {
+	p, allowed := matchV2(path, templates)
 	if allowed == nil {
-		return p, false, noSuchPathV2(path)
+		return p, false, noSuchPathV2(path, templates)
 	}
 	if !slices.Contains(allowed, method) {
 		return p, true, &Fault{Cause: MethodNotAllowed, Name: method, Allow: strings.Join(allowed, ", ")}
@@ -89,7 +92,7 @@ func ParsePathV2(method, path string) (p PathV2, found bool, fault *Fault) {
 
 // matchV2 returns the call of a path with its methods, of which it takes the first; none where
 // there is no such path.
-func matchV2(path string) (p PathV2, methods []string) {
+func matchV2(path string, templates bool) (p PathV2, methods []string) {
 	for strings.Contains(path, "//") {
 		path = strings.ReplaceAll(path, "//", "/")
 	}
@@ -100,6 +103,8 @@ func matchV2(path string) (p PathV2, methods []string) {
 	rest, below := strings.CutPrefix(rest, "/")
 	id, last, more := strings.Cut(rest, "/")
 	switch {
+	case ok && below && id == segmentTemplates && templates:
+		return matchTemplates(rest)
 	case !ok || !below || !isUUID(id):
 	case !more:
 		return PathV2{Operation: Check, RequestID: Spelling(id), Route: routeV2Check}, []string{http.MethodPost, http.MethodDelete}
@@ -110,16 +115,16 @@ func matchV2(path string) (p PathV2, methods []string) {
 }
 
 // noSuchPathV2 is what to say of a path of version 2 that is no call's.
-func noSuchPathV2(path string) *Fault {
+func noSuchPathV2(path string, templates bool) *Fault {
 	folded := fold(path)
-	if p, methods := matchV2(folded); methods != nil {
+	if p, methods := matchV2(folded, templates); methods != nil {
 		return Refuse(MisspelledPath, p.Route)
 	}
 	first, after, _ := strings.Cut(strings.TrimPrefix(folded, pathV2+"/"), "/")
 	switch {
 	case first == "network-unblock":
 		return Refuse(NetworkUnblockOff, "")
-	case first == "templates":
+	case first == segmentTemplates && !templates:
 		return Refuse(TemplatesOff, "")
 	case after == "silent-auth/redirect":
 		return Refuse(SilentAuthRedirect, "")
@@ -153,7 +158,7 @@ func redactV2(path string) string {
 	segments := strings.Split(path, "/")
 	for i, segment := range segments {
 		switch segment {
-		case "", "v2", "verify", "next_workflow", "templates", "template_fragments", "silent-auth", "redirect", "network-unblock":
+		case "", "v2", "verify", "next_workflow", segmentTemplates, segmentFragments, "silent-auth", "redirect", "network-unblock":
 		default:
 			if segments[i] = redacted; isUUID(segment) {
 				segments[i] = RedactID(segment)

@@ -33,15 +33,15 @@ func TestParsePathV2(t *testing.T) {
 		allow        string
 		cause        Cause
 	}{
-		{"POST", "/v2/verify", PathV2{Request, "", "", "/v2/verify"}, "", ""},
-		{"POST", "/v2/verify/", PathV2{Request, "", "", "/v2/verify"}, "", ""},
-		{"POST", "//v2///verify", PathV2{Request, "", "", "/v2/verify"}, "", ""},
-		{"POST", "/v2/verify/" + testUUID, PathV2{Check, undashed, "", "/v2/verify/{request_id}"}, "", ""},
-		{"POST", "/v2/verify/" + strings.ToUpper(undashed), PathV2{Check, undashed, "", "/v2/verify/{request_id}"}, "", ""},
-		{"DELETE", "/v2/verify/" + testUUID, PathV2{Control, undashed, "cancel", "/v2/verify/{request_id}"}, "", ""},
-		{"POST", "/v2/verify/" + testUUID + "/next_workflow", PathV2{Control, undashed, "trigger_next_event", "/v2/verify/{request_id}/next_workflow"}, "", ""},
-		{"GET", "/v2/verify", PathV2{Request, "", "", "/v2/verify"}, "POST", MethodNotAllowed},
-		{"PATCH", "/v2/verify/" + testUUID, PathV2{Check, undashed, "", "/v2/verify/{request_id}"}, "POST, DELETE", MethodNotAllowed},
+		{"POST", "/v2/verify", PathV2{Request, "", "", "/v2/verify", ""}, "", ""},
+		{"POST", "/v2/verify/", PathV2{Request, "", "", "/v2/verify", ""}, "", ""},
+		{"POST", "//v2///verify", PathV2{Request, "", "", "/v2/verify", ""}, "", ""},
+		{"POST", "/v2/verify/" + testUUID, PathV2{Check, undashed, "", "/v2/verify/{request_id}", ""}, "", ""},
+		{"POST", "/v2/verify/" + strings.ToUpper(undashed), PathV2{Check, undashed, "", "/v2/verify/{request_id}", ""}, "", ""},
+		{"DELETE", "/v2/verify/" + testUUID, PathV2{Control, undashed, "cancel", "/v2/verify/{request_id}", ""}, "", ""},
+		{"POST", "/v2/verify/" + testUUID + "/next_workflow", PathV2{Control, undashed, "trigger_next_event", "/v2/verify/{request_id}/next_workflow", ""}, "", ""},
+		{"GET", "/v2/verify", PathV2{Request, "", "", "/v2/verify", ""}, "POST", MethodNotAllowed},
+		{"PATCH", "/v2/verify/" + testUUID, PathV2{Check, undashed, "", "/v2/verify/{request_id}", ""}, "POST, DELETE", MethodNotAllowed},
 		{"POST", "/v2/verify/" + testUUID + "/next_workflow/", PathV2{}, "", MisspelledPath},
 		{"POST", "/v2/verify/" + testUUID + "/next-workflow", PathV2{}, "", MisspelledPath},
 		{"POST", "/v2/verify/" + testUUID + "/nextWorkflow", PathV2{}, "", MisspelledPath},
@@ -55,7 +55,7 @@ func TestParsePathV2(t *testing.T) {
 		{"POST", "/v2/verify/network-unblock", PathV2{}, "", NetworkUnblockOff},
 		{"GET", "/v2/verify/" + testUUID + "/silent-auth/redirect", PathV2{}, "", SilentAuthRedirect},
 	} {
-		p, found, fault := ParsePathV2(test.method, test.path)
+		p, found, fault := ParsePathV2(test.method, test.path, false)
 		if p != test.want || found != (test.want.Route != "") || (fault != nil) != (test.cause != "") {
 			t.Errorf("%s %s: %+v %v %v", test.method, test.path, p, found, fault)
 		} else if fault != nil && (fault.Cause != test.cause || fault.Allow != test.allow) {

@@ -30,6 +30,7 @@ const (
 	textV2 kindV2 = iota
 	integerV2
 	booleanV2
+	linesV2 // a text of several lines
 )
 
 // memberV2 is one that a body has.
@@ -77,19 +78,16 @@ var (
 func ParseV2(p PathV2, r *http.Request, strict bool) (call *Call, ignored []string, err error) {
 	c := readerV2{strict: strict}
 	call = &Call{Operation: p.Operation, Format: V2, Raw: new(Raw)}
-	if p.Operation == Control {
+	switch p.Operation {
+	case Templates:
+		err = c.templates(call, p, r)
+	case Control:
 		// Neither has a body. What comes with one is nobody's.
 		call.Params = []Param{{"request_id", p.RequestID}, {"cmd", p.Cmd}}
-		return call, nil, nil
-	}
-	body, err := c.read(r)
-	if err != nil {
-		return nil, nil, err
-	}
-	if p.Operation == Check {
-		err = c.check(call, p.RequestID, body)
-	} else {
-		err = c.start(call, body)
+	case Check:
+		err = c.check(call, p.RequestID, r)
+	default:
+		err = c.start(call, r)
 	}
 	if err != nil {
 		return nil, c.ignored, err
@@ -190,6 +188,8 @@ func (k kindV2) read(value jsontext.Value) (jsontext.Value, bool) {
 	case textV2:
 	case booleanV2:
 		return slices.Clone(value), value.Kind() == 't' || value.Kind() == 'f'
+	case linesV2:
+		return readLines(value)
 	case integerV2:
 		n, err := strconv.ParseUint(text, 10, 32)
 		return strconv.AppendUint(nil, n, 10), ok && err == nil
@@ -212,7 +212,7 @@ func (o objectV2) write(b []byte, known []memberV2, special func(b []byte) []byt
 		switch {
 		case m.name == "workflow":
 			b = special(b)
-		case m.kind == textV2:
+		case m.kind == textV2, m.kind == linesV2:
 			b = append(b, quoted(string(value))...)
 		default:
 			b = append(b, value...)
@@ -221,8 +221,17 @@ func (o objectV2) write(b []byte, known []memberV2, special func(b []byte) []byt
 	return append(b, '}')
 }
 
-func (c *readerV2) check(call *Call, requestID string, body jsontext.Value) error {
-	o, err := c.object(body, checkV2)
+// members reads the body's.
+func (c *readerV2) members(r *http.Request, known []memberV2) (objectV2, error) {
+	body, err := c.read(r)
+	if err != nil {
+		return nil, err
+	}
+	return c.object(body, known)
+}
+
+func (c *readerV2) check(call *Call, requestID string, r *http.Request) error {
+	o, err := c.members(r, checkV2)
 	switch {
 	case err != nil:
 		return err
@@ -237,8 +246,8 @@ func (c *readerV2) check(call *Call, requestID string, body jsontext.Value) erro
 	return nil
 }
 
-func (c *readerV2) start(call *Call, body jsontext.Value) error {
-	o, err := c.object(body, startV2)
+func (c *readerV2) start(call *Call, r *http.Request) error {
+	o, err := c.members(r, startV2)
 	if err != nil {
 		return err
 	}

@@ -14,7 +14,7 @@ const problemType = "https://github.com/caddyverify/caddy-verify/blob/main/docs/
 var wordingsV2 = map[Cause]string{
 	MethodNotAllowed: "Method %s is not allowed here",
 	UnknownPath: "No such call: there are POST /v2/verify, POST and DELETE /v2/verify/{request_id}, where {request_id} is a UUID, " +
-		"and POST /v2/verify/{request_id}/next_workflow",
+		"and POST /v2/verify/{request_id}/next_workflow, and where they are let through those of /v2/verify/templates",
 	BodyTooLarge:      "The body is larger than 64 KiB",
 	TooManyParameters: "More than 128 members",
 	UnknownMediaType:  "Send the body as application/json, without a Content-Encoding",

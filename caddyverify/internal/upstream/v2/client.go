@@ -42,8 +42,9 @@ type Config struct {
 // Client sends calls with the account's credentials. It never changes.
 type Client struct {
 	Config
-	base         *url.URL
-	post, delete *http.Request // what requests have in common
+	base *url.URL
+	// by HTTP's methods, what requests have in common.
+	by map[string]*http.Request
 }
 
 // New returns a Client.
@@ -56,8 +57,13 @@ func New(config Config) (*Client, error) {
 		config.Next = config.Auth
 	}
 	c := &Client{Config: config, base: base}
-	c.post, c.delete = c.template(http.MethodPost), c.template(http.MethodDelete)
-	c.post.Header.Set("Content-Type", "application/json")
+	c.by = map[string]*http.Request{}
+	for _, method := range []string{http.MethodGet, http.MethodPost, http.MethodPatch, http.MethodDelete} {
+		c.by[method] = c.template(method)
+	}
+	for _, method := range []string{http.MethodPost, http.MethodPatch} {
+		c.by[method].Header.Set("Content-Type", "application/json")
+	}
 	return c, nil
 }
 
@@ -82,10 +88,12 @@ func (c *Client) template(method string) *http.Request {
 // RoundTrip makes one attempt at a call. It is the last Sender on the way of a call. It sends
 // a second time only where the provider has said that it has done nothing the first time.
 func (c *Client) RoundTrip(ctx context.Context, call *wire.Call) wire.Answer {
-	if call.Raw != nil {
+	switch {
+	case call.Operation == wire.Templates:
+		return c.manage(ctx, call)
+	case call.Raw != nil:
 		return c.pass(ctx, call)
-	}
-	if call.Operation == wire.Request {
+	case call.Operation == wire.Request:
 		return c.start(ctx, call)
 	}
 	if answer, unsent := c.unsent(ctx, call); unsent {

@@ -36,11 +36,9 @@ func (c *Client) send(ctx context.Context, method, path, body string) *reply {
 }
 
 func (c *Client) sendOnce(ctx context.Context, auth Authorizer, method, path, body string) (r *reply, used string) {
-	o := upstream.Outgoing{Template: c.post, Body: body}
-	if method == http.MethodDelete {
-		o.Template = c.delete
-	}
+	o := upstream.Outgoing{Template: c.by[method], Body: body}
 	target := *c.base
+	path, target.RawQuery, _ = strings.Cut(path, "?")
 	target.Path += path
 	o.URL, o.Header = &target, maps.Clone(o.Template.Header)
 	if err := auth.Authorize(o.Header); err != nil {
