@@ -50,7 +50,7 @@ func (c *canaryV2) log() string {
 func (c *canaryV2) caddyfile() string {
 	c.t.Helper()
 	logger := "{\nimport without_numbers\nlevel DEBUG\noutput file " + c.folder + "/log\n}\n"
-	account := "account shop {\nupstream " + c.provider.URL + "\napi v2 {\ndrain v1\n}\napplication " + testApplication + "\n" +
+	account := "account shop {\nupstream " + c.provider.URL + "\napi v2 {\ndrain v1\ntemplates\n}\napplication " + testApplication + "\n" +
 		"private_key {file." + c.folder + "/private_key}\nsignature_secret {file." + c.folder + "/signature_secret}\n" +
 		"credentials " + testKey + " {file." + c.folder + "/vonage_api_secret}\n" +
 		"limit off\nbreaker off\ntimeout 2s\nsettle\nguard {\nrecommended monitor\nrecord " + c.folder + "/starts.jsonl\n}\n}\n"
@@ -116,6 +116,13 @@ func (c *canaryV2) post(path, form string) reply {
 
 // everyWay makes each call in each way.
 func (c *canaryV2) everyWay() {
+	for _, call := range [][3]string{
+		{http.MethodGet, "?page=" + canaryNumber, ""},
+		{http.MethodPost, "", `{"name":"` + canaryNumber + `","` + canaryClient + `":"` + canaryCode + `"}`},
+		{http.MethodPatch, nobodysV2 + fragmentsV2 + nobodysV2, `{"text":"` + canaryNumber + ` ` + canaryCode + `"}`},
+	} {
+		c.ask(request(c.t, call[0], "http://"+c.site+templatesV2+call[1], "application/json", call[2]))
+	}
 	for _, o := range wire.Operations {
 		for _, format := range o.Formats() {
 			for _, build := range ways {

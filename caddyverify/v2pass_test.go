@@ -460,7 +460,7 @@ func TestCanaryV2(t *testing.T) {
 	u := newUpstreamV2(t, testSecret)
 	exported := collect(t)
 	option, logged := logFile(t)
-	site, call := sitesV2(t, u, strings.Replace(option, "{\n", "{\nlevel DEBUG\n", 1))
+	site, call := sitesV2(t, u, strings.Replace(option, "{\n", "{\nlevel DEBUG\n", 1), "templates shop")
 	full := `{"brand":"Acme","client_ref":"CanaryRef","code":"` + canaryCode + `","workflow":[` +
 		`{"channel":"silent_auth","to":"` + canaryNumber + `","redirect_url":"https://canary.example/?n=1"},` +
 		`{"channel":"email","to":"` + canaryMail + `","from":"a@b.cd"},{"channel":"sms","to":"+` + canaryNumber + `"}]}`
@@ -490,6 +490,12 @@ func TestCanaryV2(t *testing.T) {
 				{http.MethodGet, "/" + id + "/" + canaryPath + "?code=" + canaryCode, ""},
 				{http.MethodPost, "/network-unblock", `{"network":"` + canaryNumber + `"}`},
 				{http.MethodPatch, "/templates/" + canaryNumber, `{"text":"` + canaryNumber + `"}`},
+				{http.MethodGet, "/templates?page=" + canaryNumber + "&" + canaryMail, ""},
+				{http.MethodGet, "/templates?page=1&page_size=" + canaryNumber, ""},
+				{http.MethodPost, "/templates?x=" + canaryNumber, `{"name":"CanaryRef","` + canaryNumber + `":"` + canaryCode + `"}`},
+				{http.MethodPatch, "/templates/" + id, `{"name":"` + canaryNumber + `"}`},
+				{http.MethodPost, "/templates/" + id + "/template_fragments", `{"channel":"sms","locale":"` + canaryMail + `","text":"CanaryToken ` + canaryNumber + `"}`},
+				{http.MethodDelete, "/templates/" + id + "/template_fragments/" + id, ""},
 				{http.MethodPost, "/%34479" + canaryNumber, ""},
 			} {
 				call(user, c.method, pathV2+c.path, c.body)
@@ -509,7 +515,7 @@ func TestCanaryV2(t *testing.T) {
 	spans := exported("/v1/traces")
 	for where, told := range map[string]bool{
 		"log":     strings.Contains(logged(), `"operation":"check"`) && strings.Count(logged(), `"msg":"call"`) >= calls,
-		"spans":   strings.Contains(spans, "POST /v2/verify/{request_id}"),
+		"spans":   strings.Contains(spans, "POST /v2/verify/{request_id}") && strings.Contains(spans, "DELETE /v2/verify/templates/{template_id}/template_fragments/{template_fragment_id}"),
 		"metrics": strings.Contains(metrics, `verify_v2_answers_total{account="ef01@127.0.0.1:`),
 	} {
 		if !told {

@@ -226,7 +226,7 @@ func TestTemplatesOfCallers(t *testing.T) {
 // TestTemplatesConfigured tells what cannot be.
 func TestTemplatesConfigured(t *testing.T) {
 	site := func(api, global string) string {
-		return "{\nverify {\naccount shop {\n" + api + "\ncredentials a b\n}\n" + global + "}\n}\nhttp://127.0.0.1:1 {\nverify {\naccount shop\n}\n}\n"
+		return "{\nverify {\naccount shop {\n" + api + "\ncredentials abcd1234 aBcDeF123456\n}\n" + global + "}\n}\nhttp://127.0.0.1:1 {\nverify {\naccount shop\n}\n}\n"
 	}
 	const callers = "callers {\ncaller shop {http.auth.user.id} shop\n}\n"
 	for name, test := range map[string]struct{ caddyfile, says string }{
