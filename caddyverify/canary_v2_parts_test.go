@@ -61,7 +61,8 @@ func (c *canaryV2) caddyfile() string {
 	text = replaced(c.t, text, map[string]string{
 		":8080 {": strings.TrimPrefix(c.site, "127.0.0.1") + " {\nbind 127.0.0.1\nhandle_errors {\nrespond 500\n}\nerror /boom* 500\n" +
 			"rewrite /rewritten* /elsewhere?{query}\nredir /moved* /elsewhere?{query}",
-		"# otlp": "otlp", "# verify_live": "verify_live",
+		"@other not path /verify/*": "@other not path /verify/* /v2/verify/templates*",
+		"# otlp":                    "otlp", "# verify_live": "verify_live",
 		"# tracing /verify/* {":                     "tracing /verify/* {\nspan verify\n}",
 		"log default {\n\t\timport without_numbers": "admin " + c.back + "\nlog default {\nimport without_numbers\nlevel DEBUG\noutput file " + c.folder + "/log",
 		"log {\n\t\timport without_numbers\n\t}":    "log " + logger,
@@ -118,7 +119,7 @@ func (c *canaryV2) post(path, form string) reply {
 func (c *canaryV2) everyWay() {
 	for _, call := range [][3]string{
 		{http.MethodGet, "?page=" + canaryNumber, ""},
-		{http.MethodPost, "", `{"name":"` + canaryNumber + `","` + canaryClient + `":"` + canaryCode + `"}`},
+		{http.MethodPost, "", `{"name":"` + canaryNumber + `","` + canaryNumber + `":"` + canaryCode + `"}`},
 		{http.MethodPatch, nobodysV2 + fragmentsV2 + nobodysV2, `{"text":"` + canaryNumber + ` ` + canaryCode + `"}`},
 	} {
 		c.ask(request(c.t, call[0], "http://"+c.site+templatesV2+call[1], "application/json", call[2]))
@@ -230,7 +231,7 @@ func (c *canaryV2) expectAll(outputs map[string]string) {
 		"logs":             {"/boom?number=REDACTED", "http.log.error", `"secret replaced"`, `"store is away, going on alone"`, "a library printed a line", "Unsolicited response received on idle HTTP channel"},
 		"spans":            {"POST /verify/check/{format}", "/v2/verify/{request_id}"},
 		"exported metrics": {"verify_requests_total", "verify_webhooks"},
-		"scrape":           {"verify_webhooks", `operation="check",source="gateway",status="5"`},
+		"scrape":           {"verify_webhooks", `operation="check",source="gateway",status="5"`, `operation="templates",source="upstream",status="3"`},
 		"admin API":        {"signature_secret}", "private_key}"},
 		"errors":           {"private_key, from {file."},
 		"doctor":           {"access"},

@@ -231,10 +231,10 @@ func TestTemplatesConfigured(t *testing.T) {
 	const callers = "callers {\ncaller shop {http.auth.user.id} shop\n}\n"
 	for name, test := range map[string]struct{ caddyfile, says string }{
 		"version 1":          {site("api v1 {\ntemplates\n}", ""), "version 1 has none"},
-		"twice":              {site("api v2 {\ntemplates\ntemplates a\n}", ""), "given more than once"},
+		"twice":              {site("api v2 {\ntemplates a\ntemplates b\n}", ""), "given more than once"},
 		"nobody has callers": {site("api v2 {\ntemplates shop\n}", ""), "there are no callers"},
 		"an unknown caller":  {site("api v2 {\ntemplates shop login\n}", callers), "there is no caller named login"},
-		"a caller twice":     {site("api v2 {\ntemplates shop shop\n}", callers), "named twice"},
+		"a caller twice":     {site("api v2 {\ntemplates shop other shop\n}", strings.Replace(callers, "shop\n}", "shop\nunknown shared\n}", 1)), "named twice"},
 		"others, refused":    {site("api v2 {\ntemplates other\n}", callers), "there is no caller named other"},
 		"others":             {site("api v2 {\ntemplates other\n}", strings.Replace(callers, "shop\n}", "shop\nunknown shared\n}", 1)), ""},
 	} {

@@ -145,6 +145,7 @@ func (c *Client) unsent(ctx context.Context, call *wire.Call) (answer wire.Answe
 		if cmd := call.Get("cmd"); cmd != cancel && cmd != trigger {
 			fault = wire.Refuse(wire.InvalidParameter, "cmd")
 		}
+	case wire.Templates: // which a client has made by v2
 	case wire.PSD2:
 		fault = wire.Refuse(wire.PSD2Unsupported, "")
 	case wire.Check:
