@@ -1,8 +1,10 @@
 package caddyverify
 
 import (
+	"context"
 	"encoding/json"
 	"net/http"
+	"net/http/httptest"
 	"strings"
 	"testing"
 
@@ -198,6 +200,25 @@ func TestTemplatesOnce(t *testing.T) {
 	leaving(t, request(t, "POST", g.URL+templatesV2, "application/json", `{"name":"a"}`), func() bool { return u.templates() > 0 })
 	if got := callV2(t, "GET", g.URL+templatesV2, ""); !strings.Contains(got.body, `"total_items":1`) || u.templates() != 2 {
 		t.Errorf("%d calls, %s", u.templates(), got.body)
+	}
+}
+
+// TestTemplatesGoOn: the provider's answer is waited for when the client has left.
+func TestTemplatesGoOn(t *testing.T) {
+	ctx, leave := context.WithCancel(t.Context())
+	asked := 0
+	h := newGatewayWith(t, &Handler{Account: Account{
+		API: apiV2, Upstream: "http://127.0.0.1:1", Credentials: &Credentials{APIKey: testKey, APISecret: testSecret}, Templates: new(Templates),
+	}, roundTripper: roundTrip(func(r *http.Request) (*http.Response, error) {
+		asked++
+		if leave(); r.Context().Err() != nil {
+			t.Error("the call ends with its client")
+		}
+		return &http.Response{StatusCode: http.StatusNoContent, Header: http.Header{}, Body: http.NoBody}, nil
+	})})
+	w := httptest.NewRecorder()
+	if err := h.ServeHTTP(w, httptest.NewRequest(http.MethodDelete, templatesV2+nobodysV2, nil).WithContext(ctx), nil); err != nil || w.Code != http.StatusNoContent || asked != 1 {
+		t.Errorf("%v, %d %s, asked %d times", err, w.Code, w.Body, asked)
 	}
 }
 

@@ -48,6 +48,10 @@ func TestSearchesThrottled(t *testing.T) {
 			{3 * time.Second, wire.Search, wire.Answer{}, 19, 5},
 			{time.Hour, wire.Search, wire.Answer{}, 28, 5},
 		}},
+		{"templates, paced as searches are", Settings{}, []step{
+			{0, wire.Templates, throttled, 28, 14},
+			{time.Second, wire.Templates, http429, 28, 8},
+		}},
 		{"one that cannot be lowered", Settings{SearchRate: 1}, []step{{0, wire.Search, throttled, 28, 1}}},
 		{"searches alone", Settings{Rate: -1, SearchRate: 4}, []step{
 			{0, wire.Request, throttled, 0, 4},
