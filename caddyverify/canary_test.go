@@ -36,7 +36,7 @@ const (
 	canaryNumber = "447911654321"
 	canaryCode   = "48291537"
 	canaryPayee  = "CanaryPayee"
-	canaryAmount = "9174.38"
+	canaryAmount = "98765432.1" // which no time in a log has in it for years
 )
 
 // canaryCalls is a call of each operation.
