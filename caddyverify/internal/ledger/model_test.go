@@ -146,6 +146,7 @@ func (w *world) note(o Observation, events *Events) {
 				b.messages = max(b.messages, cents)
 			}
 		}
+	case wire.Templates: // is about no verification
 	}
 }
 
