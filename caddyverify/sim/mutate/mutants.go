@@ -33,7 +33,7 @@ var Mutants = []Mutant{
 	},
 	{
 		"a client that leaves cancels its request", internal + "gateway/gateway.go",
-		"withOnceOnly(context.WithoutCancel(ctx))", "withOnceOnly(ctx)",
+		"lasting := withOnceOnly(context.WithoutCancel(ctx))", "lasting := withOnceOnly(ctx)",
 	},
 	{
 		"what memory has is dropped before a check, and not after it", internal + "gateway/gateway.go",
