@@ -69,13 +69,17 @@ func (r *relays) log(level slog.Level, message string, attrs ...slog.Attr) {
 	}
 }
 
-// relay passes on a webhook that was taken in.
-func (h *Webhooks) relay(ctx context.Context, e state.Event, body []byte) {
+// relay passes on a webhook that was taken in. It reports false while the store is away and cannot
+// say whose it is: it must not come to somebody else.
+func (h *Webhooks) relay(ctx context.Context, e state.Event, body []byte) (sure bool) {
 	if len(h.to) == 0 {
-		return
+		return true
 	}
 	// The store is asked for those that another gateway has started. The provider waits for that alone.
 	start := h.gateway.whose(context.WithoutCancel(ctx), []string{e.ID}, started.known)[0]
+	if !start.known() && start.away {
+		return false
+	}
 	to, named := h.to[start.caller]
 	if !named {
 		to = h.to[OtherCallers]
@@ -83,4 +87,5 @@ func (h *Webhooks) relay(ctx context.Context, e state.Event, body []byte) {
 	if to != nil {
 		h.gateway.Account.relays.Send(relay.Delivery{Target: to, Name: start.caller, ID: e.ID, Body: body})
 	}
+	return true
 }

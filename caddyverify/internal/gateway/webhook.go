@@ -92,8 +92,8 @@ func (h *Webhooks) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	w.WriteHeader(http.StatusNoContent)
 }
 
-// errStoreAway is for a webhook that is not known to be of no use.
-var errStoreAway = errors.New("the store does not say whether the verification is known")
+// errStoreAway is for a webhook that is not known to be of no use, or of which it is not known whose it is.
+var errStoreAway = errors.New("the store does not say who has started the verification")
 
 func (h *Webhooks) receive(r *http.Request) (observe.WebhookResult, state.Event, error) {
 	verifier := h.verifier.Load()
@@ -102,10 +102,9 @@ func (h *Webhooks) receive(r *http.Request) (observe.WebhookResult, state.Event,
 		return resultOf(err), delivered.Event, err
 	}
 	switch known, sure := h.gateway.Told(r.Context(), delivered.Event); {
-	case known:
-		h.relay(r.Context(), delivered.Event, delivered.Body)
+	case known && h.relay(r.Context(), delivered.Event, delivered.Body):
 		return observe.WebhookTaken, delivered.Event, nil
-	case sure:
+	case sure && !known:
 		return observe.WebhookUnknown, delivered.Event, nil
 	}
 	verifier.Forget(delivered)

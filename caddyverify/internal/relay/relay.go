@@ -15,10 +15,9 @@ import (
 )
 
 const (
-	// maxWaiting bounds the deliveries under way, and maxOfTarget those of one target: one that is
-	// down must not take the place of others'.
-	maxWaiting  = 1000
-	maxOfTarget = 250
+	// maxWaiting bounds the deliveries under way. One target has at most half of what others leave:
+	// whichever are down, there is room for those that are not.
+	maxWaiting = 1000
 	// atOnce is how many calls one target gets at a time.
 	atOnce = 8
 	// timeout bounds a try.
@@ -27,6 +26,8 @@ const (
 	lastly = 2 * time.Second
 	// maxAnswer is how much of an answer is read, so that its connection can be used again, in bytes.
 	maxAnswer = 4 << 10
+	// maxHeader is the largest header of an answer, in bytes.
+	maxHeader = 16 << 10
 )
 
 // pauses are those before each further try: six tries within ten minutes, whatever each takes.
@@ -66,7 +67,8 @@ func (d Delivery) Format(f fmt.State, _ rune) { _, _ = f.Write([]byte("a deliver
 var (
 	errTooMany  = errors.New("too many webhooks are waiting")
 	errEnded    = errors.New("the gateway has ended")
-	errNoAnswer = errors.New("there was no answer")
+	errTimeout  = fmt.Errorf("there was no answer within %v", timeout)
+	errNoAnswer = errors.New("no connection brought an answer")
 )
 
 // refused is an answer other than 2xx.
@@ -105,6 +107,7 @@ func New(transport http.RoundTripper, tell func(Delivery, Result, error)) *Sende
 func Transport() *http.Transport {
 	t := http.DefaultTransport.(*http.Transport).Clone()
 	t.Proxy, t.MaxConnsPerHost, t.MaxIdleConnsPerHost = nil, 2*atOnce, atOnce
+	t.MaxResponseHeaderBytes = maxHeader
 	return t
 }
 
@@ -125,13 +128,13 @@ func (s *Sender) enter(url string) (slots chan struct{}, ok bool) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	q := s.targets[url]
-	if s.waiting >= maxWaiting || q != nil && q.waiting >= maxOfTarget || s.closed() {
-		return nil, false
-	}
 	if q == nil {
 		q = &queue{slots: make(chan struct{}, atOnce)}
-		s.targets[url] = q
 	}
+	if q.waiting >= (maxWaiting-s.waiting+q.waiting)/2 || s.closed() {
+		return nil, false
+	}
+	s.targets[url] = q
 	s.waiting++
 	q.waiting++
 	return q.slots, true
@@ -203,7 +206,12 @@ func (s *Sender) try(d Delivery, id string, slots chan struct{}) error {
 		return errNoAnswer
 	}
 	answer, err := s.transport.RoundTrip(r)
-	if err != nil {
+	switch {
+	case err != nil && s.ctx.Err() != nil:
+		return errEnded
+	case err != nil && ctx.Err() != nil:
+		return errTimeout
+	case err != nil:
 		return errNoAnswer // which may name the URL
 	}
 	_, _ = io.CopyN(io.Discard, answer.Body, maxAnswer)

@@ -143,11 +143,11 @@ func TestRetries(t *testing.T) {
 		code, took int // HTTP, seconds
 		why        string
 	}{
-		"down":          {0, 0, "there was no answer"},
+		"down":          {0, 0, errNoAnswer.Error()},
 		"in trouble":    {503, 0, "it answered 503"},
 		"not there yet": {404, 0, "it answered 404"},
 		"a redirect":    {307, 0, "it answered 307"},
-		"silent":        {204, 60, "there was no answer"},
+		"silent":        {204, 60, errTimeout.Error()},
 	} {
 		t.Run(name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
@@ -196,7 +196,7 @@ func TestBounds(t *testing.T) {
 		w := newWorld(t)
 		defer w.Close()
 		w.codes["support.internal"], w.took = 204, 5*time.Second
-		for range maxOfTarget + 3 {
+		for range maxWaiting/2 + 3 {
 			w.send("checkout")
 		}
 		dropped := "checkout dropped " + errTooMany.Error()
@@ -211,14 +211,25 @@ func TestBounds(t *testing.T) {
 				t.Errorf("there were %d calls at a time", most)
 			}
 		})
-		for i := range maxWaiting {
-			w.send(fmt.Sprint("app", i/maxOfTarget))
+		for i := range 5 { // and all of them are down
+			for range maxWaiting {
+				w.send(fmt.Sprint("app", i))
+			}
 		}
+		w.look(func() { w.told = nil })
+		w.codes["login.internal"] = 204
+		w.send("login")
+		time.Sleep(5 * time.Second)
+		w.look(func() {
+			if !slices.Contains(w.told, "login delivered <nil>") {
+				t.Error("when many are down, another's is not delivered")
+			}
+		})
 		w.look(func() {
 			w.Sender.mu.Lock()
 			defer w.Sender.mu.Unlock()
-			if w.waiting != maxWaiting || len(w.targets) != maxWaiting/maxOfTarget {
-				t.Errorf("%d are waiting", w.waiting)
+			if w.waiting > maxWaiting || len(w.targets) != 6 {
+				t.Errorf("%d of %d targets are waiting", w.waiting, len(w.targets))
 			}
 		})
 		time.Sleep(time.Hour)
@@ -246,7 +257,7 @@ func TestClose(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
 				w := newWorld(t)
 				w.send("checkout")
-				w.expect("checkout retried there was no answer")
+				w.expect("checkout retried " + errNoAnswer.Error())
 				w.look(func() { w.took, w.codes["slow.internal"] = test.took, 204 })
 				w.send("slow")
 				synctest.Wait()
