@@ -50,7 +50,7 @@ func (c *canaryV2) log() string {
 func (c *canaryV2) caddyfile() string {
 	c.t.Helper()
 	logger := "{\nimport without_numbers\nlevel DEBUG\noutput file " + c.folder + "/log\n}\n"
-	account := "account shop {\nupstream " + c.provider.URL + "\napi v2 {\ndrain v1\ntemplates\n}\napplication " + testApplication + "\n" +
+	account := "account shop {\nupstream " + c.provider.URL + "\napi v2 {\ndrain v1\ntemplates *\n}\napplication " + testApplication + "\n" +
 		"private_key {file." + c.folder + "/private_key}\nsignature_secret {file." + c.folder + "/signature_secret}\n" +
 		"credentials " + testKey + " {file." + c.folder + "/vonage_api_secret}\n" +
 		"limit off\nbreaker off\ntimeout 2s\nsettle\nguard {\nrecommended monitor\nrecord " + c.folder + "/starts.jsonl\n}\n}\n"

@@ -163,3 +163,20 @@ func TestSettingsOfRelays(t *testing.T) {
 		})
 	}
 }
+
+// TestNullInJSON: what a template of a configuration may leave empty is an error, and no panic.
+func TestNullInJSON(t *testing.T) {
+	for text, want := range map[string]string{
+		`{"http":{"servers":{"s":{"listen":["` + freeAddress(t) + `"],"routes":[{"handle":[{"handler":"verify_webhook","account":"shop","relays":[null]}]}]}}},` +
+			`"verify":{"accounts":{"shop":{"api":"v2","credentials":{"api_key":"` + testKey + `","api_secret":"` + testSecret + `"},"signature_secret":"` + testSignatureSecret + `"}}}}`: "relays: one is null",
+		`{"verify":{"callers":{"known":[null]}}}`: "known: one is null",
+		`{"verify":{"callers":{"known":[null]},"accounts":{"shop":{"api":"v2","templates":{"callers":["a"]},"credentials":{"api_key":"` + testKey + `","api_secret":"` + testSecret + `"}}}}}`: "null",
+		`{"verify":{"accounts":{"shop":{"api":"v2","templates":{},"credentials":{"api_key":"` + testKey + `","api_secret":"` + testSecret + `"}}}}}`:                                           "templates: nobody is named",
+	} {
+		err := caddy.Load([]byte(`{"admin":{"disabled":true},"logging":{"logs":{"default":{"writer":{"output":"discard"}}}},"apps":`+text+`}`), true)
+		if err == nil || !strings.Contains(err.Error(), want) && !strings.Contains(err.Error(), "no caller named a") {
+			t.Errorf("it says %v, want %s", err, want)
+		}
+		_ = caddy.Stop()
+	}
+}

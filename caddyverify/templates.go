@@ -10,14 +10,19 @@ import (
 
 // Templates lets calls of version 2 through by which templates are read and written.
 type Templates struct {
-	// Callers are the names of those who may make them. It needs `callers`, which tell who calls.
-	// Default: all that the gateway lets in.
+	// Callers are the names of those who may make them, which needs `callers`, or `*` alone for all
+	// that the gateway lets in. Required.
 	Callers []string `json:"callers,omitempty"`
 }
 
 func (a *Account) checkTemplates() error {
-	if a.Templates != nil && a.API != apiV2 {
+	switch {
+	case a.Templates == nil:
+		return nil
+	case a.API != apiV2:
 		return errors.New("version 1 has none; add `api v2`, or leave them out")
+	case len(a.Templates.Callers) == 0:
+		return errors.New("nobody is named; write the callers that may manage them, or * for all" + unset)
 	}
 	return nil
 }
@@ -25,14 +30,14 @@ func (a *Account) checkTemplates() error {
 // checkCallers tells of a name that no caller has: who is meant by it would be kept out.
 func (t *Templates) checkCallers(callers *Callers) error {
 	switch {
-	case t == nil || len(t.Callers) == 0:
+	case t == nil || t.all():
 		return nil
 	case callers == nil:
 		return errors.New("there are no callers whose names these could be; the global option verify has none")
 	}
 	for i, name := range t.Callers {
 		known := name == caller.Other && callers.Unknown == unknownShared ||
-			slices.ContainsFunc(callers.Known, func(c *Caller) bool { return c.Name == name })
+			slices.ContainsFunc(callers.Known, func(c *Caller) bool { return c != nil && c.Name == name })
 		switch {
 		case !known:
 			return fmt.Errorf("there is no caller named %s", name)
@@ -43,7 +48,9 @@ func (t *Templates) checkCallers(callers *Callers) error {
 	return nil
 }
 
+func (t *Templates) all() bool { return slices.Equal(t.Callers, []string{"*"}) }
+
 // admit tells whether a caller may manage templates.
 func (t *Templates) admit(c *caller.Caller) bool {
-	return len(t.Callers) == 0 || slices.Contains(t.Callers, c.Name)
+	return t.all() || slices.Contains(t.Callers, c.Name)
 }

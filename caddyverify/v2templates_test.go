@@ -21,7 +21,7 @@ const (
 // TestTemplates has a client do all that there is to do with templates, and gets the provider's words for it.
 func TestTemplates(t *testing.T) {
 	u := newUpstreamV2(t, testSecret)
-	g := newGatewayV2(t, u, &Handler{Account: Account{Templates: new(Templates)}})
+	g := newGatewayV2(t, u, &Handler{Account: Account{Templates: &Templates{Callers: []string{"*"}}}})
 	ask := func(what, method, path, body string, code int) reply {
 		t.Helper()
 		before := len(u.Calls())
@@ -67,7 +67,7 @@ func TestTemplates(t *testing.T) {
 // TestTemplatesRefused: only what is one of the calls goes through, where it is let through.
 func TestTemplatesRefused(t *testing.T) {
 	u := newUpstreamV2(t, testSecret)
-	on := newGatewayV2(t, u, &Handler{Strict: true, Account: Account{Templates: new(Templates)}})
+	on := newGatewayV2(t, u, &Handler{Strict: true, Account: Account{Templates: &Templates{Callers: []string{"*"}}}})
 	off := newGatewayV2(t, newUpstreamV2(t, testSecret), &Handler{})
 	many, one := []string{"GET", "POST"}, []string{"GET", "PATCH", "DELETE"}
 	for path, allowed := range map[string][]string{
@@ -159,7 +159,7 @@ func TestTemplatesTrouble(t *testing.T) {
 	} {
 		t.Run(test.fault, func(t *testing.T) {
 			u := newUpstreamV2(t, testSecret)
-			g := newGatewayV2(t, u, &Handler{Account: Account{Templates: new(Templates)}})
+			g := newGatewayV2(t, u, &Handler{Account: Account{Templates: &Templates{Callers: []string{"*"}}}})
 			for _, call := range [][3]string{{"GET", "", ""}, {"POST", "", `{"name":"a"}`}, {"PATCH", nobodysV2, `{"name":"b"}`}, {"DELETE", nobodysV2 + fragmentsV2 + nobodysV2, ""}} {
 				u.fail(t, "templates "+test.fault)
 				got := callV2(t, call[0], g.URL+templatesV2+call[1], call[2])
@@ -195,7 +195,7 @@ func (u *testUpstream) templates() (n int) {
 // TestTemplatesOnce: a client's leaving neither ends a call nor has it made again.
 func TestTemplatesOnce(t *testing.T) {
 	u := newUpstreamV2(t, testSecret)
-	g := newGatewayV2(t, u, &Handler{Account: Account{Templates: new(Templates)}})
+	g := newGatewayV2(t, u, &Handler{Account: Account{Templates: &Templates{Callers: []string{"*"}}}})
 	u.fail(t, "* delay 50ms")
 	leaving(t, request(t, "POST", g.URL+templatesV2, "application/json", `{"name":"a"}`), func() bool { return u.templates() > 0 })
 	if got := callV2(t, "GET", g.URL+templatesV2, ""); !strings.Contains(got.body, `"total_items":1`) || u.templates() != 2 {
@@ -208,7 +208,7 @@ func TestTemplatesGoOn(t *testing.T) {
 	ctx, leave := context.WithCancel(t.Context())
 	asked := 0
 	h := newGatewayWith(t, &Handler{Account: Account{
-		API: apiV2, Upstream: "http://127.0.0.1:1", Credentials: &Credentials{APIKey: testKey, APISecret: testSecret}, Templates: new(Templates),
+		API: apiV2, Upstream: "http://127.0.0.1:1", Credentials: &Credentials{APIKey: testKey, APISecret: testSecret}, Templates: &Templates{Callers: []string{"*"}},
 	}, roundTripper: roundTrip(func(r *http.Request) (*http.Response, error) {
 		asked++
 		if leave(); r.Context().Err() != nil {
@@ -225,7 +225,7 @@ func TestTemplatesGoOn(t *testing.T) {
 // TestTemplatesOfCallers: where callers are named, nobody else may.
 func TestTemplatesOfCallers(t *testing.T) {
 	u := newUpstreamV2(t, testSecret)
-	for line, allowed := range map[string]string{"templates": "shop login", "templates shop": "shop", "templates shop login": "shop login"} {
+	for line, allowed := range map[string]string{"templates *": "shop login", "templates shop": "shop", "templates shop login": "shop login"} {
 		_, call := sitesV2(t, u, "", line)
 		for _, user := range []string{"shop", "login"} {
 			before := len(u.Calls())
@@ -251,7 +251,8 @@ func TestTemplatesConfigured(t *testing.T) {
 	}
 	const callers = "callers {\ncaller shop {http.auth.user.id} shop\n}\n"
 	for name, test := range map[string]struct{ caddyfile, says string }{
-		"version 1":          {site("api v1 {\ntemplates\n}", ""), "version 1 has none"},
+		"nobody":             {site("api v2 {\ntemplates\n}", ""), "nobody is named"},
+		"version 1":          {site("api v1 {\ntemplates *\n}", ""), "version 1 has none"},
 		"twice":              {site("api v2 {\ntemplates a\ntemplates b\n}", ""), "given more than once"},
 		"nobody has callers": {site("api v2 {\ntemplates shop\n}", ""), "there are no callers"},
 		"an unknown caller":  {site("api v2 {\ntemplates shop login\n}", callers), "there is no caller named login"},

@@ -19,7 +19,11 @@ func (p *Pair) Step(next wire.Sender) wire.Sender {
 			if !answered { // next has panicked
 				answer = (&wire.Fault{Cause: wire.ConnectionLost, Reason: wire.ReasonOther, MayHaveSent: true}).Answer()
 			}
-			pass.Done(answer)
+			told := answer
+			if call.Operation == wire.Templates && Classify(answer).Verdict == Success {
+				told.Status = wire.Invalid // alive: who reads templates must not make up for starts that fail
+			}
+			pass.Done(told)
 		}()
 		answer = next(ctx, call)
 		answered = true

@@ -160,3 +160,24 @@ func TestOff(t *testing.T) {
 		d.expect(t, "closed>open (connect_failed)", "open>half_open", "half_open>closed (status 101)")
 	})
 }
+
+// Who reads templates does not make up for starts that fail.
+func TestStepOfTemplates(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		u := new(upstream)
+		send := NewPair(Settings{}).Step(u.send)
+		made := 0
+		for range 40 {
+			u.answer = fine
+			for range 10 {
+				send(t.Context(), &wire.Call{Operation: wire.Templates})
+			}
+			u.answer = timeout
+			m, _ := u.made(send, wire.Request, 1)
+			made += m
+		}
+		if made != 20 {
+			t.Errorf("%d of 40 requests were made, want 20", made)
+		}
+	})
+}

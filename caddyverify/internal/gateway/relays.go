@@ -3,6 +3,7 @@ package gateway
 import (
 	"context"
 	"log/slog"
+	"sync/atomic"
 
 	"github.com/caddyverify/caddy-verify/caddyverify/internal/relay"
 	"github.com/caddyverify/caddy-verify/caddyverify/internal/state"
@@ -12,15 +13,15 @@ import (
 // Relays are where callers take webhooks of the verifications that they started, by their names.
 type Relays map[string]*relay.Target
 
-// OtherCallers is the name for callers that Relays do not name, and for verifications of which it is not
-// known who started them.
+// OtherCallers is the name for callers that Relays do not name.
 const OtherCallers = "*"
 
 // relays pass an account's webhooks on. They survive a reload, like what they have under way.
 type relays struct {
 	*relay.Sender
 	account *Account
-	floods  *floods[relay.Result] // of warnings
+	floods  *floods[relay.Result]       // of warnings
+	last    atomic.Pointer[slog.Logger] // of those that had one to pass on
 }
 
 func newRelays(a *Account) *relays {
@@ -64,20 +65,24 @@ func (r *relays) log(level slog.Level, message string, attrs ...slog.Attr) {
 	r.account.mu.Lock()
 	by := r.account.loggers.Get()
 	r.account.mu.Unlock()
+	logger := r.last.Load() // when the account ends, none is in force any more
 	if by != nil {
-		(*by).Logger.LogAttrs(context.Background(), level, message, attrs...)
+		logger = (*by).Logger
+	}
+	if logger != nil {
+		logger.LogAttrs(context.Background(), level, message, attrs...)
 	}
 }
 
-// relay passes on a webhook that was taken in. It reports false while the store is away and cannot
-// say whose it is: it must not come to somebody else.
+// relay passes on a webhook that was taken in. It reports false while it is not known whose it is, since
+// the store is away or a start is just being told of: it must not come to somebody else.
 func (h *Webhooks) relay(ctx context.Context, e state.Event, body []byte) (sure bool) {
 	if len(h.to) == 0 {
 		return true
 	}
 	// The store is asked for those that another gateway has started. The provider waits for that alone.
 	start := h.gateway.whose(context.WithoutCancel(ctx), []string{e.ID}, started.known)[0]
-	if !start.known() && start.away {
+	if all := len(h.to) == 1 && h.to[OtherCallers] != nil; !start.known() && !all {
 		return false
 	}
 	to, named := h.to[start.caller]
@@ -85,6 +90,7 @@ func (h *Webhooks) relay(ctx context.Context, e state.Event, body []byte) (sure 
 		to = h.to[OtherCallers]
 	}
 	if to != nil {
+		h.gateway.Account.relays.last.Store(h.gateway.Logger)
 		h.gateway.Account.relays.Send(relay.Delivery{Target: to, Name: start.caller, ID: e.ID, Body: body})
 	}
 	return true

@@ -7,6 +7,7 @@ import (
 	"strings"
 	"testing"
 	"testing/synctest"
+	"time"
 
 	"github.com/caddyverify/caddy-verify/caddyverify/internal/relay"
 	"github.com/caddyverify/caddy-verify/caddyverify/internal/state"
@@ -34,7 +35,7 @@ func TestRelayKnowsWhose(t *testing.T) {
 	}{
 		{"a named one's", "checkout", false, false, "checkout.internal"},
 		{"another's", "login", false, false, "others.internal"},
-		{"nobody's", "checkout", true, false, "others.internal"},
+		{"nobody knows", "checkout", true, false, ""},
 		{"the store is away", "checkout", false, true, ""},
 	} {
 		t.Run(test.name, func(t *testing.T) {
@@ -57,10 +58,29 @@ func TestRelayKnowsWhose(t *testing.T) {
 				f.away(test.away)
 				sure := h.relay(t.Context(), state.Event{ID: id}, nil)
 				synctest.Wait()
-				if want := strings.Fields(test.want); sure == test.away || !slices.Equal(got, want) {
+				if want := strings.Fields(test.want); sure == (test.want == "") || !slices.Equal(got, want) {
 					t.Errorf("it goes to %v, want %v; sure: %t", got, want, sure)
 				}
 			})
 		})
 	}
+}
+
+// What is told before the answer to its request is comes again; what nobody has begun for long does not.
+func TestRelayOfUnknown(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		h := newWebhooks(t, newAccount(t), io.Discard)
+		defer h.Close()
+		h.to = Relays{OtherCallers: nil}
+		if code := deliver(h, hook(testSignature, `,"jti":"one"`)); code != http.StatusServiceUnavailable {
+			t.Errorf("an early one is answered %d", code)
+		}
+		if e := (state.Event{At: time.Now().Add(-2 * time.Minute)}); e.Early() {
+			t.Error("one of long ago is early")
+		}
+		h.to = nil
+		if code := deliver(h, hook(testSignature, `,"jti":"one"`)); code != http.StatusNoContent {
+			t.Errorf("where none is passed on it is answered %d", code)
+		}
+	})
 }

@@ -104,7 +104,7 @@ func (h *Webhooks) receive(r *http.Request) (observe.WebhookResult, state.Event,
 	switch known, sure := h.gateway.Told(r.Context(), delivered.Event); {
 	case known && h.relay(r.Context(), delivered.Event, delivered.Body):
 		return observe.WebhookTaken, delivered.Event, nil
-	case sure && !known:
+	case sure && !known && (len(h.to) == 0 || !delivered.Event.Early()): // else its start may be under way yet
 		return observe.WebhookUnknown, delivered.Event, nil
 	}
 	verifier.Forget(delivered)

@@ -22,6 +22,8 @@ const (
 	atOnce = 8
 	// timeout bounds a try.
 	timeout = 10 * time.Second
+	// window is how long a delivery is under way at most, but for its last try.
+	window = 10 * time.Minute
 	// lastly is for how long Close waits for tries under way.
 	lastly = 2 * time.Second
 	// maxAnswer is how much of an answer is read, so that its connection can be used again, in bytes.
@@ -30,7 +32,7 @@ const (
 	maxHeader = 16 << 10
 )
 
-// pauses are those before each further try: six tries within ten minutes, whatever each takes.
+// pauses are those before each further try.
 var pauses = [...]time.Duration{2 * time.Second, 10 * time.Second, 30 * time.Second, 90 * time.Second, 4 * time.Minute}
 
 // Result is what became of a try, or of a delivery.
@@ -66,6 +68,7 @@ func (d Delivery) Format(f fmt.State, _ rune) { _, _ = f.Write([]byte("a deliver
 // Why a try is none, or a delivery ends. None tells anything of the target or the webhook.
 var (
 	errTooMany  = errors.New("too many webhooks are waiting")
+	errLate     = fmt.Errorf("it has waited for %v", window)
 	errEnded    = errors.New("the gateway has ended")
 	errTimeout  = fmt.Errorf("there was no answer within %v", timeout)
 	errNoAnswer = errors.New("no connection brought an answer")
@@ -106,7 +109,7 @@ func New(transport http.RoundTripper, tell func(Delivery, Result, error)) *Sende
 // Transport returns one for New: without proxies of the environment, as for calls to the provider.
 func Transport() *http.Transport {
 	t := http.DefaultTransport.(*http.Transport).Clone()
-	t.Proxy, t.MaxConnsPerHost, t.MaxIdleConnsPerHost = nil, 2*atOnce, atOnce
+	t.Proxy, t.MaxIdleConnsPerHost = nil, atOnce
 	t.MaxResponseHeaderBytes = maxHeader
 	return t
 }
@@ -118,10 +121,11 @@ func (s *Sender) Send(d Delivery) {
 		s.tell(d, Dropped, errTooMany)
 		return
 	}
-	s.running.Go(func() {
+	go func() {
+		defer s.running.Done()
 		defer s.leave(d.Target.url)
 		s.deliver(d, slots)
-	})
+	}()
 }
 
 func (s *Sender) enter(url string) (slots chan struct{}, ok bool) {
@@ -135,6 +139,7 @@ func (s *Sender) enter(url string) (slots chan struct{}, ok bool) {
 		return nil, false
 	}
 	s.targets[url] = q
+	s.running.Add(1) // before Close may wait
 	s.waiting++
 	q.waiting++
 	return q.slots, true
@@ -163,8 +168,14 @@ func (s *Sender) closed() bool {
 // deliver tries until the application takes it.
 func (s *Sender) deliver(d Delivery, slots chan struct{}) {
 	id := rand.Text() // the same in each try, so that the application can tell that it is one
+	late := time.NewTimer(window)
+	defer late.Stop()
 	for try := 0; ; try++ {
-		err := s.try(d, id, slots)
+		err := s.wait(slots, late.C)
+		if err == nil {
+			err = s.try(d, id)
+			<-slots
+		}
 		switch {
 		case err == nil:
 			s.tell(d, Delivered, nil)
@@ -172,13 +183,16 @@ func (s *Sender) deliver(d Delivery, slots chan struct{}) {
 		case s.closed():
 			s.tell(d, Dropped, errEnded)
 			return
-		case try == len(pauses):
+		case try == len(pauses), errors.Is(err, errLate):
 			s.tell(d, GaveUp, err)
 			return
 		}
 		s.tell(d, Retried, err)
 		select {
 		case <-time.After(about(pauses[try])):
+		case <-late.C:
+			s.tell(d, GaveUp, errLate)
+			return
 		case <-s.closing:
 			s.tell(d, Dropped, errEnded)
 			return
@@ -191,14 +205,20 @@ func about(d time.Duration) time.Duration {
 	return d + time.Duration((mathrand.Float64()-0.5)*0.2*float64(d)) //nolint:gosec // a pause is no secret
 }
 
-// try makes one call. Redirects are answers like others: they would lead what is signed elsewhere.
-func (s *Sender) try(d Delivery, id string, slots chan struct{}) error {
+// wait takes a slot.
+func (s *Sender) wait(slots chan struct{}, late <-chan time.Time) error {
 	select {
 	case slots <- struct{}{}:
-		defer func() { <-slots }()
-	case <-s.ctx.Done():
+		return nil
+	case <-late:
+		return errLate
+	case <-s.closing:
 		return errEnded
 	}
+}
+
+// try makes one call. Redirects are answers like others: they would lead what is signed elsewhere.
+func (s *Sender) try(d Delivery, id string) error {
 	ctx, cancel := context.WithTimeout(s.ctx, timeout)
 	defer cancel()
 	r, err := d.Target.request(ctx, d.Body, id, time.Now())

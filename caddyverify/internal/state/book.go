@@ -24,6 +24,10 @@ type Settings struct {
 // they may be faster than the answer to its request.
 const orphan = time.Minute
 
+// Early tells of an event so young that the answer to the request that began its verification may be
+// under way yet.
+func (e Event) Early() bool { return e.At.IsZero() || time.Since(e.At) < orphan }
+
 // Book is what is known of verifications. It is safe for concurrent use.
 type Book struct {
 	settings Settings

@@ -20,6 +20,9 @@ type Managed struct {
 	Path, Route, Query string
 }
 
+// maxPageSize is the most that a page may have: an answer is read before it is passed on.
+const maxPageSize = 100
+
 // The segments of their paths.
 const (
 	segmentTemplates = "templates"
@@ -113,7 +116,7 @@ func (c *readerV2) page(m *Managed, query string) error {
 			return Refuse(RepeatedParameter, name)
 		case all[0] != "":
 			n, err := strconv.ParseUint(all[0], 10, 31)
-			if err != nil {
+			if err != nil || name == "page_size" && n > maxPageSize {
 				return Refuse(InvalidParameter, name)
 			}
 			asked.Set(name, strconv.FormatUint(n, 10))
