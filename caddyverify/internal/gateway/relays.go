@@ -36,7 +36,7 @@ func (r *relays) close() {
 	r.floods.stop()
 }
 
-// tell counts and logs what became of a try. Two lines a minute are enough of those that are lost.
+// tell counts and logs what became of a try. Of those that are lost, lines in a row are one.
 func (r *relays) tell(d relay.Delivery, result relay.Result, why error) {
 	r.account.metrics.Relay(result)
 	level := slog.LevelDebug

@@ -93,7 +93,7 @@ func (h *Webhooks) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 }
 
 // errStoreAway is for a webhook that is not known to be of no use, or of which it is not known whose it is.
-var errStoreAway = errors.New("the store does not say who has started the verification")
+var errStoreAway = errors.New("it is not known yet who has started the verification")
 
 func (h *Webhooks) receive(r *http.Request) (observe.WebhookResult, state.Event, error) {
 	verifier := h.verifier.Load()

@@ -44,7 +44,7 @@ const (
 	Delivered Result = "delivered"
 	// Retried: it did not, and is asked once more.
 	Retried Result = "retried"
-	// GaveUp: it did not take the last try either.
+	// GaveUp: it did not take the last try either, or the window is over.
 	GaveUp Result = "gave_up"
 	// Dropped: too many deliveries were waiting, or the gateway has ended.
 	Dropped Result = "dropped"
@@ -116,9 +116,9 @@ func Transport() *http.Transport {
 
 // Send has a webhook delivered, at least once if at all, and does not wait for it.
 func (s *Sender) Send(d Delivery) {
-	slots, ok := s.enter(d.Target.url)
-	if !ok {
-		s.tell(d, Dropped, errTooMany)
+	slots, err := s.enter(d.Target.url)
+	if err != nil {
+		s.tell(d, Dropped, err)
 		return
 	}
 	go func() {
@@ -128,21 +128,24 @@ func (s *Sender) Send(d Delivery) {
 	}()
 }
 
-func (s *Sender) enter(url string) (slots chan struct{}, ok bool) {
+func (s *Sender) enter(url string) (slots chan struct{}, err error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	q := s.targets[url]
 	if q == nil {
 		q = &queue{slots: make(chan struct{}, atOnce)}
 	}
-	if q.waiting >= (maxWaiting-s.waiting+q.waiting)/2 || s.closed() {
-		return nil, false
+	switch {
+	case s.closed():
+		return nil, errEnded
+	case q.waiting >= (maxWaiting-s.waiting+q.waiting)/2:
+		return nil, errTooMany
 	}
 	s.targets[url] = q
 	s.running.Add(1) // before Close may wait
 	s.waiting++
 	q.waiting++
-	return q.slots, true
+	return q.slots, nil
 }
 
 func (s *Sender) leave(url string) {

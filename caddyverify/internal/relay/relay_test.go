@@ -267,7 +267,7 @@ func TestClose(t *testing.T) {
 					t.Errorf("it takes %v", took)
 				}
 				w.send("late")
-				w.expect("checkout dropped "+errEnded.Error(), test.want, "late dropped "+errTooMany.Error())
+				w.expect("checkout dropped "+errEnded.Error(), test.want, "late dropped "+errEnded.Error())
 			})
 		})
 	}
