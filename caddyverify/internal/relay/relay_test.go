@@ -232,7 +232,7 @@ func TestBounds(t *testing.T) {
 				t.Errorf("%d of %d targets are waiting", w.waiting, len(w.targets))
 			}
 		})
-		time.Sleep(time.Hour)
+		time.Sleep(window + timeout) // however many wait for an application that is silent
 		w.look(func() {
 			w.Sender.mu.Lock()
 			defer w.Sender.mu.Unlock()
