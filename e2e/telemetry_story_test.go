@@ -341,7 +341,8 @@ func (p *teller) want(s *story, operation string, params url.Values, statuses ..
 		country = s.country
 		params = s.request(params)
 	}
-	deadline := time.Now().Add(patience)
+	// Two outages that run into one another keep a breaker open for half a minute.
+	deadline := time.Now().Add(2 * patience)
 	for {
 		x, err := p.call(s.how, operation, country, params)
 		if err != nil {
