@@ -103,7 +103,7 @@ func (d *Deduper) complete(call *Call, f *flight, answer wire.Answer, state Stat
 		if d.tracking {
 			d.numbers.drop(d.number(call), f)
 		}
-		if d.tracking && !f.unsent() && (answer.Fault != nil || answer.RequestID != "") {
+		if d.tracking && !f.unsent() && (answer.InDoubt() || answer.RequestID != "") {
 			d.numbers.put(d.number(call), call.Caller, f, f.until)
 		}
 	}
@@ -131,7 +131,7 @@ func (d *Deduper) complete(call *Call, f *flight, answer wire.Answer, state Stat
 
 // essence copies out of an answer what is needed to give it again.
 func essence(a wire.Answer) wire.Answer {
-	copied := wire.Answer{Code: a.Code, ContentType: strings.Clone(a.ContentType), Body: bytes.Clone(a.Body), Fault: a.Fault}
+	copied := wire.Answer{Code: a.Code, ContentType: strings.Clone(a.ContentType), Body: bytes.Clone(a.Body), Fault: a.Fault, Unsure: a.Unsure}
 	copied.RequestID, copied.Status = a.RequestID, a.Status
 	if copied.Fault != nil {
 		fault := *copied.Fault

@@ -35,11 +35,12 @@ type stored struct {
 	RequestID   string      `json:"id,omitempty"`
 	Status      wire.Status `json:"status"`
 	Fault       *wire.Fault `json:"fault,omitempty"`
+	Unsure      bool        `json:"unsure,omitempty"`
 }
 
 // encode writes an answer as it is kept: see essence.
 func encode(a *wire.Answer, u use, m store.Mark) []byte {
-	text, err := json.Marshal(stored{u, m, a.Code, a.ContentType, a.Body, a.RequestID, a.Status, a.Fault})
+	text, err := json.Marshal(stored{u, m, a.Code, a.ContentType, a.Body, a.RequestID, a.Status, a.Fault, a.Unsure})
 	if err != nil {
 		return nil // which none can be, without a Fault.Err
 	}
@@ -52,7 +53,7 @@ func decode(v []byte) (a wire.Answer, u use, m store.Mark, ok bool) {
 	if len(v) == 0 || v[0] != storedVersion || json.Unmarshal(v[1:], &s) != nil || s.Use > unread {
 		return a, 0, "", false
 	}
-	a = wire.Answer{Code: s.Code, ContentType: s.ContentType, Body: s.Body, Fault: s.Fault}
+	a = wire.Answer{Code: s.Code, ContentType: s.ContentType, Body: s.Body, Fault: s.Fault, Unsure: s.Unsure}
 	a.RequestID, a.Status = s.RequestID, s.Status
 	return a, s.Use, s.Mark, true
 }

@@ -98,7 +98,7 @@ func (g *Gateway) sentElsewhere(ctx context.Context, x *exchange) *Gateway {
 // been, before the client can ask them.
 func (g *Gateway) tellSent(ctx context.Context, x *exchange, by *Gateway) {
 	shared := g.Account.shared()
-	started := x.delivered == wire.Sent && (x.answer.Fault != nil || x.answer.RequestID != "")
+	started := x.delivered == wire.Sent && (x.answer.InDoubt() || x.answer.RequestID != "")
 	if shared == nil || len(g.chain) == 1 || !x.operation.Starts() || !started {
 		return
 	}

@@ -109,9 +109,9 @@ func refusal(f guard.Finding, requestID string) *wire.Fault {
 // tellGuard tells what became of a start that it let through. Where nobody knows, it counts as
 // started.
 func (a *Account) tellGuard(t guard.Ticket, answer *wire.Answer) {
-	switch fault := answer.Fault; {
-	case fault != nil && fault.MayHaveSent:
-	case fault != nil:
+	switch {
+	case answer.InDoubt():
+	case answer.Fault != nil:
 		a.guard.Withdraw(t)
 	case answer.Status == wire.Success:
 		a.guard.Started(t, answer.RequestID)

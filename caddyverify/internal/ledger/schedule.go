@@ -157,10 +157,9 @@ func (l *Ledger) noteDoubt(o *Observation) {
 		return
 	}
 	trigger := o.Call.Get("cmd") == "trigger_next_event"
-	fault := o.Answer.Fault
 	switch {
-	case fault != nil && fault.MayHaveSent:
-	case fault == nil && (o.Answer.Status == wire.InternalError || trigger && o.Answer.Status == wire.Success):
+	case o.Answer.InDoubt():
+	case o.Answer.Fault == nil && (o.Answer.Status == wire.InternalError || trigger && o.Answer.Status == wire.Success):
 	default:
 		return
 	}

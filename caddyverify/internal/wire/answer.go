@@ -32,7 +32,13 @@ type Answer struct {
 	Reading
 	// Fault is set where the gateway itself wrote the answer.
 	Fault *Fault
+	// Unsure tells of the provider's own answer that it does not say whether the call was acted
+	// on, as HTTP 500 to a call of version 2 does not.
+	Unsure bool
 }
+
+// InDoubt tells that nobody knows whether the provider has acted on the call.
+func (a *Answer) InDoubt() bool { return a.Unsure || a.Fault != nil && a.Fault.MayHaveSent }
 
 // Reading is what an answer of the API says.
 type Reading struct {

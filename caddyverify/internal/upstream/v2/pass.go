@@ -54,7 +54,7 @@ func (r *reply) asItIs(call *wire.Call, answer wire.Answer) wire.Answer {
 		if fault.Cause != wire.UpstreamError || r.Code/100 != 5 || !isProblem {
 			return answer
 		}
-		answer = wire.Answer{Reading: wire.Reading{Verification: wire.Verification{Status: wire.InternalError}}}
+		answer = wire.Answer{Reading: wire.Reading{Verification: wire.Verification{Status: wire.InternalError}}, Unsure: fault.MayHaveSent}
 	}
 	if call.Operation == wire.Request && r.isProblem {
 		// What is told of another's verification is for the gateway to take out.
