@@ -2,6 +2,7 @@ package gateway
 
 import (
 	"context"
+	"slices"
 
 	"github.com/caddyverify/caddy-verify/caddyverify/internal/observe"
 	"github.com/caddyverify/caddy-verify/caddyverify/internal/state"
@@ -22,7 +23,7 @@ type drain struct {
 func (d *drain) known(ctx context.Context, call *wire.Call) bool {
 	ids, _ := call.IDs()
 	for _, id := range ids {
-		if !d.book.Known(ctx, id) {
+		if known, _ := d.book.Known(ctx, id); !known {
 			return false
 		}
 	}
@@ -45,7 +46,7 @@ func (d *drain) unsent(next wire.Sender) wire.Sender {
 // nothing of it, and so has done nothing, version 2.
 func (d *drain) roundTrip(ctx context.Context, call *wire.Call) wire.Answer {
 	switch {
-	case call.Probe, call.Raw != nil, call.Operation.Starts(), d.book.Known(ctx, call.RequestID()):
+	case d.isV2s(ctx, call):
 		return d.v2.RoundTrip(ctx, call)
 	case call.Operation == wire.Search:
 		return d.search(ctx, call)
@@ -59,27 +60,51 @@ func (d *drain) roundTrip(ctx context.Context, call *wire.Call) wire.Answer {
 	return answer
 }
 
-// search takes what version 1 is asked together with what is known of the others.
+// isV2s tells that nothing of a call can be version 1's.
+func (d *drain) isV2s(ctx context.Context, call *wire.Call) bool {
+	if call.Probe || call.Raw != nil || call.Operation.Starts() {
+		return true
+	}
+	known, _ := d.book.Known(ctx, call.RequestID())
+	return known
+}
+
+// search takes what version 1 is asked together with what is known of the others. What neither it nor
+// the store has said anything of may be version 2's.
 func (d *drain) search(ctx context.Context, call *wire.Call) wire.Answer {
 	ids, list := call.IDs()
-	var asked, known []string
+	var asked, known, unsure []string
 	for _, id := range ids {
-		if d.book.Known(ctx, id) {
+		isV2s, sure := d.book.Known(ctx, id)
+		if isV2s {
 			known = append(known, id)
-		} else {
-			asked = append(asked, id)
+			continue
+		}
+		asked = append(asked, id)
+		if !sure {
+			unsure = append(unsure, id)
+		}
+	}
+	if len(known) > 0 {
+		call = wire.SearchFor(call.Format, asked, list)
+	}
+	answer := d.askV1(ctx, call)
+	if answer.Fault != nil || answer.Status.Numeric() && answer.Status != wire.NoResponse {
+		return answer
+	}
+	for _, id := range unsure {
+		if !slices.ContainsFunc(answer.Found, func(v *wire.Verification) bool { return wire.Spelling(v.RequestID) == wire.Spelling(id) }) {
+			return (&wire.Fault{Cause: wire.StoreAway}).Answer()
 		}
 	}
 	if len(known) == 0 {
-		return d.askV1(ctx, call)
-	}
-	answer := d.askV1(ctx, wire.SearchFor(call.Format, asked, list))
-	if answer.Fault != nil || answer.Status != "" && answer.Status != wire.NoResponse {
 		return answer
 	}
 	parts := map[string][]byte{}
 	takeParts(&answer, call.Format, parts)
-	answer = d.v2.Search(ctx, wire.SearchFor(call.Format, known, list))
+	if answer = d.v2.Search(ctx, wire.SearchFor(call.Format, known, list)); answer.Fault != nil {
+		return answer
+	}
 	takeParts(&answer, call.Format, parts)
 	if len(parts) == 0 {
 		return answer
@@ -104,7 +129,7 @@ func (d *drain) askV1(ctx context.Context, call *wire.Call) wire.Answer {
 
 // target is where the first attempt at a call goes.
 func (d *drain) target(call *wire.Call) observe.Target {
-	if call.Probe || call.Raw != nil || call.Operation.Starts() || d.book.Known(context.Background(), call.RequestID()) {
+	if d.isV2s(context.Background(), call) {
 		return target(call)
 	}
 	return observe.Target{Path: wire.Path(call.Operation, call.Format), Template: wire.Route(call.Operation)}

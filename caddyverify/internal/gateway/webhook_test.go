@@ -100,7 +100,7 @@ func TestWebhookWithoutStore(t *testing.T) {
 				t.Errorf("away: %t: %d, want %d", step.away, code, step.code)
 			}
 		}
-		if v, ok := other.Find(t.Context(), testHook); !ok || v.Status() != "FAILED" {
+		if v, ok, _ := other.Find(t.Context(), testHook); !ok || v.Status() != "FAILED" {
 			t.Errorf("the other has %v (%t)", v.Status(), ok)
 		}
 		if s := a.states.Stats(); s.Dropped != 0 || s.Unread != 2 {

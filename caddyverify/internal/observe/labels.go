@@ -68,6 +68,8 @@ func OutcomeOf(answer *wire.Answer) AttemptOutcome {
 		}
 	case wire.ClientLeft:
 		return OutcomeCancelled
+	case wire.StoreAway: // version 1 has said nothing of it, and version 2 is not asked
+		return OutcomeAnswered
 	}
 	return OutcomeBadBody
 }
@@ -197,7 +199,7 @@ func Level(answer *wire.Answer) slog.Level {
 		return slog.LevelWarn
 	}
 	switch answer.Fault.Cause {
-	case wire.BreakerOpen, wire.AccountBadCredentials, wire.AccountIsBarred, wire.AccountNoCredit, wire.AccountThrottled, // their beginning has a line of its own
+	case wire.BreakerOpen, wire.StoreAway, wire.AccountBadCredentials, wire.AccountIsBarred, wire.AccountNoCredit, wire.AccountThrottled, // their beginning has a line of its own
 		wire.LimitReached, wire.CallerLimitReached, wire.CallerBusy, wire.TooManyUnderWay, wire.UpstreamThrottled: // the applications', and often
 		return slog.LevelInfo
 	}

@@ -236,7 +236,7 @@ func (f *flight) verdictOn(a *wire.Answer, id string) (*wire.Verification, verdi
 func (f *flight) otherwiseAlone(a *wire.Answer, caller string) bool {
 	if a.Fault != nil {
 		switch a.Fault.Cause {
-		case wire.AnswerUnreadable, wire.AnswerTooLarge, wire.AnswerWithSecret:
+		case wire.AnswerUnreadable, wire.AnswerTooLarge, wire.AnswerWithSecret, wire.StoreAway:
 			return true
 		case wire.UpstreamError:
 			return refusesOne(a.Fault.UpstreamCode)

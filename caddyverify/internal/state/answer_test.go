@@ -219,7 +219,7 @@ func search(ctx context.Context, b *Book, call *wire.Call) wire.Answer {
 	var found []Verification
 	ids, _ := call.IDs()
 	for _, id := range ids {
-		if v, ok := b.Find(ctx, id); ok {
+		if v, ok, _ := b.Find(ctx, id); ok {
 			found = append(found, v)
 		}
 	}
@@ -255,7 +255,7 @@ func TestChecksOfAMoment(t *testing.T) {
 			b.Began(t.Context(), id, Start{Number: "447700900000", Channels: []string{"sms"}})
 			b.Checked(t.Context(), id, false)
 			b.Checked(t.Context(), id, true)
-			v, _ := b.Find(t.Context(), id)
+			v, _, _ := b.Find(t.Context(), id)
 			if checks := v.checks(); checks[0][2].text != "INVALID" || checks[1][2].text != "VALID" {
 				t.Fatal(checks)
 			}
@@ -273,7 +273,7 @@ func TestTriggeredMessageIsDated(t *testing.T) {
 		time.Sleep(7 * time.Second)
 		b.Triggered(t.Context(), id)
 		time.Sleep(time.Minute)
-		v, _ := b.Find(t.Context(), id)
+		v, _, _ := b.Find(t.Context(), id)
 		var sent []time.Duration
 		for _, m := range v.look(time.Now()).messages {
 			sent = append(sent, m.At.Sub(begun))
@@ -299,7 +299,7 @@ func TestAnswerIsWhole(t *testing.T) {
 func TestNothingIsPrinted(t *testing.T) {
 	b := New(Settings{})
 	b.Began(t.Context(), id, start())
-	v, _ := b.Find(t.Context(), id)
+	v, _, _ := b.Find(t.Context(), id)
 	for _, format := range []string{"%v", "%+v", "%#v", "%s", "%q", "%x", "%d"} {
 		for _, x := range []any{v, &v, start(), []Verification{v}, map[string]Start{"": start()}} {
 			if text := fmt.Sprintf(format, x); strings.Contains(text, number) || strings.Contains(text, "abcdef01") {

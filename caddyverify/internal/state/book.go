@@ -126,10 +126,10 @@ func (b *Book) Told(ctx context.Context, requestID string, e Event) (known, sure
 }
 
 // Known tells whether a gateway here has begun the verification. It asks the store only about those
-// that are not known here.
-func (b *Book) Known(ctx context.Context, requestID string) bool {
-	_, known, _ := b.recall(ctx, wire.Spelling(requestID))
-	return known
+// that are not known here; sure is false where that did not say.
+func (b *Book) Known(ctx context.Context, requestID string) (known, sure bool) {
+	_, known, sure = b.recall(ctx, wire.Spelling(requestID))
+	return known, sure
 }
 
 // Here tells whether the verification is known to have begun, without asking the store.
@@ -157,16 +157,17 @@ func (b *Book) Own(requestID string) bool {
 	return r != nil && r.own()
 }
 
-// Find returns what is known of a verification, here and in the store: request_id in any spelling.
-func (b *Book) Find(ctx context.Context, requestID string) (Verification, bool) {
+// Find returns what is known of a verification, here and in the store: request_id in any spelling. sure is
+// false where nothing is, since the store did not say.
+func (b *Book) Find(ctx context.Context, requestID string) (v Verification, known, sure bool) {
 	id := wire.Spelling(requestID)
-	_, v, known, _ := b.read(ctx, id)
-	if !known {
+	_, v, known, sure = b.read(ctx, id)
+	if !known && sure {
 		b.mu.Lock()
 		defer b.mu.Unlock()
 		b.stats.Missed++
 	}
-	return v, known
+	return v, known, sure
 }
 
 func (b *Book) find(id string) (v Verification, known bool) {

@@ -1,6 +1,7 @@
 package state
 
 import (
+	"context"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -141,11 +142,16 @@ func TestStatus(t *testing.T) {
 				b := New(Settings{})
 				b.Began(t.Context(), id, start())
 				c.do(t, b)
-				v, ok := b.Find(t.Context(), uuid)
+				v, ok, _ := b.Find(t.Context(), uuid)
 				if !ok || v.Status() != c.want {
 					t.Errorf("the verification is %v (%v), want %v", v.Status(), ok, c.want)
 				}
 			})
 		})
 	}
+}
+
+func isKnown(ctx context.Context, b *Book, id string) bool {
+	known, _ := b.Known(ctx, id)
+	return known
 }

@@ -15,7 +15,7 @@ import (
 func known(t *testing.T, b *Book, ids ...string) (found []string) {
 	t.Helper()
 	for _, id := range ids {
-		if b.Known(t.Context(), id) {
+		if isKnown(t.Context(), b, id) {
 			found = append(found, id)
 		}
 	}
@@ -102,7 +102,7 @@ func TestEarlyWebhook(t *testing.T) {
 				if known, sure := b.Told(t.Context(), id, hook("blocked")); known || !sure || b.Stats().Dropped != 1 || f.ways[0].tells != 0 {
 					t.Error("an unknown verification is told of")
 				}
-				if _, ok := b.Find(t.Context(), id); ok {
+				if _, ok, _ := b.Find(t.Context(), id); ok {
 					t.Error("an unknown verification is found")
 				}
 				time.Sleep(c.after)
@@ -156,7 +156,7 @@ func TestUnknownWord(t *testing.T) {
 		t.Errorf("%+v", b.Stats())
 	}
 	b.Told(t.Context(), id, Event{Type: "rumour", Status: "completed"})
-	if v, _ := b.Find(t.Context(), id); v.Status() != wire.InProgress || b.Stats().Unknown != 2 {
+	if v, _, _ := b.Find(t.Context(), id); v.Status() != wire.InProgress || b.Stats().Unknown != 2 {
 		t.Errorf("%v and %+v", v.Status(), b.Stats())
 	}
 }
@@ -214,7 +214,7 @@ func TestVerification(t *testing.T) {
 		ctx, begin := t.Context(), time.Now()
 		b := New(Settings{})
 		b.Began(ctx, uuid, start())
-		v, _ := b.Find(ctx, id)
+		v, _, _ := b.Find(ctx, id)
 		if v.RequestID() != id || v.Messages() != 1 || v.Until().Sub(begin) != 6*time.Minute+margin {
 			t.Errorf("%s with %d messages until %v", v.RequestID(), v.Messages(), v.Until())
 		}
@@ -229,7 +229,7 @@ func TestVerification(t *testing.T) {
 		if v.Status() != wire.Expired || !v.Until().IsZero() {
 			t.Errorf("what was found is %v until %v", v.Status(), v.Until())
 		}
-		v, _ = b.Find(ctx, id)
+		v, _, _ = b.Find(ctx, id)
 		if v.Status() != wire.Failed || !v.Until().IsZero() || v.Messages() != 2 || v.Network() != "23415" || v.Price() != "0.03" {
 			t.Errorf("%v until %v with %d messages, %q and %q", v.Status(), v.Until(), v.Messages(), v.Network(), v.Price())
 		}
@@ -241,7 +241,7 @@ func TestDefaults(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		b := New(Settings{})
 		b.Began(t.Context(), id, Start{})
-		v, _ := b.Find(t.Context(), id)
+		v, _, _ := b.Find(t.Context(), id)
 		time.Sleep(defaultSteps*defaultWait + margin - 1)
 		if v.Status() != wire.InProgress {
 			t.Errorf("it is %v", v.Status())
@@ -265,7 +265,7 @@ func TestTogether(t *testing.T) {
 				b.Began(t.Context(), id, start())
 				b.Checked(t.Context(), id, n%3 == 0)
 				b.Told(t.Context(), id, hook("failed"))
-				v, _ := b.Find(t.Context(), id)
+				v, _, _ := b.Find(t.Context(), id)
 				_ = v.Status()
 				b.Running(number)
 				b.Cancelled(number)
@@ -290,24 +290,24 @@ func TestFullBook(t *testing.T) {
 		for i := range 3 {
 			full.Began(ctx, fmt.Sprint("long", i), long)
 		}
-		if !full.Known(ctx, id) {
+		if !isKnown(ctx, full, id) {
 			t.Error("it is not known")
 		}
-		if v, ok := full.Find(ctx, id); !ok || v.Status() != wire.InProgress {
+		if v, ok, _ := full.Find(ctx, id); !ok || v.Status() != wire.InProgress {
 			t.Errorf("it is %v (%v)", v.Status(), ok)
 		}
 		if known, _ := full.Told(ctx, id, hook("failed")); !known || full.Stats().Dropped != 0 {
 			t.Error("a webhook about it is dropped")
 		}
 		f.everywhere(t, wire.Failed)
-		if v, ok := full.Find(ctx, id); !ok || v.Status() != wire.Failed {
+		if v, ok, _ := full.Find(ctx, id); !ok || v.Status() != wire.Failed {
 			t.Errorf("it is %v (%v) at last", v.Status(), ok)
 		}
 		if s := full.Stats(); s.Entries != 3 || s.Untold != 0 {
 			t.Errorf("%+v", s)
 		}
 		time.Sleep(25 * time.Hour)
-		if _, ok := full.Find(ctx, id); ok {
+		if _, ok, _ := full.Find(ctx, id); ok {
 			t.Error("it is found after its time")
 		}
 	})

@@ -195,7 +195,7 @@ func FuzzReceive(f *testing.F) {
 		if known, _ := b.Told(context.Background(), d.Event.ID, d.Event); !known {
 			t.Error("the Book does not know what has begun")
 		}
-		if verification, ok := b.Find(context.Background(), d.Event.ID); !ok || verification.Status() == "" {
+		if verification, ok, _ := b.Find(context.Background(), d.Event.ID); !ok || verification.Status() == "" {
 			t.Error("the Book does not find it")
 		}
 	})

@@ -73,6 +73,9 @@ const (
 	GuardRefused Cause = "guard_refused"
 )
 
+// StoreAway is for what only other gateways know, while the store does not answer. Nothing was sent.
+const StoreAway Cause = "store_away"
+
 // InvariantBroken is a fault of the gateway itself that it has noticed in time.
 const InvariantBroken Cause = "invariant_broken"
 
@@ -221,6 +224,7 @@ var wordings = map[Cause]wording{
 	AccountBadCredentials: {BadCredentials, http.StatusBadGateway, false, "http_request_denied", "The Verify API refuses the gateway's credentials"},
 	AccountIsBarred:       {AccountBarred, http.StatusBadGateway, false, "http_request_denied", "The Verify API has barred the account"},
 	AccountNoCredit:       {NoCredit, http.StatusBadGateway, false, "http_request_denied", "The account has no credit left"},
+	StoreAway:             {InternalError, http.StatusServiceUnavailable, false, "destination_unavailable", "Whether another gateway has started the verification is not known, for the store does not answer"},
 	InvariantBroken:       {InternalError, http.StatusInternalServerError, false, "proxy_internal_error", "The gateway has noticed a fault of its own and held this back"},
 	GuardRefused:          {NumberBlocked, http.StatusForbidden, false, "http_request_denied", "Gateway guard"},
 	IdempotencyKeyReused:  {Invalid, http.StatusUnprocessableEntity, false, "http_request_error", "The Idempotency-Key was used for another call"},

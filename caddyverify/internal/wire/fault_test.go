@@ -72,6 +72,7 @@ var said = []struct {
 	{GuardRefused, "7", 200, 403, "http_request_denied", "Gateway guard"},
 	{IdempotencyKeyReused, "3", 200, 422, "http_request_error", "another call"},
 
+	{StoreAway, "5", 200, 503, "destination_unavailable", "the store does not answer"},
 	{InvariantBroken, "5", 200, 500, "proxy_internal_error", "a fault of its own"},
 }
 
@@ -276,7 +277,7 @@ func TestFaultTrouble(t *testing.T) {
 		UpstreamThrottled: true, UpstreamUnauthorized: true, AnswerTooLarge: true, AnswerUnreadable: true, AnswerWithSecret: true,
 		BreakerOpen: true, LimitReached: true, CallerLimitReached: true, CallerBusy: true, AccountThrottled: true, TooManyUnderWay: true,
 		AccountBadCredentials: true, AccountIsBarred: true, AccountNoCredit: true,
-		GatewayLost: true, InvariantBroken: true,
+		GatewayLost: true, StoreAway: true, InvariantBroken: true,
 	}
 	for _, test := range said {
 		if got := (&Fault{Cause: test.cause}).Trouble(); got != trouble[test.cause] {

@@ -7,6 +7,7 @@ import (
 	"testing/synctest"
 	"time"
 
+	"github.com/caddyverify/caddy-verify/caddyverify/internal/store"
 	"github.com/caddyverify/caddy-verify/caddyverify/internal/wire"
 )
 
@@ -30,6 +31,9 @@ func TestBookIsTold(t *testing.T) {
 		{"a cancel", controlCall("cancel"), said{204, ""}, wire.Cancelled},
 		{"a cancel too early", controlCall("cancel"), notFound, wire.InProgress},
 		{"the next event", controlCall("trigger_next_event"), said{200, ""}, wire.InProgress},
+		{"a cancel of what has failed", controlCall("cancel"), gone, wire.Failed},
+		{"the next event of what has failed", controlCall("trigger_next_event"), gone, wire.Failed},
+		{"the next event by a page", controlCall("trigger_next_event"), said{410, "<html>"}, wire.InProgress},
 	} {
 		t.Run(test.name, func(t *testing.T) {
 			p := saying(test.said)
@@ -210,6 +214,25 @@ func TestRequestAfterCancel(t *testing.T) {
 			})
 		})
 	}
+}
+
+// The wait is the same for what another gateway has cancelled, if the provider names it.
+func TestRequestAfterCancelElsewhere(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		memory := new(store.Memory)
+		there := newClient(t, saying(said{202, `{"request_id":"` + id + `"}`}, said{204, ""}))
+		there.Book.Share(memory.Open("account", "there"))
+		send(t, there, requestCall())
+		send(t, there, controlCall("cancel"))
+		p := saying(said{409, strings.Replace(concurrent.body, "b6fc2b91-d23c-43f9-b8ea-05f9be64415c", id, 1)}, begun202)
+		c := newClient(t, p)
+		c.Book.Share(memory.Open("account", "here"))
+		ctx, leave := context.WithTimeout(t.Context(), time.Minute)
+		defer leave()
+		if answer := readable(t, requestCall(), c.RoundTrip(ctx, requestCall())); answer.Status != wire.Success || len(p.sent) != 2 {
+			t.Errorf("got %s, with %d requests", answer.Body, len(p.sent))
+		}
+	})
 }
 
 // What the provider cannot do yet is asked for again within the time of the call.

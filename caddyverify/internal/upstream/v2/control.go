@@ -25,11 +25,11 @@ func (c *Client) cancelled(ctx context.Context, call *wire.Call, id string, r *r
 		c.Book.Ended(ctx, undashed(id), wire.Cancelled)
 		return wire.Done(call, "")
 	case r.Code == http.StatusNotFound && r.isProblem:
-		if v, known := c.Book.Find(ctx, undashed(id)); known && v.Status() == wire.InProgress {
+		if v, known, _ := c.Book.Find(ctx, undashed(id)); known && v.Status() == wire.InProgress {
 			return tooEarlyOrLate(call, &v)
 		}
 	}
-	return c.refused(call, r)
+	return c.uncontrolled(ctx, call, id, r)
 }
 
 // uncancellable is how long a verification cannot be cancelled.
@@ -75,6 +75,15 @@ func (c *Client) triggered(ctx context.Context, call *wire.Call, id string, r *r
 	case r.done():
 		c.Book.Triggered(ctx, undashed(id))
 		return wire.Done(call, "")
+	}
+	return c.uncontrolled(ctx, call, id, r)
+}
+
+// uncontrolled says why the provider has not done it. By 410 it tells that too many wrong codes have ended
+// the verification.
+func (c *Client) uncontrolled(ctx context.Context, call *wire.Call, id string, r *reply) wire.Answer {
+	if r.Code == http.StatusGone && r.isProblem {
+		c.Book.Ended(ctx, undashed(id), wire.Failed)
 	}
 	return c.refused(call, r)
 }

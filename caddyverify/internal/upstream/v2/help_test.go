@@ -147,7 +147,7 @@ func begin(t *testing.T, p *provider, c *Client, call *wire.Call) {
 
 func statusOf(t *testing.T, c *Client) wire.Status {
 	t.Helper()
-	v, known := c.Book.Find(context.WithoutCancel(t.Context()), v1ID)
+	v, known, _ := c.Book.Find(context.WithoutCancel(t.Context()), v1ID)
 	if !known {
 		return ""
 	}

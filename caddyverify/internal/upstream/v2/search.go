@@ -8,13 +8,17 @@ import (
 )
 
 // Search answers a search by what is known of verifications, since v2 has no such call. Nothing
-// is sent.
+// is sent. What the store would have to tell, and does not, is not taken for what nobody has begun.
 func (c *Client) Search(ctx context.Context, call *wire.Call) wire.Answer {
 	ids, _ := call.IDs()
 	found := make([]state.Verification, 0, len(ids))
 	for _, id := range ids {
-		if v, known := c.Book.Find(ctx, id); known {
+		v, known, sure := c.Book.Find(ctx, id)
+		if known {
 			found = append(found, v)
+		}
+		if !sure {
+			return (&wire.Fault{Cause: wire.StoreAway}).Answer()
 		}
 	}
 	return state.Answer(call, found)

@@ -68,8 +68,11 @@ func (r *reply) conflicts() bool {
 // waitOut waits until a verification that was cancelled counts as such. It reports false where
 // there is none, or too little time.
 func (c *Client) waitOut(ctx context.Context, r *reply, number string) bool {
+	if c.running(ctx, r, number) != "" { // which learns from the store what another gateway has cancelled
+		return false
+	}
 	ago, cancelled := c.Book.Cancelled(number)
-	if !cancelled || c.running(ctx, r, number) != "" {
+	if !cancelled {
 		return false
 	}
 	wait := afterCancel - ago
@@ -90,7 +93,7 @@ func (c *Client) running(ctx context.Context, r *reply, number string) (requestI
 		}
 		return id
 	}
-	v, known := c.Book.Find(ctx, id)
+	v, known, _ := c.Book.Find(ctx, id)
 	if status := v.Status(); known && status.Final() && status != wire.Expired {
 		return ""
 	}
