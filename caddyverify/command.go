@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"net"
 	"net/http"
+	"net/url"
 	"slices"
 	"strconv"
 	"strings"
@@ -41,12 +42,16 @@ gateway's credentials. All flags but --listen and --traffic are the sandbox's. T
 			demo.Flags().Bool("traffic", true, "Have invented users make calls, so that there is something to see")
 			sandboxFlags(demo, demoCode)
 			alone := &cobra.Command{
-				Use:   "sandbox [--listen <address>] [--api v1|v2|v1,v2] [--credentials <api_key>:<api_secret>] [--code <pin>] [--speed <factor>] [--limit <n>/s|off] [--fault <fault>]",
+				Use:   "sandbox [--listen <address>] [--api v1|v2|v1,v2] [--credentials <api_key>:<api_secret>] [--webhook <url> --signature-secret <secret>] [--code <pin>] [--speed <factor>] [--limit <n>/s|off] [--fault <fault>]",
 				Short: "Runs a sandbox of the Verify API",
 				Long: `
 Runs a Verify API to develop and test against: it keeps verifications, sends
 nothing and costs nothing. The codes to enter are in the log and at
 GET /sandbox/calls, which tells what it received.
+
+With --webhook version 2 tells there of verifications that were started with a JWT,
+signed with --signature-secret. As in a Caddyfile, {file./path} and {env.NAME} keep a
+secret out of the command line.
 ` + aboutFaults,
 				Args: cobra.NoArgs,
 				RunE: caddycmd.WrapCommandFuncForCobra(cmdSandbox),
@@ -54,6 +59,8 @@ GET /sandbox/calls, which tells what it received.
 			alone.Flags().String("listen", "127.0.0.1:8081", "Address to listen on")
 			alone.Flags().StringSlice("api", nil, "The API: v1, v2, or v1,v2 for both (default: v1)")
 			alone.Flags().String("credentials", "", "Credentials that callers must present, <api_key>:<api_secret> (default: any)")
+			alone.Flags().String("webhook", "", "URL that is told of verifications of v2 (default: none)")
+			alone.Flags().String("signature-secret", "", "What webhooks are signed with, for example {file./run/secrets/signature_secret}")
 			sandboxFlags(alone, "")
 			cmd.Use = "verify" // Caddy ends it with a blank, for arguments
 			cmd.Args = cobra.NoArgs
@@ -95,38 +102,69 @@ func newSandbox(flags caddycmd.Flags) (s *Sandbox, err error) {
 	return s, err
 }
 
-// cmdSandbox runs the sandbox alone.
-func cmdSandbox(flags caddycmd.Flags) (int, error) {
-	listen := flags.String("listen")
-	url, err := checkListen(listen)
-	if err != nil {
-		return caddy.ExitCodeFailedStartup, err
+// aloneSandbox makes the sandbox of the command of that name.
+func aloneSandbox(flags caddycmd.Flags) (s *Sandbox, err error) {
+	if s, err = newSandbox(flags); err != nil {
+		return nil, err
 	}
-	handler, err := newSandbox(flags)
-	if err != nil {
-		return caddy.ExitCodeFailedStartup, err
-	}
-	if handler.API, err = flags.GetStringSlice("api"); err != nil {
-		return caddy.ExitCodeFailedStartup, err
+	if s.API, err = flags.GetStringSlice("api"); err != nil {
+		return nil, err
 	}
 	if value := flags.String("credentials"); value != "" {
 		key, secret, ok := strings.Cut(value, ":")
 		if !ok {
-			return caddy.ExitCodeFailedStartup, errors.New("--credentials: write <api_key>:<api_secret>")
+			return nil, errors.New("--credentials: write <api_key>:<api_secret>")
 		}
-		handler.Credentials = &Credentials{APIKey: key, APISecret: secret}
+		s.Credentials = &Credentials{APIKey: key, APISecret: secret}
 	}
-	if _, err := handler.config(); err != nil {
+	s.Webhook, s.SignatureSecret = flags.String("webhook"), flags.String("signature-secret")
+	if err := s.checkWebhookFlags(); err != nil {
+		return nil, err
+	}
+	_, err = s.config()
+	return s, err
+}
+
+// checkWebhookFlags tells why what the flags say has no webhook told of anything.
+func (s *Sandbox) checkWebhookFlags() error {
+	u, err := url.Parse(s.Webhook)
+	switch {
+	case s.Webhook == "" && s.SignatureSecret == "":
+		return nil
+	case s.Webhook == "":
+		return errors.New("--webhook: it is missing; write the URL that is told, or leave out --signature-secret")
+	case s.SignatureSecret == "":
+		return errors.New("--signature-secret: it is missing; write what webhooks are signed with, for example {file./run/secrets/signature_secret}")
+	case !slices.Contains(s.API, sandbox.V2):
+		return errors.New("--webhook: version 1 has none; add --api v2")
+	case err != nil || u.Host == "" || u.Scheme != "http" && u.Scheme != "https":
+		return errors.New("--webhook: write a URL such as http://localhost:8080/webhooks/verify")
+	case s.Credentials != nil:
+		return errors.New("--webhook: with --credentials no JWT is accepted, and webhooks tell of verifications that were started with one; leave out one of the two")
+	}
+	_, err = readPlaceholder("--signature-secret", s.SignatureSecret)
+	return err
+}
+
+// cmdSandbox runs the sandbox alone.
+func cmdSandbox(flags caddycmd.Flags) (int, error) {
+	listen := flags.String("listen")
+	at, err := checkListen(listen)
+	if err != nil {
 		return caddy.ExitCodeFailedStartup, err
 	}
-	if err := run("INFO", site{address: listen, handler: handler, page: sandboxPage(url, handler.API...)}); err != nil {
+	handler, err := aloneSandbox(flags)
+	if err != nil {
+		return caddy.ExitCodeFailedStartup, err
+	}
+	if err := run("INFO", site{address: listen, handler: handler, page: sandboxPage(at, handler.API...)}); err != nil {
 		return caddy.ExitCodeFailedStartup, listenError(listen, err)
 	}
 	path := "/verify/"
 	if slices.Contains(handler.API, sandbox.V2) && !slices.Contains(handler.API, sandbox.V1) {
 		path = sandbox.PathV2
 	}
-	fmt.Printf("The sandbox %[1]s%[2]s is ready; %[1]s/sandbox/calls tells what it received, and the codes. Ctrl-C ends it.\n", url, path)
+	fmt.Printf("The sandbox %[1]s%[2]s is ready; %[1]s/sandbox/calls tells what it received, and the codes. Ctrl-C ends it.\n", at, path)
 	select {}
 }
 

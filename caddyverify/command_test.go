@@ -184,3 +184,59 @@ func TestSandboxFlags(t *testing.T) {
 		}
 	}
 }
+
+// sandboxCommand is `caddy verify sandbox` with these arguments.
+func sandboxCommand(t *testing.T, args ...string) caddycmd.Flags {
+	t.Helper()
+	parent := new(cobra.Command)
+	caddycmd.Commands()["verify"].CobraFunc(parent)
+	cmd, _, err := parent.Find([]string{"sandbox"})
+	if err == nil {
+		err = cmd.ParseFlags(args)
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+	return caddycmd.Flags{FlagSet: cmd.Flags()}
+}
+
+func TestSandboxWebhookFlags(t *testing.T) {
+	const secret = "signature-secret-of-the-test"
+	t.Setenv("TEST_SIGNATURE", secret)
+	const to, by = "--webhook=http://localhost:8080/hooks", "--signature-secret=" + secret
+	for _, test := range []struct {
+		name string
+		args []string
+		want string // JSON, or the error
+	}{
+		{"none", []string{"--api", "v2"}, `{"api":["v2"],"speed":1,"limit":30}`},
+		{"to v2", []string{"--api", "v2", to, by}, `"webhook":"http://localhost:8080/hooks","signature_secret":"` + secret + `"`},
+		{"to both", []string{"--api", "v1,v2", to, by}, `"webhook":"http://localhost:8080/hooks"`},
+		{"a placeholder", []string{"--api", "v2", to, "--signature-secret={env.TEST_SIGNATURE}"}, `"signature_secret":"{env.TEST_SIGNATURE}"`},
+		{"no secret", []string{"--api", "v2", to}, "--signature-secret: it is missing"},
+		{"no URL", []string{"--api", "v2", by}, "--webhook: it is missing"},
+		{"version 1", []string{to, by}, "--webhook: version 1 has none; add --api v2"},
+		{"not a URL", []string{"--api", "v2", "--webhook=localhost:8080/hooks", by}, "--webhook: write a URL"},
+		{"no host", []string{"--api", "v2", "--webhook=http:///hooks", by}, "--webhook: write a URL"},
+		{"nothing in a placeholder", []string{"--api", "v2", to, "--signature-secret={file./nowhere/secret}"}, "--signature-secret, from {file./nowhere/secret}, has no value: there is no such file"},
+		{"no JWT is accepted", []string{"--api", "v2", to, by, "--credentials", "key:secret"}, "--webhook: with --credentials no JWT is accepted"},
+		{"credentials alone", []string{"--credentials", "key:secret-of-tests"}, `"credentials":{"api_key":"key","api_secret":"secret-of-tests"}`},
+		{"half of the credentials", []string{"--credentials", "key"}, "--credentials: write <api_key>:<api_secret>"},
+	} {
+		t.Run(test.name, func(t *testing.T) {
+			var got string
+			if s, err := aloneSandbox(sandboxCommand(t, test.args...)); err != nil {
+				got = err.Error()
+				if strings.Contains(got, secret) {
+					t.Error("the error shows the secret")
+				}
+			} else {
+				text, _ := json.Marshal(s)
+				got = string(text)
+			}
+			if !strings.Contains(got, test.want) {
+				t.Errorf("it makes %s, want %s", got, test.want)
+			}
+		})
+	}
+}

@@ -90,7 +90,8 @@
 //	7    202, and 5 s later it is FAILED, and blocked in what webhooks tell
 //
 // Where Config.Webhook is set, verifications that began with a JWT are told of: an event
-// for each step that ends, and a summary at the end, but nothing of a cancellation. One
+// for each step that ends, and a summary at the end, but nothing of a cancellation. They
+// name Config.Application, or without it the one that the JWT names. One
 // delivery goes after another, each signed by HS256 with Config.SignatureSecret; what is
 // not answered with 2xx is delivered once more, 10 s later. A goroutine does so while
 // there is something to tell; it ends with [Sandbox.Close] at the latest. [Sandbox.Webhooks]

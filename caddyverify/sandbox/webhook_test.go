@@ -109,6 +109,30 @@ func TestNoWebhookByBasic(t *testing.T) {
 	})
 }
 
+// Where any JWT is accepted, webhooks name the application that it names.
+func TestWebhookOfAnyApplication(t *testing.T) {
+	for token, want := range map[string]string{
+		sign(t, testSigner(), headerRS256, goodClaims()):                             testApplication,
+		sign(t, testSigner(), headerRS256, goodClaims().with("application_id", nil)): "any",
+		"anything": "any",
+	} {
+		synctest.Test(t, func(t *testing.T) {
+			r := new(receiver)
+			s, err := New(Config{API: V2, Webhook: "https://gateway.example/webhook", SignatureSecret: testSignature, Transport: r})
+			if err != nil {
+				t.Fatal(err)
+			}
+			defer func() { _ = s.Close() }()
+			askBearer(s, "POST", "/v2/verify", token, oneStep(testNumber, ""))
+			time.Sleep(time.Hour)
+			got := r.take()
+			if len(got) != 2 || !got[0].signed || got[0].claims["application_id"] != want {
+				t.Errorf("%s: got\n%+v", token, got)
+			}
+		})
+	}
+}
+
 // A webhook is delivered once more, and no more, if it is not accepted.
 func TestWebhookAgain(t *testing.T) {
 	for name, test := range map[string]struct {
