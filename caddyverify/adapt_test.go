@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"encoding/json"
 	"flag"
+	"maps"
 	"net/http"
 	"net/http/httptest"
 	"os"
@@ -77,10 +78,68 @@ func adaptCaddyfile(input string) ([]byte, error) {
 	return config, err
 }
 
-// TestExampleLetsIn has calls come to Caddyfile.example from near and far, and by names of its own and others.
+// TestExampleLetsIn has calls come to Caddyfile.example from near and far, and by names of its own and others, as it
+// is and with its lines on version 2 uncommented.
 func TestExampleLetsIn(t *testing.T) {
+	const search, start = "/verify/search/json?request_id=a", "/v2/verify"
+	type visit struct {
+		from, host, path string
+		code             int
+		text             string
+	}
+	either := []visit{
+		{"10.1.2.3", "verify.internal:8080", search, 200, `"status"`},
+		{"192.168.1.2", "localhost", search, 200, `"status"`},
+		{"127.0.0.1", "127.0.0.1:8080", search, 200, `"status"`},
+		{"203.0.113.7", "verify.internal:8080", search, 403, ""},
+		{"203.0.113.7", "verify.internal:8080", start, 403, ""},
+		{"203.0.113.7", "verify.internal:8080", "/metrics", 403, ""},
+		{"10.1.2.3", "evil.example", search, 421, ""},
+		{"10.1.2.3", "evil.example", "/verify", 421, ""},
+		{"10.1.2.3", "10.1.2.4:8080", "/health/live", 200, `{"status":"live"}`},
+		{"203.0.113.7", "verify.internal:8080", "/health/live", 403, ""},
+		{"10.1.2.3", "verify.internal:8080", "/live/stream", 200, ""}, // an empty answer: it is off
+		{"10.1.2.3", "verify.internal:8080", "/v1/messages", 404, "Only version 1 of the Verify API"},
+	}
+	for _, test := range []struct {
+		name    string
+		comment map[string]string // what becomes of it
+		visits  []visit
+	}{
+		{"as it is", nil, []visit{
+			{"10.1.2.3", "verify.internal:8080", start, 404, "Only version 1 of the Verify API"},
+		}},
+		{"with version 2", map[string]string{"# path /v2/verify*": "path /v2/verify*", "# not path /v2/verify*": "not path /v2/verify*", "# api v2": "api v2"}, []visit{
+			{"10.1.2.3", "verify.internal:8080", start, 405, `"type":`}, // the visit is a GET
+			{"10.1.2.3", "verify.internal:8080", start + "/templates", 404, "templates_off"},
+			{"10.1.2.3", "evil.example", start, 421, ""},
+			{"10.1.2.3", "evil.example", start + "/templates", 421, ""},
+		}},
+	} {
+		t.Run(test.name, func(t *testing.T) {
+			server := serveExample(t, test.comment)
+			for _, v := range append(test.visits, either...) {
+				r := httptest.NewRequest(http.MethodGet, "http://"+v.host+v.path, nil)
+				r.RemoteAddr = v.from + ":4711"
+				w := httptest.NewRecorder()
+				server.ServeHTTP(w, r)
+				if w.Code != v.code || !strings.Contains(w.Body.String(), v.text) {
+					t.Errorf("%s at %s from %s: %d %s, want %d %s", v.path, v.host, v.from, w.Code, w.Body, v.code, v.text)
+				}
+			}
+		})
+	}
+}
+
+// serveExample serves the site of Caddyfile.example, changed.
+func serveExample(t *testing.T, replace map[string]string) http.Handler {
+	t.Helper()
 	u := newUpstream(t)
 	t.Setenv("VERIFY_TEST_SECRET", testSecret)
+	changes := map[string]string{
+		"{file./run/secrets/vonage_api_key}": testKey, "{file./run/secrets/vonage_api_secret}": "{env.VERIFY_TEST_SECRET}", "https://api.nexmo.com": u.URL,
+	}
+	maps.Copy(changes, replace)
 	var config struct {
 		Apps struct {
 			HTTP struct {
@@ -88,38 +147,10 @@ func TestExampleLetsIn(t *testing.T) {
 			}
 		}
 	}
-	if err := json.Unmarshal(shippedConfig(t, map[string]string{
-		"{file./run/secrets/vonage_api_key}": testKey, "{file./run/secrets/vonage_api_secret}": "{env.VERIFY_TEST_SECRET}", "https://api.nexmo.com": u.URL,
-	}), &config); err != nil {
+	if err := json.Unmarshal(shippedConfig(t, changes), &config); err != nil {
 		t.Fatal(err)
 	}
-	server := serveRoutes(t, config.Apps.HTTP.Servers["srv0"].Routes)[0].Config.Handler
-	const search = "/verify/search/json?request_id=a"
-	for _, test := range []struct {
-		from, host, path string
-		code             int
-		text             string
-	}{
-		{"10.1.2.3", "verify.internal:8080", search, 200, `"status"`},
-		{"192.168.1.2", "localhost", search, 200, `"status"`},
-		{"127.0.0.1", "127.0.0.1:8080", search, 200, `"status"`},
-		{"203.0.113.7", "verify.internal:8080", search, 403, ""},
-		{"203.0.113.7", "verify.internal:8080", "/metrics", 403, ""},
-		{"10.1.2.3", "evil.example", search, 421, ""},
-		{"10.1.2.3", "evil.example", "/verify", 421, ""},
-		{"10.1.2.3", "10.1.2.4:8080", "/health/live", 200, `{"status":"live"}`},
-		{"203.0.113.7", "verify.internal:8080", "/health/live", 403, ""},
-		{"10.1.2.3", "verify.internal:8080", "/live/stream", 200, ""}, // an empty answer: it is off
-		{"10.1.2.3", "verify.internal:8080", "/v2/verify", 404, "Only version 1 of the Verify API"},
-	} {
-		r := httptest.NewRequest(http.MethodGet, "http://"+test.host+test.path, nil)
-		r.RemoteAddr = test.from + ":4711"
-		w := httptest.NewRecorder()
-		server.ServeHTTP(w, r)
-		if w.Code != test.code || !strings.Contains(w.Body.String(), test.text) {
-			t.Errorf("%s at %s from %s: %d %s, want %d", test.path, test.host, test.from, w.Code, w.Body, test.code)
-		}
-	}
+	return serveRoutes(t, config.Apps.HTTP.Servers["srv0"].Routes)[0].Config.Handler
 }
 
 // TestExampleExportsNothing keeps what pushes metrics and spans out of what
