@@ -94,6 +94,7 @@ func (e *examination) run(ctx context.Context) {
 	for _, p := range patients {
 		good = e.checkSettings(p) && good
 	}
+	good = e.checkRelays(config.Webhooks) && good
 	tried := e.checkLoads(written, good, len(sites), len(patients))
 	for _, p := range patients {
 		e.askProvider(ctx, written, p)

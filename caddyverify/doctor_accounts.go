@@ -89,7 +89,7 @@ func (e *examination) patients(c *doctor.Config) (patients []*patient, sites []v
 }
 
 // name gives each a name of its own, and the only one none.
-func name(all []*patient, of func(*patient) *string) {
+func name[T any](all []T, of func(T) *string) {
 	if len(all) == 1 {
 		*of(all[0]) = ""
 		return

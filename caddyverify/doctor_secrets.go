@@ -2,6 +2,7 @@ package caddyverify
 
 import (
 	"cmp"
+	"encoding/json"
 	"fmt"
 	"os"
 	"path/filepath"
@@ -47,20 +48,20 @@ func (e *examination) checkCredentials(p *patient, which string, c *Credentials)
 		fine = false
 		add(doctor.Warn, "the api_secret stands in the configuration, where the admin API and the autosave file show it.", "`"+which+"` with a placeholder, such as {file./run/secrets/vonage_api_secret}.")
 	}
-	if e.warnOfReaders(p, which, c.APISecret) && fine {
+	if e.warnOfReaders(p.of, which, c.APISecret) && fine {
 		add(doctor.OK, "both have values, which can be a key and a secret.", "")
 	}
 	return key, secret
 }
 
 // warnOfReaders tells of files of a secret that all may read. It reports whether there is none.
-func (e *examination) warnOfReaders(p *patient, which, written string) (fine bool) {
+func (e *examination) warnOfReaders(of, which, written string) (fine bool) {
 	fine = true
 	for _, path := range filesOf(written) {
 		if mode, may := readByAll(path); may {
 			fine = false
 			e.report.Add(doctor.Finding{
-				Level: doctor.Warn, Check: which, Of: p.of,
+				Level: doctor.Warn, Check: which, Of: of,
 				Text:   fmt.Sprintf("every user of this host may read %s (mode %04o).", path, mode),
 				Change: "chmod o-r " + path + "; the gateway's user must own it or be in its group.",
 			})
@@ -86,7 +87,7 @@ func (e *examination) checkPrivateKey(p *patient) (key upstream.Secret) {
 	key = upstream.NewSecret(pem)
 	e.report.Hide(key)
 	e.secrets = append(e.secrets, key)
-	fine := e.warnOfReaders(p, "private_key", p.PrivateKey)
+	fine := e.warnOfReaders(p.of, "private_key", p.PrivateKey)
 	if !placeholder.MatchString(p.PrivateKey) {
 		fine = false
 		add(doctor.Warn, "it stands in the configuration, where the admin API and the autosave file show it.", privateKeyExample+".")
@@ -100,25 +101,57 @@ func (e *examination) checkPrivateKey(p *patient) (key upstream.Secret) {
 // checkSignatureSecret looks at what webhooks are signed with. Nothing but a webhook shows
 // whether it is the provider's.
 func (e *examination) checkSignatureSecret(p *patient) {
-	const check = "signature_secret"
-	literal := !placeholder.MatchString(p.SignatureSecret)
-	if literal && len(p.SignatureSecret) >= minSecret {
-		e.report.Hide(upstream.NewSecret(p.SignatureSecret))
+	e.checkSigner(p.of, "signature_secret", p.SignatureSecret, p.resolveSignatureSecret,
+		"`signature_secret` with a placeholder, such as {file./run/secrets/vonage_signature_secret}.")
+}
+
+// checkRelays looks at what webhooks are signed with on their way to applications. It reports
+// whether the settings can be used as far as it sees.
+func (e *examination) checkRelays(webhooks []json.RawMessage) bool {
+	before := e.report.Count(doctor.Fail)
+	type owned struct {
+		*Relay
+		of string
 	}
-	secret, err := p.resolveSignatureSecret()
+	var relays []*owned
+	for _, written := range webhooks {
+		h := new(Webhook)
+		if json.Unmarshal(written, h) != nil {
+			e.report.Add(doctor.Finding{Level: doctor.Fail, Check: "configuration", Of: "verify_webhook", Text: "its settings are not such as `verify_webhook` has.", Change: "what `caddy validate` names."})
+		}
+		for _, one := range h.Relays {
+			if one != nil { // else it does not load
+				relays = append(relays, &owned{one, one.Caller})
+			}
+		}
+	}
+	name(relays, func(one *owned) *string { return &one.of })
+	for _, one := range relays {
+		e.checkSigner(one.of, "relay", one.Secret, one.resolveSecret, relayExample+".")
+	}
+	return e.report.Count(doctor.Fail) == before
+}
+
+// checkSigner looks at a secret that signs, as it is written and as it is read.
+func (e *examination) checkSigner(of, check, written string, resolve func() (string, error), example string) {
+	literal := !placeholder.MatchString(written)
+	if literal && len(written) >= minSecret {
+		e.report.Hide(upstream.NewSecret(written))
+	}
+	secret, err := resolve()
 	if err != nil {
-		e.report.Add(doctor.Finding{Level: doctor.Fail, Check: check, Of: p.of, Text: sentence(err), Change: "`" + check + "`, or write the secret into its file."})
+		e.report.Add(doctor.Finding{Level: doctor.Fail, Check: check, Of: of, Text: sentence(err), Change: "`" + check + "`, or write the secret into its file."})
 		return
 	}
 	hidden := upstream.NewSecret(secret)
 	e.report.Hide(hidden)
 	e.secrets = append(e.secrets, hidden)
-	fine := e.warnOfReaders(p, check, p.SignatureSecret)
+	fine := e.warnOfReaders(of, check, written)
 	switch {
 	case literal:
-		e.report.Add(doctor.Finding{Level: doctor.Warn, Check: check, Of: p.of, Text: "it stands in the configuration, where the admin API and the autosave file show it.", Change: "`" + check + "` with a placeholder, such as {file./run/secrets/vonage_signature_secret}."})
+		e.report.Add(doctor.Finding{Level: doctor.Warn, Check: check, Of: of, Text: "it stands in the configuration, where the admin API and the autosave file show it.", Change: example})
 	case fine:
-		e.report.Add(doctor.Finding{Level: doctor.OK, Check: check, Of: p.of, Text: "it has a value, which can be a secret."})
+		e.report.Add(doctor.Finding{Level: doctor.OK, Check: check, Of: of, Text: "it has a value, which can be a secret."})
 	}
 }
 

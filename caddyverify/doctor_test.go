@@ -271,6 +271,57 @@ func TestDoctorOfSeveral(t *testing.T) {
 	}
 }
 
+// TestDoctorOfRelays looks at the secrets that webhooks are passed on with, each once and by its caller.
+func TestDoctorOfRelays(t *testing.T) {
+	const long = canaryNext + canaryNext
+	for _, test := range []struct {
+		name  string
+		relay func(t *testing.T, c *clinic) string // the secret as it is written
+		level doctor.Level
+		text  string // a part of it
+	}{
+		{"in its file", func(t *testing.T, c *clinic) string { return "{file." + c.file(t, "relay", long, 0o600) + "}" }, doctor.OK, "can be a secret"},
+		{"an empty file", func(t *testing.T, c *clinic) string { return "{file." + c.file(t, "relay", "", 0o600) + "}" }, doctor.Fail, "the file is empty"},
+		{"no file", func(*testing.T, *clinic) string { return "{file./nowhere/relay}" }, doctor.Fail, "the secret, from {file./nowhere/relay}, has no value: there is no such file"},
+		{"a short one", func(t *testing.T, c *clinic) string { return "{file." + c.file(t, "relay", canaryNext, 0o600) + "}" }, doctor.Fail, "has fewer than 32 characters"},
+		{"a line of a .env", func(t *testing.T, c *clinic) string {
+			return "{file." + c.file(t, "relay", "RELAY_SECRET="+long, 0o600) + "}"
+		}, doctor.Fail, "is written as NAME=value"},
+		{"written out", func(*testing.T, *clinic) string { return long }, doctor.Warn, "stands in the configuration"},
+		{"everybody may read it", func(t *testing.T, c *clinic) string {
+			chmod(t, filepath.Dir(c.folder), 0o755)
+			return "{file." + c.file(t, "relay", long, 0o644) + "}"
+		}, doctor.Warn, "every user of this host may read"},
+	} {
+		t.Run(test.name, func(t *testing.T) {
+			c := newClinic(t)
+			c.api = "v2"
+			c.serve(t)
+			hooks := "verify_webhook {\naccount shop\nrelay * https://apps.internal/hooks {file." + c.file(t, "fine", long+"0", 0o600) + "}\nrelay checkout https://checkout.internal/hooks " + test.relay(t, c) + "\n}\n"
+			c.whole = "{\nadmin off\nlog default {\noutput discard\n}\nverify {\naccount shop {\napi v2\nupstream " + c.upstream + "\ncredentials {file." + c.key + "} {file." + c.secret + "}\n" +
+				"signature_secret {file." + c.file(t, "signature", canaryNext, 0o600) + "}\ntransport http {\ntls_trust_pool file " + c.ca + "\n}\n}\n}\n}\n" +
+				"(hooks) {\nhandle /hooks {\n" + hooks + "}\n}\nhttp://a.example:0 {\nbind 127.0.0.1\nimport hooks\nverify {\naccount shop\n}\n}\nhttp://b.example:0 {\nbind 127.0.0.1\nimport hooks\n}\n"
+			found, printed := c.examine(t)
+			clean(t, printed)
+			of := map[string]doctor.Finding{}
+			all := 0
+			for _, f := range found {
+				if f.Check == "relay" {
+					of[f.Of], all = f, all+1
+				}
+			}
+			got := of["checkout"]
+			if all != 2 || of["*"].Level != doctor.OK || got.Level != test.level || !strings.Contains(got.Text, test.text) || (got.Change == "") != (test.level == doctor.OK) {
+				t.Errorf("of %d it found %+v", all, of)
+			}
+			loads := slices.ContainsFunc(found, func(f doctor.Finding) bool { return f.Check == "configuration" && f.Level == doctor.OK })
+			if loads != (test.level != doctor.Fail) {
+				t.Errorf("that it loads is %v:\n%s", loads, printed[:strings.Index(printed, "{\n")])
+			}
+		})
+	}
+}
+
 // TestDoctorCommand has the status of the command, and what it reads by default.
 func TestDoctorCommand(t *testing.T) {
 	t.Chdir(t.TempDir())

@@ -171,11 +171,20 @@ func (r *Relay) target(app *App) (*relay.Target, error) {
 	case strings.ContainsAny(r.URL, "{}"):
 		return nil, errors.New("placeholders are read in the secret alone; write the URL out")
 	}
-	secret, err := resolve("the secret", r.Secret, maxSignatureSecret)
+	secret, err := r.resolveSecret()
 	if err != nil {
 		return nil, err
 	}
 	return relay.NewTarget(r.URL, secret)
+}
+
+// resolveSecret reads the secret that signs for the caller.
+func (r *Relay) resolveSecret() (string, error) {
+	secret, err := resolve("the secret", r.Secret, maxSignatureSecret)
+	if err == nil && len(secret) < relay.MinSecret {
+		err = credentialError("the secret", r.Secret, fmt.Sprintf("has fewer than %d characters; make one with: openssl rand -hex 32", relay.MinSecret))
+	}
+	return secret, err
 }
 
 // warnOfLiterals tells of secrets that the configuration shows.

@@ -17,6 +17,8 @@ type Config struct {
 	root object
 	// Sites are the places of its verify handlers.
 	Sites []*Site
+	// Webhooks are its verify_webhook handlers as they are written, each once.
+	Webhooks []json.RawMessage
 	// metrics are the places of handlers that serve metrics.
 	metrics []page
 	// tracing tells that some site has spans.

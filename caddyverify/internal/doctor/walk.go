@@ -1,6 +1,8 @@
 package doctor
 
 import (
+	"bytes"
+	"encoding/json"
 	"maps"
 	"slices"
 	"strconv"
@@ -59,6 +61,10 @@ func (w *walker) handlers(handlers []any, s state) state {
 		switch name := text(handler["handler"]); name {
 		case "verify":
 			w.found(handler, s)
+		case "verify_webhook":
+			if written := raw(handler); !slices.ContainsFunc(w.config.Webhooks, func(one json.RawMessage) bool { return bytes.Equal(one, written) }) {
+				w.config.Webhooks = append(w.config.Webhooks, written)
+			}
 		case "metrics":
 			path := "/metrics"
 			if len(s.paths) > 0 && !strings.Contains(s.paths[0], "*") {
