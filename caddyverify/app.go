@@ -216,7 +216,7 @@ func (a *App) takeOver() {
 		h.watchCredentials()
 	}
 	for _, h := range a.webhooks {
-		h.watchSecret()
+		h.watchSecrets()
 	}
 }
 

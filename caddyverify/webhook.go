@@ -37,7 +37,7 @@ type Webhook struct {
 	site     *Handler // of the account
 	webhooks *gateway.Webhooks
 	secret   string          // in use
-	warned   map[string]bool // since the file last had a secret
+	warned   map[string]bool // since the files last had secrets
 	stop     func()          // nil where no file is watched
 }
 
@@ -52,8 +52,10 @@ type Relay struct {
 	URL string `json:"url,omitempty"`
 
 	// Secret signs, and is one of the gateway's own: the caller has it, and nobody else. 32 to 256
-	// characters. It may be a placeholder, which is read when the configuration is loaded. Required.
+	// characters. It may be a placeholder; a new one is in use as soon as it is in its file. Required.
 	Secret string `json:"secret,omitempty"`
+
+	to *relay.Target // what it comes to
 }
 
 // CaddyModule returns the Caddy module information. Caddy asks at each call, while a new secret may come
@@ -175,7 +177,17 @@ func (r *Relay) target(app *App) (*relay.Target, error) {
 	if err != nil {
 		return nil, err
 	}
-	return relay.NewTarget(r.URL, secret)
+	r.to, err = relay.NewTarget(r.URL, secret)
+	return r.to, err
+}
+
+// rereadSecret puts a new secret in use. What is no secret changes nothing.
+func (r *Relay) rereadSecret() error {
+	secret, err := r.resolveSecret()
+	if err != nil {
+		return err
+	}
+	return r.to.Use(secret)
 }
 
 // resolveSecret reads the secret that signs for the caller.
@@ -196,33 +208,54 @@ func (h *Webhook) warnOfLiterals() {
 	}
 }
 
-// watchSecret has a new secret put in use as soon as it is in its file, until Cleanup. The
+// watchSecrets has new secrets put in use as soon as they are in their files, until Cleanup. The
 // configuration is in force.
-func (h *Webhook) watchSecret() {
+func (h *Webhook) watchSecrets() {
 	paths := filesOf(h.account.SignatureSecret)
+	for _, one := range h.Relays {
+		paths = append(paths, filesOf(one.Secret)...)
+	}
 	if len(paths) == 0 {
 		return
 	}
-	h.stop = watch.Files(paths, h.rereadSecret, func(err error) {
-		h.site.logger.Warn("the file of the signature_secret cannot be watched: a new secret is noticed within "+watch.Poll.String()+", and by a reload", "why", err.Error())
+	h.stop = watch.Files(paths, h.rereadSecrets, func(err error) {
+		h.site.logger.Warn("the files of the secrets of verify_webhook cannot be watched: a new secret is noticed within "+watch.Poll.String()+", and by a reload", "why", err.Error())
 	})
 }
 
-// rereadSecret puts a new secret in use. What is no secret changes nothing.
-func (h *Webhook) rereadSecret() {
+// rereadSecrets has all of them read anew.
+func (h *Webhook) rereadSecrets() {
+	fine := h.read("signature_secret", h.rereadSecret())
+	for _, one := range h.Relays {
+		fine = h.read("relay "+one.Caller, one.rereadSecret()) && fine
+	}
+	if fine {
+		clear(h.warned)
+	}
+}
+
+// read tells once of a secret that could not be read. It reports whether it could.
+func (h *Webhook) read(which string, err error) bool {
+	if err == nil {
+		return true
+	}
+	if text := which + ": " + err.Error(); !h.warned[text] {
+		h.warned[text] = true
+		h.site.logger.Warn(text + "; the secret of before stays in use")
+	}
+	return false
+}
+
+// rereadSecret puts a new signature secret in use. What is no secret changes nothing.
+func (h *Webhook) rereadSecret() error {
 	secret, err := h.account.resolveSignatureSecret()
 	if err == nil && secret != h.secret {
 		err = h.webhooks.Use(secret)
 	}
 	if err == nil {
 		h.secret = secret
-		clear(h.warned)
-		return
 	}
-	if text := err.Error(); !h.warned[text] {
-		h.warned[text] = true
-		h.site.logger.Warn("signature_secret: " + text + "; the secret of before stays in use")
-	}
+	return err
 }
 
 // ServeHTTP takes in a webhook.

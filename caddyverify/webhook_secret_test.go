@@ -2,6 +2,9 @@ package caddyverify
 
 import (
 	"fmt"
+	"io"
+	"net/http"
+	"net/http/httptest"
 	"path/filepath"
 	"strings"
 	"testing"
@@ -51,6 +54,63 @@ func TestWebhookSecretInItsFile(t *testing.T) {
 	put(t, path, third)
 	until(func() bool { return deliver(third) == 204 })
 	if text := read(); strings.Count(text, warning) != 1 || strings.Contains(text, "VALUE") || strings.Contains(text, "of-the-account") {
+		t.Errorf("the log:\n%s", text)
+	}
+}
+
+// The same of a secret that webhooks are passed on with; what is wrong with one is nothing to the other.
+func TestRelaySecretInItsFile(t *testing.T) {
+	secrets := []string{strings.Repeat("first-of-a-relay", 3), strings.Repeat("another-of-a-relay", 3), strings.Repeat("third-of-a-relay", 3)}
+	first, another, third := secrets[0], secrets[1], secrets[2]
+	path := filepath.Join(t.TempDir(), "secret")
+	put(t, path, first)
+	by := make(chan string, 1)
+	application := httptest.NewServer(http.HandlerFunc(func(_ http.ResponseWriter, in *http.Request) {
+		body, _ := io.ReadAll(in.Body)
+		for _, secret := range append(secrets, "") {
+			if (&receiver{secret: secret, ids: map[string]bool{}}).refuses(in, body) == "" || secret == "" {
+				by <- secret
+				return
+			}
+		}
+	}))
+	t.Cleanup(application.Close)
+	j := newJourney(t)
+	j.relays = "relay * " + application.URL + " {file." + path + "}\n"
+	j.load()
+	id, n := j.start(0), 0
+	deliver := func() (secret string) {
+		t.Helper()
+		n++
+		if code := do(t, signed(t, "http://"+j.hooks+"/webhooks/verify", canarySigned, fmt.Sprint(n), summary(id, "failed"))).StatusCode; code != 204 {
+			t.Fatalf("a webhook is answered %d", code)
+		}
+		select {
+		case secret = <-by:
+		case <-t.Context().Done():
+		}
+		return secret
+	}
+	until := func(is func() bool) {
+		for t.Context().Err() == nil && !is() {
+		}
+	}
+	const warning = "the secret of before stays in use"
+	if by := deliver(); by != first {
+		t.Errorf("the first webhook is signed by %q", by)
+	}
+	put(t, path, another)
+	until(func() bool { return deliver() == another })
+	put(t, path, "VALUE")
+	until(func() bool { return strings.Contains(j.logged(), warning) })
+	if by := deliver(); by != another {
+		t.Errorf("with what is no secret it is signed by %q", by)
+	}
+	put(t, path, third)
+	until(func() bool { return deliver() == third })
+	text := j.logged()
+	if strings.Count(text, warning) != 1 || !strings.Contains(text, "relay *: the secret, from {file."+path+"}, has fewer than 32 characters") ||
+		strings.Contains(text, "VALUE") || strings.Contains(text, "-of-a-relay") {
 		t.Errorf("the log:\n%s", text)
 	}
 }

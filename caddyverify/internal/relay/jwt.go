@@ -14,5 +14,5 @@ func (t *Target) token(body []byte, id string, now time.Time) string {
 	sum := sha256.Sum256(body)
 	signed := encode([]byte(`{"alg":"HS256","typ":"JWT"}`)) + "." + encode([]byte(
 		`{"iss":"caddy-verify","iat":`+strconv.FormatInt(now.Unix(), 10)+`,"jti":"`+id+`","payload_hash":"`+hex.EncodeToString(sum[:])+`"}`))
-	return signed + "." + encode(t.mac(signed))
+	return signed + "." + encode((*t.mac.Load())(signed))
 }

@@ -78,13 +78,14 @@ func (w *world) RoundTrip(r *http.Request) (*http.Response, error) {
 	return &http.Response{StatusCode: code, Header: header, Body: io.NopCloser(strings.NewReader(strings.Repeat("x", 1<<20)))}, nil
 }
 
-func (w *world) send(name string) {
+func (w *world) send(name string) *Target {
 	w.t.Helper()
 	target, err := NewTarget(strings.Replace(testURL, "checkout", name, 1), testSecret)
 	if err != nil {
 		w.t.Fatal(err)
 	}
 	w.Send(Delivery{Target: target, Name: name, ID: "cc121958d8fb4368aa3bb762bb9a0f74", Body: []byte(testBody)})
+	return target
 }
 
 // look reads what goroutines of the Sender write.
@@ -119,9 +120,7 @@ func TestDelivered(t *testing.T) {
 		}
 		// As a receiver checks it.
 		parts := strings.Split(got.token, ".")
-		mac := hmac.New(sha256.New, []byte(testSecret))
-		mac.Write([]byte(parts[0] + "." + parts[1]))
-		if parts[2] != base64.RawURLEncoding.EncodeToString(mac.Sum(nil)) {
+		if !signedBy(got.token, testSecret) {
 			t.Error("the signature is wrong")
 		}
 		var claims struct {
@@ -134,6 +133,39 @@ func TestDelivered(t *testing.T) {
 			claims.Hash != fmt.Sprintf("%x", sha256.Sum256([]byte(testBody))) {
 			t.Errorf("it claims %s", text)
 		}
+	})
+}
+
+func signedBy(token, secret string) bool {
+	at := strings.LastIndex(token, ".")
+	mac := hmac.New(sha256.New, []byte(secret))
+	mac.Write([]byte(token[:at]))
+	return token[at+1:] == base64.RawURLEncoding.EncodeToString(mac.Sum(nil))
+}
+
+// TestAnotherSecret: a webhook that waits is signed by the secret of its next try; what is no secret changes nothing.
+func TestAnotherSecret(t *testing.T) {
+	const another = "another-secret-of-0123456789abcdef"
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorld(t)
+		defer w.Close()
+		w.codes["checkout.internal"] = 503
+		target := w.send("checkout")
+		synctest.Wait()
+		if err := target.Use(another[:MinSecret-1]); err == nil || strings.Contains(err.Error(), another[:8]) {
+			t.Errorf("a short secret: %v", err)
+		}
+		time.Sleep(5 * time.Second)
+		if err := target.Use(another); err != nil {
+			t.Fatal(err)
+		}
+		time.Sleep(10 * time.Second)
+		w.look(func() {
+			tries := w.tries["checkout.internal"]
+			if len(tries) != 3 || !signedBy(tries[0].token, testSecret) || !signedBy(tries[1].token, testSecret) || !signedBy(tries[2].token, another) {
+				t.Errorf("it tries %v", tries)
+			}
+		})
 	})
 }
 

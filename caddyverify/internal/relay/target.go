@@ -10,17 +10,18 @@ import (
 	"net/http"
 	"net/netip"
 	"net/url"
+	"sync/atomic"
 	"time"
 )
 
 // MinSecret is the least length of a secret, in bytes: that of the hash (RFC 7518, section 3.2).
 const MinSecret = 32
 
-// Target is where an application takes webhooks.
+// Target is where an application takes webhooks. It is safe for concurrent use.
 type Target struct {
 	url string
 	// mac is a function, since nothing prints what it holds.
-	mac func(text string) []byte
+	mac atomic.Pointer[func(text string) []byte]
 }
 
 // NewTarget returns the Target at a URL, with what signs for it. Its errors hold neither.
@@ -35,15 +36,27 @@ func NewTarget(at, secret string) (*Target, error) {
 		return nil, errors.New("the URL has a fragment; leave it out")
 	case u.Scheme == "http" && !loopback(u.Hostname()):
 		return nil, errors.New("http would send phone numbers in clear; write https")
-	case len(secret) < MinSecret:
-		return nil, fmt.Errorf("the secret has fewer than %d characters; make one with: openssl rand -hex 32", MinSecret)
+	}
+	t := &Target{url: u.String()}
+	if err := t.Use(secret); err != nil {
+		return nil, err
+	}
+	return t, nil
+}
+
+// Use puts another secret in use, from the next try on. Its error does not hold it, and changes nothing.
+func (t *Target) Use(secret string) error {
+	if len(secret) < MinSecret {
+		return fmt.Errorf("the secret has fewer than %d characters; make one with: openssl rand -hex 32", MinSecret)
 	}
 	key := []byte(secret)
-	return &Target{url: u.String(), mac: func(text string) []byte {
+	mac := func(text string) []byte {
 		h := hmac.New(sha256.New, key)
 		_, _ = h.Write([]byte(text))
 		return h.Sum(nil)
-	}}, nil
+	}
+	t.mac.Store(&mac)
+	return nil
 }
 
 func loopback(host string) bool {
