@@ -109,7 +109,7 @@ func TestExampleLetsIn(t *testing.T) {
 		{"as it is", nil, []visit{
 			{"10.1.2.3", "verify.internal:8080", start, 404, "Only version 1 of the Verify API"},
 		}},
-		{"with version 2", map[string]string{"# path /v2/verify*": "path /v2/verify*", "# not path /v2/verify*": "not path /v2/verify*", "# api v2": "api v2"}, []visit{
+		{"with version 2", map[string]string{"# path /v2/verify /v2/verify/*": "path /v2/verify /v2/verify/*", "# not path /v2/verify /v2/verify/*": "not path /v2/verify /v2/verify/*", "# api v2": "api v2"}, []visit{
 			{"10.1.2.3", "verify.internal:8080", start, 405, `"type":`}, // the visit is a GET
 			{"10.1.2.3", "verify.internal:8080", start + "/templates", 404, "templates_off"},
 			{"10.1.2.3", "evil.example", start, 421, ""},
