@@ -49,6 +49,8 @@ func (c *compared) documented() (apart, ok bool) {
 		(one == "EXPIRED" && two == string(wire.InProgress) || c.operation == wire.Control && one == "6" && two == "19"):
 		// "`FAILED`, `EXPIRED` of its own accord": by the clock, and a cancel is refused by what is known.
 		return false, true
+	case c.operation == wire.Search && c.about != nil && c.about.doubted && one == "EXPIRED" && two == "101":
+		return false, true // "the end after a check or a cancel that was not answered"
 	case c.operation == wire.Request && two == "3" && one != "3" && has("A/B", "pin_code=12-34", "lg=cy-gb"):
 		// "status 3 to a request"
 		return true, true

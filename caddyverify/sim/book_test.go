@@ -30,6 +30,7 @@ type book struct {
 	sender   map[string]*process // that sent accepted requests
 	taken    map[string]string   // what version 1 last said to a check or control
 	enders   map[string]*process // whose check or control has ended one of version 2
+	doubted  map[string]bool     // of version 2, where a check or control had no answer that says what was done
 }
 
 // ending is the state that a verification ended in, and by whom an application was told.
@@ -100,7 +101,7 @@ func (b *tally) priced(id string, answer *reply) {
 
 func (b *book) init() {
 	b.byNumber, b.byID, b.ends = map[string]*start{}, map[string]*start{}, map[string]ending{}
-	b.taken, b.enders = map[string]string{}, map[string]*process{}
+	b.taken, b.enders, b.doubted = map[string]string{}, map[string]*process{}, map[string]bool{}
 	b.whole, b.sender = map[string]*process{}, map[string]*process{}
 }
 
@@ -322,6 +323,9 @@ func (b *book) found(u *user, ids []string, before map[string]ending, when time.
 			longest += u.network.onTheWay()
 		}
 		u.nobodys(&state)
+		if ok {
+			u.notExpired(&state, &v, &answer)
+		}
 		if ok && v.API == sandbox.V2 {
 			since, must := u.mustKnow(state.RequestID, &v, answer.by, time.Now())
 			if state.Status == "IN PROGRESS" && must && when.Sub(since) > longest {

@@ -245,15 +245,24 @@ func (u *user) mustKnow(id string, v *sandbox.Verification, p *process, now time
 	return since, ok
 }
 
-// lost: what a process knows of it does not say that there is no such verification.
+// lost: what a process knows of it does not say that there is no such verification, but where nobody knows how it
+// has ended.
 func (u *user) lost(id string, answer *reply) {
 	s := u.book.startOf(id)
 	v, ok := u.verification(id)
 	if u.second == nil || answer.Status != "101" || s == nil || !ok || v.API != sandbox.V2 || u.isolated && s.caller != u.caller {
 		return
 	}
-	if s.knowsStart(id, answer.by, answer.begun, time.Now()) {
+	if !u.book.inDoubt(id) && s.knowsStart(id, answer.by, answer.begun, time.Now()) {
 		u.violated(2, "%s is told that there is no %s, which gateway %d has started", u.name, id, s.startedBy.number)
+	}
+}
+
+// notExpired: a process that has made the check which was right does not say that there was none, whether or
+// not it got the answer.
+func (u *user) notExpired(state *reply, v *sandbox.Verification, answer *reply) {
+	if u.second != nil && v.API == sandbox.V2 && state.Status == "EXPIRED" && v.Status == "SUCCESS" && u.book.endedBy(state.RequestID) == answer.by {
+		u.violated(3, "%s reads EXPIRED of %s, which gateway %d has verified", u.name, state.RequestID, answer.by.number)
 	}
 }
 
@@ -312,6 +321,22 @@ func (b *book) endedBy(id string) *process {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	return b.enders[id]
+}
+
+// doubts notes that a check or control of version 2 had no answer that says what was done.
+func (b *book) doubts(c *asked) {
+	if !c.second || c.operation != "check" && c.operation != "control" {
+		return
+	}
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	b.doubted[c.values.Get("request_id")] = true
+}
+
+func (b *book) inDoubt(id string) bool {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return b.doubted[id]
 }
 
 // ofBoth: what version 1 has acted upon, version 2 is not asked to. The caller holds b.mu.

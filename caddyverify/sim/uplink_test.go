@@ -126,6 +126,7 @@ func (u *uplink) RoundTrip(r *http.Request) (*http.Response, error) {
 	}
 	if err != nil {
 		defer u.calls.Done()
+		p.book.doubts(&asked)
 		cancelled()
 		var op *net.OpError
 		unwritten := !wrote.Load() || errors.As(err, &op) && op.Op == "write"
@@ -136,10 +137,14 @@ func (u *uplink) RoundTrip(r *http.Request) (*http.Response, error) {
 	}
 	response.Body = &incoming{ReadCloser: response.Body, closed: sync.OnceFunc(u.calls.Done), done: func(body string, whole bool) {
 		if !whole {
+			p.book.doubts(&asked)
 			cancelled()
 			return
 		}
 		answer := asked.read(response.StatusCode, body)
+		if f.mixedUp || f.echo || answer.Status == "5" || answer.Status == "unreadable" || answer.Status == "" {
+			p.book.doubts(&asked)
+		}
 		if asked.again(&answer) {
 			u.mu.Lock()
 			u.resends++

@@ -14,14 +14,14 @@ import (
 )
 
 // Answer is v1's answer to a search that has found some verifications: those that it asks for, by
-// the spelling that it asks with.
+// the spelling that it asks with. Those of which nobody knows how they have ended are left out.
 func Answer(call *wire.Call, found []Verification) wire.Answer {
 	ids, list := call.IDs()
 	now := time.Now()
 	var parts [][]byte
 	for _, id := range ids {
 		i := slices.IndexFunc(found, func(v Verification) bool { return v.id == wire.Spelling(id) })
-		if i >= 0 {
+		if i >= 0 && found[i].look(now).status != wire.NoResponse {
 			parts = append(parts, found[i].fields(id, now).encode(call.Format))
 		}
 	}

@@ -209,9 +209,9 @@ func nothing(context.Context, *Book) {}
 
 func checkTwice(ctx context.Context, b *Book, valid bool) {
 	time.Sleep(27 * time.Second)
-	b.Checked(ctx, id, false)
+	b.Checked(ctx, id, false, 0)
 	time.Sleep(2*time.Minute + 26*time.Second)
-	b.Checked(ctx, id, valid)
+	b.Checked(ctx, id, valid, 0)
 }
 
 // search is what a search in the Book is answered.
@@ -253,8 +253,8 @@ func TestChecksOfAMoment(t *testing.T) {
 		for range 20 {
 			b := New(Settings{})
 			b.Began(t.Context(), id, Start{Number: "447700900000", Channels: []string{"sms"}})
-			b.Checked(t.Context(), id, false)
-			b.Checked(t.Context(), id, true)
+			b.Checked(t.Context(), id, false, 0)
+			b.Checked(t.Context(), id, true, 0)
 			v, _, _ := b.Find(t.Context(), id)
 			if checks := v.checks(); checks[0][2].text != "INVALID" || checks[1][2].text != "VALID" {
 				t.Fatal(checks)
@@ -271,7 +271,7 @@ func TestTriggeredMessageIsDated(t *testing.T) {
 		time.Sleep(3 * time.Second)
 		b.Began(t.Context(), id, Start{Number: "447700900000", Channels: []string{"sms", "sms", "tts"}, Wait: time.Minute, Took: 3 * time.Second})
 		time.Sleep(7 * time.Second)
-		b.Triggered(t.Context(), id)
+		b.Triggered(t.Context(), id, 0)
 		time.Sleep(time.Minute)
 		v, _, _ := b.Find(t.Context(), id)
 		var sent []time.Duration

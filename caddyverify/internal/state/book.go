@@ -89,9 +89,10 @@ func (b *Book) Began(ctx context.Context, requestID string, s Start) {
 	b.learn(ctx, requestID, fact{Kind: begun, ID: string(begun), Start: &s})
 }
 
-// Checked notes that a code was tried. A valid one ends the verification as SUCCESS.
-func (b *Book) Checked(ctx context.Context, requestID string, valid bool) {
-	b.learn(ctx, requestID, fact{Kind: checked, Valid: valid})
+// Checked notes that a code was tried, by a call that took so long. A valid one ends the verification
+// as SUCCESS.
+func (b *Book) Checked(ctx context.Context, requestID string, valid bool, took time.Duration) {
+	b.learn(ctx, requestID, fact{Kind: checked, Valid: valid, Took: took})
 }
 
 // Ended notes what the provider has answered to a check or control: that the verification is FAILED,
@@ -102,9 +103,9 @@ func (b *Book) Ended(ctx context.Context, requestID string, status wire.Status) 
 	}
 }
 
-// Triggered notes that the provider sends the next message now.
-func (b *Book) Triggered(ctx context.Context, requestID string) {
-	b.learn(ctx, requestID, fact{Kind: triggered})
+// Triggered notes that the provider sends the next message now, by a call that took so long.
+func (b *Book) Triggered(ctx context.Context, requestID string, took time.Duration) {
+	b.learn(ctx, requestID, fact{Kind: triggered, Took: took})
 }
 
 // Told takes in a webhook. known is false for a verification that no gateway here has begun: nothing

@@ -34,19 +34,19 @@ func TestStatus(t *testing.T) {
 		want wire.Status
 	}{
 		{"nothing", func(*testing.T, *Book) {}, wire.InProgress},
-		{"a wrong code", func(t *testing.T, b *Book) { b.Checked(t.Context(), id, false) }, wire.InProgress},
-		{"a right code", func(t *testing.T, b *Book) { b.Checked(t.Context(), id, true) }, wire.Succeeded},
-		{"another spelling", func(t *testing.T, b *Book) { b.Checked(t.Context(), uuid, true) }, wire.Succeeded},
+		{"a wrong code", func(t *testing.T, b *Book) { b.Checked(t.Context(), id, false, 0) }, wire.InProgress},
+		{"a right code", func(t *testing.T, b *Book) { b.Checked(t.Context(), id, true, 0) }, wire.Succeeded},
+		{"another spelling", func(t *testing.T, b *Book) { b.Checked(t.Context(), uuid, true, 0) }, wire.Succeeded},
 		{"too many wrong codes", func(t *testing.T, b *Book) { b.Ended(t.Context(), id, wire.Failed) }, wire.Failed},
 		{"cancelled", func(t *testing.T, b *Book) { b.Ended(t.Context(), id, wire.Cancelled) }, wire.Cancelled},
 		{"no end", func(t *testing.T, b *Book) { b.Ended(t.Context(), id, wire.InProgress) }, wire.InProgress},
 		{"a wrong code after the end", func(t *testing.T, b *Book) {
-			b.Checked(t.Context(), id, true)
-			b.Checked(t.Context(), id, false)
+			b.Checked(t.Context(), id, true, 0)
+			b.Checked(t.Context(), id, false, 0)
 		}, wire.Succeeded},
 		{"a right code after all", func(t *testing.T, b *Book) {
 			b.Ended(t.Context(), id, wire.Cancelled)
-			b.Checked(t.Context(), id, true)
+			b.Checked(t.Context(), id, true, 0)
 		}, wire.Succeeded},
 
 		{"before its time is over", func(*testing.T, *Book) { time.Sleep(life + margin - 1) }, wire.InProgress},
@@ -57,19 +57,19 @@ func TestStatus(t *testing.T) {
 		}, wire.Succeeded},
 		{"triggered and over", func(t *testing.T, b *Book) {
 			time.Sleep(time.Minute)
-			b.Triggered(t.Context(), id)
+			b.Triggered(t.Context(), id, 0)
 			time.Sleep(life - time.Minute - time.Minute + margin)
 		}, wire.Expired},
 		{"triggered and not over", func(t *testing.T, b *Book) {
 			time.Sleep(time.Minute)
-			b.Triggered(t.Context(), id)
+			b.Triggered(t.Context(), id, 0)
 			time.Sleep(life - time.Minute - time.Minute + margin - 1)
 		}, wire.InProgress},
 		{"triggered twice and over", func(t *testing.T, b *Book) {
-			b.Triggered(t.Context(), id)
+			b.Triggered(t.Context(), id, 0)
 			time.Sleep(time.Second)
-			b.Triggered(t.Context(), id)
-			b.Triggered(t.Context(), id) // there is nothing left
+			b.Triggered(t.Context(), id, 0)
+			b.Triggered(t.Context(), id, 0) // there is nothing left
 			time.Sleep(2*time.Minute + margin)
 		}, wire.Expired},
 

@@ -33,9 +33,9 @@ func TestRoom(t *testing.T) {
 		b.Began(ctx, "first", start())
 		b.Began(ctx, "second", start())
 		time.Sleep(time.Second)
-		b.Checked(ctx, "first", true)
+		b.Checked(ctx, "first", true, 0)
 		time.Sleep(time.Second)
-		b.Checked(ctx, "second", true)
+		b.Checked(ctx, "second", true, 0)
 		for i, c := range []struct {
 			lost, want string
 			stats      Stats
@@ -65,8 +65,8 @@ func TestKeep(t *testing.T) {
 		b.Share(&shelf{away: true})
 		b.Began(ctx, "ended", start())
 		b.Began(ctx, "expires", start())
-		b.Checked(ctx, "ended", true)
-		b.Checked(ctx, "unbegun", true)
+		b.Checked(ctx, "ended", true, 0)
+		b.Checked(ctx, "unbegun", true, 0)
 		time.Sleep(time.Hour - 1)
 		if got := fmt.Sprint(known(t, b, "ended", "expires")); got != "[ended expires]" || b.Stats().Entries != 3 || b.Stats().Untold != 3 {
 			t.Errorf("%s and %+v before the hour is over", got, b.Stats())
@@ -121,7 +121,7 @@ func TestOwn(t *testing.T) {
 	if b.Own(id) || b.Here(id) {
 		t.Error("a webhook makes it one's own")
 	}
-	b.Checked(t.Context(), id, true)
+	b.Checked(t.Context(), id, true, 0)
 	if !b.Own(id) || b.Here(id) {
 		t.Error("a check does not")
 	}
@@ -136,11 +136,11 @@ func TestTooManyFacts(t *testing.T) {
 		f := newFleet()
 		b := f.books[0]
 		for range 1000 {
-			b.Checked(t.Context(), id, false)
+			b.Checked(t.Context(), id, false, 0)
 			time.Sleep(time.Millisecond)
 		}
 		b.Began(t.Context(), id, start())
-		b.Checked(t.Context(), id, true)
+		b.Checked(t.Context(), id, true, 0)
 		f.everywhere(t, wire.Succeeded)
 		if s := b.Stats(); s.Full != 1000-maxOther {
 			t.Errorf("%d were left out", s.Full)
@@ -195,7 +195,7 @@ func TestNumbers(t *testing.T) {
 			b.Began(ctx, fmt.Sprint("many", i), start())
 			time.Sleep(time.Second)
 		}
-		b.Checked(ctx, "one", false) // one that is found no more
+		b.Checked(ctx, "one", false, 0) // one that is found no more
 		running(fmt.Sprint("many", 3*maxOfNumber-1))
 		for i := 2*maxOfNumber + 1; i < 3*maxOfNumber; i++ {
 			b.Ended(ctx, fmt.Sprint("many", i), wire.Failed)
@@ -263,7 +263,7 @@ func TestTogether(t *testing.T) {
 			for n := range 15 {
 				id := fmt.Sprint("id", n%5)
 				b.Began(t.Context(), id, start())
-				b.Checked(t.Context(), id, n%3 == 0)
+				b.Checked(t.Context(), id, n%3 == 0, 0)
 				b.Told(t.Context(), id, hook("failed"))
 				v, _, _ := b.Find(t.Context(), id)
 				_ = v.Status()

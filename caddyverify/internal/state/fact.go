@@ -59,9 +59,11 @@ type kind string
 const (
 	begun     kind = "start"
 	checked   kind = "check"
-	ended     kind = "end"  // by what the provider has answered
-	triggered kind = "next" // the next message now
-	told      kind = "hook" // by a webhook
+	ended     kind = "end"   // by what the provider has answered
+	triggered kind = "next"  // the next message now
+	told      kind = "hook"  // by a webhook
+	doubted   kind = "doubt" // a call that may have ended it had no answer
+	gone      kind = "gone"  // by the provider it is not under way
 )
 
 // fact is one thing that is known of a verification. It does not change.
@@ -79,6 +81,8 @@ type fact struct {
 	Valid  bool        `json:"v,omitempty"`
 	Status wire.Status `json:"e,omitempty"`
 	Event  *Event      `json:"h,omitempty"`
+	// Took is how long the call took that made it known.
+	Took time.Duration `json:"o,omitempty"`
 
 	at time.Time // when it became known, by the clock here
 }
@@ -124,12 +128,13 @@ func decode(text []byte, age time.Duration) *fact {
 	switch {
 	case f.Kind == begun && f.Start != nil:
 		f.Start.Channels = f.Start.Channels[:min(len(f.Start.Channels), maxSteps)]
-	case f.Kind == checked, f.Kind == triggered, f.Kind == ended && f.Status.Final(), f.Kind == told && f.Event != nil:
+	case f.Kind == checked, f.Kind == triggered, f.Kind == doubted, f.Kind == gone:
+	case f.Kind == ended && f.Status.Final(), f.Kind == told && f.Event != nil:
 	default:
 		return nil
 	}
 	f.at = time.Now().Add(-max(0, age) - max(0, f.Waited))
-	f.Waited = 0
+	f.Waited, f.Took = 0, max(0, f.Took)
 	return f
 }
 
@@ -140,7 +145,7 @@ func (f *fact) decides() bool {
 		return true
 	case checked:
 		return f.Valid
-	case triggered:
+	case triggered, doubted, gone:
 		return false
 	case told:
 		return f.Event.status() != "" && (f.Event.Type == summaryType || f.Event.status() == wire.Succeeded)

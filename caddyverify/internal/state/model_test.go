@@ -32,7 +32,7 @@ type act struct {
 var acts = rapid.Custom(func(t *rapid.T) act {
 	return act{
 		after:  rapid.SampledFrom([]time.Duration{time.Millisecond, time.Second, time.Minute, 2 * time.Minute, 5 * time.Minute}).Draw(t, "after"),
-		kind:   rapid.SampledFrom([]kind{checked, checked, "valid", ended, triggered, triggered, told, told, told}).Draw(t, "kind"),
+		kind:   rapid.SampledFrom([]kind{checked, checked, "valid", ended, triggered, triggered, told, told, told, doubted, doubted, gone}).Draw(t, "kind"),
 		word:   rapid.SampledFrom([]string{"completed", "failed", "failed", "rejected", "blocked", "expired", "expired", "in_limbo"}).Draw(t, "word"),
 		whole:  rapid.Bool().Draw(t, "whole"),
 		ago:    rapid.SampledFrom([]time.Duration{0, time.Second, time.Minute, 2 * time.Minute}).Draw(t, "ago"),
@@ -60,7 +60,7 @@ func (a act) fact() *fact {
 		e := a.event()
 		return fact{Kind: told, ID: of(&e), Event: &e}.now()
 	}
-	return fact{Kind: a.kind}.now()
+	return fact{Kind: a.kind, Took: a.ago}.now()
 }
 
 func (a act) event() Event {
@@ -170,11 +170,15 @@ func TestModelOfActs(t *testing.T) {
 func (a act) do(ctx context.Context, b *Book) {
 	switch f := a.fact(); f.Kind {
 	case checked:
-		b.Checked(ctx, id, f.Valid)
+		b.Checked(ctx, id, f.Valid, f.Took)
 	case ended:
 		b.Ended(ctx, id, f.Status)
 	case triggered:
-		b.Triggered(ctx, id)
+		b.Triggered(ctx, id, f.Took)
+	case doubted:
+		b.Doubted(ctx, id, f.Took)
+	case gone: // whatever is known here
+		b.learn(ctx, id, *f)
 	default:
 		b.Told(ctx, id, a.event())
 	}

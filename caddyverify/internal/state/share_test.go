@@ -115,9 +115,9 @@ func TestShare(t *testing.T) {
 		{"checked at the other", func(ctx context.Context, _ *fleet, a, b *Book) {
 			a.Began(ctx, id, start())
 			time.Sleep(time.Second)
-			b.Checked(ctx, id, false)
+			b.Checked(ctx, id, false, 0)
 			time.Sleep(time.Second)
-			b.Checked(ctx, uuid, true)
+			b.Checked(ctx, uuid, true, 0)
 		}, wire.Succeeded},
 		{"cancelled at one while the other is told", func(ctx context.Context, _ *fleet, a, b *Book) {
 			a.Began(ctx, id, start())
@@ -141,27 +141,27 @@ func TestShare(t *testing.T) {
 		{"checked before the start is known", func(ctx context.Context, f *fleet, a, b *Book) {
 			f.ways[0].away = true
 			a.Began(ctx, id, start())
-			b.Checked(ctx, id, true)
+			b.Checked(ctx, id, true, 0)
 			f.ways[0].away = false
 			a.Retell(ctx)
 		}, wire.Succeeded},
 		{"triggered at the other, and over", func(ctx context.Context, _ *fleet, a, b *Book) {
 			a.Began(ctx, id, start())
 			time.Sleep(time.Minute)
-			b.Triggered(ctx, id)
+			b.Triggered(ctx, id, 0)
 			time.Sleep(4*time.Minute + margin)
 		}, wire.Expired},
 		{"triggered at the other, and not over", func(ctx context.Context, _ *fleet, a, b *Book) {
 			a.Began(ctx, id, start())
 			time.Sleep(time.Minute)
-			b.Triggered(ctx, id)
+			b.Triggered(ctx, id, 0)
 			time.Sleep(4*time.Minute + margin - 1)
 		}, wire.InProgress},
 		{"the store is away, and told by the next search", func(ctx context.Context, f *fleet, a, _ *Book) {
 			f.away(true)
 			a.Began(ctx, id, start())
 			time.Sleep(time.Minute)
-			a.Checked(ctx, id, true)
+			a.Checked(ctx, id, true, 0)
 			time.Sleep(time.Hour)
 			f.away(false)
 			a.Find(ctx, id)
@@ -170,14 +170,14 @@ func TestShare(t *testing.T) {
 			f.away(true)
 			a.Began(ctx, id, start())
 			time.Sleep(time.Minute)
-			a.Checked(ctx, id, false)
+			a.Checked(ctx, id, false, 0)
 			f.away(false)
-			a.Checked(ctx, id, true)
+			a.Checked(ctx, id, true, 0)
 		}, wire.Succeeded},
 		{"the store is away, and told in time", func(ctx context.Context, f *fleet, a, _ *Book) {
 			f.away(true)
 			a.Began(ctx, id, start())
-			a.Checked(ctx, id, true)
+			a.Checked(ctx, id, true, 0)
 			a.Retell(ctx)
 			f.away(false)
 			a.Retell(ctx)
@@ -185,7 +185,7 @@ func TestShare(t *testing.T) {
 		{"the store takes it and does not say so", func(ctx context.Context, f *fleet, a, _ *Book) {
 			f.ways[0].silent = true
 			a.Began(ctx, id, start())
-			a.Checked(ctx, id, true)
+			a.Checked(ctx, id, true, 0)
 			a.Retell(ctx)
 			f.ways[0].silent = false
 			a.Retell(ctx)
@@ -208,7 +208,7 @@ func TestShare(t *testing.T) {
 			a.Began(ctx, id, start())
 			ctx, cancel := context.WithCancel(ctx)
 			cancel()
-			a.Checked(ctx, id, true)
+			a.Checked(ctx, id, true, 0)
 			if a.Stats().Untold != 0 {
 				t.Error("the store is not told")
 			}
@@ -248,7 +248,7 @@ func TestStoreAway(t *testing.T) {
 		a.Began(t.Context(), id, start())
 		b.Find(t.Context(), id)
 		f.away(true)
-		a.Checked(t.Context(), id, true)
+		a.Checked(t.Context(), id, true, 0)
 		if v, ok, _ := a.Find(t.Context(), id); !ok || v.Status() != wire.Succeeded {
 			t.Errorf("who has checked says %v", v.Status())
 		}
@@ -274,7 +274,7 @@ func TestNothingIsToldTwice(t *testing.T) {
 		f := newFleet()
 		a, b := f.books[0], f.books[1]
 		a.Began(t.Context(), id, start())
-		b.Checked(t.Context(), id, false)
+		b.Checked(t.Context(), id, false, 0)
 		a.Told(t.Context(), id, hook("completed"))
 		for range 10 {
 			a.Find(t.Context(), id)

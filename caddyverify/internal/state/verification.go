@@ -30,7 +30,8 @@ type Verification struct {
 // RequestID is the verification's, as wire.Spelling writes it.
 func (v *Verification) RequestID() string { return v.id }
 
-// Status is how it is with the verification now: IN PROGRESS, SUCCESS, FAILED, EXPIRED or CANCELLED.
+// Status is how it is with the verification now: IN PROGRESS, SUCCESS, FAILED, EXPIRED or CANCELLED; or
+// 101, v1's word for no answer, where it is over and nobody here knows how it has ended.
 func (v *Verification) Status() wire.Status { return v.look(time.Now()).status }
 
 // Until is until when the clock does not change the Status; the zero time is for ever.
@@ -98,6 +99,7 @@ type look struct {
 	status   wire.Status
 	expires  time.Time // by the clock
 	end      time.Time // for people, once it is over
+	doubt    bool      // a call may have ended it, and it is not known whether one has
 	messages []Message // with v1's words for channels
 }
 
@@ -113,8 +115,15 @@ func (v *Verification) look(now time.Time) look {
 	if end := v.verdict(start); end.status != "" {
 		l.status, l.end = end.status, time.UnixMilli(end.shown)
 		elapsed = min(elapsed, end.elapsed)
-	} else if !now.Before(l.expires) {
-		l.status, l.end = wire.Expired, v.date(start, len(offsets), all)
+	} else {
+		late := !now.Before(l.expires)
+		l.doubt = v.since(doubted, l.expires)
+		switch {
+		case l.doubt && (late || v.since(gone, l.expires)):
+			l.status = wire.NoResponse
+		case late:
+			l.status, l.end = wire.Expired, v.date(start, len(offsets), all)
+		}
 	}
 	l.messages = v.messages(start, offsets, elapsed)
 	return l
@@ -218,7 +227,7 @@ func (v *Verification) verdict(start *fact) (best ending) {
 			if f.decides() {
 				consider(f.endingTold(start))
 			}
-		case begun, triggered:
+		case begun, triggered, doubted, gone:
 		}
 	}
 	if e, ok := v.lastStep(start); ok {

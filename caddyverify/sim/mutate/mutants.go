@@ -329,6 +329,10 @@ var Mutants = []Mutant{
 	},
 	{
 		"a check that was right is not known to be", internal + "upstream/v2/check.go",
-		"c.Book.Checked(ctx, undashed(id), true)", "c.Book.Checked(ctx, undashed(id), false)",
+		"c.Book.Checked(ctx, undashed(id), true, r.took)", "c.Book.Checked(ctx, undashed(id), false, r.took)",
+	},
+	{
+		"a check whose answer was lost is forgotten", internal + "upstream/v2/check.go",
+		"fault.MayHaveSent {", "fault.MayHaveSent && r == nil {",
 	},
 }

@@ -19,22 +19,33 @@ func (c *Client) check(ctx context.Context, call *wire.Call) wire.Answer {
 func (c *Client) checked(ctx context.Context, call *wire.Call, id string, r *reply) wire.Answer {
 	switch {
 	case r.failed != nil:
-		return *r.failed
+		return c.doubted(ctx, id, r, *r.failed)
 	case r.Code/100 == 2:
 		if answer, wrong := r.aboutCheck(id); wrong {
-			return answer
+			return c.doubted(ctx, id, r, answer)
 		}
-		c.Book.Checked(ctx, undashed(id), true)
+		c.Book.Checked(ctx, undashed(id), true, r.took)
 		return wire.Done(call, undashed(id))
 	case r.wrongCode():
-		c.Book.Checked(ctx, undashed(id), false)
+		c.Book.Checked(ctx, undashed(id), false, r.took)
 		return refusal(call, wire.WrongCode, undashed(id))
 	case r.Code == http.StatusGone && r.isProblem:
-		c.Book.Checked(ctx, undashed(id), false)
+		c.Book.Checked(ctx, undashed(id), false, r.took)
 		c.Book.Ended(ctx, undashed(id), wire.Failed)
 		return refusal(call, wire.TooManyWrongCodes, "")
+	case r.Code == http.StatusNotFound && r.isProblem:
+		c.Book.Gone(ctx, undashed(id), r.took)
 	}
-	return c.refused(call, r)
+	return c.doubted(ctx, id, r, c.refused(call, r))
+}
+
+// doubted notes that a check or a cancel may have ended a verification, where answer says that it may have been
+// sent and not what the provider has done.
+func (c *Client) doubted(ctx context.Context, id string, r *reply, answer wire.Answer) wire.Answer {
+	if fault := answer.Fault; fault != nil && fault.MayHaveSent {
+		c.Book.Doubted(ctx, undashed(id), r.took)
+	}
+	return answer
 }
 
 func codeBody(code string) string {

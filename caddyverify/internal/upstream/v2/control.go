@@ -20,16 +20,21 @@ func (c *Client) cancel(ctx context.Context, call *wire.Call) wire.Answer {
 func (c *Client) cancelled(ctx context.Context, call *wire.Call, id string, r *reply) wire.Answer {
 	switch {
 	case r.failed != nil:
-		return *r.failed
+		return c.doubted(ctx, id, r, *r.failed)
 	case r.Code == http.StatusNoContent, r.done() && len(r.Body) > 0: // an empty 200 may be anybody's
 		c.Book.Ended(ctx, undashed(id), wire.Cancelled)
 		return wire.Done(call, "")
 	case r.Code == http.StatusNotFound && r.isProblem:
-		if v, known, _ := c.Book.Find(ctx, undashed(id)); known && v.Status() == wire.InProgress {
+		v, known, _ := c.Book.Find(ctx, undashed(id))
+		switch {
+		case !known || v.Status() != wire.InProgress:
+		case v.InDoubt() && v.Messages() <= 1 && v.Age() >= uncancellable: // neither too early nor too late
+			c.Book.Gone(ctx, undashed(id), r.took)
+		default:
 			return tooEarlyOrLate(call, &v)
 		}
 	}
-	return c.uncontrolled(ctx, call, id, r)
+	return c.doubted(ctx, id, r, c.uncontrolled(ctx, call, id, r))
 }
 
 // uncancellable is how long a verification cannot be cancelled.
@@ -73,7 +78,7 @@ func (c *Client) triggered(ctx context.Context, call *wire.Call, id string, r *r
 	case r.failed != nil:
 		return *r.failed
 	case r.done():
-		c.Book.Triggered(ctx, undashed(id))
+		c.Book.Triggered(ctx, undashed(id), r.took)
 		return wire.Done(call, "")
 	}
 	return c.uncontrolled(ctx, call, id, r)

@@ -19,6 +19,7 @@ type reply struct {
 	isProblem bool
 	// failed is what to say where there is nothing that could be read.
 	failed *wire.Answer
+	took   time.Duration
 }
 
 // send makes a request, and once more where the provider says that the credentials have
@@ -45,7 +46,9 @@ func (c *Client) sendOnce(ctx context.Context, auth Authorizer, method, path, bo
 		answer := (&wire.Fault{Cause: wire.InvariantBroken, Err: err}).Answer()
 		return &reply{failed: &answer}, ""
 	}
+	began := time.Now()
 	r = &reply{Received: upstream.Exchange(ctx, c.Transport, o)}
+	r.took = time.Since(began)
 	if answer, failed := r.Failed(); failed {
 		r.failed = &answer
 		return r, ""
