@@ -38,6 +38,8 @@ type api struct {
 	method wire.Step
 	// target is where calls go; nil for version 1.
 	target func(*wire.Call) observe.Target
+	// timing is that of what a call starts; nil for version 1.
+	timing func(*wire.Call) wire.Timing
 	// known tells that a search need not be sent: search answers it.
 	known  func(context.Context, *wire.Call) bool
 	search wire.Sender
@@ -74,6 +76,7 @@ func (g *Gateway) api(config upstream.Config) (*api, error) {
 		unsent: client.Step,
 		method: pass,
 		target: target,
+		timing: v2.Timing,
 		known:  func(context.Context, *wire.Call) bool { return true },
 	}
 	if g.V2.Drain == nil {

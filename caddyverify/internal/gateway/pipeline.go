@@ -35,7 +35,7 @@ type way struct {
 func (g *Gateway) pipelines(w *way, p *api) {
 	a := g.Account
 	observed := (&observe.Upstream{Base: g.base, Target: p.target, Metrics: a.metrics, Circuit: a.circuit, Origins: a.origins, Told: a.sent}).Step
-	recorded := a.ledger.Step(a.about, a.publishEvents)
+	recorded := a.ledger.Step(p.about(a), a.publishEvents)
 
 	w.send = wire.Chain(p.call,
 		p.unsent,
@@ -139,13 +139,18 @@ func (a *Account) origins(call *wire.Call) []observe.Origin {
 	return origins
 }
 
-// about is what the ledger keeps of a request.
-func (a *Account) about(ctx context.Context, call *wire.Call) (country string, link ledger.Link) {
-	if span := trace.SpanContextFromContext(ctx); span.IsSampled() {
-		// Nobody could follow one that is not sampled.
-		link = ledger.Link{Trace: span.TraceID(), Span: span.SpanID()}
+// about is what an account's ledger keeps of a request.
+func (p *api) about(a *Account) func(context.Context, *wire.Call) (string, ledger.Link, wire.Timing) {
+	return func(ctx context.Context, call *wire.Call) (country string, link ledger.Link, timing wire.Timing) {
+		if span := trace.SpanContextFromContext(ctx); span.IsSampled() {
+			// Nobody could follow one that is not sampled.
+			link = ledger.Link{Trace: span.TraceID(), Span: span.SpanID()}
+		}
+		if p.timing != nil {
+			timing = p.timing(call)
+		}
+		return a.country(call), link, timing
 	}
-	return a.country(call), link
 }
 
 // country is the label of where a request goes to.

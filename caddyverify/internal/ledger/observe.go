@@ -20,6 +20,9 @@ type Observation struct {
 	Country string
 	// Link is kept for a request and handed back by Origin.
 	Link Link
+	// Timing is that of the verification which a request starts, where it is not what the request
+	// says by version 1 of the API; the zero value is for where it is.
+	Timing wire.Timing
 	// Took is how long the upstream took to answer.
 	Took time.Duration
 	// checked is what checking returned.
@@ -73,8 +76,12 @@ func (l *Ledger) request(o *Observation, now time.Duration, events *Events) {
 	}
 	r := l.insert(id, now, events)
 	r.country, r.workflow, r.link, r.caller = o.Country, workflowOf(o.Call), o.Link, o.Call.Caller
-	r.schedule = schedule{Timing: o.Call.Timing(), took: o.Took, messages: 1}
-	r.expires = now + o.Call.Lifetime() + l.settings.Grace
+	timing, life := o.Call.Timing(), o.Call.Lifetime()
+	if o.Timing != (wire.Timing{}) {
+		timing, life = o.Timing, o.Timing.Lifetime(o.Call.Get("workflow_id"))
+	}
+	r.schedule = schedule{Timing: timing, took: o.Took, messages: 1}
+	r.expires = now + life + l.settings.Grace
 	l.records.wait(r, r.expires)
 	l.enter(r)
 	l.open++

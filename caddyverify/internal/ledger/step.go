@@ -7,8 +7,8 @@ import (
 )
 
 // Step returns the step that has the ledger learn from answers. about says what is kept
-// of a request, and told is given what became known.
-func (l *Ledger) Step(about func(context.Context, *wire.Call) (country string, link Link), told func(context.Context, Events)) wire.Step {
+// of a request, and its Observation.Timing, and told is given what became known.
+func (l *Ledger) Step(about func(context.Context, *wire.Call) (country string, link Link, timing wire.Timing), told func(context.Context, Events)) wire.Step {
 	return func(next wire.Sender) wire.Sender {
 		return func(ctx context.Context, call *wire.Call) wire.Answer {
 			begun := l.now()
@@ -16,7 +16,7 @@ func (l *Ledger) Step(about func(context.Context, *wire.Call) (country string, l
 			answer := next(ctx, call)
 			o := Observation{Call: call, Answer: &answer, Took: l.now() - begun, checked: checked}
 			if call.Operation.Starts() {
-				o.Country, o.Link = about(ctx, call)
+				o.Country, o.Link, o.Timing = about(ctx, call)
 			}
 			told(ctx, l.Observe(o))
 			return answer

@@ -50,3 +50,29 @@ func TestVerification(t *testing.T) {
 		}
 	})
 }
+
+// TestTiming: what is known of the times of a verification goes before what its request says by version 1, here and at
+// other gateways.
+func TestTiming(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		one, two := New(Settings{}), New(Settings{})
+		one.Share(func(id string) string { return id })
+		for id, timing := range map[string]wire.Timing{"by version 1": {}, "by version 2": {Wait: 150 * time.Second}} {
+			start := request(id, wire.Param{Name: "workflow_id", Value: "4"}, wire.Param{Name: "pin_expiry", Value: "600"})
+			start.Timing = timing
+			life := 720 * time.Second
+			if timing.Wait > 0 {
+				life = 300 * time.Second
+			}
+			begun := one.Observe(start).Beginnings
+			if v, _ := one.Verification(id); v.Expires.Sub(v.Begun) != life+90*time.Second {
+				t.Errorf("%s it can be verified for %v", id, v.Expires.Sub(v.Begun))
+			}
+			decoded, _ := DecodeBeginning(id, begun[0].Encode())
+			two.Adopt(decoded, 0, false)
+			if v, _ := two.Verification(id); v.Expires.Sub(v.Begun) != life+90*time.Second+patience {
+				t.Errorf("%s, at another gateway, it can be verified for %v", id, v.Expires.Sub(v.Begun))
+			}
+		}
+	})
+}

@@ -273,7 +273,7 @@ var Mutants = []Mutant{
 	},
 	{
 		"what a request says of its times is not looked at", internal + "ledger/observe.go",
-		"schedule{Timing: o.Call.Timing(), took: o.Took", "schedule{took: o.Took",
+		"schedule{Timing: timing, took: o.Took", "schedule{Timing: wire.Timing{Wait: 0 * timing.Wait}, took: o.Took",
 	},
 	{
 		"IN PROGRESS is told for longer while gateways do not hear of each other's checks", internal + "search/shared.go",

@@ -97,6 +97,20 @@ func translate(call *wire.Call) (*request, *wire.Fault) {
 	return r, nil
 }
 
+// Timing is that of the verification which a request of v1 starts, for who reckons with v1's: all of its
+// messages have the same time, and no code lives longer. It is the zero value for what says its times
+// itself, since a client has made it by v2, or starts nothing.
+func Timing(call *wire.Call) wire.Timing {
+	if call.Raw != nil || call.Operation != wire.Request {
+		return wire.Timing{}
+	}
+	r, fault := translate(call)
+	if fault != nil {
+		return wire.Timing{}
+	}
+	return wire.Timing{Wait: time.Duration(r.ChannelTimeout) * time.Second}
+}
+
 func (r *request) body() string {
 	b, _ := json.Marshal(r) // of texts and numbers
 	return string(b)
