@@ -27,7 +27,11 @@ func (b *Book) Doubted(ctx context.Context, requestID string, took time.Duration
 // Gone notes that the provider has said, to a call that took so long, that the verification is not under
 // way. That is kept of those in doubt: others go by what ends them, or by the clock.
 func (b *Book) Gone(ctx context.Context, requestID string, took time.Duration) {
-	if v, known, _ := b.Find(ctx, requestID); known && v.InDoubt() {
+	_, v, known, _ := b.read(ctx, wire.Spelling(requestID))
+	if !known {
+		return
+	}
+	if l := v.look(time.Now()); l.doubt && l.status == wire.InProgress {
 		b.learn(ctx, requestID, fact{Kind: gone, Took: took})
 	}
 }

@@ -173,3 +173,23 @@ func TestNobodysDoubt(t *testing.T) {
 		f.everywhere(t, wire.NoResponse)
 	})
 }
+
+// TestGoneOnce: that one is gone is noted once, however often it is checked, and one that nobody has begun is not one
+// that was searched for.
+func TestGoneOnce(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		b := New(Settings{})
+		b.Gone(t.Context(), id, 0)
+		if s := b.Stats(); s.Missed != 0 || s.Entries != 0 {
+			t.Errorf("%+v", s)
+		}
+		b.Began(t.Context(), id, start())
+		b.Doubted(t.Context(), id, 0)
+		for range 100 {
+			b.Gone(t.Context(), id, 0)
+		}
+		if n := len(b.records.byID[id].facts); n != 3 {
+			t.Errorf("%d facts are kept", n)
+		}
+	})
+}
