@@ -62,7 +62,7 @@ func (c *canaryV2) caddyfile() string {
 		":8080 {": strings.TrimPrefix(c.site, "127.0.0.1") + " {\nbind 127.0.0.1\nhandle_errors {\nrespond 500\n}\nerror /boom* 500\n" +
 			"rewrite /rewritten* /elsewhere?{query}\nredir /moved* /elsewhere?{query}",
 		"# not path /v2/verify /v2/verify/*": "not path /v2/verify/templates*",
-		"# otlp":                 "otlp", "# verify_live": "verify_live",
+		"# otlp":                             "otlp", "# verify_live": "verify_live",
 		"# tracing /verify/* {":                     "tracing /verify/* {\nspan verify\n}",
 		"log default {\n\t\timport without_numbers": "admin " + c.back + "\nlog default {\nimport without_numbers\nlevel DEBUG\noutput file " + c.folder + "/log",
 		"log {\n\t\timport without_numbers\n\t}":    "log " + logger,

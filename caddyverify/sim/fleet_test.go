@@ -177,7 +177,11 @@ func (p *process) unharmed(u *user, operation string, answer *reply) {
 	if answer.took > longestCalm && !claimed {
 		u.violated(7, "%s waited for %v while nothing but the store could be in the way", u.name, answer.took)
 	}
-	if fault := faultOf.FindStringSubmatch(answer.Text); fault != nil && !slices.Contains([]string{"limit_reached", "idempotency_key_reused", "guard_refused"}, fault[1]) && !answer.left && !claimed {
+	told := []string{"limit_reached", "idempotency_key_reused", "guard_refused"}
+	if operation == "search" && u.second != nil && !p.stores.quietSince(answer.begun.Add(-longestCall)) {
+		told = append(told, "store_away") // version 2 has no search that could tell instead
+	}
+	if fault := faultOf.FindStringSubmatch(answer.Text); fault != nil && !slices.Contains(told, fault[1]) && !answer.left && !claimed {
 		u.violated(9, "%s is told %q while nothing but the store could be in the way", u.name, answer.Text)
 	}
 }

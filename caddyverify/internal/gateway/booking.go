@@ -17,8 +17,9 @@ const (
 	// maxBookings is how many wait for the store.
 	maxBookings = 10_000
 	// bookAgain is when to ask a store again that is away, and bookAlone for how long, until the
-	// gateway decides alone what it counts.
-	bookAgain = 250 * time.Millisecond
+	// gateway decides alone what it counts. The first divides no second, by which others ask again: who
+	// of two of the same moment finds out whether the store is back would be chance.
+	bookAgain = 240 * time.Millisecond
 	bookAlone = time.Minute
 )
 
