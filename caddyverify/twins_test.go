@@ -155,6 +155,7 @@ func (w *twins) RoundTrip(r *http.Request) (*http.Response, error) {
 	delivery, err := verifier.Receive(r)
 	if err == nil {
 		w.sides[1].gateway.Told(r.Context(), delivery.Event)
+		verifier.Settle(delivery, true)
 	}
 	recorder.WriteHeader(webhook.Code(err))
 	return recorder.Result(), nil

@@ -86,9 +86,12 @@ func (h *hookRoad) bring(slot int, body []byte, header http.Header) (code int) {
 	}
 	r.Header = header
 	got, err := p.verifiers[h.account].Receive(r)
-	if err == nil && !p.tell(h.account, got.Event) {
-		p.verifiers[h.account].Forget(got)
-		return http.StatusServiceUnavailable
+	if err == nil {
+		took := p.tell(h.account, got.Event)
+		p.verifiers[h.account].Settle(got, took)
+		if !took {
+			return http.StatusServiceUnavailable
+		}
 	}
 	w.note("a webhook comes to %d of %d: %s: %v", h.account, p.number, body, err)
 	return webhook.Code(err)

@@ -25,6 +25,7 @@ import (
 	"github.com/caddyverify/caddy-verify/caddyverify/internal/state"
 	"github.com/caddyverify/caddy-verify/caddyverify/internal/store"
 	"github.com/caddyverify/caddy-verify/caddyverify/internal/upstream"
+	"github.com/caddyverify/caddy-verify/caddyverify/internal/webhook"
 	"github.com/caddyverify/caddy-verify/caddyverify/internal/wire"
 )
 
@@ -70,6 +71,7 @@ type Account struct {
 	live     upstream.Live // the secrets
 	signers  signers
 	relays   *relays // of webhooks
+	seen     *webhook.Seen
 	events   event.Notifier[Event]
 	history  *history.History
 	notices  notices
@@ -129,6 +131,7 @@ func NewAccount(host, apiKey string, metrics *observe.Metrics, s *Settings) *Acc
 		guard:    guard.New(guard.Settings{}),
 		states:   state.New(state.Settings{}),
 		history:  history.New(),
+		seen:     webhook.NewSeen(),
 		secrets:  map[[32]byte]*secrets{},
 		stop:     make(chan struct{}),
 		stopped:  make(chan struct{}),

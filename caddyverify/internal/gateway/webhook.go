@@ -29,7 +29,7 @@ type Webhooks struct {
 // the account, which they must name if they name one; "" is any. So it is with its application. What is
 // taken in is passed on to a caller of to. The error is about the secret, and does not hold it.
 func (g *Gateway) NewWebhooks(key, secret string, to Relays) (*Webhooks, error) {
-	settings := webhook.Settings{Key: key, Secrets: []string{secret}}
+	settings := webhook.Settings{Key: key, Secrets: []string{secret}, Seen: g.Account.seen}
 	if g.V2 != nil {
 		settings.Application = g.V2.Application
 	}
@@ -101,13 +101,16 @@ func (h *Webhooks) receive(r *http.Request) (observe.WebhookResult, state.Event,
 	if err != nil {
 		return resultOf(err), delivered.Event, err
 	}
+	taken := false
+	defer func() { verifier.Settle(delivered, taken) }()
 	switch known, sure := h.gateway.Told(r.Context(), delivered.Event); {
 	case known && h.relay(r.Context(), delivered.Event, delivered.Body):
+		taken = true
 		return observe.WebhookTaken, delivered.Event, nil
 	case sure && !known && (len(h.to) == 0 || !delivered.Event.Early()): // else its start may be under way yet
+		taken = true
 		return observe.WebhookUnknown, delivered.Event, nil
 	}
-	verifier.Forget(delivered)
 	return observe.WebhookStoreAway, delivered.Event, errStoreAway
 }
 
@@ -115,6 +118,8 @@ func resultOf(err error) observe.WebhookResult {
 	switch {
 	case errors.Is(err, webhook.ErrReplayed):
 		return observe.WebhookRepeated
+	case errors.Is(err, webhook.ErrUndecided):
+		return observe.WebhookUndecided
 	case errors.Is(err, webhook.ErrUnsigned):
 		return observe.WebhookUnsigned
 	case errors.Is(err, webhook.ErrSignature):
@@ -130,7 +135,7 @@ func (h *Webhooks) log(ctx context.Context, result observe.WebhookResult, e stat
 	switch {
 	case err == nil:
 		attributes = append(attributes, slog.String("request_id", wire.RedactID(e.ID)))
-	case result != observe.WebhookRepeated:
+	case result != observe.WebhookRepeated && result != observe.WebhookUndecided:
 		if h.floods.follows(result, "") {
 			return
 		}

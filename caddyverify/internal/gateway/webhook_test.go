@@ -17,6 +17,7 @@ import (
 	"testing/synctest"
 	"time"
 
+	"github.com/caddyverify/caddy-verify/caddyverify/internal/observe"
 	"github.com/caddyverify/caddy-verify/caddyverify/internal/state"
 	"github.com/caddyverify/caddy-verify/caddyverify/internal/store"
 	"github.com/caddyverify/caddy-verify/caddyverify/internal/upstream"
@@ -66,13 +67,15 @@ func deliver(h *Webhooks, r *http.Request) int {
 	return w.Code
 }
 
-// shelf is a store that may be away.
+// shelf is a store that may be away, and slow.
 type shelf struct {
 	store.Logs
 	away bool
+	slow time.Duration
 }
 
 func (s *shelf) Read(ctx context.Context, log store.Name, after store.Position, most int) ([]store.Entry, error) {
+	time.Sleep(s.slow)
 	if s.away {
 		return nil, errors.New("away")
 	}
@@ -105,6 +108,65 @@ func TestWebhookWithoutStore(t *testing.T) {
 		}
 		if s := a.states.Stats(); s.Dropped != 0 || s.Unread != 2 {
 			t.Errorf("%+v", s)
+		}
+	})
+}
+
+// TestWebhookTwiceAtOnce has a webhook come again before it is known what becomes of it.
+func TestWebhookTwiceAtOnce(t *testing.T) {
+	for _, c := range []struct {
+		name              string
+		away              bool
+		first, then, last int
+	}{
+		{"it is taken", false, 204, 503, 204},
+		{"it is not", true, 503, 503, 503},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				memory := &store.Memory{}
+				other := state.New(state.Settings{})
+				other.Share(memory.Open("a", "other"))
+				other.Began(t.Context(), testHook, state.Start{})
+				a := newAccount(t)
+				a.states.Share(&shelf{Logs: memory.Open("a", "here"), away: c.away, slow: time.Second})
+				h := newWebhooks(t, a, io.Discard)
+				defer h.Close()
+				first := make(chan int, 1)
+				go func() { first <- deliver(h, hook(testSignature, `,"jti":"one"`)) }()
+				synctest.Wait()
+				if code := deliver(h, hook(testSignature, `,"jti":"one"`)); code != c.then {
+					t.Errorf("meanwhile it is answered %d, want %d", code, c.then)
+				}
+				if code := <-first; code != c.first {
+					t.Errorf("the first is answered %d, want %d", code, c.first)
+				}
+				if code := deliver(h, hook(testSignature, `,"jti":"one"`)); code != c.last {
+					t.Errorf("then it is answered %d, want %d", code, c.last)
+				}
+			})
+		})
+	}
+}
+
+// TestWebhookOverReload has a webhook come again after a reload, and to another site.
+func TestWebhookOverReload(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		a := newAccount(t)
+		a.states.Began(t.Context(), testHook, state.Start{})
+		before := newWebhooks(t, a, io.Discard)
+		defer before.Close()
+		result := func(h *Webhooks) observe.WebhookResult {
+			result, _, _ := h.receive(hook(testSignature, `,"jti":"one"`))
+			return result
+		}
+		if got := result(before); got != observe.WebhookTaken {
+			t.Errorf("it is %s", got)
+		}
+		after := newWebhooks(t, a, io.Discard)
+		defer after.Close()
+		if got := result(after); got != observe.WebhookRepeated {
+			t.Errorf("after a reload it is %s", got)
 		}
 	})
 }

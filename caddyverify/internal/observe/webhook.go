@@ -10,6 +10,7 @@ const (
 	WebhookTaken      WebhookResult = "taken"
 	WebhookUnknown    WebhookResult = "unknown"
 	WebhookStoreAway  WebhookResult = "store_away"
+	WebhookUndecided  WebhookResult = "undecided"
 	WebhookRepeated   WebhookResult = "repeated"
 	WebhookUnsigned   WebhookResult = "unsigned"
 	WebhookRefused    WebhookResult = "refused"
@@ -17,7 +18,7 @@ const (
 )
 
 // WebhookResults lists them.
-var WebhookResults = [...]WebhookResult{WebhookTaken, WebhookUnknown, WebhookStoreAway, WebhookRepeated, WebhookUnsigned, WebhookRefused, WebhookUnreadable}
+var WebhookResults = [...]WebhookResult{WebhookTaken, WebhookUnknown, WebhookStoreAway, WebhookUndecided, WebhookRepeated, WebhookUnsigned, WebhookRefused, WebhookUnreadable}
 
 // PrepareWebhooks makes the series of webhooks, so that rates see the first.
 func (m *AccountMetrics) PrepareWebhooks() {

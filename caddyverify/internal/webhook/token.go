@@ -29,6 +29,8 @@ type Settings struct {
 	// Window is how long ago a webhook may have been signed, and how much later than now by the
 	// clock here. Default: 5m.
 	Window time.Duration
+	// Seen are the webhooks that were taken, for all Verifiers that have it. Default: its own.
+	Seen *Seen
 }
 
 // MinSecret is the least length of a signature secret, in bytes: HMAC keys that can be tried out are
@@ -49,7 +51,7 @@ type Verifier struct {
 	window           time.Duration
 	// macs sign with each secret. They are functions, since nothing prints what these hold.
 	macs []func(text string) []byte
-	seen *seen
+	seen *Seen
 }
 
 // New returns a Verifier. Its errors name no secret.
@@ -57,11 +59,13 @@ func New(s Settings) (*Verifier, error) {
 	if len(s.Secrets) == 0 {
 		return nil, errors.New("there is no signature secret")
 	}
-	v := &Verifier{key: s.Key, application: s.Application, window: s.Window}
+	v := &Verifier{key: s.Key, application: s.Application, window: s.Window, seen: s.Seen}
 	if v.window <= 0 {
 		v.window = defaultWindow
 	}
-	v.seen = newSeen(2*v.window, maxSeen)
+	if v.seen == nil {
+		v.seen = newSeen(2*v.window, maxSeen)
+	}
 	return v.With(s.Secrets...)
 }
 

@@ -23,6 +23,8 @@ var (
 	ErrSignature = errors.New("the webhook's signature is not accepted")
 	// ErrReplayed is for one that has been taken already.
 	ErrReplayed = errors.New("the webhook has been taken already")
+	// ErrUndecided is for one that came before, and of which it is not known yet whether it is taken.
+	ErrUndecided = errors.New("the webhook is being taken in")
 	// ErrTooLarge is for one of more than MaxBody.
 	ErrTooLarge = fmt.Errorf("the webhook is larger than %d KiB", MaxBody>>10)
 	// ErrMalformed is for one that is no webhook of Verify v2.
@@ -37,7 +39,7 @@ func Code(err error) int {
 	switch {
 	case err == nil, errors.Is(err, ErrReplayed):
 		return http.StatusNoContent
-	case errors.Is(err, ErrUnsigned):
+	case errors.Is(err, ErrUnsigned), errors.Is(err, ErrUndecided):
 		return http.StatusServiceUnavailable
 	case errors.Is(err, ErrSignature):
 		return http.StatusUnauthorized
@@ -47,7 +49,7 @@ func Code(err error) int {
 	return http.StatusBadRequest
 }
 
-// Delivery is a webhook that was taken.
+// Delivery is a webhook that may be taken.
 type Delivery struct {
 	Event state.Event
 	// Body is as it came. It holds personal data.
@@ -59,7 +61,8 @@ type Delivery struct {
 // Format tells nothing of what was delivered.
 func (Delivery) Format(f fmt.State, _ rune) { _, _ = f.Write([]byte("a delivery")) }
 
-// Receive takes a webhook, once. Its error is one of this package's.
+// Receive reads a webhook that was not taken before. Until Settle, which is to follow, the same
+// one is refused with ErrUndecided. Its error is one of this package's.
 func (v *Verifier) Receive(r *http.Request) (d Delivery, err error) {
 	t, err := v.token(r.Header)
 	if err != nil {
@@ -79,11 +82,17 @@ func (v *Verifier) Receive(r *http.Request) (d Delivery, err error) {
 	if err != nil {
 		return d, err
 	}
-	if !v.seen.first(t.id) {
-		return d, ErrReplayed
+	if err := v.seen.first(t.id); err != nil {
+		return d, err
 	}
 	return Delivery{Event: event, Body: body, token: t.id}, nil
 }
 
-// Forget has a delivery taken when it comes again.
-func (v *Verifier) Forget(d Delivery) { v.seen.forget(d.token) }
+// Settle tells what became of a delivery: one that was not taken is received when it comes again.
+func (v *Verifier) Settle(d Delivery, taken bool) {
+	if taken {
+		v.seen.take(d.token)
+	} else {
+		v.seen.forget(d.token)
+	}
+}

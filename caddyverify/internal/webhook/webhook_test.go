@@ -188,7 +188,10 @@ func TestOnce(t *testing.T) {
 				authorization := "Bearer " + sign(header("HS256"), claim(event, said{"jti": c.jti, "iat": time.Now().Add(5 * time.Minute).Unix()}), secret)
 				for i, after := range []time.Duration{0, 0, 5 * time.Minute, 5 * time.Minute} {
 					time.Sleep(after)
-					_, err := v.Receive(post(event, authorization))
+					d, err := v.Receive(post(event, authorization))
+					if err == nil {
+						v.Settle(d, true)
+					}
 					if i > 0 != errors.Is(err, ErrReplayed) {
 						t.Errorf("after %v: %v", after, err)
 					}
@@ -224,24 +227,98 @@ func TestOnceTogether(t *testing.T) {
 	}
 }
 
+// TestUndecided has a webhook come again before it is known what becomes of it.
+func TestUndecided(t *testing.T) {
+	for _, c := range []struct {
+		name  string
+		taken bool
+		after time.Duration // while it is known, and makes room
+		want  error
+	}{
+		{"taken", true, 0, ErrReplayed},
+		{"not taken", false, 0, nil},
+		{"taken late", true, 11 * time.Minute, ErrReplayed},
+		{"not taken for long", false, 11 * time.Minute, nil},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				v := verifier(t)
+				authorization := func() string {
+					return "Bearer " + sign(header("HS256"), claim(event, said{"jti": "one"}), secret)
+				}
+				first, err := v.Receive(post(event, authorization()))
+				if err != nil {
+					t.Fatal(err)
+				}
+				time.Sleep(c.after)
+				other, err := v.With(secret) // a new secret
+				if err != nil {
+					t.Fatal(err)
+				}
+				if _, err := other.Receive(post(event, authorization())); !errors.Is(err, ErrUndecided) || Code(err) != http.StatusServiceUnavailable {
+					t.Errorf("meanwhile it has %v", err)
+				}
+				v.Settle(first, c.taken)
+				if _, err := other.Receive(post(event, authorization())); !errors.Is(err, c.want) {
+					t.Errorf("then it has %v, want %v", err, c.want)
+				}
+			})
+		})
+	}
+}
+
+// TestSeenByAll has Verifiers take each webhook once together.
+func TestSeenByAll(t *testing.T) {
+	seen := NewSeen()
+	r := signed(event)
+	for _, want := range []error{nil, ErrReplayed} {
+		v, err := New(Settings{Secrets: []string{secret}, Seen: seen})
+		if err != nil {
+			t.Fatal(err)
+		}
+		d, err := v.Receive(post(event, r.Header.Get("Authorization")))
+		if !errors.Is(err, want) {
+			t.Errorf("got %v, want %v", err, want)
+		}
+		if err == nil {
+			v.Settle(d, true)
+		}
+	}
+}
+
 func TestSeenIsBounded(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		s := newSeen(time.Minute, 100)
 		for i := range 10_000 {
-			if !s.first(fmt.Sprint(i)) {
+			if s.first(fmt.Sprint(i)) != nil {
 				t.Fatalf("%d is known", i)
+			}
+			switch i % 3 { // the others stay undecided
+			case 0:
+				s.take(fmt.Sprint(i))
+			case 1:
+				s.forget(fmt.Sprint(i))
 			}
 			if n := len(s.last) + len(s.before); n > 100 {
 				t.Fatalf("%d are remembered", n)
 			}
 		}
-		if s.first("9999") || s.first("9960") {
-			t.Error("one of the last is forgotten")
+		for id, want := range map[string]error{"9999": ErrReplayed, "9960": ErrReplayed, "9998": ErrUndecided, "9997": nil} {
+			if err := s.first(id); !errors.Is(err, want) {
+				t.Errorf("of the last ones %s has %v, want %v", id, err, want)
+			}
 		}
 		s = newSeen(time.Minute, 100)
-		s.first("9999")
+		for i := range 10_000 {
+			s.take(fmt.Sprint(i)) // what was long in deciding
+			if n := len(s.last) + len(s.before); n > 100 {
+				t.Fatalf("%d are remembered", n)
+			}
+		}
+		s = newSeen(time.Minute, 100)
+		_ = s.first("9999")
 		time.Sleep(2 * time.Minute)
-		if !s.first("9999") || len(s.last) != 1 || len(s.before) != 0 {
+		if s.first("9999") != nil || len(s.last) != 1 || len(s.before) != 0 {
 			t.Error("it is remembered for ever")
 		}
 	})
@@ -311,7 +388,7 @@ func TestAnyAccount(t *testing.T) {
 
 func TestCode(t *testing.T) {
 	for err, want := range map[error]int{
-		nil: 204, ErrReplayed: 204, ErrUnsigned: 503, ErrSignature: 401, ErrTooLarge: 413, ErrMalformed: 400, ErrBody: 400,
+		nil: 204, ErrReplayed: 204, ErrUnsigned: 503, ErrSignature: 401, ErrTooLarge: 413, ErrMalformed: 400, ErrBody: 400, ErrUndecided: 503,
 		fmt.Errorf("%w: so", ErrSignature): 401,
 	} {
 		if got := Code(err); got != want {
