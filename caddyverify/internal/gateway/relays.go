@@ -2,9 +2,12 @@ package gateway
 
 import (
 	"context"
+	"errors"
 	"log/slog"
 	"sync/atomic"
+	"time"
 
+	"github.com/caddyverify/caddy-verify/caddyverify/internal/observe"
 	"github.com/caddyverify/caddy-verify/caddyverify/internal/relay"
 	"github.com/caddyverify/caddy-verify/caddyverify/internal/state"
 	"github.com/caddyverify/caddy-verify/caddyverify/internal/wire"
@@ -74,24 +77,38 @@ func (r *relays) log(level slog.Level, message string, attrs ...slog.Attr) {
 	}
 }
 
-// relay passes on a webhook that was taken in. It reports false while it is not known whose it is, since
-// the store is away or a start is just being told of: it must not come to somebody else.
-func (h *Webhooks) relay(ctx context.Context, e state.Event, body []byte) (sure bool) {
+// booked is within what time of its start the ledgers, and the store, know whose a verification is.
+const booked = time.Minute
+
+var errNobodys = errors.New("nobody knows any more who has started the verification")
+
+// relay passes on a webhook that was taken in. It is undecided while it is not known whose it is, since
+// the store is away or a start is just being told of: it must not come to somebody else. Of one that was
+// started long ago nobody will know.
+func (h *Webhooks) relay(ctx context.Context, e state.Event, body []byte) observe.WebhookResult {
 	if len(h.to) == 0 {
-		return true
+		return observe.WebhookTaken
 	}
 	// The store is asked for those that another gateway has started. The provider waits for that alone.
-	start := h.gateway.whose(context.WithoutCancel(ctx), []string{e.ID}, started.known)[0]
-	if all := len(h.to) == 1 && h.to[OtherCallers] != nil; !start.known() && !all {
-		return false
-	}
+	ctx = context.WithoutCancel(ctx)
+	start := h.gateway.whose(ctx, []string{e.ID}, started.known)[0]
 	to, named := h.to[start.caller]
 	if !named {
 		to = h.to[OtherCallers]
 	}
+	h.gateway.Account.relays.last.Store(h.gateway.Logger)
+	if all := len(h.to) == 1 && h.to[OtherCallers] != nil; !start.known() && !all {
+		if start.away {
+			return observe.WebhookStoreAway
+		}
+		if v, known, _ := h.gateway.Account.states.Find(ctx, e.ID); e.Early() || known && v.Age() < booked {
+			return observe.WebhookUndecided
+		}
+		h.gateway.Account.relays.tell(relay.Delivery{ID: e.ID}, relay.Dropped, errNobodys)
+		return observe.WebhookTaken
+	}
 	if to != nil {
-		h.gateway.Account.relays.last.Store(h.gateway.Logger)
 		h.gateway.Account.relays.Send(relay.Delivery{Target: to, Name: start.caller, ID: e.ID, Body: body})
 	}
-	return true
+	return observe.WebhookTaken
 }

@@ -9,6 +9,7 @@ import (
 	"testing/synctest"
 	"time"
 
+	"github.com/caddyverify/caddy-verify/caddyverify/internal/observe"
 	"github.com/caddyverify/caddy-verify/caddyverify/internal/relay"
 	"github.com/caddyverify/caddy-verify/caddyverify/internal/state"
 )
@@ -30,13 +31,19 @@ func TestRelayKnowsWhose(t *testing.T) {
 	for _, test := range []struct {
 		name, caller string
 		unknown      bool // another id
+		begun        bool // of that it is known that it has
+		after        time.Duration
 		away         bool
 		want         string // "" for nowhere
+		result       observe.WebhookResult
 	}{
-		{"a named one's", "checkout", false, false, "checkout.internal"},
-		{"another's", "login", false, false, "others.internal"},
-		{"nobody knows", "checkout", true, false, ""},
-		{"the store is away", "checkout", false, true, ""},
+		{"a named one's", "checkout", false, false, 0, false, "checkout.internal", observe.WebhookTaken},
+		{"another's", "login", false, false, 0, false, "others.internal", observe.WebhookTaken},
+		{"nobody knows yet", "checkout", true, true, 59 * time.Second, false, "", observe.WebhookUndecided},
+		{"nobody knows any more", "checkout", true, true, time.Minute, false, "", observe.WebhookTaken},
+		{"nobody ever knew", "checkout", true, false, 0, false, "", observe.WebhookTaken},
+		{"the store is away", "checkout", false, false, 0, true, "", observe.WebhookStoreAway},
+		{"the store is away for long", "checkout", true, true, time.Minute, true, "", observe.WebhookStoreAway},
 	} {
 		t.Run(test.name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
@@ -45,10 +52,14 @@ func TestRelayKnowsWhose(t *testing.T) {
 				f.join()
 				f.join()
 				id := f.all[0].start(test.caller, testNumber)
+				here := f.all[1].Gateway
 				if test.unknown {
 					id = strings.Repeat("0123abcd", 4)
 				}
-				here := f.all[1].Gateway
+				if test.begun {
+					here.Account.states.Began(t.Context(), id, state.Start{})
+				}
+				time.Sleep(test.after)
 				var got []string
 				here.Account.relays.Sender = relay.New(roundTrip(func(r *http.Request) (*http.Response, error) {
 					got = append(got, r.URL.Host)
@@ -56,31 +67,56 @@ func TestRelayKnowsWhose(t *testing.T) {
 				}), func(relay.Delivery, relay.Result, error) {})
 				h := &Webhooks{gateway: here, to: to}
 				f.away(test.away)
-				sure := h.relay(t.Context(), state.Event{ID: id}, nil)
+				result := h.relay(t.Context(), state.Event{ID: id}, nil)
 				synctest.Wait()
-				if want := strings.Fields(test.want); sure == (test.want == "") || !slices.Equal(got, want) {
-					t.Errorf("it goes to %v, want %v; sure: %t", got, want, sure)
+				if want := strings.Fields(test.want); result != test.result || !slices.Equal(got, want) {
+					t.Errorf("it goes to %v, want %v, and is %s", got, want, result)
 				}
 			})
 		})
 	}
 }
 
-// What is told before the answer to its request is comes again; what nobody has begun for long does not.
+// TestRelayOfUnknown has the provider send what nobody has begun each six hours, signed anew, and what may be
+// told before the answer to its request again.
 func TestRelayOfUnknown(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		h := newWebhooks(t, newAccount(t), io.Discard)
-		defer h.Close()
-		h.to = Relays{OtherCallers: nil}
-		if code := deliver(h, hook(testSignature, `,"jti":"one"`)); code != http.StatusServiceUnavailable {
-			t.Errorf("an early one is answered %d", code)
-		}
-		if e := (state.Event{At: time.Now().Add(-2 * time.Minute)}); e.Early() {
-			t.Error("one of long ago is early")
-		}
-		h.to = nil
-		if code := deliver(h, hook(testSignature, `,"jti":"one"`)); code != http.StatusNoContent {
-			t.Errorf("where none is passed on it is answered %d", code)
-		}
-	})
+	for _, c := range []struct {
+		name, times string
+		want        int // at first
+	}{
+		{"of now", `,"finalized_at":"2000-01-02T00:00:00Z"`, 503},
+		{"of now by another clock", `,"finalized_at":"2000-01-02T00:00:30Z"`, 503},
+		{"of long ago", `,"finalized_at":"2000-01-01T23:59:00Z"`, 204},
+		{"of the future", `,"finalized_at":"2020-01-01T00:00:00Z"`, 204},
+		{"of one that was triggered now", `,"triggered_at":"2000-01-02T00:00:00Z"`, 503},
+		{"of one that was triggered long ago", `,"triggered_at":"2000-01-01T23:59:00Z","submitted_at":"2000-01-02T00:00:00Z"`, 204},
+		{"of one that was submitted now", `,"submitted_at":"2000-01-02T00:00:00Z"`, 503},
+		{"of one that was submitted in the future", `,"submitted_at":"2020-01-01T00:00:00Z"`, 204},
+		{"without a time", ``, 204},
+		{"with a time that is none", `,"finalized_at":"now"`, 204},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				time.Sleep(24 * time.Hour) // until 2000-01-02
+				h := newWebhooks(t, newAccount(t), io.Discard)
+				defer h.Close()
+				h.to = Relays{OtherCallers: nil}
+				body := `{"request_id":"` + testHook + `","type":"summary","status":"expired"` + c.times + `}`
+				for i, want := range []int{c.want, 204, 204} {
+					if code := deliver(h, hookOf(testSignature, "", body)); code != want {
+						t.Errorf("time %d is answered %d, want %d", i+1, code, want)
+					}
+					time.Sleep(6 * time.Hour)
+				}
+			})
+			synctest.Test(t, func(t *testing.T) {
+				time.Sleep(24 * time.Hour)
+				h := newWebhooks(t, newAccount(t), io.Discard)
+				defer h.Close()
+				if code := deliver(h, hookOf(testSignature, "", `{"request_id":"`+testHook+`"`+c.times+`}`)); code != http.StatusNoContent {
+					t.Errorf("where none is passed on, and there is no store, it is answered %d", code)
+				}
+			})
+		})
+	}
 }

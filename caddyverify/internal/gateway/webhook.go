@@ -81,7 +81,7 @@ func (h *Webhooks) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	result, event, err := h.receive(r)
 	h.gateway.Account.metrics.Webhook(result)
 	h.log(r.Context(), result, event, err)
-	if errors.Is(err, errStoreAway) {
+	if errors.Is(err, errUndecided) {
 		http.Error(w, err.Error(), http.StatusServiceUnavailable)
 		return
 	}
@@ -92,8 +92,8 @@ func (h *Webhooks) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	w.WriteHeader(http.StatusNoContent)
 }
 
-// errStoreAway is for a webhook that is not known to be of no use, or of which it is not known whose it is.
-var errStoreAway = errors.New("it is not known yet who has started the verification")
+// errUndecided is for a webhook that is not known to be of no use, or of which it is not known whose it is.
+var errUndecided = errors.New("it is not known yet who has started the verification")
 
 func (h *Webhooks) receive(r *http.Request) (observe.WebhookResult, state.Event, error) {
 	verifier := h.verifier.Load()
@@ -101,17 +101,15 @@ func (h *Webhooks) receive(r *http.Request) (observe.WebhookResult, state.Event,
 	if err != nil {
 		return resultOf(err), delivered.Event, err
 	}
-	taken := false
-	defer func() { verifier.Settle(delivered, taken) }()
-	switch known, sure := h.gateway.Told(r.Context(), delivered.Event); {
-	case known && h.relay(r.Context(), delivered.Event, delivered.Body):
-		taken = true
-		return observe.WebhookTaken, delivered.Event, nil
-	case sure && !known && (len(h.to) == 0 || !delivered.Event.Early()): // else its start may be under way yet
-		taken = true
-		return observe.WebhookUnknown, delivered.Event, nil
+	result := observe.WebhookUndecided
+	defer func() { verifier.Settle(delivered, result.Decided()) }()
+	if result = h.gateway.told(r.Context(), delivered.Event, len(h.to) > 0); result == observe.WebhookTaken {
+		result = h.relay(r.Context(), delivered.Event, delivered.Body)
 	}
-	return observe.WebhookStoreAway, delivered.Event, errStoreAway
+	if !result.Decided() {
+		return result, delivered.Event, errUndecided
+	}
+	return result, delivered.Event, nil
 }
 
 func resultOf(err error) observe.WebhookResult {
@@ -152,20 +150,32 @@ func (h *Webhooks) logMore(result observe.WebhookResult, f *flood) {
 }
 
 // Told takes in what the provider has told of a verification of version 2 by a webhook that
-// is known to be its. known is false for one that no gateway of the account has started, and sure
-// where the store does not say whether one has.
+// is known to be its. known is false for one that no gateway of the account has started. sure is false
+// where the store does not say whether one has, or another gateway may be about to tell it: the webhook
+// should come again.
+func (g *Gateway) Told(ctx context.Context, e state.Event) (known, sure bool) {
+	result := g.told(ctx, e, false)
+	return result == observe.WebhookTaken, result.Decided()
+}
+
+// told is Told. wait has what is early come again without a store, too.
 //
 // What is cached of the verification may be over then, here and elsewhere. It is no check:
 // nobody has tried a code.
-func (g *Gateway) Told(ctx context.Context, e state.Event) (known, sure bool) {
+func (g *Gateway) told(ctx context.Context, e state.Event, wait bool) observe.WebhookResult {
 	a := g.Account
 	ctx = context.WithoutCancel(ctx) // the provider does not wait for long
-	if known, sure = a.states.Told(ctx, e.ID, e); !known {
-		return false, sure
+	switch known, sure := a.states.Told(ctx, e.ID, e); {
+	case !sure:
+		return observe.WebhookStoreAway
+	case !known && e.Early() && (wait || a.shared() != nil):
+		return observe.WebhookUndecided
+	case !known:
+		return observe.WebhookUnknown
 	}
 	a.cache.Drop(e.ID)
 	a.purgeShared(e.ID)
 	// The ledger learns as it does from searches.
 	_ = g.way.Load().known(ctx, wire.SearchFor(wire.JSON, []string{wire.Spelling(e.ID)}, false))
-	return true, true
+	return observe.WebhookTaken
 }

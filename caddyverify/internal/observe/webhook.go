@@ -17,6 +17,9 @@ const (
 	WebhookUnreadable WebhookResult = "unreadable"
 )
 
+// Decided tells that the webhook need not come again, where it is the provider's.
+func (r WebhookResult) Decided() bool { return r != WebhookStoreAway && r != WebhookUndecided }
+
 // WebhookResults lists them.
 var WebhookResults = [...]WebhookResult{WebhookTaken, WebhookUnknown, WebhookStoreAway, WebhookUndecided, WebhookRepeated, WebhookUnsigned, WebhookRefused, WebhookUnreadable}
 

@@ -46,7 +46,7 @@ const (
 	Retried Result = "retried"
 	// GaveUp: it did not take the last try either, or the window is over.
 	GaveUp Result = "gave_up"
-	// Dropped: too many deliveries were waiting, or the gateway has ended.
+	// Dropped: too many deliveries were waiting, the gateway has ended, or nobody knows whose it was.
 	Dropped Result = "dropped"
 )
 

@@ -25,8 +25,15 @@ type Settings struct {
 const orphan = time.Minute
 
 // Early tells of an event so young that the answer to the request that began its verification may be
-// under way yet.
-func (e Event) Early() bool { return e.At.IsZero() || time.Since(e.At) < orphan }
+// under way yet. One that does not say when it was is not: the provider would send it for ever. Neither is
+// one of a future that clocks do not explain.
+func (e Event) Early() bool {
+	at := e.At
+	if at.IsZero() {
+		at = e.Since
+	}
+	return time.Since(at).Abs() < orphan
+}
 
 // Book is what is known of verifications. It is safe for concurrent use.
 type Book struct {
@@ -112,7 +119,7 @@ func (b *Book) Triggered(ctx context.Context, requestID string, took time.Durati
 // is told of it, unless one turns out within a minute to have. sure is false where the store did not
 // say so: the webhook should come again.
 func (b *Book) Told(ctx context.Context, requestID string, e Event) (known, sure bool) {
-	e.ID, e.Sent = "", append([]Message(nil), e.Sent...)
+	e.ID, e.Since, e.Sent = "", time.Time{}, append([]Message(nil), e.Sent...)
 	r, known, sure := b.recall(ctx, wire.Spelling(requestID))
 	b.mu.Lock()
 	if !known && sure {

@@ -85,6 +85,40 @@ func TestKeep(t *testing.T) {
 	})
 }
 
+// TestEarly has webhooks say when it was.
+func TestEarly(t *testing.T) {
+	for _, c := range []struct {
+		name      string
+		at, since time.Duration // ago; 0 is not told
+		want      bool
+	}{
+		{"just now", time.Second, time.Hour, true},
+		{"a minute ago", orphan, time.Second, false},
+		{"nearly a minute ago", orphan - 1, 0, true},
+		{"in a little while, by another clock", -time.Second, 0, true},
+		{"in the future", -orphan, time.Second, false},
+		{"in a year", -365 * 24 * time.Hour, 0, false},
+		{"not over, and begun just now", 0, time.Second, true},
+		{"not over, and begun a minute ago", 0, orphan, false},
+		{"not over, and begun in the future", 0, -orphan, false},
+		{"never", 0, 0, false},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				ago := func(d time.Duration) (at time.Time) {
+					if d != 0 {
+						at = time.Now().Add(-d)
+					}
+					return at
+				}
+				if e := (Event{At: ago(c.at), Since: ago(c.since)}); e.Early() != c.want {
+					t.Errorf("early: %t", e.Early())
+				}
+			})
+		})
+	}
+}
+
 // TestEarlyWebhook has a webhook come before the answer to the request.
 func TestEarlyWebhook(t *testing.T) {
 	for _, c := range []struct {

@@ -37,6 +37,9 @@ type Event struct {
 	Status string `json:"s,omitempty"`
 	// At is when it came to that, by the provider's clock; zero where it is not told.
 	At time.Time `json:"t,omitzero"`
+	// Since is when what it tells of began, by the provider's clock: a step, or the verification. It is
+	// zero where it is not told, and not kept.
+	Since time.Time `json:"-"`
 	// Sent are the messages that it tells of: one of an event, all of a summary.
 	Sent []Message `json:"m,omitempty"`
 	// Price is a decimal number in the account's currency; "" where it is not told.

@@ -23,6 +23,7 @@ type body struct {
 	Type      text   `json:"type"`
 	Status    text   `json:"status"`
 	Channel   text   `json:"channel"`
+	Submitted moment `json:"submitted_at"`
 	Triggered moment `json:"triggered_at"`
 	Finalized moment `json:"finalized_at"`
 	Price     text   `json:"price"`
@@ -47,7 +48,10 @@ func Parse(content []byte) (e state.Event, err error) {
 	}
 	e = state.Event{
 		ID: string(b.RequestID), Type: word(b.Type), Channel: word(b.Channel), Status: word(b.Status),
-		At: time.Time(b.Finalized), Price: price(b.Price), Network: network(b.Reason),
+		At: time.Time(b.Finalized), Since: time.Time(b.Triggered), Price: price(b.Price), Network: network(b.Reason),
+	}
+	if e.Since.IsZero() {
+		e.Since = time.Time(b.Submitted)
 	}
 	if e.Type == "" { // by what it has
 		e.Type = "event"

@@ -35,7 +35,7 @@ func TestParse(t *testing.T) {
 			"finalized_at": "2026-01-01T14:00:09.001Z",
 			"client_ref": "my-personal-ref"
 		}`, state.Event{
-			ID: requestID, Type: "event", Channel: "voice", Status: "completed", At: at("14:00:09.001"),
+			ID: requestID, Type: "event", Channel: "voice", Status: "completed", At: at("14:00:09.001"), Since: at("14:00:00.032"),
 			Sent: []state.Message{{Channel: "voice", At: at("14:00:00.032")}},
 		}},
 		{"silent authentication, with an action", `{
@@ -46,7 +46,7 @@ func TestParse(t *testing.T) {
 			"status": "action_pending",
 			"action": {"type": "check", "check_url": "https://eu.api.silent.auth/phone_check/v0.1/checks/x/redirect"}
 		}`, state.Event{
-			ID: requestID, Type: "event", Channel: "silent_auth", Status: "action_pending",
+			ID: requestID, Type: "event", Channel: "silent_auth", Status: "action_pending", Since: at("14:00:00"),
 			Sent: []state.Message{{Channel: "silent_auth", At: at("14:00:00")}},
 		}},
 		{"silent authentication, with a list of actions", `{
@@ -70,7 +70,7 @@ func TestParse(t *testing.T) {
 			"price": "0.300000125",
 			"client_ref": "my-personal-ref"
 		}`, state.Event{
-			ID: requestID, Type: "summary", Status: "failed", Price: "0.300000125",
+			ID: requestID, Type: "summary", Status: "failed", Since: at("14:00:02"), Price: "0.300000125",
 			Sent: []state.Message{{Channel: "sms", At: at("14:00:00")}, {Channel: "voice", At: at("14:02:00")}},
 		}},
 		{"a block", `{
@@ -85,7 +85,7 @@ func TestParse(t *testing.T) {
 				"reason": "Fraudulent traffic detected for your account on network [ 23415 ]."
 			}],
 			"finalized_at": "2026-01-01T14:00:00.000Z"
-		}`, state.Event{ID: requestID, Type: "summary", Status: "blocked", At: at("14:00:00"), Network: "23415"}},
+		}`, state.Event{ID: requestID, Type: "summary", Status: "blocked", At: at("14:00:00"), Since: at("14:00:00"), Network: "23415"}},
 		{
 			"a price that is none", `{"request_id":"c11236f4-00bf-4b89-84ba-88b25df97315","type":"summary","status":"completed","price":"2026-01-01T14:00:00.000Z"}`,
 			state.Event{ID: requestID, Type: "summary", Status: "completed"},
@@ -121,7 +121,7 @@ func TestParse(t *testing.T) {
 		},
 		{
 			"times as others write them", `{"request_id":"c11236f4-00bf-4b89-84ba-88b25df97315","type":"event","finalized_at":"2026-01-01T15:00:00+01:00","triggered_at":"2026-01-01 14:00:00"}`,
-			state.Event{ID: requestID, Type: "event", At: at("14:00:00"), Sent: []state.Message{{At: at("14:00:00")}}},
+			state.Event{ID: requestID, Type: "event", At: at("14:00:00"), Since: at("14:00:00"), Sent: []state.Message{{At: at("14:00:00")}}},
 		},
 		{
 			"times that are none", `{"request_id":"c11236f4-00bf-4b89-84ba-88b25df97315","type":"event","finalized_at":"9999-12-31T23:59:59-23:00","triggered_at":"0001-01-01T00:00:00Z"}`,
