@@ -49,6 +49,14 @@ func (l *link) Before(ctx context.Context, id store.Name, m store.Mark, hold tim
 	return over(l, func() (store.Known, error) { return l.Store.Before(ctx, id, m, hold) })
 }
 
+func (l *link) Claim(ctx context.Context, k store.Name, m store.Mark, says [32]byte, lease, ttl time.Duration) (store.Claim, error) {
+	return over(l, func() (store.Claim, error) { return l.Store.Claim(ctx, k, m, says, lease, ttl) })
+}
+
+func (l *link) Answer(ctx context.Context, k store.Name, m store.Mark, v []byte, ttl time.Duration) (bool, error) {
+	return over(l, func() (bool, error) { return l.Store.Answer(ctx, k, m, v, ttl) })
+}
+
 func (l *link) Begin(ctx context.Context, id store.Name, v []byte, ttl time.Duration) error {
 	_, err := over(l, func() (bool, error) { return true, l.Store.Begin(ctx, id, v, ttl) })
 	return err

@@ -10,6 +10,7 @@ import (
 
 	"github.com/caddyverify/caddy-verify/caddyverify/internal/observe"
 	"github.com/caddyverify/caddy-verify/caddyverify/internal/state"
+	"github.com/caddyverify/caddy-verify/caddyverify/internal/store"
 	"github.com/caddyverify/caddy-verify/caddyverify/internal/upstream"
 	"github.com/caddyverify/caddy-verify/caddyverify/internal/webhook"
 	"github.com/caddyverify/caddy-verify/caddyverify/internal/wire"
@@ -103,13 +104,52 @@ func (h *Webhooks) receive(r *http.Request) (observe.WebhookResult, state.Event,
 	}
 	result := observe.WebhookUndecided
 	defer func() { verifier.Settle(delivered, result.Decided()) }()
-	if result = h.gateway.told(r.Context(), delivered.Event, len(h.to) > 0); result == observe.WebhookTaken {
-		result = h.relay(r.Context(), delivered.Event, delivered.Body)
+	settle, err := h.gateway.Account.claimHook(r.Context(), delivered.Token())
+	if err != nil {
+		result = resultOf(err)
+		return result, delivered.Event, err
 	}
+	defer func() { settle(result.Decided()) }()
+	became := h.gateway.told(r.Context(), delivered.Event, len(h.to) > 0)
+	if became == observe.WebhookTaken {
+		became = h.relay(r.Context(), delivered.Event, delivered.Body)
+	}
+	result = became // not before: what panics is undecided
 	if !result.Decided() {
 		return result, delivered.Event, errUndecided
 	}
 	return result, delivered.Event, nil
+}
+
+// hookLease is longer than it takes to take a webhook in.
+const hookLease = 10 * time.Second
+
+// claimHook has one of the gateways of a store take a webhook. The error is ErrReplayed where one has
+// taken it, and ErrUndecided where one is about to. settle is for what becomes of it here.
+//
+// A gateway for which the store is away goes by what it knows itself, and one that ends, or does not get
+// through, has told nobody: the webhook is taken twice rather than never.
+func (a *Account) claimHook(ctx context.Context, token string) (settle func(taken bool), err error) {
+	s := a.shared()
+	if s == nil {
+		return func(bool) {}, nil
+	}
+	ctx = context.WithoutCancel(ctx)
+	name, mark := store.Name{Kind: store.Hook, ID: token}, store.NewMark()
+	switch got, err := s.Claim(ctx, name, mark, [32]byte{}, hookLease, hookLease); {
+	case err != nil: // it may be claimed all the same, so that it is to be settled
+	case got.State == store.Answered:
+		return nil, webhook.ErrReplayed
+	case got.State != store.Yours:
+		return nil, webhook.ErrUndecided
+	}
+	return func(taken bool) {
+		if taken {
+			_, _ = s.Answer(ctx, name, mark, nil, webhook.Life)
+		} else {
+			_ = s.Release(ctx, name, mark)
+		}
+	}, nil
 }
 
 func resultOf(err error) observe.WebhookResult {

@@ -21,7 +21,6 @@ import (
 	"github.com/caddyverify/caddy-verify/caddyverify/internal/state"
 	"github.com/caddyverify/caddy-verify/caddyverify/internal/store"
 	"github.com/caddyverify/caddy-verify/caddyverify/internal/upstream"
-	"github.com/caddyverify/caddy-verify/caddyverify/internal/wire"
 )
 
 const (
@@ -115,64 +114,6 @@ func TestWebhookWithoutStore(t *testing.T) {
 			t.Errorf("%+v", s)
 		}
 	})
-}
-
-// newMember returns an account that shares a store with others, which nobody else uses.
-func newMember(t *testing.T, memory *store.Memory) *Account {
-	t.Helper()
-	keys, err := store.NewKeys("account", "an encryption key of 32 characters")
-	if err != nil {
-		t.Fatal(err)
-	}
-	s := &Settings{Shared: store.NewShared(&link{Store: memory.Open(keys.Account(), string(store.NewMark()))}, keys)}
-	a := NewAccount("provider.example", testKey, observe.NewMetrics(), s)
-	t.Cleanup(a.Close)
-	t.Cleanup(a.Configure(s))
-	return a
-}
-
-// TestWebhookOvertakesStart has a webhook come to a gateway before another is answered that the
-// verification has begun.
-func TestWebhookOvertakesStart(t *testing.T) {
-	for _, c := range []struct {
-		name  string
-		ago   time.Duration // that it was blocked
-		begun bool          // at last
-		codes [3]int        // before the start, just after, and a minute later
-		want  wire.Status
-	}{
-		{"and comes again", 0, true, [3]int{503, 204, 204}, wire.Failed},
-		{"and nobody has started it", 0, false, [3]int{503, 503, 204}, ""},
-		{"that was long ago", time.Minute, true, [3]int{204, 204, 204}, wire.InProgress},
-	} {
-		t.Run(c.name, func(t *testing.T) {
-			synctest.Test(t, func(t *testing.T) {
-				memory := &store.Memory{}
-				other, here := newMember(t, memory), newMember(t, memory)
-				h := newWebhooks(t, here, io.Discard)
-				defer h.Close()
-				body := fmt.Sprintf(`{"request_id":%q,"type":"summary","status":"blocked","finalized_at":%q}`,
-					testHook, time.Now().Add(-c.ago).UTC().Format(time.RFC3339))
-				for i, want := range c.codes {
-					switch {
-					case i == 1 && c.begun:
-						time.Sleep(50 * time.Millisecond)
-						other.states.Began(t.Context(), testHook, state.Start{})
-					case i == 2:
-						time.Sleep(time.Minute)
-					}
-					if code := deliver(h, hookOf(testSignature, `,"jti":"one"`, body)); code != want {
-						t.Errorf("time %d is answered %d, want %d", i+1, code, want)
-					}
-				}
-				for _, a := range []*Account{other, here, newMember(t, memory)} {
-					if v, ok := a.states.Find(t.Context(), testHook); ok != c.begun || ok && v.Status() != c.want {
-						t.Errorf("one says %v (%t), want %v", v.Status(), ok, c.want)
-					}
-				}
-			})
-		})
-	}
 }
 
 // TestWebhookTwiceAtOnce has a webhook come again before it is known what becomes of it.

@@ -117,6 +117,7 @@ const (
 	Ended        Kind = 'e' // of a Verification, by which Watch tells that it has ended
 	Cap          Kind = 'b' // of a budget, by whose and for how long it is
 	Log          Kind = 'l' // by what it is about
+	Hook         Kind = 'w' // of a webhook, by its token
 )
 
 // Name is what something is known by. Gateways that mean the same must make the same ID; but

@@ -22,8 +22,11 @@ type Seen struct {
 	since        time.Time
 }
 
+// Life is for how long a token may come again that is taken now, with the default window.
+const Life = 2 * defaultWindow
+
 // NewSeen returns what Verifiers with the default window remember together.
-func NewSeen() *Seen { return newSeen(2*defaultWindow, maxSeen) }
+func NewSeen() *Seen { return newSeen(Life, maxSeen) }
 
 func newSeen(life time.Duration, most int) *Seen {
 	return &Seen{life: life, most: most, last: map[[16]byte]bool{}, since: time.Now()}

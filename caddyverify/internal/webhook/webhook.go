@@ -3,6 +3,7 @@
 package webhook
 
 import (
+	"encoding/hex"
 	"errors"
 	"fmt"
 	"io"
@@ -56,6 +57,12 @@ type Delivery struct {
 	Body []byte
 
 	token string
+}
+
+// Token names the token that it came with, and tells nothing of it.
+func (d *Delivery) Token() string {
+	key := keyOf(d.token)
+	return hex.EncodeToString(key[:])
 }
 
 // Format tells nothing of what was delivered.
