@@ -134,6 +134,48 @@ func TestRelay(t *testing.T) {
 	}
 }
 
+// TestRelayOnceOverReload has a webhook come again after a reload: the application gets it once.
+func TestRelayOnceOverReload(t *testing.T) {
+	t.Setenv("VERIFY_TEST_RELAY", canaryRelay)
+	apps := newReceiver(t, canaryRelay)
+	j := newJourney(t)
+	j.relays = "relay * " + apps.URL + " {env.VERIFY_TEST_RELAY}\n"
+	j.load()
+	body := `{"request_id":"` + dashed(j.start(0)) + `","type":"summary","status":"failed"}`
+	hooks := "http://" + j.hooks + "/webhooks/verify"
+	for i := range 2 {
+		r := signed(t, hooks, canarySigned, "one", body)
+		r.Close = true // a reload ends the connection
+		if got := do(t, r); got.StatusCode != http.StatusNoContent {
+			t.Errorf("time %d is answered %d", i+1, got.StatusCode)
+		}
+		if i == 0 {
+			j.relays += "relay nobody " + apps.URL + " {env.VERIFY_TEST_RELAY}\n"
+			j.load()
+		}
+	}
+	metrics := do(t, request(t, http.MethodGet, "http://"+j.site+"/metrics", "", "")).body
+	for _, want := range []string{`result="taken"} 1`, `result="repeated"} 1`} {
+		if !strings.Contains(metrics, want) {
+			t.Errorf("metrics lack %s", want)
+		}
+	}
+	select {
+	case got := <-apps.got:
+		if got != body {
+			t.Errorf("the application gets %s", got)
+		}
+	case <-t.Context().Done():
+		t.Fatal("the application gets nothing")
+	}
+	if err := caddy.Stop(); err != nil { // which ends what is under way
+		t.Fatal(err)
+	}
+	if len(apps.got) != 0 {
+		t.Error("the application gets it again")
+	}
+}
+
 // Errors of relays name what is wrong, and nothing of the secret.
 func TestSettingsOfRelays(t *testing.T) {
 	private, _ := applicationKey()
