@@ -146,6 +146,11 @@ func (g *Gateway) startedHere(id string) started {
 			return started{at: one, caller: caller}
 		}
 	}
+	for _, one := range g.chain {
+		if caller := one.Account.states.CallerHere(id); caller != "" {
+			return started{at: one, caller: caller}
+		}
+	}
 	return started{}
 }
 
@@ -171,5 +176,22 @@ func (g *Gateway) startedElsewhere(ctx context.Context, id string, here started,
 			one.Account.learn(id, found.Known)
 		}
 	}
+	if !enough(told) {
+		g.startedAtV2(ctx, id, &told)
+	}
 	return told
+}
+
+// startedAtV2 asks the stores who started a verification of version 2. They know it for as long as
+// searches for it are answered from there, which is longer than the ledgers know of any.
+func (g *Gateway) startedAtV2(ctx context.Context, id string, told *started) {
+	for _, one := range g.chain {
+		if one.Account.shared() == nil || !one.Account.atV2.Load() {
+			continue
+		}
+		caller, sure := one.Account.states.Caller(context.WithoutCancel(ctx), id)
+		if told.away = told.away || !sure; caller != "" && !told.known() {
+			told.at, told.caller = one, caller
+		}
+	}
 }

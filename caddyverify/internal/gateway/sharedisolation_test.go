@@ -134,40 +134,65 @@ func (c *counting) Look(ctx context.Context, id store.Name, f store.Field) (stor
 	return c.Store.Look(ctx, id, f)
 }
 
+func (c *counting) Read(ctx context.Context, n store.Name, after store.Position, most int) ([]store.Entry, error) {
+	c.looks.Add(1)
+	time.Sleep(time.Millisecond)
+	return c.Store.Read(ctx, n, after, most)
+}
+
 // TestIsolationLooksAlike: as much is asked of the store about another's verification as about
 // nobody's, and it takes as long, however often.
 func TestIsolationLooksAlike(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		f := newFleet(t, 2, provider(func(r *http.Request) (int, string) {
-			if strings.Contains(r.URL.Path, "search") {
-				return http.StatusOK, `{"request_id":"","status":"101","error_text":"No response found."}`
-			}
-			return http.StatusOK, `{"request_id":"0123456789abcdef0123456789abcdef","status":"0"}`
-		}))
-		f.isolated("login")
-		anothers, nobodys := f.all[0].start("checkout", testNumber), "fedcba9876543210fedcba9876543210"
-		for _, m := range f.all { // which knows, and which does not
-			c := &counting{Store: m.link.Store}
-			synctest.Wait() // nobody asks
-			m.link.Store = c
-			type cost struct {
-				looks int32
-				took  time.Duration
-			}
-			seen := map[cost]bool{}
-			for range 3 {
-				for _, id := range []string{anothers, nobodys} {
-					c.looks.Store(0)
-					begun := time.Now()
-					m.check("login", id, "1234")
-					seen[cost{c.looks.Load(), time.Since(begun)}] = true
+	for name, fleet := range map[string]func(*testing.T) *fleet{
+		"version 1": func(t *testing.T) *fleet {
+			return newFleet(t, 2, provider(func(r *http.Request) (int, string) {
+				if strings.Contains(r.URL.Path, "search") {
+					return http.StatusOK, `{"request_id":"","status":"101","error_text":"No response found."}`
 				}
-			}
-			if len(seen) != 1 {
-				t.Errorf("they can be told apart: %v", seen)
+				return http.StatusOK, `{"request_id":"0123456789abcdef0123456789abcdef","status":"0"}`
+			}))
+		},
+		"version 2": func(t *testing.T) *fleet {
+			f, _ := fleetAtV2(t, 2)
+			return f
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				f := fleet(t)
+				f.isolated("login")
+				anothers, nobodys := f.all[0].start("checkout", testNumber), "fedcba9876543210fedcba9876543210"
+				for _, m := range f.all { // which knows, and which does not
+					looksAlike(t, m, anothers, nobodys)
+				}
+			})
+		})
+	}
+}
+
+func looksAlike(t *testing.T, m *member, ids ...string) {
+	t.Helper()
+	c := &counting{Store: m.link.Store}
+	synctest.Wait() // nobody asks
+	m.link.Store = c
+	for path, more := range map[string]string{"check/json": "&code=1234", "control/json": "&cmd=cancel"} {
+		type cost struct {
+			looks int32
+			took  time.Duration
+		}
+		seen := map[cost]bool{}
+		for range 3 {
+			for _, id := range ids {
+				c.looks.Store(0)
+				begun := time.Now()
+				m.call("login", path, "request_id="+id+more)
+				seen[cost{c.looks.Load(), time.Since(begun)}] = true
 			}
 		}
-	})
+		if len(seen) != 1 {
+			t.Errorf("%s: they can be told apart: %v", path, seen)
+		}
+	}
 }
 
 // TestIsolationLooksUpTogether: several verifications take as long as one.

@@ -146,6 +146,20 @@ func (b *Book) Here(requestID string) bool {
 	return known
 }
 
+// CallerHere is who started the verification, as far as is known without asking the store; "" where
+// it is not.
+func (b *Book) CallerHere(requestID string) string {
+	v, _ := b.find(wire.Spelling(requestID))
+	return v.caller()
+}
+
+// Caller is CallerHere after asking the store, whether or not there is a need. sure is false where
+// that did not say.
+func (b *Book) Caller(ctx context.Context, requestID string) (name string, sure bool) {
+	_, v, _, sure := b.read(ctx, wire.Spelling(requestID))
+	return v.caller(), sure
+}
+
 // recall is Known, with the record, which there may be no room to keep, and with whether that is
 // sure.
 func (b *Book) recall(ctx context.Context, id string) (r *record, known, sure bool) {
@@ -153,6 +167,11 @@ func (b *Book) recall(ctx context.Context, id string) (r *record, known, sure bo
 		return &record{id: id}, true, true
 	}
 	r, _, known, sure = b.read(ctx, id)
+	if !sure {
+		b.mu.Lock()
+		defer b.mu.Unlock()
+		b.stats.Unread++
+	}
 	return r, known, sure
 }
 
@@ -170,10 +189,14 @@ func (b *Book) Own(requestID string) bool {
 func (b *Book) Find(ctx context.Context, requestID string) (v Verification, known, sure bool) {
 	id := wire.Spelling(requestID)
 	_, v, known, sure = b.read(ctx, id)
-	if !known && sure {
+	if !known {
 		b.mu.Lock()
 		defer b.mu.Unlock()
-		b.stats.Missed++
+		if sure {
+			b.stats.Missed++
+		} else {
+			b.stats.Unread++
+		}
 	}
 	return v, known, sure
 }

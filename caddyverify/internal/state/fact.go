@@ -17,6 +17,8 @@ type Start struct {
 	Number  string `json:"n,omitempty"`
 	Sender  string `json:"f,omitempty"`
 	Account string `json:"a,omitempty"`
+	// Caller is who started it; "" where that is not known: earlier versions did not say.
+	Caller string `json:"u,omitempty"`
 	// Channels are those of its steps, in v1's words: sms and tts.
 	Channels []string `json:"c,omitempty"`
 	// Wait is how long each step lasts. Default: 5m.
@@ -169,6 +171,7 @@ func (f *fact) compareStart(g *fact) int {
 	return cmp.Or(
 		cmp.Compare(a.Number, b.Number), cmp.Compare(a.Sender, b.Sender), cmp.Compare(a.Account, b.Account),
 		slices.Compare(a.Channels, b.Channels), cmp.Compare(a.Wait, b.Wait), cmp.Compare(a.Took, b.Took),
+		cmp.Compare(b.Caller, a.Caller), // who knows nothing of it is the last
 	)
 }
 

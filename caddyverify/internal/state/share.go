@@ -125,11 +125,7 @@ func (b *Book) read(ctx context.Context, id string) (r *record, v Verification, 
 	}
 	entries, err := logs.Read(ctx, logOf(id), "", maxLog)
 	if err != nil {
-		if v, known = b.find(id); !known {
-			b.mu.Lock()
-			defer b.mu.Unlock()
-			b.stats.Unread++
-		}
+		v, known = b.find(id)
 		return r, v, known, known
 	}
 	var facts []*fact

@@ -393,3 +393,43 @@ func TestDecode(t *testing.T) {
 		}
 	})
 }
+
+// TestCallerOverGateways: who started a verification is known wherever it was started. What a gateway of an earlier version
+// says, which knows nothing of callers, takes nothing away.
+func TestCallerOverGateways(t *testing.T) {
+	for _, earlierFirst := range []bool{false, true} {
+		synctest.Test(t, func(t *testing.T) {
+			var memory store.Memory
+			logs := memory.Open("account", "gateway")
+			start := fact{Kind: begun, ID: string(begun), Start: &Start{Number: "447700900000"}}
+			earlier := start.now()
+			start.Start = &Start{Number: "447700900000", Caller: "login"}
+			tell := func(f *fact) {
+				if err := logs.Tell(t.Context(), logOf("aa"), [][]byte{f.encode()}, maxLog, time.Hour); err != nil {
+					t.Fatal(err)
+				}
+			}
+			if earlierFirst {
+				tell(earlier)
+			}
+			tell(start.now())
+			if !earlierFirst {
+				tell(earlier)
+			}
+			b := New(Settings{})
+			b.Share(logs)
+			if here := b.CallerHere("AA"); here != "" {
+				t.Errorf("without having asked it is %q", here)
+			}
+			if name, sure := b.Caller(t.Context(), "AA"); name != "login" || !sure {
+				t.Errorf("it is %q (%t)", name, sure)
+			}
+			if here := b.CallerHere("aa"); here != "login" {
+				t.Errorf("then it is %q", here)
+			}
+			if name, sure := b.Caller(t.Context(), "bb"); name != "" || !sure {
+				t.Errorf("nobody's is %q (%t)", name, sure)
+			}
+		})
+	}
+}

@@ -94,6 +94,14 @@ func (v *Verification) start() *fact {
 	return nil
 }
 
+// caller is who started the verification; "" where it is not known.
+func (v *Verification) caller() string {
+	if f := v.start(); f != nil {
+		return f.Start.Caller
+	}
+	return ""
+}
+
 // look is how a verification looks at a moment.
 type look struct {
 	status   wire.Status

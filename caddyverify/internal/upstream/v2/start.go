@@ -51,7 +51,7 @@ func (c *Client) started(ctx context.Context, call *wire.Call, start state.Start
 	if id == "" {
 		return r.useless()
 	}
-	start.Took = time.Since(began)
+	start.Took, start.Caller = time.Since(began), call.Caller
 	c.Book.Began(ctx, id, start)
 	return wire.Done(call, id)
 }

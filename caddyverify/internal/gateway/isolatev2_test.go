@@ -1,0 +1,126 @@
+package gateway
+
+import (
+	"context"
+	"net/http"
+	"strings"
+	"sync/atomic"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/caddyverify/caddy-verify/caddyverify/internal/state"
+	"github.com/caddyverify/caddy-verify/caddyverify/internal/store"
+	"github.com/caddyverify/caddy-verify/caddyverify/internal/upstream"
+	"github.com/caddyverify/caddy-verify/caddyverify/internal/wire"
+)
+
+// fleetAtV2 is gateways whose calls are answered by version 2, which has one verification. asked are the paths of all calls but
+// the one that started it.
+func fleetAtV2(t *testing.T, n int) (f *fleet, asked *atomic.Value) {
+	t.Helper()
+	asked = new(atomic.Value)
+	asked.Store("")
+	f = newFleet(t, n, provider(func(r *http.Request) (int, string) {
+		if r.URL.Path == "/v2/verify" {
+			return http.StatusAccepted, `{"request_id":"` + testHook + `"}`
+		}
+		asked.Store(r.URL.Path)
+		if r.Method == http.MethodPost && strings.Contains(r.URL.Path, testHook) {
+			return http.StatusOK, `{"request_id":"` + testHook + `","status":"completed"}`
+		}
+		return http.StatusNotFound, `{"title":"Not Found"}`
+	}))
+	for _, m := range f.all {
+		m.V2 = new(V2)
+		if err := m.Use(upstream.NewSecret(testSecret+" of v2"), upstream.Secret{}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	return f, asked
+}
+
+// TestIsolationAtV2: searches are answered from what the gateway keeps for a day, so whose a
+// verification is, is known for as long.
+func TestIsolationAtV2(t *testing.T) {
+	for _, tt := range []struct {
+		name     string
+		gateways int // the first starts, the last is asked
+		prepare  func(*fleet)
+		want     string // for another caller, as for what nobody has started
+	}{
+		{"at the same gateway", 1, func(*fleet) {}, `"status":"101"`},
+		{"at another", 2, func(*fleet) {}, `"status":"101"`},
+		{"at the same while the store is away", 1, func(f *fleet) { f.away(true) }, "store_away"},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				f, asked := fleetAtV2(t, tt.gateways)
+				f.isolated("login", "checkout")
+				first, last := f.all[0], f.all[tt.gateways-1]
+				id := first.start("login", testNumber)
+				if body := first.check("login", id, testCode); !strings.Contains(body, `"status":"0"`) {
+					t.Fatal(body)
+				}
+				tt.prepare(f)
+				for _, ago := range []time.Duration{0, 62 * time.Minute, 4 * time.Hour} {
+					time.Sleep(ago)
+					if body := last.lookFor("checkout", id); !strings.Contains(body, tt.want) || body != last.lookFor("checkout", strings.Repeat("0", 32)) {
+						t.Errorf("%v later another caller finds %s", ago, body)
+					}
+					if body := last.lookFor("login", id); !strings.Contains(body, "SUCCESS") || !strings.Contains(body, testNumber) {
+						t.Errorf("%v later its own caller finds %s", ago, body)
+					}
+					for path, more := range map[string]string{"check/json": "&code=0000", "control/json": "&cmd=cancel"} {
+						asked.Store("")
+						if body := last.call("checkout", path, "request_id="+id+more); !strings.Contains(body, `"status":"6"`) || strings.Contains(asked.Load().(string), testHook) || asked.Load() == "" {
+							t.Errorf("%v later another caller's %s reaches %v: %s", ago, path, asked.Load(), body)
+						}
+					}
+				}
+			})
+		})
+	}
+}
+
+// TestIsolationFromEarlierVersion: of what an earlier version has told the store, it is not known who
+// started it, but to the ledgers.
+func TestIsolationFromEarlierVersion(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		f, _ := fleetAtV2(t, 2)
+		f.isolated("login", "checkout")
+		id := wire.Spelling(testHook)
+		f.all[0].Account.states.Began(t.Context(), id, state.Start{Number: testNumber})
+		if body := f.all[1].lookFor("checkout", id); !strings.Contains(body, testNumber) {
+			t.Errorf("what nobody knows the caller of is answered %s", body)
+		}
+		f.all[0].Account.ledger.Observe(startedBy("login", id))
+		if body := f.all[0].lookFor("checkout", id); !strings.Contains(body, `"status":"101"`) {
+			t.Errorf("what the ledger knows is answered %s", body)
+		}
+	})
+}
+
+// TestIsolationAtV2DeniesUnknown: where the store is away, nobody knows.
+func TestIsolationAtV2DeniesUnknown(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		f, asked := fleetAtV2(t, 2)
+		f.isolated("login")
+		for _, m := range f.all {
+			m.Account.inForce.Load().DenyUnknown = true
+		}
+		id := f.all[0].start("login", testNumber)
+		time.Sleep(6 * time.Hour) // the ledgers have forgotten, and their part of the store
+		f.all[1].link.Store = logsAway{f.all[1].link.Store}
+		if f.all[1].check("login", id, testCode); strings.Contains(asked.Load().(string), testHook) {
+			t.Errorf("%v is asked", asked.Load())
+		}
+	})
+}
+
+// logsAway is a store that does not answer what its logs say.
+type logsAway struct{ store.Store }
+
+func (logsAway) Read(context.Context, store.Name, store.Position, int) ([]store.Entry, error) {
+	return nil, errLink
+}
