@@ -54,6 +54,7 @@ type Account struct {
 	SignatureSecret string `json:"signature_secret,omitempty"`
 
 	// Credentials of the account. Required, but with Application; there they are for `drain`.
+	// Files that they come from are read again whenever they change.
 	Credentials *Credentials `json:"credentials,omitempty"`
 
 	// NextCredentials are a second secret of the same account, whose api_key is the same.

@@ -126,6 +126,9 @@ func (h *Handler) watchCredentials() {
 	paths := slices.Concat(h.Credentials.files(), h.NextCredentials.files())
 	if h.byJWT() {
 		paths = filesOf(h.PrivateKey)
+		if h.Drain == apiV1 {
+			paths = append(paths, h.Credentials.files()...)
+		}
 	}
 	if len(paths) == 0 {
 		return
@@ -139,7 +142,10 @@ func (h *Handler) watchCredentials() {
 func (h *Handler) rereadCredentials() {
 	r := &h.rotation
 	if h.byJWT() {
-		h.rereadPrivateKey()
+		keyTaken, secretTaken := h.rereadPrivateKey(), h.rereadDrained()
+		if keyTaken && secretTaken {
+			clear(r.warned)
+		}
 		return
 	}
 	first, firstErr := h.Credentials.reread(r)
@@ -167,8 +173,8 @@ func (h *Handler) rereadCredentials() {
 	}
 }
 
-// rereadPrivateKey puts a new private key in use, if it is one.
-func (h *Handler) rereadPrivateKey() {
+// rereadPrivateKey puts a new private key in use, if it is one. Where it is none, ok is false.
+func (h *Handler) rereadPrivateKey() (ok bool) {
 	r := &h.rotation
 	pem, err := h.resolvePrivateKey()
 	if err == nil && pem != r.first {
@@ -177,9 +183,25 @@ func (h *Handler) rereadPrivateKey() {
 	}
 	if err != nil {
 		h.warnOnce(err.Error() + "; the key of before stays in use")
-		return
 	}
-	clear(r.warned)
+	return err == nil
+}
+
+// rereadDrained does so with the secret for verifications of v1, where that is not the key.
+func (h *Handler) rereadDrained() (ok bool) {
+	if h.Drain != apiV1 {
+		return true
+	}
+	r := &h.rotation
+	secret, err := h.Credentials.reread(r)
+	if err == nil && secret != r.drain {
+		r.drain = secret
+		err = h.gateway.UseDrained(upstream.NewSecret(secret))
+	}
+	if err != nil {
+		h.warnOnce("credentials: " + err.Error() + "; the secret of before stays in use")
+	}
+	return err == nil
 }
 
 // errUnsteady is that of files which change while they are read.

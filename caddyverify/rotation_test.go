@@ -264,6 +264,49 @@ func TestNewSecretInItsFile(t *testing.T) {
 	}
 }
 
+// TestNewSecretWhileDraining: where version 2 is called with a key, the secret for what version 1 has under way is read anew like the
+// key, and neither keeps back the other.
+func TestNewSecretWhileDraining(t *testing.T) {
+	private, _ := applicationKey()
+	another, _ := newApplicationKey()
+	path := t.TempDir()
+	secret, key := filepath.Join(path, "secret"), filepath.Join(path, "key")
+	const first, second, third = "First-S3cret-of-all", "Second-S3cret-of-all", "Third-S3cret-of-all"
+	put(t, secret, first)
+	put(t, key, private)
+	u := newRotating(t, first, second, third)
+	server := newGateway(t, &Handler{
+		Account: Account{
+			API: apiV2, Drain: apiV1, Application: testApplication, PrivateKey: "{file." + key + "}",
+			Upstream: u.URL, Cache: &Cache{Off: true},
+			Credentials: &Credentials{APIKey: testKey, APISecret: "{file." + secret + "}"},
+		},
+	})
+	token := func() string {
+		if status := get(t, server.URL+"/verify/json?brand=Acme&number="+testNumber).field("status"); status != "5" { // this upstream knows no version 2
+			t.Fatalf("a request is answered with status %s", status)
+		}
+		u.mu.Lock()
+		defer u.mu.Unlock()
+		return u.seen
+	}
+	u.until(t, server.URL, first)
+	put(t, secret, second)
+	u.until(t, server.URL, second)
+	put(t, key, "no key")
+	put(t, secret, third)
+	u.until(t, server.URL, third)
+	put(t, secret, "")
+	before := token()
+	put(t, key, another)
+	for token() == before {
+		if t.Context().Err() != nil {
+			t.Fatal("a new key is not in use")
+		}
+	}
+	u.until(t, server.URL, third)
+}
+
 func TestNextCredentials(t *testing.T) {
 	for _, test := range []struct{ name, next, want string }{
 		{"another account", "next_credentials ffffff01 An0ther-secret", "next_credentials: its api_key is not that of credentials"},

@@ -19,7 +19,8 @@ type V2 struct {
 	// Application is the id of the application whose private key is the upstream's Secret. ""
 	// has calls made with the account's key and secret.
 	Application string
-	// Drain is for verifications that were started with version 1; nil where there are none.
+	// Drain is for verifications that were started with version 1; nil where there are none. With an
+	// Application it has one secret, which UseDrained changes.
 	Drain *upstream.Config
 	// Templates tells who may manage templates; nil has calls about them answered as if there
 	// were no such thing.
@@ -45,8 +46,9 @@ type api struct {
 	search wire.Sender
 }
 
-// api returns the way of calls to the provider with secrets.
-func (g *Gateway) api(config upstream.Config) (*api, error) {
+// api returns the way of calls to the provider with secrets: drained is that for verifications of version
+// 1, where it is another.
+func (g *Gateway) api(config upstream.Config, drained upstream.Secret) (*api, error) {
 	if g.V2 == nil {
 		client, err := upstream.New(config)
 		if err != nil {
@@ -84,7 +86,8 @@ func (g *Gateway) api(config upstream.Config) (*api, error) {
 	}
 	calls := *g.V2.Drain
 	calls.Methods, calls.Live = g.Upstream.Methods, g.Upstream.Live
-	if g.V2.Application == "" { // the secrets of both versions, which may have changed
+	// Either may have changed since the beginning.
+	if calls.Secret, calls.Next = drained, (upstream.Secret{}); g.V2.Application == "" { // the secrets of both versions
 		calls.Secret, calls.Next = config.Secret, config.Next
 	}
 	old, err := upstream.New(calls)
@@ -101,12 +104,13 @@ func (g *Gateway) api(config upstream.Config) (*api, error) {
 // pass is a step that does nothing.
 func pass(next wire.Sender) wire.Sender { return next }
 
-// drained are the secrets that calls of version 1 are made with, where version 2's are others.
-func (with *V2) drained() []upstream.Secret {
+// drained is the secret that calls of version 1 are made with at first, where version 2's are made with
+// a key.
+func (with *V2) drained() (secret upstream.Secret) {
 	if with == nil || with.Drain == nil || with.Application == "" {
-		return nil
+		return secret
 	}
-	return []upstream.Secret{with.Drain.Secret, with.Drain.Next}
+	return with.Drain.Secret
 }
 
 // auth is what calls are made with. close is for when none is made any more.

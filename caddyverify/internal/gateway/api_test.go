@@ -64,6 +64,63 @@ func TestDrainUsesNewSecret(t *testing.T) {
 	}
 }
 
+// Where version 2 has a key, each of both is changed by itself, and what is known of the other stays.
+func TestDrainUsesNewSecretBesideKey(t *testing.T) {
+	var used string
+	transport := provider(func(r *http.Request) (int, string) {
+		used = r.Header.Get("Authorization")
+		if strings.HasPrefix(r.URL.Path, "/verify/") {
+			_, used, _ = r.BasicAuth()
+			return http.StatusOK, `{"status":"16","error_text":"The code provided does not match the expected value"}`
+		}
+		return http.StatusNotFound, `{"title":"Not Found"}`
+	})
+	a := newAccount(t)
+	drained := upstream.Config{
+		URL: "https://provider.example", Key: testKey, Secret: upstream.NewSecret(testSecret),
+		Auth: upstream.Basic, Method: upstream.Auto, Transport: transport,
+	}
+	signed := drained
+	signed.Secret = newPrivateKey(t)
+	g := newGatewayAtV2(t, a, signed, &drained)
+	t.Cleanup(g.Close)
+	check := func() string {
+		call(g, "/verify/check/json", "request_id="+strings.Repeat("ab", 16)+"&code=1234")
+		return used
+	}
+	request := func() string {
+		call(g, "/verify/json", "number=447700900000&brand=Acme")
+		return used
+	}
+	replaced := 0
+	a.Subscribe(func(e Event) {
+		if _, is := e.Detail.(SecretReplaced); is {
+			replaced++
+		}
+	})
+	token, known := request(), g.way.Load().secrets
+	for _, secret := range []string{testSecret, testSecret + "2", testSecret + "2"} {
+		if err := g.UseDrained(upstream.NewSecret(secret)); err != nil {
+			t.Fatal(err)
+		}
+		if got := check(); got != secret {
+			t.Error("version 1 is called with another secret")
+		}
+		if !a.live.In([]byte(secret)) {
+			t.Error("answers with the secret would be passed on")
+		}
+	}
+	if replaced != 1 || request() != token || g.way.Load().secrets != known {
+		t.Errorf("secrets were replaced %d times, and version 2's is the same: %t", replaced, request() == token)
+	}
+	if err := g.Use(newPrivateKey(t), upstream.Secret{}); err != nil {
+		t.Fatal(err)
+	}
+	if check() != testSecret+"2" || request() == token || replaced != 2 {
+		t.Errorf("a new key is not in use, or with another secret of version 1: %d", replaced)
+	}
+}
+
 // newPrivateKey is an application's.
 func newPrivateKey(t *testing.T) upstream.Secret {
 	t.Helper()

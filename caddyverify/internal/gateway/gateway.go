@@ -79,7 +79,9 @@ func New(c Config) (*Gateway, error) {
 	g.base = base
 	g.Logger = c.Logger.With(slog.String("account", c.Account.label))
 	g.refusals = newRefusals(g.logRefused)
-	if _, err := g.change(c.Upstream.Secret, c.Upstream.Next); err != nil {
+	if _, err := g.change(func(by *credentials) {
+		*by = credentials{first: c.Upstream.Secret, next: c.Upstream.Next, drained: c.V2.drained()}
+	}); err != nil {
 		return nil, err
 	}
 	g.ends = append(g.ends, g.refusals.stop, g.leave)

@@ -14,7 +14,8 @@ import (
 // way is how calls get to the provider with the same secrets. It never changes.
 type way struct {
 	*Account
-	secrets *secrets // what is known of them
+	by      credentials
+	secrets *secrets // what is known of the first two
 	// unauthorized tells that a 401 or 403 to a client's call may be about them, too: version 2
 	// says so by nothing else.
 	unauthorized bool

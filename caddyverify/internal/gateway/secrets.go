@@ -67,33 +67,57 @@ func (a *Account) leave(sum [32]byte) {
 // Use has the calls that begin from now on made with other secrets; next is none where
 // there is one only. What is known of others is no trouble of theirs.
 func (g *Gateway) Use(first, next upstream.Secret) error {
-	isNew, err := g.change(first, next)
+	return g.replace(func(by *credentials) { by.first, by.next = first, next })
+}
+
+// UseDrained has the calls about verifications of version 1 that begin from now on made with another
+// secret, where version 2's are made with an application's key.
+func (g *Gateway) UseDrained(secret upstream.Secret) error {
+	return g.replace(func(by *credentials) { by.drained = secret })
+}
+
+func (g *Gateway) replace(change func(*credentials)) error {
+	isNew, err := g.change(change)
 	if isNew {
 		g.Account.publish(SecretReplaced{})
 	}
 	return err
 }
 
-func (g *Gateway) change(first, next upstream.Secret) (isNew bool, err error) {
+// credentials are the secrets that calls are made with.
+type credentials struct {
+	first, next upstream.Secret
+	// drained is for verifications of version 1, where that is another; else none.
+	drained upstream.Secret
+}
+
+func (g *Gateway) change(change func(*credentials)) (isNew bool, err error) {
 	g.using.Lock()
 	defer g.using.Unlock()
-	config := g.Upstream
-	config.Secret, config.Next = first, next
 	last := g.way.Load()
-	w := &way{Account: g.Account, sum: config.Sum(), unauthorized: g.V2 != nil}
-	if last != nil && last.sum == w.sum {
+	w := &way{Account: g.Account, unauthorized: g.V2 != nil}
+	if last != nil {
+		w.by = last.by
+	}
+	change(&w.by)
+	config := g.Upstream
+	config.Secret, config.Next = w.by.first, w.by.next
+	w.sum = config.Sum()
+	sameDrained := last != nil && last.by.drained.Equal(w.by.drained)
+	if sameDrained && last.sum == w.sum {
 		return false, nil
 	}
-	p, err := g.api(config)
+	p, err := g.api(config, w.by.drained)
 	if err != nil {
 		return false, err
 	}
-	letGo := g.Account.live.Add(append(g.V2.drained(), first, next)...)
+	letGo := g.Account.live.Add(w.by.first, w.by.next, w.by.drained)
 	w.letGo = func(after time.Duration) {
 		letGo(after)
 		p.close(after)
 	}
-	w.secrets, isNew = g.Account.secretsOf(w.sum, !next.None())
+	w.secrets, isNew = g.Account.secretsOf(w.sum, !w.by.next.None())
+	isNew = isNew || last != nil && !sameDrained
 	g.pipelines(w, p)
 	if g.inUse {
 		w.stop = w.secrets.ProbeWith(w.probe)
