@@ -182,7 +182,7 @@ func (g *Gateway) searchAll(ctx context.Context, x *exchange) {
 		var ask []string
 		for i, id := range ids {
 			// Where none is known to have started it, each account may have.
-			if mayBe := !starts[i].known() || starts[i].at.Account == one.Account; mayBe && parts[id] == nil {
+			if mayBe := !starts[i].known() || starts[i].at.Account == one.Account; mayBe && parts[wire.Spelling(id)] == nil {
 				ask = append(ask, id)
 			}
 		}
@@ -208,14 +208,15 @@ func (g *Gateway) searchAll(ctx context.Context, x *exchange) {
 	}
 }
 
-// takeParts copies out of a list what it says of each verification.
+// takeParts copies out of a list what it says of each verification, by the spelling of its id: one
+// provider answers with another than it was asked with.
 func takeParts(a *wire.Answer, f wire.Format, parts map[string][]byte) {
 	reading, err := wire.Read(wire.Search, f, a.Body)
 	if err != nil {
 		return // it has been read before
 	}
 	for _, v := range reading.Found {
-		parts[v.RequestID] = bytes.Clone(v.Raw)
+		parts[wire.Spelling(v.RequestID)] = bytes.Clone(v.Raw)
 	}
 }
 
@@ -223,7 +224,7 @@ func takeParts(a *wire.Answer, f wire.Format, parts map[string][]byte) {
 func compose(f wire.Format, ids []string, parts map[string][]byte) wire.Answer {
 	var raw [][]byte
 	for _, id := range ids {
-		if part := parts[id]; part != nil {
+		if part := parts[wire.Spelling(id)]; part != nil {
 			raw = append(raw, part)
 		}
 	}

@@ -280,7 +280,7 @@ func (g *Gateway) stateAtProvider(ctx context.Context, caller, requestID string)
 	search := wire.SearchFor(wire.JSON, []string{requestID}, false)
 	search.Caller = caller
 	answer := g.send(ctx, search)
-	if answer.Fault != nil || len(answer.Found) != 1 || answer.Found[0].RequestID != requestID {
+	if answer.Fault != nil || len(answer.Found) != 1 || wire.Spelling(answer.Found[0].RequestID) != wire.Spelling(requestID) {
 		return delivery.Unknown
 	}
 	switch status := answer.Found[0].Status; {

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"net/http"
+	"slices"
 	"sync"
 	"time"
 
@@ -193,7 +194,7 @@ func (f *flight) examine(a wire.Answer) wire.Answer {
 	other := !a.List && len(a.Found) == 0 && !a.Status.Numeric()
 	if !f.list {
 		_, v := f.verdictOn(&a, f.ids[0])
-		other = other || v == leftOut || a.RequestID != "" && a.RequestID != f.ids[0]
+		other = other || v == leftOut || a.RequestID != "" && !same(a.RequestID, f.ids[0])
 	}
 	if other {
 		return fault(wire.AnswerUnreadable, true, f.format, errOtherID)
@@ -220,13 +221,18 @@ func (f *flight) verdictOn(a *wire.Answer, id string) (*wire.Verification, verdi
 	case !a.List && a.Status == wire.NoResponse:
 		return nil, unknown
 	}
-	for _, v := range a.Found {
-		if v.RequestID == id {
-			return v, found
-		}
+	i := slices.IndexFunc(a.Found, func(v *wire.Verification) bool { return v.RequestID == id })
+	if i < 0 { // the upstream may write it in another way
+		i = slices.IndexFunc(a.Found, func(v *wire.Verification) bool { return same(v.RequestID, id) })
 	}
-	return nil, leftOut
+	if i < 0 {
+		return nil, leftOut
+	}
+	return a.Found[i], found
 }
+
+// same tells that two request_ids are the same one, however they are written.
+func same(id, other string) bool { return wire.Spelling(id) == wire.Spelling(other) }
 
 // otherwiseAlone tells that the answer to a list may be another if the flight's verifications
 // were asked for alone: the list has none of them, or was refused, or cannot be read or passed on,

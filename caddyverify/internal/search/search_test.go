@@ -107,7 +107,7 @@ func TestWhatWasNotAsked(t *testing.T) {
 			fault wire.Cause
 		}{
 			{"one, about another", one(f, "a"), oneOf(f, stranger), "", wire.AnswerUnreadable},
-			{"one, id in other case", one(f, "X"), oneOf(f, stranger), "", wire.AnswerUnreadable},
+			{"one, id in other case", one(f, "X"), oneOf(f, stranger), oneOf(f, stranger), ""}, // which is the same one
 			{"one, 101 for another", one(f, "a"), oneOf(f, fragment(f, "x", "101", "0")), "", wire.AnswerUnreadable},
 			{"one, 101 for it", one(f, "a"), oneOf(f, fragment(f, "a", "101", "0")), oneOf(f, fragment(f, "a", "101", "0")), ""},
 			{"list, 101 for one of them", many(f, "a"), listOf(f, fragment(f, "a", "101", "0")), listOf(f, fragment(f, "a", "101", "0")), ""},

@@ -139,9 +139,9 @@ func (r *Reading) AboutAnother(call *Call) bool {
 		return false
 	}
 	if r.List {
-		return !slices.ContainsFunc(r.Found, func(v *Verification) bool { return strings.EqualFold(v.RequestID, asked) })
+		return !slices.ContainsFunc(r.Found, func(v *Verification) bool { return Spelling(v.RequestID) == Spelling(asked) })
 	}
-	return r.RequestID != "" && !strings.EqualFold(r.RequestID, asked)
+	return r.RequestID != "" && Spelling(r.RequestID) != Spelling(asked)
 }
 
 // Unreadable makes the Fault for what is no answer.
