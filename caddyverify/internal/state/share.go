@@ -96,7 +96,8 @@ func (b *Book) tell(ctx context.Context, r *record) bool {
 	for i, f := range facts {
 		entries[i] = f.encode()
 	}
-	// Others have to know, whether or not the client waits for it.
+	// Others have to know, whether or not the client waits for it. The whole log is kept for that long, with the
+	// number in it, and Redis reserves 4 kB for each: see docs/configuration.md.
 	err := logs.Tell(context.WithoutCancel(ctx), logOf(r.id), entries, maxLog, b.settings.Keep+longest)
 	b.mu.Lock()
 	defer b.mu.Unlock()
