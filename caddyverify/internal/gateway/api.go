@@ -67,7 +67,7 @@ func (g *Gateway) api(config upstream.Config, drained upstream.Secret) (*api, er
 	if err != nil {
 		return nil, err
 	}
-	client, err := g.V2.client(&config, auth, next, g.Account.states)
+	client, err := g.V2.client(&config, auth, next, g.Account.states, g.Account.again)
 	if err != nil {
 		closeAuth(0)
 		return nil, err
@@ -95,7 +95,7 @@ func (g *Gateway) api(config upstream.Config, drained upstream.Secret) (*api, er
 		closeAuth(0)
 		return nil, err
 	}
-	d := &drain{v2: client, v1: old, book: g.Account.states}
+	d := &drain{v2: client, v1: old, book: g.Account.states, another: g.Account.another}
 	p.call, p.unsent, p.target, p.known = d.roundTrip, d.unsent, d.target, d.known
 	p.method = old.MethodStep(g.Account.methodChanged)
 	return p, nil
@@ -126,10 +126,10 @@ func (with *V2) auth(config *upstream.Config, known *signers) (auth, next v2.Aut
 }
 
 // client makes calls by version 2.
-func (with *V2) client(config *upstream.Config, auth, next v2.Authorizer, known *state.Book) (*v2.Client, error) {
+func (with *V2) client(config *upstream.Config, auth, next v2.Authorizer, known *state.Book, again anotherRequest) (*v2.Client, error) {
 	return v2.New(v2.Config{
 		URL: config.URL, Key: config.Key, Live: config.Live, Transport: config.Transport,
-		Auth: auth, Next: next, Book: known,
+		Auth: auth, Next: next, Book: known, Again: again,
 	})
 }
 
@@ -142,7 +142,7 @@ func NewSender(config upstream.Config, with *V2) (wire.Sender, error) {
 		if err != nil {
 			return nil, err
 		}
-		client, err := with.client(&config, auth, next, state.New(state.Settings{}))
+		client, err := with.client(&config, auth, next, state.New(state.Settings{}), nil)
 		if err != nil {
 			return nil, err
 		}

@@ -17,6 +17,8 @@ type drain struct {
 	v2   *v2.Client
 	v1   *upstream.Client
 	book *state.Book
+	// another waits until both may be asked for one call.
+	another anotherRequest
 }
 
 // known tells that nothing a search is about can be version 1's.
@@ -53,6 +55,9 @@ func (d *drain) roundTrip(ctx context.Context, call *wire.Call) wire.Answer {
 	}
 	answer := d.askV1(ctx, call)
 	if answer.Fault == nil && (answer.Status == wire.NotFoundOrFinished || answer.Status == wire.NoResponse) && ctx.Err() == nil {
+		if refusal, may := d.another(ctx, call); !may {
+			return refusal
+		}
 		if other := d.v2.RoundTrip(ctx, call); other.Fault != nil || other.Status != answer.Status {
 			return other
 		}

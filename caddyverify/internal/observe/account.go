@@ -289,6 +289,15 @@ func (m *AccountMetrics) Refused(caller string, o wire.Operation, cause wire.Cau
 	}
 }
 
+// Another counts a further request of a call, after one that was answered. How long all of them take is
+// Upstream's.
+func (m *AccountMetrics) Another(caller string, o wire.Operation) {
+	if label := m.callerLabel(caller); label != "" {
+		m.caller.upstream.WithLabelValues(label, o.String()).Inc()
+	}
+	m.outcomes.of(outcomeLabels{o, OutcomeAnswered}).Inc()
+}
+
 // Upstream counts a call that was made. traceID is that of a recorded trace, or "".
 func (m *AccountMetrics) Upstream(caller string, o wire.Operation, answer *wire.Answer, took time.Duration, traceID string) {
 	if label := m.callerLabel(caller); label != "" {

@@ -43,7 +43,7 @@ var AttemptOutcomes = [...]AttemptOutcome{
 
 // OutcomeOf names how a call that was made ended.
 func OutcomeOf(answer *wire.Answer) AttemptOutcome {
-	if answer.Fault == nil {
+	if answer.Fault == nil || answer.Fault.Refused { // a further request of the call was, see Another
 		return OutcomeAnswered
 	}
 	switch answer.Fault.Cause {

@@ -11,7 +11,7 @@ import (
 // check answers a check.
 func (c *Client) check(ctx context.Context, call *wire.Call) wire.Answer {
 	id := uuid(call.RequestID())
-	r := c.send(ctx, http.MethodPost, "/"+id, codeBody(call.Get("code")))
+	r := c.send(ctx, call, http.MethodPost, "/"+id, codeBody(call.Get("code")))
 	return c.checked(ctx, call, id, r)
 }
 
@@ -86,7 +86,7 @@ func (c *Client) probe(ctx context.Context, call *wire.Call) wire.Answer {
 		return wire.Refuse(wire.InvalidParameter, "request_id").Answer()
 	}
 	id = id[:14] + "4" + id[15:19] + "8" + id[20:] // a random one (RFC 9562)
-	r := c.send(ctx, http.MethodPost, "/"+id, codeBody("0000"))
+	r := c.send(ctx, call, http.MethodPost, "/"+id, codeBody("0000"))
 	if r.failed != nil {
 		return *r.failed
 	}

@@ -19,7 +19,7 @@ import (
 	"github.com/caddyverify/caddy-verify/caddyverify/internal/wire"
 )
 
-// Config is what a Client needs; all but Next and Ref is required.
+// Config is what a Client needs; all but Next, Ref and Again is required.
 type Config struct {
 	// URL is what the paths of the API are appended to, such as https://api.nexmo.com.
 	URL string
@@ -37,6 +37,9 @@ type Config struct {
 	// Ref is the client_ref of what a call starts, at most 40 letters and digits, by which
 	// callbacks are told apart; by default there is none.
 	Ref func(*wire.Call) string
+	// Again waits until one more request may be made for a call, which must then be done at once;
+	// may is false where that is not to be. By default it is at once.
+	Again func(context.Context, *wire.Call) (refusal wire.Answer, may bool)
 }
 
 // Client sends calls with the account's credentials. It never changes.

@@ -12,7 +12,7 @@ import (
 // cancel answers a control that cancels.
 func (c *Client) cancel(ctx context.Context, call *wire.Call) wire.Answer {
 	id := uuid(call.RequestID())
-	r := c.send(ctx, http.MethodDelete, "/"+id, "")
+	r := c.send(ctx, call, http.MethodDelete, "/"+id, "")
 	return c.cancelled(ctx, call, id, r)
 }
 
@@ -62,12 +62,15 @@ func (c *Client) trigger(ctx context.Context, call *wire.Call) wire.Answer {
 	id := uuid(call.RequestID())
 	// The API's document has no body here, and an SDK sends one that is empty. With one, the
 	// request is sent once over HTTP/2 too.
-	r := c.send(ctx, http.MethodPost, "/"+id+"/next_workflow", "{}")
+	r := c.send(ctx, call, http.MethodPost, "/"+id+"/next_workflow", "{}")
 	for n := range triggerTimes - 1 {
 		if !r.tooSoon() || !pause(ctx, triggerPause<<n) {
 			break
 		}
-		r = c.send(ctx, http.MethodPost, "/"+id+"/next_workflow", "{}")
+		if _, may := c.again(ctx, call); !may {
+			continue
+		}
+		r = c.send(ctx, call, http.MethodPost, "/"+id+"/next_workflow", "{}")
 	}
 	return c.triggered(ctx, call, id, r)
 }

@@ -24,16 +24,27 @@ type reply struct {
 
 // send makes a request, and once more where the provider says that the credentials have
 // expired and there are others: it has done nothing then.
-func (c *Client) send(ctx context.Context, method, path, body string) *reply {
+func (c *Client) send(ctx context.Context, call *wire.Call, method, path, body string) *reply {
 	auth := c.Auth
 	if wire.AttemptOf(ctx).Secret == wire.NextSecret {
 		auth = c.Next
 	}
 	r, used := c.sendOnce(ctx, auth, method, path, body)
 	if r.failed == nil && r.expired() && ctx.Err() == nil && auth.Renew(used) {
+		if refusal, may := c.again(ctx, call); !may {
+			return &reply{failed: &refusal}
+		}
 		r, _ = c.sendOnce(ctx, auth, method, path, body)
 	}
 	return r
+}
+
+// again asks whether a further request may be made for a call.
+func (c *Client) again(ctx context.Context, call *wire.Call) (refusal wire.Answer, may bool) {
+	if c.Again == nil {
+		return refusal, true
+	}
+	return c.Again(ctx, call)
 }
 
 func (c *Client) sendOnce(ctx context.Context, auth Authorizer, method, path, body string) (r *reply, used string) {

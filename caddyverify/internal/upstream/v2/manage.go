@@ -18,7 +18,7 @@ func (c *Client) manage(ctx context.Context, call *wire.Call) wire.Answer {
 	if m.Query != "" {
 		path += "?" + m.Query
 	}
-	r := c.send(ctx, m.Method, path, call.Raw.Body)
+	r := c.send(ctx, call, m.Method, path, call.Raw.Body)
 	return r.asItIs(call, r.managed(call))
 }
 

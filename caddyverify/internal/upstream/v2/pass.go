@@ -21,16 +21,16 @@ func (c *Client) pass(ctx context.Context, call *wire.Call) wire.Answer {
 	switch {
 	case call.Operation == wire.Request:
 		began := time.Now()
-		r := c.send(ctx, http.MethodPost, "", call.Raw.Body)
+		r := c.send(ctx, call, http.MethodPost, "", call.Raw.Body)
 		return r.asItIs(call, c.started(ctx, call, c.startOf(call), began, r))
 	case call.Operation == wire.Check:
-		r := c.send(ctx, http.MethodPost, "/"+id, call.Raw.Body)
+		r := c.send(ctx, call, http.MethodPost, "/"+id, call.Raw.Body)
 		return r.asItIs(call, c.checked(ctx, call, id, r))
 	case call.Get("cmd") == cancel:
-		r := c.send(ctx, http.MethodDelete, "/"+id, "")
+		r := c.send(ctx, call, http.MethodDelete, "/"+id, "")
 		return r.asItIs(call, c.cancelled(ctx, call, id, r))
 	default:
-		r := c.send(ctx, http.MethodPost, "/"+id+"/next_workflow", "{}") // see trigger
+		r := c.send(ctx, call, http.MethodPost, "/"+id+"/next_workflow", "{}") // see trigger
 		return r.asItIs(call, c.triggered(ctx, call, id, r))
 	}
 }

@@ -29,10 +29,12 @@ func (c *Client) start(ctx context.Context, call *wire.Call) wire.Answer {
 	start := made.start()
 	start.Account = c.Key
 	body, began := made.body(), time.Now()
-	r := c.send(ctx, http.MethodPost, "", body)
+	r := c.send(ctx, call, http.MethodPost, "", body)
 	if r.conflicts() && c.waitOut(ctx, r, start.Number) {
-		began = time.Now()
-		r = c.send(ctx, http.MethodPost, "", body)
+		if _, may := c.again(ctx, call); may {
+			began = time.Now()
+			r = c.send(ctx, call, http.MethodPost, "", body)
+		}
 	}
 	return c.started(ctx, call, start, began, r)
 }
