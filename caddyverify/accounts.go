@@ -54,7 +54,8 @@ type Account struct {
 	SignatureSecret string `json:"signature_secret,omitempty"`
 
 	// Credentials of the account. Required, but with Application; there they are for `drain`.
-	// Files that they come from are read again whenever they change.
+	// Files that they come from are read again whenever they change, beside an Application where
+	// there is something to drain.
 	Credentials *Credentials `json:"credentials,omitempty"`
 
 	// NextCredentials are a second secret of the same account, whose api_key is the same.

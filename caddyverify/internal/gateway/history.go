@@ -64,7 +64,7 @@ func (a *Account) remember(e Event) {
 
 // sent is told of each call to the upstream.
 func (a *Account) sent(answer *wire.Answer, took time.Duration) {
-	a.history.Sent(answer.Fault == nil, took)
+	a.history.Sent(answer.Fault == nil || answer.Fault.Refused, took) // a further request of it was, after an answer
 }
 
 // gauge notes each second what is held, and the searches that memory has answered: they
