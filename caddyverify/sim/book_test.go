@@ -49,6 +49,7 @@ type start struct {
 	accounts            map[string]int // that accepted each
 	sentTo              map[int]bool   // accounts
 	rivals              int            // attempts of another application
+	doubled             bool           // two of them at once
 	sent                int            // requests that came to the provider
 	accepted            []string
 	told                []string
@@ -201,7 +202,8 @@ func (b *book) answered(p *process, u *user, path string, answer reply) {
 			b.refused++
 		}
 	}
-	if operation == "request" && u.failover && u.start.attempts == 0 && refusedForAccount.MatchString(answer.Text) && p.standsBy() {
+	// Two at once go to one account, be it the refused one that the first is tried with.
+	if operation == "request" && u.failover && u.start.attempts == 0 && !u.start.doubled && refusedForAccount.MatchString(answer.Text) && p.standsBy() {
 		go u.violated(9, "%s is refused for one account while the other would take it: %s", u.name, answer.Text)
 	}
 	if operation == "request" && (strings.Contains(answer.Text, "nothing was sent") || strings.Contains(" 1 4 8 9 ", " "+answer.Status+" ")) {

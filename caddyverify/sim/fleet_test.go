@@ -35,6 +35,9 @@ func (u *user) double() {
 	if u.roads == nil || u.roads.IntN(6) > 0 {
 		return
 	}
+	u.book.mu.Lock()
+	u.start.doubled = true
+	u.book.mu.Unlock()
 	other := *u
 	other.apart()
 	other.name, other.random = u.name+"'s double", rand.New(rand.NewPCG(other.roads.Uint64(), 0))
