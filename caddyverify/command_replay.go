@@ -111,8 +111,8 @@ func replayedSettings(flags caddycmd.Flags) (none guard.Settings, err error) {
 	var callers *Callers
 	if raw := config.Callers(); raw != nil {
 		callers = new(Callers)
-		if err := json.Unmarshal(raw, callers); err != nil {
-			return none, errors.New("--config: its callers are not such as `verify` has; `caddy validate` tells why")
+		if err := unmarshal(raw, callers); err != nil {
+			return none, fmt.Errorf("--config: callers: %w", err)
 		}
 	}
 	rules.TrustedFile = nil // the record tells what was trusted

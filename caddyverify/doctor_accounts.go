@@ -48,16 +48,16 @@ type visited struct {
 // patients are the accounts of a configuration, and the sites that have them.
 func (e *examination) patients(c *doctor.Config) (patients []*patient, sites []visited, good bool) {
 	good = true
-	unreadable := func(what string) {
+	unreadable := func(what string, err error) {
 		good = false
-		e.report.Add(doctor.Finding{Level: doctor.Fail, Check: "configuration", Of: what, Text: "its settings are not such as `verify` has.", Change: "what `caddy validate` names."})
+		e.report.Add(doctor.Finding{Level: doctor.Fail, Check: "configuration", Of: what, Text: "its settings are not such as `verify` has: " + sentence(err), Change: "what the sentence names."})
 	}
 	written := c.Accounts()
 	named := map[string]*Handler{}
 	for _, name := range slices.Sorted(maps.Keys(written)) {
 		account := new(Account)
-		if json.Unmarshal(written[name], account) != nil {
-			unreadable(name)
+		if err := unmarshal(written[name], account); err != nil {
+			unreadable(name, err)
 			continue
 		}
 		named[name] = account.site(new(Handler))
@@ -66,8 +66,8 @@ func (e *examination) patients(c *doctor.Config) (patients []*patient, sites []v
 	known := map[string]bool{}
 	for _, site := range c.Sites {
 		h := new(Handler)
-		if json.Unmarshal(site.Handler, h) != nil {
-			unreadable(site.Name)
+		if err := json.Unmarshal(site.Handler, h); err != nil {
+			unreadable(site.Name, err)
 			continue
 		}
 		sites = append(sites, visited{Site: site, handler: h, timeout: longest(h, named)})

@@ -210,8 +210,8 @@ func TestSettingsOfRelays(t *testing.T) {
 func TestNullInJSON(t *testing.T) {
 	for text, want := range map[string]string{
 		`{"http":{"servers":{"s":{"listen":["` + freeAddress(t) + `"],"routes":[{"handle":[{"handler":"verify_webhook","account":"shop","relays":[null]}]}]}}},` +
-			`"verify":{"accounts":{"shop":{"api":"v2","credentials":{"api_key":"` + testKey + `","api_secret":"` + testSecret + `"},"signature_secret":"` + testSignatureSecret + `"}}}}`: "relays: one is null",
-		`{"verify":{"callers":{"known":[null]}}}`: "known: one is null",
+			`"verify":{"accounts":{"shop":{"api":"v2","credentials":{"api_key":"` + testKey + `","api_secret":"` + testSecret + `"},"signature_secret":"` + testSignatureSecret + `"}}}}`: "relays[0]: it is null",
+		`{"verify":{"callers":{"known":[null]}}}`: "known[0]: it is null",
 		`{"verify":{"callers":{"known":[null]},"accounts":{"shop":{"api":"v2","templates":{"callers":["a"]},"credentials":{"api_key":"` + testKey + `","api_secret":"` + testSecret + `"}}}}}`: "null",
 		`{"verify":{"accounts":{"shop":{"api":"v2","templates":{},"credentials":{"api_key":"` + testKey + `","api_secret":"` + testSecret + `"}}}}}`:                                           "templates: nobody is named",
 	} {

@@ -37,7 +37,7 @@ func (t *Templates) checkCallers(callers *Callers) error {
 	}
 	for i, name := range t.Callers {
 		known := name == caller.Other && callers.Unknown == unknownShared ||
-			slices.ContainsFunc(callers.Known, func(c *Caller) bool { return c != nil && c.Name == name })
+			slices.ContainsFunc(callers.Known, func(c *Caller) bool { return c.Name == name })
 		switch {
 		case !known:
 			return fmt.Errorf("there is no caller named %s", name)
