@@ -10,6 +10,7 @@ import (
 
 	"github.com/caddyserver/caddy/v2"
 
+	"github.com/caddyverify/caddy-verify/caddyverify/internal/caller"
 	"github.com/caddyverify/caddy-verify/caddyverify/internal/gateway"
 )
 
@@ -49,8 +50,9 @@ type Account struct {
 	// Application.
 	PrivateKey string `json:"private_key,omitempty"`
 
-	// SignatureSecret is the account's, by which the provider signs webhooks. Placeholders are
-	// allowed; a file is read again whenever it changes. Required for `verify_webhook`.
+	// SignatureSecret is the account's, by which the provider signs webhooks of `api v2`: 16 to 256
+	// characters. Placeholders are allowed; a file is read again whenever it changes. Required for
+	// `verify_webhook`.
 	SignatureSecret string `json:"signature_secret,omitempty"`
 
 	// Credentials of the account. Required, but with Application; there they are for `drain`.
@@ -177,8 +179,12 @@ func (h *Handler) provisionNamed(ctx caddy.Context, app *App) error {
 	if h.AccountByCaller {
 		names = nil
 		for _, c := range app.Callers.rules.All() {
-			if c.Account == "" {
-				return fmt.Errorf("account: caller %s has none to choose", c.Name)
+			switch {
+			case c.Account != "":
+			case c.Name == caller.Other:
+				return errors.New("account: `unknown shared` has no account that `account by caller` could choose; write `unknown refuse`, or the account's name in place of `by caller`")
+			default:
+				return fmt.Errorf("account: caller %s has none that `account by caller` could choose; write `account <name>` into its block", c.Name)
 			}
 			names = append(names, c.Account)
 		}

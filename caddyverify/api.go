@@ -25,6 +25,7 @@ const (
 	// applicationExample is what an error shows.
 	applicationExample = "`application aaaaaaaa-bbbb-cccc-dddd-0123456789ab`"
 	privateKeyExample  = "`private_key {file./run/secrets/vonage_private.key}`"
+	signatureExample   = "`signature_secret {file./run/secrets/vonage_signature_secret}`"
 )
 
 // applicationID matches the id of an application, a UUID.
@@ -81,8 +82,8 @@ func (a *Account) checkDrain() error {
 
 func (a *Account) checkApplication() error {
 	switch {
-	case a.Application == "" && a.PrivateKey == "":
-		return nil
+	case a.Application == "" && (a.PrivateKey == "" || a.API != apiV2):
+		return nil // of a key without `api v2`, checkPrivateKey tells
 	case a.API != apiV2:
 		return errors.New("only calls of version 2 are signed by an application; add `api v2`, or leave it out")
 	case a.Application == "":
@@ -95,6 +96,8 @@ func (a *Account) checkApplication() error {
 
 func (a *Account) checkPrivateKey() error {
 	switch {
+	case a.PrivateKey != "" && a.API != apiV2:
+		return errors.New("only calls of version 2 are signed with it; add `api v2` and `application`, or leave it out")
 	case a.Application == "":
 		return nil // told already
 	case a.PrivateKey == "":
@@ -111,13 +114,16 @@ func (a *Account) checkPrivateKey() error {
 }
 
 func (a *Account) checkSignatureSecret() error {
-	if a.SignatureSecret == "" || strings.Contains(a.SignatureSecret, "{") {
+	switch {
+	case a.SignatureSecret == "":
 		return nil
+	case a.API != apiV2:
+		return errors.New("only webhooks of version 2 are signed with it; add `api v2`, or leave it out")
+	case strings.Contains(a.SignatureSecret, "{") && unreadable(a.SignatureSecret) == "":
+		return nil // its value is looked at by those who use it
 	}
-	if what := improbable(a.SignatureSecret, maxSignatureSecret); what != "" {
-		return errors.New("it " + what)
-	}
-	return nil
+	_, err := a.resolveSignatureSecret()
+	return err
 }
 
 // checkCredentials tells what is wrong with the account's, or that they are missing.
@@ -139,9 +145,24 @@ const maxSignatureSecret = 256
 func (a *Account) resolveSignatureSecret() (string, error) {
 	secret, err := resolve("it", a.SignatureSecret, maxSignatureSecret)
 	if err == nil && len(secret) < webhook.MinSecret {
-		err = credentialError("it", a.SignatureSecret, fmt.Sprintf("is shorter than %d characters, which no signature secret is", webhook.MinSecret))
+		err = credentialError("it", a.SignatureSecret, fmt.Sprintf("is shorter than %d characters, which no signature secret is; copy it from the API settings of the provider's dashboard", webhook.MinSecret))
 	}
 	return secret, err
+}
+
+// readSignatureSecret makes sure that there is one where it is named, whether or not a webhook
+// uses it.
+func (h *Handler) readSignatureSecret() error {
+	if h.SignatureSecret == "" {
+		return nil
+	}
+	if _, err := h.resolveSignatureSecret(); err != nil {
+		return &settingError{"signature_secret", err}
+	}
+	if !placeholder.MatchString(h.SignatureSecret) {
+		h.logger.Warn("the signature_secret stands in the configuration, where the admin API and the autosave file show it; write a placeholder in its place, for example " + signatureExample)
+	}
+	return nil
 }
 
 // resolvePrivateKey reads the private key, and makes sure that it is one. Its errors say

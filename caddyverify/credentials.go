@@ -71,6 +71,9 @@ func (c *Credentials) check() error {
 		name, value string
 		most        int
 	}{{"api_key", c.APIKey, maxKey}, {"api_secret", c.APISecret, maxSecret}} {
+		if one.value == "" {
+			return credentialError(one.name, "", "is empty; write for example "+exampleCredentials+", and "+emptyVariable)
+		}
 		if what := unreadable(one.value); what != "" {
 			return credentialError(one.name, one.value, what)
 		}
@@ -127,13 +130,16 @@ var (
 	assignment = regexp.MustCompile(`^(export\s+)?[A-Za-z_][A-Za-z0-9_]*=[^=]`)
 )
 
+// emptyVariable is how a value gets lost.
+const emptyVariable = "mind that {$NAME} stands for nothing while the variable is not set"
+
 // unreadable tells why what is written has no placeholder that could be read; it is
 // empty where it may have.
 func unreadable(written string) string {
 	const use = "; for an environment variable write {env.NAME}, for a file {file./path}"
 	switch {
 	case written == "":
-		return "is empty; write for example " + exampleCredentials + ", and mind that {$NAME} stands for nothing while the variable is not set"
+		return "is empty; write a placeholder, such as {file./path}, and " + emptyVariable
 	case strings.Contains(written, "{{") || strings.Contains(written, "}}"):
 		return "has braces left over from a template that nobody has filled in"
 	case shellVariable.MatchString(written):

@@ -131,7 +131,7 @@ func longest(h *Handler, named map[string]*Handler) time.Duration {
 func (e *examination) checkSettings(p *patient) bool {
 	before := e.report.Count(doctor.Fail)
 	if err := p.Account.check(); err != nil {
-		if setting, ok := errors.AsType[*settingError](err); !ok || !strings.HasSuffix(setting.setting, "credentials") && setting.setting != "private_key" {
+		if setting, ok := errors.AsType[*settingError](err); !ok || !p.toldBelow(setting.setting) {
 			e.report.Add(doctor.Finding{Level: doctor.Fail, Check: "configuration", Of: p.of, Text: sentence(err), Change: "what the sentence names."})
 		}
 	}
@@ -144,7 +144,7 @@ func (e *examination) checkSettings(p *patient) bool {
 		p.drain = p.first
 		p.first = e.checkPrivateKey(p)
 	}
-	if p.SignatureSecret != "" {
+	if p.SignatureSecret != "" && p.API == apiV2 {
 		e.checkSignatureSecret(p)
 	}
 	if p.NextCredentials != nil {
@@ -165,6 +165,17 @@ func (e *examination) checkSettings(p *patient) bool {
 	e.report.CheckLimit(p.of, cmp.Or(p.Limit, limit.DefaultRate))
 	p.good = e.report.Count(doctor.Fail) == before
 	return p.good
+}
+
+// toldBelow tells whether what is wrong with a setting is told by a check of its own.
+func (p *patient) toldBelow(setting string) bool {
+	switch setting {
+	case "private_key":
+		return p.byJWT()
+	case "signature_secret":
+		return p.API == apiV2
+	}
+	return strings.HasSuffix(setting, "credentials")
 }
 
 // askProvider goes the way that calls go.

@@ -322,6 +322,36 @@ func TestDoctorOfRelays(t *testing.T) {
 	}
 }
 
+// TestDoctorTellsOnce: what is wrong with one setting, as it is written in JSON, is one finding.
+func TestDoctorTellsOnce(t *testing.T) {
+	const credentials = `"credentials":{"api_key":"` + testKey + `","api_secret":"` + testSecret + `"},`
+	for account, want := range map[string]string{
+		credentials + `"signature_secret":"0123456789abcdef"`:              "signature_secret: only webhooks of version 2",
+		credentials + `"private_key":"{file./nowhere}"`:                    "private_key: only calls of version 2",
+		credentials + `"api":"v2","signature_secret":"short"`:              "it is shorter than 16 characters",
+		credentials + `"api":"v2","signature_secret":"{file./nowhere}"`:    "there is no such file",
+		`"credentials":{"api_key":"` + testKey + `","api_secret":"a b c"}`: "api_secret has white space",
+		credentials + `"timeout":-1`:                                       "timeout: it is -1ns",
+	} {
+		c, err := doctor.Read([]byte(`{"apps":{"verify":{"accounts":{"shop":{` + account + `}}}}}`))
+		if err != nil {
+			t.Fatal(err)
+		}
+		e := examination{}
+		patients, _, _ := e.patients(c)
+		for _, p := range patients {
+			e.checkSettings(p)
+		}
+		var printed strings.Builder
+		if err := e.report.WriteText(&printed); err != nil {
+			t.Fatal(err)
+		}
+		if e.report.Count(doctor.Fail) != 1 || !strings.Contains(printed.String(), want) {
+			t.Errorf("%s: it found\n%s", account, printed.String())
+		}
+	}
+}
+
 // TestDoctorCommand has the status of the command, and what it reads by default.
 func TestDoctorCommand(t *testing.T) {
 	t.Chdir(t.TempDir())

@@ -151,6 +151,9 @@ func (h *Handler) provision(ctx caddy.Context, app *App) error {
 	if err := h.readCredentials(auth); err != nil {
 		return err
 	}
+	if err := h.readSignatureSecret(); err != nil {
+		return err
+	}
 	secret, next := h.rotation.secrets()
 	transport, err := h.transport(ctx)
 	if err != nil {

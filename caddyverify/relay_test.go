@@ -188,6 +188,7 @@ func TestSettingsOfRelays(t *testing.T) {
 		"a placeholder":      {"relay checkout https://{env.X}/ " + long, "placeholders are read in the secret alone"},
 		"nobody":             {"relay chekout https://a.internal " + long, `relay chekout: there is no such caller; write one of ["checkout"], or * for all`},
 		"twice":              {"relay * https://a.internal " + long + "\nrelay * https://b.internal " + long, "relay *: it is there twice"},
+		"an empty secret":    {"relay * https://a.internal \"\"", "relay *: the secret is empty; write a placeholder, such as {file./path}, and mind that {$NAME}"},
 		"a short secret":     {"relay * https://a.internal CANARY", "relay *: the secret has fewer than 32 characters"},
 		"a secret of nobody": {"relay * https://a.internal {env.VERIFY_TEST_NOBODY}", "VERIFY_TEST_NOBODY"},
 	} {

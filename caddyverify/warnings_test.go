@@ -49,6 +49,46 @@ func TestWarnOfWriteTimeout(t *testing.T) {
 	}
 }
 
+// TestWarnOfSecretsInClear: each secret that stands in the configuration is warned of, by its setting.
+func TestWarnOfSecretsInClear(t *testing.T) {
+	private, _ := applicationKey()
+	t.Setenv("VERIFY_TEST_PRIVATE_KEY", private)
+	t.Setenv("VERIFY_TEST_SECRET", strings.Repeat("a1", 32))
+	const placeholder = "{env.VERIFY_TEST_SECRET}"
+	secrets := map[string]string{ // by the words of the warning
+		"the api_secret":        "a-secret-of-tests",
+		"the private_key":       "`{$VERIFY_TEST_PRIVATE_KEY}`",
+		"the signature_secret":  testSignatureSecret,
+		"the secret of relay *": strings.Repeat("b2", 32),
+		"":                      "",
+	}
+	for clear := range secrets {
+		written := func(name string) string {
+			switch name {
+			case clear:
+				return secrets[name]
+			case "the private_key":
+				return "{env.VERIFY_TEST_PRIVATE_KEY}"
+			}
+			return placeholder
+		}
+		option, logged := logFile(t)
+		if err := load("{\n" + option + "verify {\naccount shop {\napi v2\napplication " + testApplication + "\ncredentials " + testKey + " " + written("the api_secret") +
+			"\nprivate_key " + written("the private_key") + "\nsignature_secret " + written("the signature_secret") + "\n}\n}\n}\n" +
+			":0 {\nverify_webhook /hooks {\naccount shop\nrelay * https://a.internal " + written("the secret of relay *") + "\n}\n}\n"); err != nil {
+			t.Fatal(err)
+		}
+		for name, secret := range secrets {
+			if warned := strings.Contains(logged(), name+" stands in the configuration"); name != "" && warned != (name == clear) {
+				t.Errorf("with %q in clear, of %q is warned: %v", clear, name, warned)
+			}
+			if secret != "" && strings.Contains(logged(), secret) {
+				t.Errorf("the log has the secret of %q", name)
+			}
+		}
+	}
+}
+
 // TestWarnOfRefusedSecret reloads what the upstream has refused, unchanged and changed.
 func TestWarnOfRefusedSecret(t *testing.T) {
 	for _, name := range []string{"XDG_DATA_HOME", "XDG_CONFIG_HOME"} {

@@ -114,7 +114,7 @@ func (h *Webhook) Provision(ctx caddy.Context) error {
 	case account.API != apiV2:
 		return fmt.Errorf("account %s: only version 2 of the API has webhooks; add `api v2` to it", h.AccountName)
 	case account.SignatureSecret == "":
-		return fmt.Errorf("account %s: signature_secret: it is missing, and so nothing could tell whose a webhook is; add for example `signature_secret {file./run/secrets/vonage_signature_secret}`", h.AccountName)
+		return fmt.Errorf("account %s: signature_secret: it is missing, and so nothing could tell whose a webhook is; add for example %s", h.AccountName, signatureExample)
 	}
 	to, err := h.relays(app)
 	if err != nil {
