@@ -39,6 +39,7 @@ type clinic struct {
 	certificate func(*x509.Certificate)
 	faults      []string
 	api         string // default: v1
+	publicKey   string // of an application
 	spoil       func(http.Header)
 }
 
@@ -69,7 +70,11 @@ func newClinic(t *testing.T) *clinic {
 // serve starts the sandbox.
 func (c *clinic) serve(t *testing.T) {
 	t.Helper()
-	api, err := sandbox.New(sandbox.Config{API: c.api, APIKey: doctorKey, APISecret: canarySecret, Faults: sandboxFaults(t, c.faults)})
+	config := sandbox.Config{API: c.api, APIKey: doctorKey, APISecret: canarySecret, Faults: sandboxFaults(t, c.faults)}
+	if c.publicKey != "" {
+		config.Application, config.PublicKey = testApplication, c.publicKey
+	}
+	api, err := sandbox.New(config)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -190,6 +195,12 @@ func clean(t *testing.T, printed string) {
 func (c *clinic) v2(more string) {
 	c.api = "v1 v2"
 	c.config["timeout 10s"] = "timeout 2s\n\t\tapi v2 {\n\t\t\tdrain v1\n\t\t}\n" + more
+}
+
+// signed has calls signed by an application's key.
+func (c *clinic) signed(public, private string) {
+	c.api, c.publicKey = "v2", public
+	c.config["timeout 10s"] = "timeout 2s\n\t\tapi v2\n\t\tapplication " + testApplication + "\n\t\tprivate_key " + private
 }
 
 // next adds a second secret.

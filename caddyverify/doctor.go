@@ -183,11 +183,11 @@ func (e *examination) checkAutosave() {
 	}
 	for _, secret := range e.secrets {
 		if secret.In(saved) {
-			e.report.Add(doctor.Finding{Level: doctor.Warn, Check: "autosave", Text: "an api_secret stands in " + e.autosave + ", from a configuration that had it written out.", Change: "write a placeholder in `credentials`, reload, and have the provider give a new secret."})
+			e.report.Add(doctor.Finding{Level: doctor.Warn, Check: "autosave", Text: "a secret or private key stands in " + e.autosave + ", from a configuration that had it written out.", Change: "write a placeholder in its place, reload, and have it replaced where it comes from."})
 			return
 		}
 	}
-	e.report.Add(doctor.Finding{Level: doctor.OK, Check: "autosave", Text: "no api_secret stands in " + e.autosave + "."})
+	e.report.Add(doctor.Finding{Level: doctor.OK, Check: "autosave", Text: "no secret stands in " + e.autosave + "."})
 }
 
 // quiet is logging that says nothing. Caddy's own is redirected by each configuration,

@@ -211,6 +211,7 @@ func (e *examination) askProvider(ctx context.Context, config []byte, p *patient
 					return gateway.NewSender(calls, p.v2(calls))
 				},
 				Directives: directives, Auth: string(p.auth), Accepted: accepted,
+				V2: p.API == apiV2, Signed: p.byJWT(),
 				Two:     !p.next.None(),
 				Timeout: time.Duration(cmp.Or(p.Timeout, caddy.Duration(defaultTimeout))),
 				Proxy:   proxyOf(written).Host,

@@ -93,7 +93,22 @@ func TestDoctorFindsFaults(t *testing.T) {
 		{"version 1 refuses", func(t *testing.T, c *clinic) {
 			c.v2("")
 			c.faults = []string{"search status 4"}
-		}, doctor.Fail, "provider", "at version 1, for `drain v1`, the credentials are refused with status 4"},
+		}, doctor.Fail, "provider", "at version 1, for `drain v1`, the credentials are refused with status 4: the key or the secret is wrong, or was revoked. Change: `credentials`: compare both"},
+		{"version 2 refuses the credentials", func(t *testing.T, c *clinic) {
+			c.api, c.config["timeout 10s"] = "v2", "timeout 2s\n\t\tapi v2"
+			c.file(t, "secret", canaryNext, 0o600)
+		}, doctor.Fail, "provider", "credentials are refused with HTTP 401: the key or the secret is wrong, or was revoked. Change: `credentials`: compare both"},
+		{"another application's key", func(t *testing.T, c *clinic) {
+			_, public := applicationKey()
+			another, _ := newApplicationKey()
+			c.signed(public, "{file."+c.file(t, "private", another, 0o600)+"}")
+		}, doctor.Fail, "provider", "application and private_key are refused with HTTP 401: the key is not the application's, or was replaced, or there is no such application. Change: `application`: compare"},
+		{"the private key was written out", func(t *testing.T, c *clinic) {
+			private, public := applicationKey()
+			c.signed(public, "{file."+c.file(t, "private", private, 0o600)+"}")
+			saved, _ := json.Marshal(map[string]string{"private_key": private})
+			c.file(t, "autosave.json", string(saved), 0o600)
+		}, doctor.Warn, "autosave", "a secret or private key stands in"},
 		{"the signature secret's file is empty", func(t *testing.T, c *clinic) {
 			c.v2("signature_secret {file." + c.file(t, "signature", "", 0o600) + "}")
 		}, doctor.Fail, "signature_secret", "the file is empty"},
@@ -186,7 +201,7 @@ func TestDoctorFindsFaults(t *testing.T) {
 		{"the admin endpoint is everybody's", func(t *testing.T, c *clinic) {
 			c.config["log default {"] = "admin 0.0.0.0:" + c.admin[strings.LastIndex(c.admin, ":")+1:] + "\n\tlog default {"
 		}, doctor.Warn, "admin", "it listens on 0.0.0.0:"},
-		{"a secret is in the autosave file", func(t *testing.T, c *clinic) { c.file(t, "autosave.json", `{"api_secret":"`+canarySecret+`"}`, 0o600) }, doctor.Warn, "autosave", "an api_secret stands in"},
+		{"a secret is in the autosave file", func(t *testing.T, c *clinic) { c.file(t, "autosave.json", `{"api_secret":"`+canarySecret+`"}`, 0o600) }, doctor.Warn, "autosave", "a secret or private key stands in"},
 		{"nobody sees metrics", func(t *testing.T, c *clinic) {
 			c.config["\tmetrics /metrics"], c.config["log default {"] = "", "admin off\n\tlog default {"
 		}, doctor.Warn, "metrics", "nothing serves them"},
@@ -222,7 +237,7 @@ func TestDoctorFindsFaults(t *testing.T) {
 					bad = append(bad, f)
 				}
 			}
-			if len(bad) != 1 || bad[0].Level != test.level || bad[0].Check != test.check || !strings.Contains(bad[0].Text, test.text) || bad[0].Change == "" && !strings.Contains(bad[0].Text, "not shown") {
+			if len(bad) != 1 || bad[0].Level != test.level || bad[0].Check != test.check || !strings.Contains(bad[0].Text+" Change: "+bad[0].Change, test.text) || bad[0].Change == "" && !strings.Contains(bad[0].Text, "not shown") {
 				t.Errorf("want %s %s: …%s…, and it found\n%s", test.level, test.check, test.text, printed[:strings.Index(printed, "{\n")])
 			}
 		})

@@ -26,6 +26,8 @@ type Account struct {
 	// Directives name the first secret, Auth says where it is put, and Accepted by what is known
 	// that the provider takes it.
 	Directives, Auth, Accepted string
+	// V2 tells that calls are of version 2, and Signed that they are signed by an application's key.
+	V2, Signed bool
 	// Two tells that there is a second secret.
 	Two bool
 	// Drained returns how calls are made about verifications of version 1; nil where there are none.
@@ -53,13 +55,13 @@ func (r *Report) Ask(ctx context.Context, a *Account) {
 	q := question{Account: a, trip: trip, host: base.Hostname(), address: hostPort(base)}
 	answer := q.ask(ctx, send, wire.FirstSecret)
 	if !r.way(&q, answer) {
-		r.Add(Finding{Skip, "provider", a.Of, "credentials could not be tried.", ""})
+		r.Add(Finding{Skip, "provider", a.Of, a.Directives + " could not be tried.", ""})
 		return
 	}
-	r.Add(q.verdict(a.Directives, answer))
+	r.Add(q.verdict(a.Directives, a.Directives, answer))
 	if a.Two {
 		// The gateway works while one of them is accepted.
-		next := q.verdict("next_credentials", q.ask(ctx, send, wire.NextSecret))
+		next := q.verdict("next_credentials", "next_credentials", q.ask(ctx, send, wire.NextSecret))
 		if next.Level == Fail {
 			next.Level = Warn
 		}
@@ -73,9 +75,9 @@ func (r *Report) Ask(ctx context.Context, a *Account) {
 		return
 	}
 	v1 := *a
-	v1.Accepted = ByV1
+	v1.Accepted, v1.V2, v1.Signed = ByV1, false, false
 	q.Account = &v1
-	r.Add(q.verdict("at version 1, for `drain v1`, the credentials", q.ask(ctx, send, wire.FirstSecret)))
+	r.Add(q.verdict("at version 1, for `drain v1`, the credentials", "credentials", q.ask(ctx, send, wire.FirstSecret)))
 }
 
 // ByV1 is Accepted for version 1.

@@ -29,6 +29,7 @@ type seen struct {
 	version   string   // of TLS
 	chain     []*x509.Certificate
 	refused   *x509.Certificate // one that was not trusted
+	code      int               // of HTTP
 	date, at  time.Time         // the provider's clock, and this one at that time
 	software  string            // what answered, in its own words
 	location  string            // where a redirect leads
@@ -80,7 +81,7 @@ func (t *trip) RoundTrip(r *http.Request) (*http.Response, error) {
 		return response, err
 	}
 	t.note(func(s *seen) {
-		s.at = time.Now()
+		s.at, s.code = time.Now(), response.StatusCode
 		s.date, _ = http.ParseTime(response.Header.Get("Date"))
 		s.software = cmp.Or(response.Header.Get("Server"), response.Header.Get("Via"))
 		if location, err := url.Parse(response.Header.Get("Location")); err == nil {

@@ -107,8 +107,26 @@ func (q *question) untrusted(reason wire.Reason) (text, change string) {
 	}
 }
 
-// verdict tells what the provider thinks of a secret. which names the directive.
-func (q *question) verdict(which string, answer wire.Answer) Finding {
+// said is by what the provider has told a status: version 2 does by the code of HTTP.
+func (q *question) said(status wire.Status) string {
+	if q.V2 {
+		return fmt.Sprintf("HTTP %d", q.seen().code)
+	}
+	return "status " + string(status)
+}
+
+// refused tells why credentials are, which stand in a directive.
+func (q *question) refused(directive string) (text, change string) {
+	text = "are refused with " + q.said(wire.BadCredentials) + ": "
+	if q.Signed {
+		return text + "the key is not the application's, or was replaced, or there is no such application.",
+			"`application`: compare it with the provider's dashboard; `private_key`: the key that was made there last for this application."
+	}
+	return text + "the key or the secret is wrong, or was revoked.", "`" + directive + "`: compare both with the provider's dashboard."
+}
+
+// verdict tells what the provider thinks of a secret, which stands in a directive.
+func (q *question) verdict(which, directive string, answer wire.Answer) Finding {
 	finding := func(level Level, text, change string) Finding {
 		return Finding{level, "provider", q.Of, which + " " + text, change}
 	}
@@ -120,22 +138,23 @@ func (q *question) verdict(which string, answer wire.Answer) Finding {
 	case wire.NoResponse:
 		return finding(OK, "are accepted: "+q.Accepted+".", "")
 	case wire.BadCredentials:
-		return finding(Fail, "are refused with status 4: the key or the secret is wrong, or was revoked.", "`"+which+"`: compare both with the provider's dashboard.")
+		text, change := q.refused(directive)
+		return finding(Fail, text, change)
 	case wire.Missing:
-		return finding(Fail, "are not found in the call: status 2.", "`auth`: the upstream looks for them elsewhere than `"+q.Auth+"` puts them.")
+		return finding(Fail, "are not found in the call: "+q.said(answer.Status)+".", "`auth`: the upstream looks for them elsewhere than `"+q.Auth+"` puts them.")
 	case wire.AccountBarred:
-		return finding(Fail, "are those of an account that is barred: status 8.", "nothing here: talk to the provider.")
+		return finding(Fail, "are those of an account that is barred: "+q.said(answer.Status)+".", "nothing here: talk to the provider.")
 	case wire.NoCredit:
-		return finding(Fail, "are those of an account without credit: status 9.", "nothing here: top up the account.")
+		return finding(Fail, "are those of an account without credit: "+q.said(answer.Status)+".", "nothing here: top up the account.")
 	case wire.Throttled:
-		return finding(Warn, throttled+" (status 1).", whoElse)
+		return finding(Warn, throttled+" ("+q.said(answer.Status)+").", whoElse)
 	case wire.InternalError:
-		return finding(Warn, "could not be tried: the provider reports a fault of its own (status 5).", tryAgain)
+		return finding(Warn, "could not be tried: the provider reports a fault of its own ("+q.said(answer.Status)+").", tryAgain)
 	}
 	if !answer.Status.Numeric() {
 		return finding(Warn, "could not be tried: what answers knows a request_id that nobody has used, so it is no Verify API but a stub.", "`upstream`.")
 	}
-	return finding(Warn, "could not be tried: a search of an unused request_id gets status "+string(answer.Status)+" in place of 101.", "`upstream`: it may not be the provider's.")
+	return finding(Warn, "could not be tried: "+q.said(answer.Status)+" comes, where "+q.Accepted+".", "`upstream`: it may not be the provider's.")
 }
 
 const (
