@@ -68,15 +68,16 @@ type Account struct {
 	NextCredentials *Credentials `json:"next_credentials,omitempty"`
 
 	// Auth is where the credentials go: `basic` (the Authorization header, the
-	// provider's present form), or one of the older forms `query` and `body`.
-	// Default: `basic`.
+	// provider's present form), or one of the older forms `query` and `body`, which version 1
+	// alone has. Default: `basic`.
 	Auth string `json:"auth,omitempty"`
 
 	// Method is how calls are made: `get`, with everything in the query, as in version
 	// 1.0.0 of the API's document; `post`, with a form, as in later ones but for the
 	// search; or `auto`. That is GET for a search and POST for all else, and where the
 	// upstream answers 404, 405 or 501 to a POST without a word of the API, GET, at once
-	// from then on. Default: `get` with `auth query`, else `auto`.
+	// from then on. Calls of version 2 have methods of their own. Default: `get` with
+	// `auth query`, else `auto`.
 	Method string `json:"method,omitempty"`
 
 	// Timeout bounds one upstream call from its start to the end of its answer:

@@ -38,6 +38,8 @@ func TestAppConfigErrors(t *testing.T) {
 		{"failing over to itself", "account shop {\ncredentials key VALUE-secret\nfailover shop\n}\n", "account shop", "failover: shop is tried already"},
 		{"no caller", account + callers("unknown refuse"), "account shop", "there is no caller"},
 		{"a caller without a value", account + callers("caller checkout {http.auth.user.id}"), "account shop", "caller takes a name"},
+		{"a caller with an empty value", account + callers(caller+` ""`), "account shop", "caller checkout: one of its values is empty, and nobody is known by that; leave it out"},
+		{"a key of two versions", account + "account login {\napi v2\ncredentials key VALUE-secret\n}\n", "account shop\n}\nverify {\naccount login", "api: it is v2 here and v1 in another handler of this account; write it in one of them, or the same in all; the accounts shop and login have one api_key at one upstream, and so are one account"},
 		{"a placeholder of load time", account + callers("caller checkout {env.USER} checkout"), "account shop", "placeholder that has a value while a call is served"},
 		{"no placeholder", account + callers("caller checkout user checkout"), "account shop", "placeholder that has a value while a call is served"},
 		{"a caller that is never found", account + callers("caller all {http.auth.user.id} *\n"+caller), "account shop", "never found, since caller all comes before"},

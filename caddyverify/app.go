@@ -3,9 +3,11 @@ package caddyverify
 import (
 	"context"
 	"encoding/json"
+	"fmt"
 	"log/slog"
 	"maps"
 	"slices"
+	"strings"
 
 	"github.com/caddyserver/caddy/v2"
 	"github.com/caddyserver/caddy/v2/modules/caddyevents"
@@ -159,7 +161,7 @@ func (a *App) join(h *Handler, id accountID, host string, config gateway.Config)
 		err = a.checkRecord(use, settings)
 	}
 	if err != nil {
-		return err
+		return withNames(err, use.settings.names)
 	}
 	done, err := a.share(id, settings.core)
 	if err != nil {
@@ -186,6 +188,14 @@ func (a *App) join(h *Handler, id accountID, host string, config gateway.Config)
 	use.gateways = append(use.gateways, h.gateway)
 	a.handlers = append(a.handlers, h)
 	return nil
+}
+
+// withNames tells with an error in an account that it has several names.
+func withNames(err error, names []string) error {
+	if len(names) < 2 {
+		return err
+	}
+	return fmt.Errorf("%w; the accounts %s have one api_key at one upstream, and so are one account", err, strings.Join(names, " and "))
 }
 
 func (a *App) use(id accountID) *accountUse {

@@ -55,8 +55,8 @@ func (a *Account) check() error {
 	_, upstreamErr := upstreamURL(a.Upstream, a.InsecureUpstream)
 	return first([]settingError{
 		{"upstream", upstreamErr},
-		{"auth", oneOf(a.Auth, string(upstream.Basic), string(upstream.Query), string(upstream.Body))},
-		{"method", oneOf(a.Method, string(upstream.Auto), string(upstream.Get), string(upstream.Post))},
+		{"auth", a.checkAuth()},
+		{"method", a.checkMethod()},
 		{"timeout", within(a.Timeout, 100*time.Millisecond, 5*time.Minute)},
 		{"breaker", a.Breaker.check(cmp.Or(a.Timeout, caddy.Duration(defaultTimeout)))},
 		{"cache", a.Cache.check()},
@@ -73,6 +73,29 @@ func (a *Account) check() error {
 		{"next_credentials", a.checkNext()},
 	})
 }
+
+func (a *Account) checkAuth() error {
+	if err := oneOf(a.Auth, string(upstream.Basic), string(upstream.Query), string(upstream.Body)); err != nil {
+		return err
+	}
+	if a.v2Alone() && a.Auth != "" && a.Auth != string(upstream.Basic) {
+		return errors.New("calls of version 2 have the credentials in the Authorization header alone; leave it out, or add `drain v1` if it is for that")
+	}
+	return nil
+}
+
+func (a *Account) checkMethod() error {
+	if err := oneOf(a.Method, string(upstream.Auto), string(upstream.Get), string(upstream.Post)); err != nil {
+		return err
+	}
+	if a.v2Alone() && a.Method == string(upstream.Get) {
+		return errors.New("calls of version 2 have methods of their own; leave it out, or add `drain v1` if it is for that")
+	}
+	return nil
+}
+
+// v2Alone tells that there are no calls of version 1, to which some settings belong.
+func (a *Account) v2Alone() bool { return a.API == apiV2 && a.Drain == "" }
 
 // checkNext tells what is wrong with the second credentials, if there are any.
 func (a *Account) checkNext() error {
@@ -173,6 +196,8 @@ func upstreamURL(raw string, insecure bool) (*url.URL, error) {
 		return nil, errors.New("the URL has a query or a fragment; write no more than scheme, host and perhaps a path")
 	case strings.HasSuffix(strings.TrimSuffix(u.Path, "/"), "/verify"):
 		return nil, errors.New("the URL ends in /verify, which the paths of the API begin with; leave it out")
+	case strings.HasSuffix(strings.TrimSuffix(u.Path, "/"), "/v2"):
+		return nil, errors.New("the URL ends in /v2, which the paths of version 2 begin with; leave it out")
 	case u.Scheme == "http" && !insecure && !isLoopback(u.Hostname()):
 		return nil, errors.New("http would send the credentials in clear; write https, or add insecure_upstream")
 	}

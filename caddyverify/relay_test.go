@@ -150,7 +150,7 @@ func TestRelayOnceOverReload(t *testing.T) {
 			t.Errorf("time %d is answered %d", i+1, got.StatusCode)
 		}
 		if i == 0 {
-			j.relays += "relay nobody " + apps.URL + " {env.VERIFY_TEST_RELAY}\n"
+			j.relays += "relay nobody " + apps.URL + " " + strings.Repeat("another-secret-", 4) + "\n"
 			j.load()
 		}
 	}
@@ -180,7 +180,7 @@ func TestRelayOnceOverReload(t *testing.T) {
 func TestSettingsOfRelays(t *testing.T) {
 	private, _ := applicationKey()
 	t.Setenv("VERIFY_TEST_PRIVATE_KEY", private)
-	const long = "CANARY0123456789abcdef0123456789abcdef"
+	const long, provider = "CANARY0123456789abcdef0123456789abcdef", "CANARY-of-the-provider-0123456789abcdef"
 	for name, test := range map[string]struct{ lines, want string }{
 		"a word too few":     {"relay checkout https://a.internal/", "relay takes three arguments"},
 		"no URL":             {"relay checkout a.internal " + long, "relay checkout: it is not an https URL"},
@@ -190,11 +190,13 @@ func TestSettingsOfRelays(t *testing.T) {
 		"twice":              {"relay * https://a.internal " + long + "\nrelay * https://b.internal " + long, "relay *: it is there twice"},
 		"an empty secret":    {"relay * https://a.internal \"\"", "relay *: the secret is empty; write a placeholder, such as {file./path}, and mind that {$NAME}"},
 		"a short secret":     {"relay * https://a.internal CANARY", "relay *: the secret has fewer than 32 characters"},
+		"a secret of two":    {"relay checkout https://a.internal " + long + "\nrelay * https://b.internal " + long, "relay *: its secret is that of relay checkout, and whoever has one secret"},
+		"the account's":      {"relay * https://a.internal " + provider, "relay *: its secret is the account's signature_secret"},
 		"a secret of nobody": {"relay * https://a.internal {env.VERIFY_TEST_NOBODY}", "VERIFY_TEST_NOBODY"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			config, err := adaptCaddyfile("{\nadmin off\npersist_config off\nlog default {\noutput discard\n}\nverify {\naccount shop {\napi v2\napplication " + testApplication +
-				"\nprivate_key {env.VERIFY_TEST_PRIVATE_KEY}\nsignature_secret " + testSignatureSecret + "\n}\ncallers {\ncaller checkout {http.request.header.X-App} checkout\n}\n}\n}\n" +
+				"\nprivate_key {env.VERIFY_TEST_PRIVATE_KEY}\nsignature_secret " + provider + "\n}\ncallers {\ncaller checkout {http.request.header.X-App} checkout\n}\n}\n}\n" +
 				"http://" + freeAddress(t) + " {\nverify_webhook {\naccount shop\n" + test.lines + "\n}\n}\n")
 			if err == nil {
 				err = caddy.Load(config, true)

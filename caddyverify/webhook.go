@@ -51,8 +51,9 @@ type Relay struct {
 	// again, up to five times within ten minutes. Required.
 	URL string `json:"url,omitempty"`
 
-	// Secret signs, and is one of the gateway's own: the caller has it, and nobody else. 32 to 256
-	// characters. It may be a placeholder; a new one is in use as soon as it is in its file. Required.
+	// Secret signs, and is one of the gateway's own: the caller has it, and nobody else, so that no
+	// two relays have one, and none has the account's. 32 to 256 characters. It may be a placeholder;
+	// a new one is in use as soon as it is in its file. Required.
 	Secret string `json:"secret,omitempty"`
 
 	to *relay.Target // what it comes to
@@ -116,13 +117,13 @@ func (h *Webhook) Provision(ctx caddy.Context) error {
 	case account.SignatureSecret == "":
 		return fmt.Errorf("account %s: signature_secret: it is missing, and so nothing could tell whose a webhook is; add for example %s", h.AccountName, signatureExample)
 	}
-	to, err := h.relays(app)
-	if err != nil {
-		return err
-	}
 	h.account, h.warned = account, map[string]bool{}
 	if h.secret, err = account.resolveSignatureSecret(); err != nil {
 		return fmt.Errorf("account %s: signature_secret: %w", h.AccountName, err)
+	}
+	to, err := h.relays(app)
+	if err != nil {
+		return err
 	}
 	h.site = account.site(new(Handler))
 	h.site.named = h.AccountName
@@ -147,6 +148,7 @@ const relayExample = "`relay checkout https://checkout.internal/webhooks {file./
 // relays reads where webhooks are passed on to.
 func (h *Webhook) relays(app *App) (gateway.Relays, error) {
 	to := gateway.Relays{}
+	owners := map[string]string{h.secret: "the account's signature_secret"} // of secrets
 	for _, one := range h.Relays {
 		if to[one.Caller] != nil {
 			return nil, fmt.Errorf("relay %s: it is there twice; a caller has one", one.Caller)
@@ -156,6 +158,14 @@ func (h *Webhook) relays(app *App) (gateway.Relays, error) {
 			return nil, fmt.Errorf("relay %s: %w", one.Caller, err)
 		}
 		to[one.Caller] = target
+		secret, err := resolve("the secret", one.Secret, maxSignatureSecret)
+		if err != nil {
+			return nil, fmt.Errorf("relay %s: %w", one.Caller, err)
+		}
+		if owner := owners[secret]; owner != "" {
+			return nil, fmt.Errorf("relay %s: its secret is %s, and whoever has one secret can sign for all that have it; make another with: openssl rand -hex 32", one.Caller, owner)
+		}
+		owners[secret] = "that of relay " + one.Caller
 	}
 	return to, nil
 }

@@ -86,6 +86,9 @@ func NewRules(rules []Rule, other *Caller) (*Rules, error) {
 			}
 		}
 		for _, value := range rule.Is {
+			if value == "" {
+				return nil, fmt.Errorf("caller %s: one of its values is empty, and nobody is known by that; leave it out", rule.Name)
+			}
 			if by := r.takenBefore(i, value); by != "" {
 				return nil, fmt.Errorf("caller %s: %q is never found, since caller %s comes before and takes it", rule.Name, value, by)
 			}

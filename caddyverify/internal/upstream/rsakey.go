@@ -21,7 +21,7 @@ func (s Secret) RSA() (*rsa.PrivateKey, error) {
 	if s.None() || strings.TrimSpace(s.value) == "" {
 		return nil, errors.New("it is empty")
 	}
-	block, _ := pem.Decode([]byte(s.value))
+	block, rest := pem.Decode([]byte(s.value))
 	if block == nil {
 		return nil, noPEM(s.value)
 	}
@@ -52,7 +52,10 @@ func (s Secret) RSA() (*rsa.PrivateKey, error) {
 		return nil, errNoKey
 	}
 	private, ok := key.(*rsa.PrivateKey)
+	another, _ := pem.Decode(rest)
 	switch {
+	case another != nil:
+		return nil, errors.New("there is more in it than one key: leave the application's alone")
 	case !ok:
 		return nil, errNotRSA
 	case private.N.BitLen() < leastRSA:

@@ -251,6 +251,7 @@ func TestUnusableKeys(t *testing.T) {
 		{"ends of lines written", strings.ReplaceAll(good, "\n", `\n`), `written as \n`},
 		{"one line", strings.ReplaceAll(good, "\n", " "), "put it into a file as it came"},
 		{"its end cut off", good[:len(good)-20], "its end is missing"},
+		{"two keys", pkcs8(t, testKey()) + pkcs8(t, testKey()), "there is more in it than one key: leave the application's alone"},
 		{"damaged", inPEM("PRIVATE KEY", body), "it is damaged"},
 		{"damaged PKCS#1", inPEM("RSA PRIVATE KEY", body), "it is damaged"},
 		{"encrypted", inPEM("ENCRYPTED PRIVATE KEY", body), "it is encrypted: `openssl pkey"},
