@@ -9,6 +9,7 @@ import (
 	"io"
 	"net/http"
 	"net/http/httptest"
+	"regexp"
 	"strings"
 	"sync"
 	"testing"
@@ -119,8 +120,15 @@ func TestRelay(t *testing.T) {
 		t.Fatal(err)
 	}
 	logged := j.logged()
-	if !strings.Contains(logged, `"webhook relayed"`) || !strings.Contains(logged, `"caller":"checkout"`) {
-		t.Error("nothing is logged of what is relayed")
+	place := `"to":"` + strings.TrimPrefix(checkout.URL, "http://") + `/hooks"`
+	for _, want := range []string{
+		`"level":"warn"[^\n]*"msg":"webhook not relayed yet, trying again"[^\n]*` + place + `[^\n]*"caller":"checkout","why":"it answered 503`,
+		`"level":"info"[^\n]*"msg":"webhooks are relayed again"[^\n]*` + place,
+		`"level":"debug"[^\n]*"msg":"webhook relayed"`,
+	} {
+		if !regexp.MustCompile(want).MatchString(logged) {
+			t.Errorf("the log lacks %s", want)
+		}
 	}
 	for line := range strings.Lines(logged + metrics) {
 		for _, word := range []string{canaryRelay, "another-secret", "4477009003"} {
@@ -128,7 +136,7 @@ func TestRelay(t *testing.T) {
 				t.Errorf("%s is in the log or the metrics: %.300s", word, line)
 			}
 		}
-		if strings.Contains(line, `"webhook relayed"`) && strings.Contains(line, "of-the-url") {
+		if strings.Contains(line, `relayed`) && strings.Contains(line, "of-the-url") {
 			t.Errorf("the log has the URL: %s", line)
 		}
 	}

@@ -39,29 +39,40 @@ func (r *relays) close() {
 	r.floods.stop()
 }
 
-// tell counts and logs what became of a try. Of those that are lost, lines in a row are one.
+// tell counts and logs what became of a try. A target that fails is told of once until it works again;
+// of webhooks that are lost, lines in a row are one.
 func (r *relays) tell(d relay.Delivery, result relay.Result, why error) {
 	r.account.metrics.Relay(result)
-	level := slog.LevelDebug
-	attrs := []slog.Attr{slog.String("result", string(result)), slog.String("request_id", wire.RedactID(d.ID))}
+	level, message := slog.LevelDebug, "webhook relayed"
+	switch result {
+	case relay.Delivered:
+		if d.Target.Works() {
+			level, message = slog.LevelInfo, "webhooks are relayed again"
+		}
+	case relay.Retried:
+		message = "webhook not relayed yet, trying again"
+		if d.Target.Breaks(time.Now()) {
+			level = slog.LevelWarn
+		}
+	case relay.GaveUp, relay.Dropped:
+		level, message = slog.LevelWarn, "webhook lost, it was not relayed"
+		if r.floods.follows(result, d.Name) {
+			return
+		}
+	}
+	attrs := []slog.Attr{slog.String("result", string(result)), slog.String("to", d.Target.String()), slog.String("request_id", wire.RedactID(d.ID))}
 	if d.Name != "" {
 		attrs = append(attrs, slog.String("caller", d.Name))
 	}
 	if why != nil {
 		attrs = append(attrs, slog.String("why", why.Error()))
 	}
-	if result == relay.GaveUp || result == relay.Dropped {
-		if r.floods.follows(result, d.Name) {
-			return
-		}
-		level = slog.LevelWarn
-	}
-	r.log(level, "webhook relayed", attrs...)
+	r.log(level, message, attrs...)
 }
 
 // logMore tells how many more were lost since the last line, and whose.
 func (r *relays) logMore(result relay.Result, f *flood) {
-	r.log(slog.LevelWarn, "webhooks relayed", slog.String("result", string(result)), slog.Int("webhooks", f.calls), slog.Any("callers", f.callers))
+	r.log(slog.LevelWarn, "webhooks lost, they were not relayed", slog.String("result", string(result)), slog.Int("webhooks", f.calls), slog.Any("callers", f.callers))
 }
 
 func (r *relays) log(level slog.Level, message string, attrs ...slog.Attr) {

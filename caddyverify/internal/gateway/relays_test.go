@@ -1,8 +1,10 @@
 package gateway
 
 import (
+	"errors"
 	"io"
 	"net/http"
+	"regexp"
 	"slices"
 	"strings"
 	"testing"
@@ -119,4 +121,39 @@ func TestRelayOfUnknown(t *testing.T) {
 			})
 		})
 	}
+}
+
+// TestRelayTold has an operator hear of an application that is down at once, and what is lost be called that.
+func TestRelayTold(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		var log strings.Builder
+		h := newWebhooks(t, newAccount(t), &log)
+		defer h.Close()
+		to, err := relay.NewTarget("https://checkout.internal/hooks?key=of-the-url", "0123456789abcdef0123456789abcdef")
+		if err != nil {
+			t.Fatal(err)
+		}
+		relays := h.gateway.Account.relays
+		relays.last.Store(h.gateway.Logger)
+		for _, step := range []struct {
+			result relay.Result
+			want   string
+		}{
+			{relay.Retried, "level=WARN msg=\"webhook not relayed yet, trying again\" result=retried to=checkout.internal/hooks request_id=cc121958d8fb4368aa3bb762bb9a0f74 caller=checkout why=down\n"},
+			{relay.Retried, ""},
+			{relay.GaveUp, "level=WARN msg=\"webhook lost, it was not relayed\" result=gave_up to=checkout.internal/hooks request_id=cc121958d8fb4368aa3bb762bb9a0f74 caller=checkout why=down\n"},
+			{relay.Delivered, "level=INFO msg=\"webhooks are relayed again\" result=delivered to=checkout.internal/hooks request_id=cc121958d8fb4368aa3bb762bb9a0f74 caller=checkout\n"},
+			{relay.Delivered, ""},
+		} {
+			var why error
+			if step.result != relay.Delivered {
+				why = errors.New("down")
+			}
+			log.Reset()
+			relays.tell(relay.Delivery{Target: to, Name: "checkout", ID: "cc121958d8fb4368aa3bb762bb9a0f74"}, step.result, why)
+			if got := regexp.MustCompile(`(time|account)=\S+ `).ReplaceAllString(log.String(), ""); got != step.want {
+				t.Errorf("%s: it logs %s, want %s", step.result, got, step.want)
+			}
+		}
+	})
 }

@@ -5,12 +5,15 @@ package relay
 import (
 	"context"
 	"crypto/rand"
+	"crypto/tls"
 	"errors"
 	"fmt"
 	"io"
 	mathrand "math/rand/v2"
+	"net"
 	"net/http"
 	"sync"
+	"syscall"
 	"time"
 )
 
@@ -71,8 +74,29 @@ var (
 	errLate     = fmt.Errorf("it has waited for %v", window)
 	errEnded    = errors.New("the gateway has ended")
 	errTimeout  = fmt.Errorf("there was no answer within %v", timeout)
-	errNoAnswer = errors.New("no connection brought an answer")
+	errNoAnswer = errors.New("no connection brought an answer; look whether this host reaches it")
+	errNoName   = errors.New("its name has no address; look whether the URL is right, and whether this host can resolve it")
+	errNobody   = errors.New("nothing listens there; look whether the application runs, and whether the URL is right")
+	errNotHTTPS = errors.New("TLS failed; look whether its certificate is for that name and of an issuer that this host trusts")
 )
+
+// noAnswer tells why there was none, without the words of err, which may name the URL.
+func noAnswer(err error) error {
+	var (
+		name   *net.DNSError
+		cert   *tls.CertificateVerificationError
+		record tls.RecordHeaderError
+	)
+	switch {
+	case errors.As(err, &name):
+		return errNoName
+	case errors.Is(err, syscall.ECONNREFUSED):
+		return errNobody
+	case errors.As(err, &cert), errors.As(err, &record):
+		return errNotHTTPS
+	}
+	return errNoAnswer
+}
 
 // refused is an answer other than 2xx.
 type refused int
@@ -235,7 +259,7 @@ func (s *Sender) try(d Delivery, id string) error {
 	case err != nil && ctx.Err() != nil:
 		return errTimeout
 	case err != nil:
-		return errNoAnswer // which may name the URL
+		return noAnswer(err)
 	}
 	_, _ = io.CopyN(io.Discard, answer.Body, maxAnswer)
 	_ = answer.Body.Close()

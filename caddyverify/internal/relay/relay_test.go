@@ -4,15 +4,18 @@ import (
 	"context"
 	"crypto/hmac"
 	"crypto/sha256"
+	"crypto/tls"
 	"encoding/base64"
 	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
+	"net"
 	"net/http"
 	"slices"
 	"strings"
 	"sync"
+	"syscall"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -320,6 +323,9 @@ func TestTargets(t *testing.T) {
 		"ftp://checkout/":                    "not an https URL",
 		"https:///webhooks":                  "not an https URL",
 		"":                                   "not an https URL",
+		"http://localhost:99999/x":           "port",
+		"https://checkout.internal:0/x":      "port",
+		"https://checkout.internal:65535/x":  "",
 	} {
 		_, err := NewTarget(url, testSecret)
 		if want == "" && err != nil || want != "" && (err == nil || !strings.Contains(err.Error(), want)) {
@@ -337,5 +343,59 @@ func TestTargets(t *testing.T) {
 	r, _ := target.request(context.Background(), d.Body, "1", time.Now())
 	if text := fmt.Sprintf("%v %+v %#v", d, d, d); r == nil || strings.Contains(text, testSecret) || strings.Contains(text, "44770") {
 		t.Errorf("it prints %s", text)
+	}
+}
+
+// A target's trouble is told once until it works again, and no more than once a minute.
+func TestTrouble(t *testing.T) {
+	target, err := NewTarget(testURL, testSecret)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if got := target.String(); got != "checkout.internal/webhooks" {
+		t.Errorf("it is at %s", got)
+	}
+	var now time.Time
+	for _, step := range []struct {
+		name        string
+		after       time.Duration
+		works, tell bool
+	}{
+		{"at first all is well", time.Hour, true, false},
+		{"it breaks", 0, false, true},
+		{"still", time.Hour, false, false},
+		{"it works again", 0, true, true},
+		{"still", 0, true, false},
+		{"it breaks again", 0, false, true},
+		{"and works", time.Second, true, true},
+		{"and breaks at once", time.Second, false, false},
+		{"and works, which is no news", time.Second, true, false},
+		{"and breaks later", time.Minute, false, true},
+	} {
+		now = now.Add(step.after)
+		tell := false
+		if step.works {
+			tell = target.Works()
+		} else {
+			tell = target.Breaks(now)
+		}
+		if tell != step.tell {
+			t.Errorf("%s: told: %t", step.name, tell)
+		}
+	}
+}
+
+// Why there was no answer is told in words of the gateway's.
+func TestNoAnswer(t *testing.T) {
+	for name, test := range map[string]struct{ err, want error }{
+		"no name":        {&net.OpError{Op: "dial", Err: &net.DNSError{Name: "SECRET"}}, errNoName},
+		"nobody":         {&net.OpError{Op: "dial", Err: syscall.ECONNREFUSED}, errNobody},
+		"no certificate": {&tls.CertificateVerificationError{Err: errors.New("SECRET")}, errNotHTTPS},
+		"no TLS":         {tls.RecordHeaderError{Msg: "SECRET"}, errNotHTTPS},
+		"else":           {errors.New("SECRET"), errNoAnswer},
+	} {
+		if got := noAnswer(test.err); !errors.Is(got, test.want) {
+			t.Errorf("%s: %v", name, got)
+		}
 	}
 }

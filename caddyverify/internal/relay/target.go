@@ -10,6 +10,8 @@ import (
 	"net/http"
 	"net/netip"
 	"net/url"
+	"strconv"
+	"sync"
 	"sync/atomic"
 	"time"
 )
@@ -19,9 +21,39 @@ const MinSecret = 32
 
 // Target is where an application takes webhooks. It is safe for concurrent use.
 type Target struct {
-	url string
+	url   string
+	place string // without what may be a secret
 	// mac is a function, since nothing prints what it holds.
 	mac atomic.Pointer[func(text string) []byte]
+
+	mu     sync.Mutex
+	broken bool      // and that was told
+	told   time.Time // when last
+}
+
+// tellEvery is how often at most one target's trouble is told of.
+const tellEvery = time.Minute
+
+// String tells where the target is: host and path, since a query may hold a secret.
+func (t *Target) String() string { return t.place }
+
+// Breaks notes that a try failed, and reports whether to tell of it: the first time, until it works again.
+func (t *Target) Breaks(now time.Time) (tell bool) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	if t.broken || !t.told.IsZero() && now.Sub(t.told) < tellEvery {
+		return false
+	}
+	t.broken, t.told = true, now
+	return true
+}
+
+// Works notes that a try was taken, and reports whether to tell of it: where Breaks was told of.
+func (t *Target) Works() (tell bool) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	tell, t.broken = t.broken, false
+	return tell
 }
 
 // NewTarget returns the Target at a URL, with what signs for it. Its errors hold neither.
@@ -36,8 +68,10 @@ func NewTarget(at, secret string) (*Target, error) {
 		return nil, errors.New("the URL has a fragment; leave it out")
 	case u.Scheme == "http" && !loopback(u.Hostname()):
 		return nil, errors.New("http would send phone numbers in clear; write https")
+	case !portInRange(u.Port()):
+		return nil, errors.New("the URL's port is none; write one from 1 to 65535")
 	}
-	t := &Target{url: u.String()}
+	t := &Target{url: u.String(), place: u.Host + u.EscapedPath()}
 	if err := t.Use(secret); err != nil {
 		return nil, err
 	}
@@ -62,6 +96,12 @@ func (t *Target) Use(secret string) error {
 func loopback(host string) bool {
 	address, err := netip.ParseAddr(host)
 	return host == "localhost" || err == nil && address.IsLoopback()
+}
+
+// portInRange takes "" for the scheme's own.
+func portInRange(port string) bool {
+	n, err := strconv.ParseUint(port, 10, 16)
+	return port == "" || err == nil && n > 0
 }
 
 // request is one try at a time.
