@@ -161,7 +161,7 @@ func TestSandboxFlags(t *testing.T) {
 		{[]string{"--code", "", "--speed", "60", "--limit", "off"}, `{"speed":60,"limit":-1}`},
 		{[]string{"--fault", "search delay 2s", "--fault", "* close 5%"}, `{"code":"1234","speed":1,"limit":30,"faults":["search delay 2s","* close 5%"]}`},
 		{[]string{"--fault", "webhook double"}, `"faults":["webhook double"]`},
-		{[]string{"--code", "12"}, "Code"},
+		{[]string{"--code", "12"}, "code"},
 		{[]string{"--speed", "0"}, "--speed"},
 		{[]string{"--limit", "30"}, "--limit"},
 		{[]string{"--fault", "search explode"}, "explode"},

@@ -97,8 +97,8 @@ type account struct {
 	conflicts     int // of verifications with others
 }
 
-// New returns a Sandbox with no verifications. The error names the field that
-// cannot be used and what it should be.
+// New returns a Sandbox with no verifications. The error names the setting that
+// cannot be used, as docs/sandbox.md does, and what it should be.
 func New(cfg Config) (*Sandbox, error) {
 	s, err := new(account).with(cfg)
 	if err != nil {
@@ -157,17 +157,17 @@ func (cfg *Config) complete() error {
 	}
 	switch {
 	case cfg.APIKey == "" && cfg.APISecret != "":
-		return errors.New("sandbox: APIKey is empty: set it to the api_key that callers present, or leave out APISecret to accept any")
+		return errors.New("sandbox: the api_key of credentials is empty: write the one that callers present, or leave out credentials to accept any")
 	case strings.Contains(cfg.APIKey, ":"):
-		return errors.New("sandbox: APIKey has a colon, which HTTP Basic cannot carry: use letters and digits")
+		return errors.New("sandbox: the api_key of credentials has a colon, which HTTP Basic cannot carry: use letters and digits")
 	case cfg.APISecret == "" && cfg.APIKey != "":
-		return errors.New("sandbox: APISecret is empty: set it to the api_secret that callers present, or leave out APIKey to accept any")
+		return errors.New("sandbox: the api_secret of credentials is empty: write the one that callers present, or leave out credentials to accept any")
 	case cfg.Code != "" && !isCode(cfg.Code):
-		return fmt.Errorf("sandbox: Code %q cannot be a code: use 4 to 10 letters, digits or dashes", cfg.Code)
+		return fmt.Errorf("sandbox: code %q cannot be a code: use 4 to 10 letters, digits or dashes", cfg.Code)
 	case !(cfg.Speed > 0 && cfg.Speed <= maxSpeed):
-		return fmt.Errorf("sandbox: Speed %v is out of range: use more than 0 and at most %d", cfg.Speed, maxSpeed)
+		return fmt.Errorf("sandbox: speed %v is out of range: use more than 0 and at most %d", cfg.Speed, maxSpeed)
 	case !(cfg.Limit < 0 || cfg.Limit >= minLimit && cfg.Limit <= maxLimit):
-		return fmt.Errorf("sandbox: Limit %v is out of range: use %v to %v calls a second, or a negative number for no limit", cfg.Limit, minLimit, maxLimit)
+		return fmt.Errorf("sandbox: limit %v is out of range: use %v to %v calls a second, or none", cfg.Limit, minLimit, maxLimit)
 	}
 	return cfg.completeV2()
 }

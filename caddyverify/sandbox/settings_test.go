@@ -70,14 +70,14 @@ func TestFaultsOverHTTP(t *testing.T) {
 		{"a kind that there is not", `{"code":"1111","faults":["search explode"]}`, `fault kind \"explode\": use one of big, bomb`},
 		{"a fault without its value", "code=1111&fault=search delay", `delay needs a duration above 0 such as 500ms, not \"\"`},
 		{"a second fault", "code=1111&fault=* hang&fault=search", "write <operation|*> <kind> [<value>] [<share>%]"},
-		{"a code", "fault=&code=12", `Code \"12\" cannot be a code`},
+		{"a code", "fault=&code=12", `code \"12\" cannot be a code`},
 		{"a code that is a number", `{"faults":[],"code":1234}`, `code: write a text`},
 		{"a limit", "code=1111&limit=30", `limit: write a number per second such as \"30/s\"`},
 		{"a limit of none", "code=1111&limit=0/s", "limit: write"},
-		{"a limit out of range", "code=1111&limit=1000000/s", "Limit 1e+06 is out of range"},
+		{"a limit out of range", "code=1111&limit=1000000/s", "limit 1e+06 is out of range"},
 		{"a speed", "code=1111&speed=fast", "speed: write a number above 0"},
 		{"no speed", `{"code":"1111","speed":0}`, "speed: write a number above 0"},
-		{"a speed out of range", `{"code":"1111","speed":1e9}`, "Speed 1e+09 is out of range"},
+		{"a speed out of range", `{"code":"1111","speed":1e9}`, "speed 1e+09 is out of range"},
 		{"too much", strings.Repeat("x", maxBody+1), "longer than"},
 	} {
 		t.Run(test.name, func(t *testing.T) {

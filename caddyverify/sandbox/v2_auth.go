@@ -28,23 +28,23 @@ func (cfg *Config) is(api string) bool { return slices.Contains(strings.Fields(c
 func (cfg *Config) completeV2() error {
 	switch {
 	case !slices.Contains([]string{V1, V2, V1 + " " + V2, V2 + " " + V1}, cfg.API):
-		return fmt.Errorf("sandbox: API %q is unknown: use v1, v2, or v1 v2 for both", cfg.API)
+		return fmt.Errorf("sandbox: api %q is unknown: use v1, v2, or v1 v2 for both", cfg.API)
 	case cfg.Application == "" && cfg.PublicKey != "":
-		return errors.New("sandbox: Application is empty: set it to the id that JWTs name, or leave out PublicKey")
+		return errors.New("sandbox: the id of application is empty: write the one that JWTs name, or leave out application and its public key")
 	case cfg.PublicKey == "" && cfg.Application != "":
-		return errors.New("sandbox: PublicKey is empty: set it to the application's public key in PEM, or leave out Application")
+		return errors.New("sandbox: the public key of application is empty: write it in PEM, or {file./path} of it, or leave out application")
 	case cfg.Application != "" && !cfg.is(V2):
-		return errors.New("sandbox: Application is for v2: set API to v2, or leave it out")
+		return errors.New("sandbox: application is for v2, and api is v1: write api v2, or leave out application")
 	case cfg.Webhook == "" && cfg.SignatureSecret != "":
-		return errors.New("sandbox: Webhook is empty: set it to the URL that is told, or leave out SignatureSecret")
+		return errors.New("sandbox: the URL of webhook is empty: write the one that is told, or leave out webhook and its signature secret")
 	case cfg.SignatureSecret == "" && cfg.Webhook != "":
-		return errors.New("sandbox: SignatureSecret is empty: set it to the secret that webhooks are signed with, or leave out Webhook")
+		return errors.New("sandbox: the signature secret of webhook is empty: write the one that webhooks are signed with, or leave out webhook")
 	case cfg.Webhook != "" && !cfg.is(V2):
-		return errors.New("sandbox: Webhook is for v2: set API to v2, or leave it out")
+		return errors.New("sandbox: webhook is for v2, and api is v1: write api v2, or leave out webhook")
 	case cfg.Webhook != "" && !isURL(cfg.Webhook):
-		return errors.New("sandbox: Webhook cannot be used: write a URL such as http://localhost:8080/verify/webhook")
+		return errors.New("sandbox: the URL of webhook cannot be used: write one such as http://localhost:8080/verify/webhook")
 	case cfg.is(V2) && cfg.Code != "" && !isCodeV2(cfg.Code):
-		return fmt.Errorf("sandbox: Code %q cannot be a code of v2: use 4 to 10 letters or digits", cfg.Code)
+		return fmt.Errorf("sandbox: code %q cannot be a code of v2: use 4 to 10 letters or digits", cfg.Code)
 	}
 	return nil
 }
@@ -54,23 +54,38 @@ func isURL(text string) bool {
 	return err == nil && u.Host != "" && (u.Scheme == "http" || u.Scheme == "https")
 }
 
-// parsePublicKey reads an RSA key as openssl writes it.
+// parsePublicKey reads an RSA key as openssl writes it. Its errors show nothing of it: it may be a private one.
 func parsePublicKey(text string) (*rsa.PublicKey, error) {
+	block, _ := pem.Decode([]byte(text))
+	if block == nil {
+		return nil, noPublicKey("is not PEM")
+	}
 	var parsed any
-	err := errors.New("it is no PEM")
-	if block, _ := pem.Decode([]byte(text)); block != nil {
-		if parsed, err = x509.ParsePKIXPublicKey(block.Bytes); err != nil {
-			parsed, err = x509.ParsePKCS1PublicKey(block.Bytes)
+	var err error
+	switch block.Type {
+	case "PUBLIC KEY":
+		parsed, err = x509.ParsePKIXPublicKey(block.Bytes)
+	case "RSA PUBLIC KEY":
+		parsed, err = x509.ParsePKCS1PublicKey(block.Bytes)
+	default:
+		kind := "is PEM of another kind"
+		if strings.HasSuffix(block.Type, "PRIVATE KEY") {
+			kind = "is the private one"
 		}
+		return nil, noPublicKey(kind)
 	}
 	if err != nil {
-		return nil, fmt.Errorf("sandbox: PublicKey cannot be read: %w", err)
+		return nil, noPublicKey("is damaged")
 	}
 	key, ok := parsed.(*rsa.PublicKey)
 	if !ok || key.N.BitLen() < 2048 {
-		return nil, errors.New("sandbox: PublicKey is no RSA key of 2048 bits or more")
+		return nil, noPublicKey("is no RSA key of 2048 bits or more, which RS256 needs")
 	}
 	return key, nil
+}
+
+func noPublicKey(why string) error {
+	return fmt.Errorf("sandbox: the public key of application %s: write what `openssl pkey -in <private key> -pubout` makes of the application's RSA key", why)
 }
 
 // authenticate says who calls: application is that of a JWT, "" where there is none.

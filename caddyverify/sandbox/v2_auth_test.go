@@ -183,6 +183,11 @@ func TestV2Credentials(t *testing.T) {
 	}
 }
 
+func pemOf(kind, bytes string) string {
+	return string(pem.EncodeToMemory(&pem.Block{Type: kind, Bytes: []byte(bytes)}))
+}
+
+// The errors name settings as the Caddyfile does.
 func TestV2Settings(t *testing.T) {
 	small := publicPEM(newSigner(1024))
 	key := publicPEM(testSigner())
@@ -190,18 +195,22 @@ func TestV2Settings(t *testing.T) {
 		cfg  Config
 		want string // in the error
 	}{
-		"unknown":               {Config{API: "v3"}, `API "v3"`},
-		"twice":                 {Config{API: V1 + " " + V1}, `API "v1 v1"`},
-		"no key":                {Config{API: V2, Application: testApplication}, "PublicKey is empty"},
-		"no application":        {Config{API: V2, PublicKey: key}, "Application is empty"},
-		"application of v1":     {Config{Application: testApplication, PublicKey: key}, "Application is for v2"},
-		"no PEM":                {Config{API: V2, Application: testApplication, PublicKey: "key"}, "no PEM"},
+		"unknown":               {Config{API: "v3"}, `api "v3"`},
+		"twice":                 {Config{API: V1 + " " + V1}, `api "v1 v1"`},
+		"no key":                {Config{API: V2, Application: testApplication}, "the public key of application is empty"},
+		"no application":        {Config{API: V2, PublicKey: key}, "the id of application is empty"},
+		"application of v1":     {Config{Application: testApplication, PublicKey: key}, "write api v2, or leave out application"},
+		"no PEM":                {Config{API: V2, Application: testApplication, PublicKey: "key"}, "is not PEM: write what `openssl"},
+		"a private key":         {Config{API: V2, Application: testApplication, PublicKey: pemOf("PRIVATE KEY", "x")}, "is the private one"},
+		"an EC private key":     {Config{API: V2, Application: testApplication, PublicKey: pemOf("EC PRIVATE KEY", "x")}, "is the private one"},
+		"a certificate":         {Config{API: V2, Application: testApplication, PublicKey: pemOf("CERTIFICATE", "x")}, "is PEM of another kind"},
+		"a damaged key":         {Config{API: V2, Application: testApplication, PublicKey: pemOf("PUBLIC KEY", "x")}, "is damaged"},
 		"a small key":           {Config{API: V2, Application: testApplication, PublicKey: small}, "2048"},
 		"a dash in v2's code":   {Config{API: "v1 v2", Code: "12-34"}, "letters or digits"},
-		"no signature secret":   {Config{API: V2, Webhook: "http://x"}, "SignatureSecret is empty"},
-		"no webhook":            {Config{API: V2, SignatureSecret: "s"}, "Webhook is empty"},
-		"webhook of v1":         {Config{Webhook: "http://x", SignatureSecret: "s"}, "Webhook is for v2"},
-		"webhook is no URL":     {Config{API: V2, Webhook: "x", SignatureSecret: "s"}, "Webhook cannot be used"},
+		"no signature secret":   {Config{API: V2, Webhook: "http://x"}, "the signature secret of webhook is empty"},
+		"no webhook":            {Config{API: V2, SignatureSecret: "s"}, "the URL of webhook is empty"},
+		"webhook of v1":         {Config{Webhook: "http://x", SignatureSecret: "s"}, "write api v2, or leave out webhook"},
+		"webhook is no URL":     {Config{API: V2, Webhook: "x", SignatureSecret: "s"}, "the URL of webhook cannot be used"},
 		"a dash in v1's, fine":  {Config{Code: "12-34"}, ""},
 		"all in order":          {Config{API: V2, Application: testApplication, PublicKey: key, Code: "1234"}, ""},
 		"both, the other order": {Config{API: "v2 v1"}, ""},
