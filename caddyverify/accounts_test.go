@@ -31,7 +31,7 @@ func TestAppConfigErrors(t *testing.T) {
 		{"a caller of no account", account + callers(caller+" {\naccount login\n}"), "account shop", "caller checkout: there is no account named login"},
 		{"an account without a block", "account shop", "account shop", "credentials"},
 		{"two accounts of a name", account + account, "account shop", "account shop is given more than once"},
-		{"a setting of sites", "account shop {\ncredentials key VALUE-secret\nerrors http\n}\n", "account shop", `unrecognized subdirective "errors"`},
+		{"a setting of sites", "account shop {\ncredentials key VALUE-secret\nerrors http\n}\n", "account shop", `unrecognized subdirective of account "errors"`},
 		{"a name that is none", "account shop/1 {\ncredentials key VALUE-secret\n}\n", "account shop/1", `account "shop/1": a name has`},
 		{"a wrong setting of an account", "account shop {\ncredentials key VALUE-secret\ntimeout 1ms\n}\n", "account shop", "timeout: it is 1ms"},
 		{"no account to fail over to", "account shop {\ncredentials key VALUE-secret\nfailover login\n}\n", "account shop", "failover: there is no account named login"},

@@ -40,16 +40,14 @@ func (a *Account) unmarshalAPI(d *caddyfile.Dispenser) (err error) {
 	if a.API, err = oneArg(d, "api", apiV1+"|"+apiV2); err != nil {
 		return err
 	}
-	return block(d, func(name string) (err error) {
+	return block(d, "api", []string{"drain", "templates"}, func(name string) (err error) {
 		switch name {
 		case "drain":
 			a.Drain, err = oneArg(d, name, apiV1)
-			return err
 		case "templates":
 			a.Templates = &Templates{Callers: d.RemainingArgs()}
-			return nil
 		}
-		return d.Errf("unrecognized subdirective of api %q", name)
+		return err
 	})
 }
 

@@ -111,7 +111,8 @@ func init() {
 // Its errors name the subdirective and never print what was written for it.
 func (h *Handler) UnmarshalCaddyfile(d *caddyfile.Dispenser) error {
 	lines := map[string]caddyfile.Dispenser{}
-	err := subdirectives(d, func(name string) (err error) {
+	known := append([]string{"account", "errors", "strict", "browsers"}, settingNames...)
+	err := subdirectives(d, known, func(name string) (err error) {
 		lines[name] = *d
 		switch name {
 		case "account":
@@ -160,19 +161,19 @@ func atLine(err error, lines map[string]caddyfile.Dispenser, d *caddyfile.Dispen
 	return d.WrapErr(err)
 }
 
-// subdirectives consumes the directive's name and reads its block. A subdirective
-// may be given once, unless it is one of many.
-func subdirectives(d *caddyfile.Dispenser, parse func(name string) error, many ...string) error {
+// subdirectives consumes the directive's name and reads its block, which has lines of the known
+// subdirectives. One may be given once, unless it is one of many.
+func subdirectives(d *caddyfile.Dispenser, known []string, parse func(name string) error, many ...string) error {
 	d.Next()
 	directive := d.Val()
 	if d.NextArg() {
 		return d.Errf("%s takes no arguments but a matcher; write a block in braces", directive)
 	}
-	return block(d, parse, many...)
+	return block(d, "", known, parse, many...)
 }
 
-// block calls parse for each line of the block that follows.
-func block(d *caddyfile.Dispenser, parse func(name string) error, many ...string) error {
+// block calls parse for each line of the block of a subdirective that follows.
+func block(d *caddyfile.Dispenser, of string, known []string, parse func(name string) error, many ...string) error {
 	seen, last := map[string]bool{}, ""
 	for nesting := d.Nesting(); d.NextBlock(nesting); {
 		name := d.Val()
@@ -182,7 +183,9 @@ func block(d *caddyfile.Dispenser, parse func(name string) error, many ...string
 		if strings.Trim(name, "abcdefghijklmnopqrstuvwxyz_") != "" {
 			return d.Err("a line begins with what is no subdirective; it is not shown, since it may be a secret")
 		}
-		last = name
+		if last = name; !slices.Contains(known, name) {
+			return unrecognized(d, of, name, known)
+		}
 		if seen[name] && !slices.Contains(many, name) {
 			return d.Errf("%s is given more than once", name)
 		}
@@ -268,7 +271,8 @@ func parseCache(d *caddyfile.Dispenser) (*Cache, error) {
 		c.Off = true
 		return c, nil
 	}
-	return c, block(d, func(name string) (err error) {
+	known := []string{"in_progress", "settling", "final", "not_found", "stale_if_error", "max_entries", "max_bytes"}
+	return c, block(d, "cache", known, func(name string) (err error) {
 		switch name {
 		case "in_progress":
 			c.InProgress, err = inProgressArg(d, name)
@@ -284,8 +288,6 @@ func parseCache(d *caddyfile.Dispenser) (*Cache, error) {
 			c.MaxEntries, err = countArg(d, name)
 		case "max_bytes":
 			c.MaxBytes, err = sizeArg(d, name)
-		default:
-			return d.Errf("unrecognized subdirective of cache %q", name)
 		}
 		return err
 	})
@@ -300,14 +302,12 @@ func parseBreaker(d *caddyfile.Dispenser) (*Breaker, error) {
 		b.Off = true
 		return b, nil
 	}
-	return b, block(d, func(name string) (err error) {
+	return b, block(d, "breaker", []string{"window", "open_for"}, func(name string) (err error) {
 		switch name {
 		case "window":
 			b.Window, err = durationArg(d, name)
 		case "open_for":
 			b.OpenFor, err = durationArg(d, name)
-		default:
-			return d.Errf("unrecognized subdirective of breaker %q", name)
 		}
 		return err
 	})

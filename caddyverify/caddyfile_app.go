@@ -47,7 +47,7 @@ func parseApp(d *caddyfile.Dispenser, earlier any) (any, error) {
 //	}
 func (a *App) UnmarshalCaddyfile(d *caddyfile.Dispenser) error {
 	lines := map[string]caddyfile.Dispenser{}
-	err := subdirectives(d, func(name string) (err error) {
+	err := subdirectives(d, []string{"account", "callers", "store", "on_unknown"}, func(name string) (err error) {
 		lines[name] = *d
 		switch name {
 		case "account":
@@ -68,7 +68,7 @@ func (a *App) UnmarshalCaddyfile(d *caddyfile.Dispenser) error {
 			a.OnUnknown, err = oneArg(d, name, "allow|deny")
 			return err
 		}
-		return d.Errf("unrecognized subdirective %q", name)
+		return nil
 	}, "account")
 	if err != nil {
 		return err
@@ -85,7 +85,7 @@ func (a *App) unmarshalAccount(d *caddyfile.Dispenser) error {
 		return d.Errf("account %s is given more than once", name)
 	}
 	account, lines := new(Account), map[string]caddyfile.Dispenser{}
-	if err := block(d, func(name string) error {
+	if err := block(d, "account", append([]string{"failover"}, settingNames...), func(name string) error {
 		lines[name] = *d
 		if name == "failover" {
 			if account.Failover = d.RemainingArgs(); len(account.Failover) == 0 {
@@ -102,6 +102,12 @@ func (a *App) unmarshalAccount(d *caddyfile.Dispenser) error {
 	}
 	a.Accounts[name] = account
 	return atLine(account.check(), lines, d)
+}
+
+// settingNames are those that unmarshalSetting reads.
+var settingNames = []string{
+	"upstream", "insecure_upstream", "api", "application", "private_key", "signature_secret", "credentials", "next_credentials",
+	"auth", "method", "timeout", "transport", "cache", "breaker", "limit", "countries", "guard", "settle", "exclusive",
 }
 
 // unmarshalSetting reads a setting.
@@ -150,8 +156,6 @@ func (a *Account) unmarshalSetting(d *caddyfile.Dispenser, name string) (err err
 	case "exclusive":
 		a.Exclusive = true
 		err = noArgs(d, name)
-	default:
-		return d.Errf("unrecognized subdirective %q", name)
 	}
 	return err
 }
@@ -161,7 +165,7 @@ func parseCallers(d *caddyfile.Dispenser) (*Callers, error) {
 		return nil, d.Err("callers takes a block in braces")
 	}
 	c := new(Callers)
-	return c, block(d, func(name string) (err error) {
+	return c, block(d, "callers", []string{"caller", "unknown", "isolate"}, func(name string) (err error) {
 		switch name {
 		case "caller":
 			var one *Caller
@@ -171,8 +175,6 @@ func parseCallers(d *caddyfile.Dispenser) (*Callers, error) {
 			c.Unknown, err = oneArg(d, name, "refuse|shared")
 		case "isolate":
 			c.Isolate, err = oneArg(d, name, "on|off")
-		default:
-			return d.Errf("unrecognized subdirective of callers %q", name)
 		}
 		return err
 	}, "caller")
@@ -187,7 +189,7 @@ func parseCaller(d *caddyfile.Dispenser) (*Caller, error) {
 	from := caddyfile.Segment{{Text: words[1]}}
 	httpcaddyfile.NewShorthandReplacer().ApplyToSegment(&from)
 	c := &Caller{Name: words[0], From: from[0].Text, Is: words[2:]}
-	return c, block(d, func(name string) (err error) {
+	return c, block(d, "caller", []string{"account", "weight", "limit", "concurrency", "reads", "guard"}, func(name string) (err error) {
 		switch name {
 		case "account":
 			c.Account, err = oneArg(d, name, "<name>")
@@ -203,8 +205,6 @@ func parseCaller(d *caddyfile.Dispenser) (*Caller, error) {
 			c.Reads, err = oneArg(d, name, "all")
 		case "guard":
 			c.Guard, err = parseGuard(d)
-		default:
-			return d.Errf("unrecognized subdirective of caller %q", name)
 		}
 		return err
 	})

@@ -247,8 +247,11 @@ func parseGuard(d *caddyfile.Dispenser) (*Guard, error) {
 	if d.CountRemainingArgs() > 0 {
 		return nil, d.Err("guard takes a block in braces")
 	}
-	g := new(Guard)
-	return g, block(d, func(name string) error {
+	g, known := new(Guard), []string{"recommended", "price", "trusted", "trusted_file", "record"}
+	for _, rule := range guardRules {
+		known = append(known, rule.name.String())
+	}
+	return g, block(d, "guard", known, func(name string) error {
 		if err := g.unmarshalRule(name, d.RemainingArgs()); err != nil {
 			return d.WrapErr(err)
 		}
@@ -310,5 +313,5 @@ func (g *Guard) unmarshalRule(name string, words []string) error {
 		*rule.in(g) = given
 		return nil
 	}
-	return fmt.Errorf("unrecognized subdirective of guard %q", name)
+	return nil
 }

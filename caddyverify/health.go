@@ -76,10 +76,7 @@ func (Health) CaddyModule() caddy.ModuleInfo {
 //	    strict
 //	}
 func (h *Health) UnmarshalCaddyfile(d *caddyfile.Dispenser) error {
-	return subdirectives(d, func(name string) error {
-		if name != "strict" {
-			return d.Errf("unrecognized subdirective %q", name)
-		}
+	return subdirectives(d, []string{"strict"}, func(name string) error {
 		h.Strict = true
 		return noArgs(d, name)
 	})

@@ -127,7 +127,7 @@ func (s *Sandbox) Provision(ctx caddy.Context) error {
 //
 // Only fault may be given more than once.
 func (s *Sandbox) UnmarshalCaddyfile(d *caddyfile.Dispenser) error {
-	err := subdirectives(d, func(name string) (err error) {
+	err := subdirectives(d, []string{"api", "application", "webhook", "credentials", "code", "speed", "limit", "fault"}, func(name string) (err error) {
 		switch name {
 		case "api":
 			if s.API = d.RemainingArgs(); len(s.API) == 0 {
@@ -160,8 +160,6 @@ func (s *Sandbox) UnmarshalCaddyfile(d *caddyfile.Dispenser) error {
 			if _, e := sandbox.ParseFault(s.Faults[len(s.Faults)-1]); e != nil {
 				err = d.WrapErr(e)
 			}
-		default:
-			return d.Errf("unrecognized subdirective %q", name)
 		}
 		return err
 	}, "fault")

@@ -21,6 +21,8 @@ func (a *Account) checkTemplates() error {
 		return nil
 	case a.API != apiV2:
 		return errors.New("version 1 has none; add `api v2`, or leave them out")
+	case slices.Contains(a.Templates.Callers, "*") && !a.Templates.all():
+		return errors.New("`*` stands alone, for all callers; write `templates *`, or names alone")
 	case len(a.Templates.Callers) == 0:
 		return errors.New("nobody is named; write the callers that may manage them, or * for all" + unset)
 	}
@@ -33,16 +35,16 @@ func (t *Templates) checkCallers(callers *Callers) error {
 	case t == nil || t.all():
 		return nil
 	case callers == nil:
-		return errors.New("there are no callers whose names these could be; the global option verify has none")
+		return errors.New("these are names of callers, and there are none; add `callers` to the global option verify, with lines such as `caller support {http.auth.user.id} support`, or write `templates *` for all that the gateway lets in")
 	}
 	for i, name := range t.Callers {
 		known := name == caller.Other && callers.Unknown == unknownShared ||
 			slices.ContainsFunc(callers.Known, func(c *Caller) bool { return c.Name == name })
 		switch {
 		case !known:
-			return fmt.Errorf("there is no caller named %s", name)
+			return fmt.Errorf("there is no caller named %s; write one of %q, or * for all", name, callers.names())
 		case slices.Contains(t.Callers[:i], name):
-			return fmt.Errorf("caller %s is named twice", name)
+			return fmt.Errorf("caller %s is named twice; leave one out", name)
 		}
 	}
 	return nil

@@ -75,7 +75,7 @@ func (*Webhook) CaddyModule() caddy.ModuleInfo {
 //	    relay   <caller>|* <url> <secret>
 //	}
 func (h *Webhook) UnmarshalCaddyfile(d *caddyfile.Dispenser) error {
-	err := subdirectives(d, func(name string) (err error) {
+	err := subdirectives(d, []string{"account", "relay"}, func(name string) (err error) {
 		switch name {
 		case "account":
 			h.AccountName, err = oneArg(d, name, "<name>")
@@ -85,8 +85,6 @@ func (h *Webhook) UnmarshalCaddyfile(d *caddyfile.Dispenser) error {
 				return d.Err("relay takes three arguments: relay <caller> <url> <secret>, for example " + relayExample + unset)
 			}
 			h.Relays = append(h.Relays, one)
-		default:
-			err = d.Errf("unrecognized subdirective %q", name)
 		}
 		return err
 	}, "relay")

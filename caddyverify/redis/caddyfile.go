@@ -94,7 +94,7 @@ func (s *Store) unmarshal(d *caddyfile.Dispenser, name string, args []string) (e
 	case "encryption_key":
 		return some(&s.EncryptionKeys, "<placeholder...>")
 	}
-	return d.Errf("unrecognized subdirective of store redis %q", name)
+	return d.Errf("unrecognized subdirective of store redis %q; there are address, tls, username, password, db, prefix and encryption_key", name)
 }
 
 // Interface guard

@@ -63,7 +63,7 @@ func TestCaddyfileErrors(t *testing.T) {
 		{"an empty variable", "redis {\naddress\n}", "address takes at least one argument"},
 		{"an empty argument", "redis {\naddress \"\"\n}", "address takes at least one argument"},
 		{"twice", "redis {\n" + needed + "address other:6379\n}", "address is given more than once"},
-		{"unknown", "redis {\n" + needed + "sentinel mymaster\n}", `unrecognized subdirective of store redis "sentinel"`},
+		{"unknown", "redis {\n" + needed + "sentinel mymaster\n}", `unrecognized subdirective of store redis "sentinel"; there are address, tls,`},
 		{"a secret in a place of its own", "redis {\n" + needed + "hunter2!hunter2\n}", "a line begins with what is no subdirective"},
 		{"two passwords", "redis {\n" + needed + "password hunter2 hunter2!\n}", "password takes one argument"},
 		{"db", "redis {\n" + needed + "db -1\n}", "db: write a whole number"},
