@@ -14,6 +14,7 @@ import (
 
 	"github.com/caddyserver/caddy/v2"
 	"github.com/caddyserver/caddy/v2/modules/caddyhttp"
+	"go.uber.org/zap/exp/zapslog"
 
 	"github.com/caddyverify/caddy-verify/caddyverify/internal/caller"
 	"github.com/caddyverify/caddy-verify/caddyverify/internal/gateway"
@@ -188,12 +189,19 @@ func (h *Handler) provision(ctx caddy.Context, app *App) error {
 		AllowBrowsers: h.Browsers == browsersAllow,
 		Caller:        h.callerOf,
 		Logger:        h.logger,
+		AccountLogger: accountLogger(ctx),
 		Running:       &running,
 	}); err != nil {
 		return err
 	}
 	h.warnOfRefusedSecret()
 	return nil
+}
+
+// accountLogger is named after the handler verify, whichever handler's context it is.
+func accountLogger(ctx caddy.Context) *slog.Logger {
+	return slog.New(zapslog.NewHandler(ctx.Logger(new(Handler)).Core(),
+		zapslog.WithName(string(new(Handler).CaddyModule().ID)), zapslog.AddStacktraceAt(slog.Level(127)))) // none, as Caddy's own have none
 }
 
 // Cleanup gives back what the handler holds.

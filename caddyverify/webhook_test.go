@@ -6,6 +6,7 @@ import (
 	"net/http/httptest"
 	"os"
 	"path/filepath"
+	"regexp"
 	"strings"
 	"testing"
 
@@ -83,6 +84,18 @@ func TestWebhook(t *testing.T) {
 				t.Errorf("then a search says %s", got)
 			}
 		})
+	}
+	barred, err := sandbox.ParseFault("request status 8")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := api.SetFaults(barred); err != nil {
+		t.Fatal(err)
+	}
+	postForm(t, gateway+"/verify/json", "brand=Acme&number=447700900001")
+	// The account's lines have one logger, whichever handler has opened the account.
+	if want := regexp.MustCompile(`"logger":"http.handlers.verify",[^\n]*"msg":"account trouble changed"`); !want.MatchString(read()) {
+		t.Errorf("the log lacks %s: %s", want, read())
 	}
 	for _, word := range []string{testSignatureSecret, "447700900000", "00000000-0000"} {
 		if strings.Contains(read(), word) {

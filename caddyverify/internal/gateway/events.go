@@ -224,7 +224,7 @@ func (a *Account) log(e Event) {
 	a.mu.Unlock()
 	if by != nil {
 		attrs = append(attrs, slog.String("upstream", a.host))
-		(*by).Logger.LogAttrs(context.Background(), level, message, attrs...)
+		(*by).AccountLogger.LogAttrs(context.Background(), level, message, attrs...)
 	}
 }
 

@@ -4,6 +4,7 @@
 package gateway
 
 import (
+	"cmp"
 	"context"
 	"log/slog"
 	"net/http"
@@ -42,8 +43,10 @@ type Config struct {
 	// Caller tells who makes a call; answers are kept for him alone. ok is false where
 	// the call is not to be taken. Required.
 	Caller func(*http.Request) (c *caller.Caller, ok bool)
-	// Logger is where calls and the account's changes are logged. Required.
+	// Logger is where calls are logged. Required.
 	Logger *slog.Logger
+	// AccountLogger is where the account's changes are, under one name whatever the gateway is for. Default: Logger.
+	AccountLogger *slog.Logger
 	// Running counts the calls that are not to be cut off. Required.
 	Running *Running
 }
@@ -77,7 +80,8 @@ func New(c Config) (*Gateway, error) {
 		return nil, err
 	}
 	g.base = base
-	g.Logger = c.Logger.With(slog.String("account", c.Account.label))
+	label := slog.String("account", c.Account.label)
+	g.Logger, g.AccountLogger = c.Logger.With(label), cmp.Or(c.AccountLogger, c.Logger).With(label)
 	g.refusals = newRefusals(g.logRefused)
 	if _, err := g.change(func(by *credentials) {
 		*by = credentials{first: c.Upstream.Secret, next: c.Upstream.Next, drained: c.V2.drained()}

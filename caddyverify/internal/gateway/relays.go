@@ -81,7 +81,7 @@ func (r *relays) log(level slog.Level, message string, attrs ...slog.Attr) {
 	r.account.mu.Unlock()
 	logger := r.last.Load() // when the account ends, none is in force any more
 	if by != nil {
-		logger = (*by).Logger
+		logger = (*by).AccountLogger
 	}
 	if logger != nil {
 		logger.LogAttrs(context.Background(), level, message, attrs...)
@@ -107,7 +107,7 @@ func (h *Webhooks) relay(ctx context.Context, e state.Event, body []byte) observ
 	if !named {
 		to = h.to[OtherCallers]
 	}
-	h.gateway.Account.relays.last.Store(h.gateway.Logger)
+	h.gateway.Account.relays.last.Store(h.gateway.AccountLogger)
 	if all := len(h.to) == 1 && h.to[OtherCallers] != nil; !start.known() && !all {
 		if start.away {
 			return observe.WebhookStoreAway
