@@ -29,6 +29,8 @@ const (
 	holds4 = "caddy-verify in front of this answers requests, searches and controls with 4 by itself for 30 s; checks go on"
 	holds8 = "caddy-verify in front of this answers requests, searches and controls with 8 by itself for 30 s; checks go on"
 	holds9 = "caddy-verify in front of this answers requests with 9 by itself for 30 s; all else goes on"
+	// In v2 a 401 may be about the one call.
+	alone4 = "caddy-verify in front of this answers this call with 4, and others by itself only where its own question, a check of an unused id, is refused, too"
 )
 
 // gatewayHolds warns who tries out what refuses the account that caddy-verify in front
@@ -39,10 +41,10 @@ var gatewayHolds = map[string]string{
 	"9": holds9,
 
 	// What the same comes to in v2.
-	"unauthorized":      holds4,
-	"invalid-signature": holds4,
+	"unauthorized":      alone4,
+	"invalid-signature": alone4,
 	"account-suspended": holds8,
-	"unprovisioned":     holds8,
+	"unprovisioned":     "where type names it, " + holds8 + "; where it does not, this call alone is answered with 4",
 	"quota-exceeded":    holds9,
 	"low-balance":       holds9,
 }
