@@ -35,6 +35,11 @@ func (c *clock) now() time.Time {
 	return time.Unix(c.there.Unix()+int64(whole), int64(c.there.Nanosecond())+int64(part*1e9)).UTC()
 }
 
+// realTime is when a moment was, or will be, in real time at the present speed.
+func (c *clock) realTime(there time.Time) time.Time {
+	return c.real.Add(time.Duration(float64(there.Sub(c.there)) / c.speed))
+}
+
 // until is the real time until a moment, at the present speed; a little more than
 // nothing, so that who waits for it gets on.
 func (c *clock) until(there time.Time) time.Duration {

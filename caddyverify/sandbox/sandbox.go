@@ -105,6 +105,7 @@ func New(cfg Config) (*Sandbox, error) {
 		return nil, err
 	}
 	s.clock = newClock(s.cfg.Speed)
+	s.webhooks.realTime = s.clock.realTime
 	s.record.keep = s.cfg.Record
 	s.Reset()
 	return s, nil

@@ -41,6 +41,9 @@ type webhooks struct {
 	// Counted for what only some of them have.
 	told, summaries int
 
+	// realTime is of a moment by the sandbox's clock. Who receives webhooks compares them with a clock of his own.
+	realTime func(time.Time) time.Time
+
 	wake chan struct{} // there is something new; nil while no goroutine runs
 	stop context.CancelFunc
 	done chan struct{} // closed when the goroutine has ended
@@ -129,7 +132,7 @@ func (w *webhooks) goesOn(v *verification) {
 // stepEnded tells of the latest message of a verification.
 func (w *webhooks) stepEnded(v *verification) {
 	if e := v.events[len(v.events)-1]; w != nil && e.outcome != "" {
-		w.queue(v, eventOf(v, e))
+		w.queue(v, w.eventOf(v, e))
 	}
 }
 

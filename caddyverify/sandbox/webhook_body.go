@@ -43,16 +43,16 @@ func (m message) encode() []byte {
 }
 
 // eventOf tells of a step that has ended.
-func eventOf(v *verification, e event) message {
+func (w *webhooks) eventOf(v *verification, e event) message {
 	return message{
-		RequestID: v.id, TriggeredAt: timestamp(e.at), Type: "event", Channel: e.kind, Status: e.outcome,
-		FinalizedAt: timestamp(e.ended), ClientRef: v.clientRef,
+		RequestID: v.id, TriggeredAt: w.timestamp(e.at), Type: "event", Channel: e.kind, Status: e.outcome,
+		FinalizedAt: w.timestamp(e.ended), ClientRef: v.clientRef,
 	}
 }
 
 // actionPending tells of a step for the handset, the action now in a list, now not.
 func (w *webhooks) actionPending(v *verification) message {
-	m := message{RequestID: v.id, TriggeredAt: timestamp(v.submitted), Type: "event", Channel: "silent_auth", Status: "action_pending", ClientRef: v.clientRef}
+	m := message{RequestID: v.id, TriggeredAt: w.timestamp(v.submitted), Type: "event", Channel: "silent_auth", Status: "action_pending", ClientRef: v.clientRef}
 	action := messageAction{"check", v.checkURL}
 	if m.Action = action; w.told%2 == 1 {
 		m.Action = []messageAction{action}
@@ -64,13 +64,13 @@ func (w *webhooks) actionPending(v *verification) message {
 // when that was, which are in some documents.
 func (w *webhooks) summaryOf(v *verification) message {
 	m := message{
-		RequestID: v.id, SubmittedAt: timestamp(v.submitted), Status: v.outcome(), Type: "summary",
+		RequestID: v.id, SubmittedAt: w.timestamp(v.submitted), Status: v.outcome(), Type: "summary",
 		ChannelTimeout: int(v.timeout.Seconds()), ClientRef: v.clientRef,
 	}
 	for i, s := range v.steps {
 		step := messageStep{Channel: s.kind, Status: "unused"}
 		if i < len(v.events) {
-			step.InitiatedAt, step.Status = timestamp(v.events[i].at), v.events[i].outcome
+			step.InitiatedAt, step.Status = w.timestamp(v.events[i].at), v.events[i].outcome
 		}
 		if step.Status == "blocked" {
 			step.Reason = "Fraudulent traffic detected for your account on network [ 23415 ]."
@@ -78,12 +78,14 @@ func (w *webhooks) summaryOf(v *verification) message {
 		m.Workflow = append(m.Workflow, step)
 	}
 	if w.summaries++; w.summaries%2 == 0 {
-		m.Price, m.FinalizedAt = v.price(), timestamp(v.finalized)
+		m.Price, m.FinalizedAt = v.price(), w.timestamp(v.finalized)
 	}
 	return m
 }
 
-func timestamp(t time.Time) string { return t.UTC().Format("2006-01-02T15:04:05.000Z") }
+func (w *webhooks) timestamp(t time.Time) string {
+	return w.realTime(t).UTC().Format("2006-01-02T15:04:05.000Z")
+}
 
 // signHS256 makes the JWT of a webhook.
 func signHS256(secret string, body []byte, apiKey, application string) string {

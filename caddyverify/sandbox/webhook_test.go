@@ -256,8 +256,12 @@ func TestWebhooksBySpeed(t *testing.T) {
 		beginTold(t, s, twoSteps)
 		synctest.Wait()
 		time.Sleep(1500 * time.Millisecond)
-		if got := r.take(); len(got) != 1 || got[0].at.Sub(begun) < time.Second || got[0].at.Sub(begun) > 1001*time.Millisecond {
-			t.Errorf("got\n%+v", got)
+		got := r.take()
+		if len(got) != 1 || got[0].at.Sub(begun) < time.Second || got[0].at.Sub(begun) > 1001*time.Millisecond {
+			t.Fatalf("got\n%+v", got)
+		}
+		if !strings.Contains(got[0].body, `"triggered_at":"2000-01-01T00:00:00.000Z"`) || !strings.Contains(got[0].body, `"finalized_at":"2000-01-01T00:00:01.000Z"`) {
+			t.Errorf("its times are not those of who receives it: %s", got[0].body)
 		}
 		if err := s.Change(func(settings *Settings) error { settings.Speed = 1; return nil }); err != nil {
 			t.Fatal(err)
