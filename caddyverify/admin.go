@@ -179,6 +179,10 @@ func (a *adminAPI) purge(w http.ResponseWriter, r *http.Request, _ []string) err
 	if err := readJSON(w, r, &asked); err != nil {
 		return err
 	}
+	if id := asked.RequestID; id != "" && wire.UUID(id) == "" && wire.RedactID(id) != id {
+		// It is not shown: it may be a phone number.
+		return apiError(http.StatusBadRequest, "that is no request_id, and nothing was purged; write the one that the answer to the request has, or none to purge all")
+	}
 	purged := allAccounts()
 	if asked.Account != "" {
 		account, err := accountNamed(asked.Account)

@@ -205,6 +205,7 @@ func TestAdmin(t *testing.T) {
 		{"POST", "breaker/shop/all/open", "", 404, `there is no breaker \"all\"; there are read`},
 		{"POST", "breaker/other/read/open", "", 404, "there is no account"},
 		{"POST", "cache/purge", `{"id":"x"}`, 400, "no document of this path"},
+		{"POST", "cache/purge", `{"request_id":"447700900001"}`, 400, "that is no request_id, and nothing was purged"},
 		{"POST", "cache/purge", `{"account":"other"}`, 404, "there is no account"},
 	} {
 		if code, answer := o.ask(test.method, test.path, test.body); code != test.code || !strings.Contains(answer, test.want) {
@@ -335,7 +336,7 @@ func TestAdminEvents(t *testing.T) {
 		}
 	}
 	expect("info An operator has purged the cache of 0 verifications.")
-	o.post("cache/purge", `{"request_id":"nobodys"}`, `200 {"done":1}`)
+	o.post("cache/purge", `{"request_id":"00000000000040008000000000000000"}`, `200 {"done":1}`)
 	expect("info An operator has purged the cache of 0 verifications.")
 	id := o.start(0, "447700900001")
 	o.call(0, "search/json", "request_id="+id)

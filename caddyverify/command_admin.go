@@ -116,7 +116,7 @@ func callAdmin(flags caddycmd.Flags, method, path string, body, into any) error 
 func adminError(address string, err error) error {
 	text := err.Error()
 	if why, ok := strings.CutPrefix(text, "performing request: "); ok {
-		return fmt.Errorf("no Caddy answers at the admin endpoint %s: is it running? --address or --config says where its admin endpoint is (%s)", address, why)
+		return fmt.Errorf("no Caddy answers at the admin endpoint %s: is it running? --address or --config says where its admin endpoint is; `caddy verify demo` has none, look at its /live (%s)", address, why)
 	}
 	if _, document, ok := strings.Cut(text, "{"); ok {
 		var told struct{ Error string }

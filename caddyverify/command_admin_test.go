@@ -79,6 +79,7 @@ func TestAdminCommands(t *testing.T) {
 		want string
 	}{
 		{"no such verification", []string{"explain", "nobodys"}, `this gateway knows no verification "nobodys"`},
+		{"no request_id", []string{"purge", "zzz"}, "that is no request_id, and nothing was purged"},
 		{"no such account", []string{"breaker", "other", "read", "open"}, `there is no account "other"; there are ["` + o.label + `" "shop"]`},
 		{"no such breaker", []string{"breaker", "shop", "all", "open"}, `there is no breaker "all"`},
 		{"no such action", []string{"breaker", "shop", "read", "half"}, "there is no /verify/breaker/shop/read/half"},
@@ -91,7 +92,7 @@ func TestAdminCommands(t *testing.T) {
 		})
 	}
 	nobody := "unix/" + filepath.Join(t.TempDir(), "none.sock")
-	if _, err := runAdmin(t, "status", "--address", nobody); err == nil || !strings.Contains(err.Error(), "no Caddy answers at the admin endpoint "+nobody+": is it running?") {
+	if _, err := runAdmin(t, "status", "--address", nobody); err == nil || !strings.Contains(err.Error(), "no Caddy answers at the admin endpoint "+nobody+": is it running?") || !strings.Contains(err.Error(), "`caddy verify demo` has none") {
 		t.Errorf("without a Caddy the error is %v", err)
 	}
 }
