@@ -149,7 +149,7 @@ func (c *Callers) shares() map[string]limit.Share {
 
 // names are those that metrics may have.
 func (c *Callers) names() []string {
-	if c == nil {
+	if c == nil || c.rules == nil { // or what they are is an error
 		return nil
 	}
 	var names []string

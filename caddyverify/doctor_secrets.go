@@ -116,13 +116,12 @@ func (e *examination) checkRelays(webhooks []json.RawMessage) bool {
 	var relays []*owned
 	for _, written := range webhooks {
 		h := new(Webhook)
-		if json.Unmarshal(written, h) != nil {
-			e.report.Add(doctor.Finding{Level: doctor.Fail, Check: "configuration", Of: "verify_webhook", Text: "its settings are not such as `verify_webhook` has.", Change: "what `caddy validate` names."})
+		if err := json.Unmarshal(written, h); err != nil {
+			e.report.Add(doctor.Finding{Level: doctor.Fail, Check: "configuration", Of: "verify_webhook", Text: "its settings are not such as `verify_webhook` has: " + sentence(err), Change: "what the sentence names."})
+			continue
 		}
 		for _, one := range h.Relays {
-			if one != nil { // else it does not load
-				relays = append(relays, &owned{one, one.Caller})
-			}
+			relays = append(relays, &owned{one, one.Caller})
 		}
 	}
 	name(relays, func(one *owned) *string { return &one.of })

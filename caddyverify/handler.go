@@ -198,8 +198,12 @@ func (h *Handler) provision(ctx caddy.Context, app *App) error {
 	return nil
 }
 
-// accountLogger is named after the handler verify, whichever handler's context it is.
+// accountLogger is for an account's own lines where another handler than verify has opened it: they come under
+// the name of that one. Else it is nil.
 func accountLogger(ctx caddy.Context) *slog.Logger {
+	if _, ok := ctx.Module().(*Webhook); !ok {
+		return nil
+	}
 	return slog.New(zapslog.NewHandler(ctx.Logger(new(Handler)).Core(),
 		zapslog.WithName(string(new(Handler).CaddyModule().ID)), zapslog.AddStacktraceAt(slog.Level(127)))) // none, as Caddy's own have none
 }

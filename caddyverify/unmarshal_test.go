@@ -211,6 +211,7 @@ func bringIn(config []byte, transports bool) (err error) {
 			done()
 		}
 	}
+	e.checkRelays(read.Webhooks)
 	e.report.CheckCallers(read)
 	return loading
 }

@@ -54,6 +54,7 @@ func TestWarnOfSecretsInClear(t *testing.T) {
 	private, _ := applicationKey()
 	t.Setenv("VERIFY_TEST_PRIVATE_KEY", private)
 	t.Setenv("VERIFY_TEST_SECRET", strings.Repeat("a1", 32))
+	t.Setenv("VERIFY_TEST_RELAY", strings.Repeat("c3", 32))
 	const placeholder = "{env.VERIFY_TEST_SECRET}"
 	secrets := map[string]string{ // by the words of the warning
 		"the api_secret":        "a-secret-of-tests",
@@ -69,6 +70,8 @@ func TestWarnOfSecretsInClear(t *testing.T) {
 				return secrets[name]
 			case "the private_key":
 				return "{env.VERIFY_TEST_PRIVATE_KEY}"
+			case "the secret of relay *":
+				return "{env.VERIFY_TEST_RELAY}"
 			}
 			return placeholder
 		}

@@ -156,7 +156,7 @@ func (h *Webhook) relays(app *App) (gateway.Relays, error) {
 			return nil, fmt.Errorf("relay %s: %w", one.Caller, err)
 		}
 		to[one.Caller] = target
-		secret, err := resolve("the secret", one.Secret, maxSignatureSecret)
+		secret, err := one.resolveSecret()
 		if err != nil {
 			return nil, fmt.Errorf("relay %s: %w", one.Caller, err)
 		}

@@ -1,6 +1,7 @@
 package gateway
 
 import (
+	"cmp"
 	"context"
 	"log/slog"
 	"time"
@@ -224,7 +225,7 @@ func (a *Account) log(e Event) {
 	a.mu.Unlock()
 	if by != nil {
 		attrs = append(attrs, slog.String("upstream", a.host))
-		(*by).AccountLogger.LogAttrs(context.Background(), level, message, attrs...)
+		(*by).ofAccount().LogAttrs(context.Background(), level, message, attrs...)
 	}
 }
 
@@ -295,3 +296,6 @@ func circuitAttrs(c CircuitChanged) []slog.Attr {
 	}
 	return attrs
 }
+
+// ofAccount is where the account's own changes are logged.
+func (g *Gateway) ofAccount() *slog.Logger { return cmp.Or(g.AccountLogger, g.Logger) }

@@ -4,7 +4,6 @@
 package gateway
 
 import (
-	"cmp"
 	"context"
 	"log/slog"
 	"net/http"
@@ -81,7 +80,10 @@ func New(c Config) (*Gateway, error) {
 	}
 	g.base = base
 	label := slog.String("account", c.Account.label)
-	g.Logger, g.AccountLogger = c.Logger.With(label), cmp.Or(c.AccountLogger, c.Logger).With(label)
+	g.Logger = c.Logger.With(label)
+	if c.AccountLogger != nil {
+		g.AccountLogger = c.AccountLogger.With(label)
+	}
 	g.refusals = newRefusals(g.logRefused)
 	if _, err := g.change(func(by *credentials) {
 		*by = credentials{first: c.Upstream.Secret, next: c.Upstream.Next, drained: c.V2.drained()}

@@ -60,7 +60,11 @@ func (r *relays) tell(d relay.Delivery, result relay.Result, why error) {
 			return
 		}
 	}
-	attrs := []slog.Attr{slog.String("result", string(result)), slog.String("to", d.Target.String()), slog.String("request_id", wire.RedactID(d.ID))}
+	attrs := []slog.Attr{slog.String("result", string(result))}
+	if d.Target != nil { // nil for what nobody is known to wait for
+		attrs = append(attrs, slog.String("to", d.Target.String()))
+	}
+	attrs = append(attrs, slog.String("request_id", wire.RedactID(d.ID)))
 	if d.Name != "" {
 		attrs = append(attrs, slog.String("caller", d.Name))
 	}
@@ -81,7 +85,7 @@ func (r *relays) log(level slog.Level, message string, attrs ...slog.Attr) {
 	r.account.mu.Unlock()
 	logger := r.last.Load() // when the account ends, none is in force any more
 	if by != nil {
-		logger = (*by).AccountLogger
+		logger = (*by).ofAccount()
 	}
 	if logger != nil {
 		logger.LogAttrs(context.Background(), level, message, attrs...)
@@ -107,7 +111,7 @@ func (h *Webhooks) relay(ctx context.Context, e state.Event, body []byte) observ
 	if !named {
 		to = h.to[OtherCallers]
 	}
-	h.gateway.Account.relays.last.Store(h.gateway.AccountLogger)
+	h.gateway.Account.relays.last.Store(h.gateway.ofAccount())
 	if all := len(h.to) == 1 && h.to[OtherCallers] != nil; !start.known() && !all {
 		if start.away {
 			return observe.WebhookStoreAway

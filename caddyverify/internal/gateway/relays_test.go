@@ -134,7 +134,7 @@ func TestRelayTold(t *testing.T) {
 			t.Fatal(err)
 		}
 		relays := h.gateway.Account.relays
-		relays.last.Store(h.gateway.AccountLogger)
+		relays.last.Store(h.gateway.Logger)
 		for _, step := range []struct {
 			result relay.Result
 			want   string

@@ -102,7 +102,7 @@ var (
 	unsettled         = Metric{"verify_verifications_unsettled", "gauge", "Verifications whose time is over and whose outcome is not known.", nil}
 	timeToSuccess     = Metric{"verify_time_to_success_seconds", nativeHistogram, "Time to success, from the request to the right code.", nil}
 	attempts          = Metric{"verify_attempts_per_verification", "histogram", "Attempts per verification: codes tried before its end.", []Label{labelEnd}}
-	costTotal         = Metric{"verify_cost_total", "counter", "Money spent, as told by checks and searches, in units of the currency; by country in the first one seen alone.", []Label{
+	costTotal         = Metric{"verify_cost_total", "counter", "Money spent, as told by checks and searches of version 1, in units of the currency; by country in the first one seen alone.", []Label{
 		{"currency", "the first four seen, other"}, {"kind", values(wire.CostKinds[:], map[wire.CostKind]string{wire.Fee: "price", wire.Messages: "estimated_price_messages_sent"})}, labelCountry,
 	}}
 
