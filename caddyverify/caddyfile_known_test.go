@@ -16,7 +16,7 @@ func TestUnrecognized(t *testing.T) {
 		"an account":    {app("account shop {\nupstrem http://localhost\n}"), `of account "upstrem"; did you mean upstream?`},
 		"no setting":    {app("account shop {\nerrors http\n}"), `of account "errors"; there are: failover, upstream`},
 		"api":           {app("account shop {\napi v2 {\ntemplate *\n}\n}"), `of api "template"; did you mean templates?`},
-		"callers":       {app("callers {\nunknwon refuse\n}"), `of callers "unknwon"; did you mean unknown?`},
+		"callers":       {app("callers {\nunknow refuse\n}"), `of callers "unknow"; did you mean unknown?`},
 		"a caller":      {app("callers {\ncaller a {http.auth.user.id} a {\nwheight 2\n}\n}"), `of caller "wheight"; did you mean weight?`},
 		"a handler":     {":0 {\nverify {\nstrickt\n}\n}", `unrecognized subdirective "strickt"; did you mean strict?`},
 		"its cache":     {":0 {\nverify {\ncache {\nfinl 1s\n}\n}\n}", `of cache "finl"; did you mean final?`},

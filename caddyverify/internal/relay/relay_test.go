@@ -373,7 +373,7 @@ func TestTrouble(t *testing.T) {
 		{"and breaks later", time.Minute, false, true},
 	} {
 		now = now.Add(step.after)
-		tell := false
+		var tell bool
 		if step.works {
 			tell = target.Works()
 		} else {
