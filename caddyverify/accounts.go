@@ -227,6 +227,11 @@ func (h *Handler) siteOf(ctx caddy.Context, app *App, name string) (*Handler, er
 
 // checkAccounts tells what is wrong with what sites share.
 func (a *App) checkAccounts() error {
+	if a.Callers != nil {
+		if err := a.Callers.check(); err != nil {
+			return fmt.Errorf("callers: %w", err)
+		}
+	}
 	for _, name := range slices.Sorted(maps.Keys(a.Accounts)) {
 		if !accountName.MatchString(name) || name == "by" {
 			return fmt.Errorf("account %q: a name has 1 to 64 letters, digits and _ . -, and is not \"by\"", name)
@@ -248,9 +253,6 @@ func (a *App) checkAccounts() error {
 	}
 	if a.Callers == nil {
 		return nil
-	}
-	if err := a.Callers.check(); err != nil {
-		return fmt.Errorf("callers: %w", err)
 	}
 	for _, c := range a.Callers.Known {
 		if c.Account != "" && a.Accounts[c.Account] == nil {

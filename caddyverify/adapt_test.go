@@ -99,7 +99,7 @@ func TestExampleLetsIn(t *testing.T) {
 		{"10.1.2.3", "10.1.2.4:8080", "/health/live", 200, `{"status":"live"}`},
 		{"203.0.113.7", "verify.internal:8080", "/health/live", 403, ""},
 		{"10.1.2.3", "verify.internal:8080", "/live/stream", 200, ""}, // an empty answer: it is off
-		{"10.1.2.3", "verify.internal:8080", "/v1/messages", 404, "Only version 1 of the Verify API"},
+		{"10.1.2.3", "verify.internal:8080", "/v1/messages", 404, "Only the Verify API is here"},
 	}
 	for _, test := range []struct {
 		name    string
@@ -107,7 +107,7 @@ func TestExampleLetsIn(t *testing.T) {
 		visits  []visit
 	}{
 		{"as it is", nil, []visit{
-			{"10.1.2.3", "verify.internal:8080", start, 404, "Only version 1 of the Verify API"},
+			{"10.1.2.3", "verify.internal:8080", start, 404, "Only the Verify API is here"},
 		}},
 		{"with version 2", map[string]string{"# path /v2/verify /v2/verify/*": "path /v2/verify /v2/verify/*", "# not path /v2/verify /v2/verify/*": "not path /v2/verify /v2/verify/*", "# api v2": "api v2"}, []visit{
 			{"10.1.2.3", "verify.internal:8080", start, 405, `"type":`}, // the visit is a GET

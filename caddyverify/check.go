@@ -52,9 +52,8 @@ func (h *Handler) check() error {
 }
 
 func (a *Account) check() error {
-	_, upstreamErr := upstreamURL(a.Upstream, a.InsecureUpstream)
 	return first([]settingError{
-		{"upstream", upstreamErr},
+		{"upstream", a.checkUpstream()},
 		{"auth", a.checkAuth()},
 		{"method", a.checkMethod()},
 		{"timeout", within(a.Timeout, 100*time.Millisecond, 5*time.Minute)},
@@ -178,6 +177,14 @@ func checkCountries(codes []string) error {
 	return err
 }
 
+func (a *Account) checkUpstream() error {
+	base, err := upstreamURL(a.Upstream, a.InsecureUpstream)
+	if err == nil && a.API == apiV2 && strings.HasSuffix(base.Path, "/v2") {
+		return errors.New("the URL ends in /v2, which the paths of version 2 begin with; leave it out")
+	}
+	return err
+}
+
 // upstreamURL checks the base URL. Its errors never show the URL, which may hold
 // a password.
 func upstreamURL(raw string, insecure bool) (*url.URL, error) {
@@ -196,8 +203,6 @@ func upstreamURL(raw string, insecure bool) (*url.URL, error) {
 		return nil, errors.New("the URL has a query or a fragment; write no more than scheme, host and perhaps a path")
 	case strings.HasSuffix(strings.TrimSuffix(u.Path, "/"), "/verify"):
 		return nil, errors.New("the URL ends in /verify, which the paths of the API begin with; leave it out")
-	case strings.HasSuffix(strings.TrimSuffix(u.Path, "/"), "/v2"):
-		return nil, errors.New("the URL ends in /v2, which the paths of version 2 begin with; leave it out")
 	case u.Scheme == "http" && !insecure && !isLoopback(u.Hostname()):
 		return nil, errors.New("http would send the credentials in clear; write https, or add insecure_upstream")
 	}

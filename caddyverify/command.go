@@ -210,7 +210,7 @@ func (s site) routes() caddyhttp.RouteList {
 
 // otherProducts is the body of the 404 for what is not version 1 of the Verify API,
 // in the shape that the SDKs read from the provider's newer products.
-const otherProducts = `{"title":"Not Found","detail":"Only version 1 of the Verify API, /verify/..., is here. For other products of the provider, such as Verify v2 or Messages, use a client that calls the provider itself."}`
+const otherProducts = `{"title":"Not Found","detail":"Only the Verify API is here, at /verify/..., and version 2 of it where it is let in. For other products of the provider, such as Messages, use a client that calls the provider itself."}`
 
 // sandboxPage tells how to call a sandbox that answers these APIs; none stands for v1.
 func sandboxPage(url string, apis ...string) string {

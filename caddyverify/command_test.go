@@ -78,7 +78,7 @@ func TestSites(t *testing.T) {
 			got := do(t, request(t, http.MethodPost, server.URL+path, "application/json", "{}"))
 			var body struct{ Title, Detail string }
 			if err := json.Unmarshal([]byte(got.body), &body); err != nil || got.StatusCode != http.StatusNotFound ||
-				got.Header.Get("Content-Type") != "application/json" || body.Title == "" || !strings.Contains(body.Detail, "Only version 1 of the Verify API") ||
+				got.Header.Get("Content-Type") != "application/json" || body.Title == "" || !strings.Contains(body.Detail, "Only the Verify API is here") ||
 				!strings.HasSuffix(got.body, "\n") {
 				t.Errorf("%d %s: %d %s %s", i, path, got.StatusCode, got.Header.Get("Content-Type"), got.body)
 			}
@@ -111,8 +111,8 @@ func TestDemoRoutes(t *testing.T) {
 		{"metrics", "GET", "/metrics", "", "127.0.0.1", 200, "go_goroutines"},
 		{"health", "GET", "/health/ready", "", "127.0.0.1", 503, `"starting"`}, // in a test
 		{"faults", "GET", "/sandbox/faults", "", "127.0.0.1", 200, ""},
-		{"faults from elsewhere", "POST", "/sandbox/faults", "", "10.1.2.3", 404, "Only version 1"},
-		{"what else the sandbox has", "GET", "/sandbox/calls", "", "127.0.0.1", 404, "Only version 1"},
+		{"faults from elsewhere", "POST", "/sandbox/faults", "", "10.1.2.3", 404, "Only the Verify API"},
+		{"what else the sandbox has", "GET", "/sandbox/calls", "", "127.0.0.1", 404, "Only the Verify API"},
 	} {
 		t.Run(test.name, func(t *testing.T) {
 			r := httptest.NewRequest(test.method, "http://localhost"+test.path, nil)

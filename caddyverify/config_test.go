@@ -151,7 +151,7 @@ func TestConfigErrors(t *testing.T) {
 		{"no host", credentials + "upstream https://:99", "upstream"},
 		{"no port", credentials + "upstream https://example.com:99999", "upstream"},
 		{"the API's own path", credentials + "upstream https://api.nexmo.com/verify/", "/verify"},
-		{"the path of version 2", credentials + "upstream https://api.nexmo.com/v2/", "upstream: the URL ends in /v2, which the paths of version 2 begin with; leave it out"},
+		{"the path of version 2", credentials + "api v2\nupstream https://api.nexmo.com/v2/", "upstream: the URL ends in /v2, which the paths of version 2 begin with; leave it out"},
 		{"credentials of version 2 in a query", credentials + "api v2\nauth query", "auth: calls of version 2 have the credentials in the Authorization header alone; leave it out, or add `drain v1`"},
 		{"version 2 by GET", credentials + "api v2\nmethod get", "method: calls of version 2 have methods of their own; leave it out, or add `drain v1`"},
 		{"h2c", credentials + "transport http {\nversions h2c\n}", "h2c"},

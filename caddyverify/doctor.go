@@ -126,11 +126,11 @@ func (e *examination) load() ([]byte, error) {
 	case file == "":
 		return nil, errors.New("there is no --config, and no Caddyfile in this folder")
 	}
-	return config, nil
+	return caddy.RemoveMetaFields(config), nil // as Caddy does
 }
 
 // writtenCredentials are the arguments of a Caddyfile's directives.
-var writtenCredentials = regexp.MustCompile(`(?m)^\s*(?:(?:next_)?credentials|password|encryption_key)\s+(.+)$`)
+var writtenCredentials = regexp.MustCompile(`(?m)^\s*(?:(?:next_)?credentials|password|encryption_key|private_key|signature_secret|relay|webhook)\s+(.+)$`)
 
 // withoutCredentials is what Caddy says of a configuration that it cannot read, without
 // what stands in a file in place of credentials: an error shows the word that it is at.

@@ -177,9 +177,11 @@ func (h *Handler) rereadCredentials() {
 func (h *Handler) rereadPrivateKey() (ok bool) {
 	r := &h.rotation
 	pem, err := h.resolvePrivateKey()
-	if err == nil && pem != r.first {
+	if last := r.first; err == nil && pem != last {
 		r.first = pem
-		err = h.gateway.Use(r.secrets())
+		if err = h.gateway.Use(r.secrets()); err != nil {
+			r.first = last
+		}
 	}
 	if err != nil {
 		h.warnOnce(err.Error() + "; the key of before stays in use")
@@ -195,8 +197,9 @@ func (h *Handler) rereadDrained() (ok bool) {
 	r := &h.rotation
 	secret, err := h.Credentials.reread(r)
 	if err == nil && secret != r.drain {
-		r.drain = secret
-		err = h.gateway.UseDrained(upstream.NewSecret(secret))
+		if err = h.gateway.UseDrained(upstream.NewSecret(secret)); err == nil {
+			r.drain = secret
+		}
 	}
 	if err != nil {
 		h.warnOnce("credentials: " + err.Error() + "; the secret of before stays in use")

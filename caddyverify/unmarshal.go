@@ -31,6 +31,24 @@ func (h *Webhook) UnmarshalJSON(text []byte) error {
 	return unmarshal(text, (*plain)(h), "handler")
 }
 
+// UnmarshalJSON implements json.Unmarshaler.
+func (s *Sandbox) UnmarshalJSON(text []byte) error {
+	type plain Sandbox
+	return unmarshal(text, (*plain)(s), "handler")
+}
+
+// UnmarshalJSON implements json.Unmarshaler.
+func (h *Health) UnmarshalJSON(text []byte) error {
+	type plain Health
+	return unmarshal(text, (*plain)(h), "handler")
+}
+
+// UnmarshalJSON implements json.Unmarshaler.
+func (l *Live) UnmarshalJSON(text []byte) error {
+	type plain Live
+	return unmarshal(text, (*plain)(l), "handler")
+}
+
 // unmarshal reads settings, which have perhaps the name of their module beside them. Its errors
 // name the setting and what belongs there, and show no value, which may be a secret in a wrong
 // place. A null is an error: encoding/json takes it for a setting that is not there, and a rule
@@ -126,6 +144,8 @@ func wanted(t reflect.Type) string {
 		return "true or false"
 	case t.Kind() == reflect.String:
 		return "text in quotes"
+	case t.Kind() == reflect.Float64:
+		return "a number"
 	}
 	return "a whole number"
 }

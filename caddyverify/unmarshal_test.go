@@ -239,3 +239,30 @@ func TestWrongTypes(t *testing.T) {
 		}
 	}
 }
+
+// The handlers that make no calls are read as strictly.
+func TestMisfitsOfOtherHandlers(t *testing.T) {
+	for text, into := range map[string]json.Unmarshaler{
+		`{"faults":null}`:                          new(Sandbox),
+		`{"strict":null}`:                          new(Health),
+		`{"handler":"live","sandbox_faults":null}`: new(Live),
+	} {
+		if err := into.UnmarshalJSON([]byte(text)); err == nil || !strings.Contains(err.Error(), "it is null; write a value, or leave it out") {
+			t.Errorf("%s gives: %v", text, err)
+		}
+	}
+	if err := new(Sandbox).UnmarshalJSON([]byte(`{"speed":"fast"}`)); err == nil || err.Error() != "speed: it must be a number" {
+		t.Errorf("a speed that is text gives: %v", err)
+	}
+}
+
+// TestTemplatesNameCallers: in JSON as in a Caddyfile the error names the callers that there are.
+func TestTemplatesNameCallers(t *testing.T) {
+	t.Setenv("VERIFY_TEST_SECRET", testSecret)
+	config := `{"admin":{"disabled":true},"logging":{"logs":{"default":{"writer":{"output":"discard"}}}},"apps":{"verify":{` +
+		`"accounts":{"shop":{"api":"v2","templates":{"callers":["nobody"]},"credentials":{"api_key":"key","api_secret":"{env.VERIFY_TEST_SECRET}"}}},` +
+		`"callers":{"known":[{"name":"checkout","from":"{http.auth.user.id}","is":["checkout"]}]}}}}`
+	if err := bringIn([]byte(config), false); err == nil || !strings.Contains(err.Error(), `write one of ["checkout"]`) {
+		t.Errorf("got %v", err)
+	}
+}

@@ -56,7 +56,8 @@ type Relay struct {
 	// a new one is in use as soon as it is in its file. Required.
 	Secret string `json:"secret,omitempty"`
 
-	to *relay.Target // what it comes to
+	to     *relay.Target // what it comes to
+	secret string        // in use
 }
 
 // CaddyModule returns the Caddy module information. Caddy asks at each call, while a new secret may come
@@ -146,7 +147,6 @@ const relayExample = "`relay checkout https://checkout.internal/webhooks {file./
 // relays reads where webhooks are passed on to.
 func (h *Webhook) relays(app *App) (gateway.Relays, error) {
 	to := gateway.Relays{}
-	owners := map[string]string{h.secret: "the account's signature_secret"} // of secrets
 	for _, one := range h.Relays {
 		if to[one.Caller] != nil {
 			return nil, fmt.Errorf("relay %s: it is there twice; a caller has one", one.Caller)
@@ -156,16 +156,28 @@ func (h *Webhook) relays(app *App) (gateway.Relays, error) {
 			return nil, fmt.Errorf("relay %s: %w", one.Caller, err)
 		}
 		to[one.Caller] = target
-		secret, err := one.resolveSecret()
-		if err != nil {
+		if err := h.ownSecret(one.secret, one); err != nil {
 			return nil, fmt.Errorf("relay %s: %w", one.Caller, err)
 		}
-		if owner := owners[secret]; owner != "" {
-			return nil, fmt.Errorf("relay %s: its secret is %s, and whoever has one secret can sign for all that have it; make another with: openssl rand -hex 32", one.Caller, owner)
-		}
-		owners[secret] = "that of relay " + one.Caller
 	}
 	return to, nil
+}
+
+// ownSecret makes sure that a secret is that of a relay alone; nil is for the account's own.
+func (h *Webhook) ownSecret(secret string, of *Relay) error {
+	owner := ""
+	if of != nil && secret == h.secret {
+		owner = "the account's signature_secret"
+	}
+	for _, one := range h.Relays {
+		if one != of && one.secret == secret {
+			owner = "that of relay " + one.Caller
+		}
+	}
+	if owner == "" {
+		return nil
+	}
+	return fmt.Errorf("its secret is %s, and whoever has one secret can sign for all that have it; make another with: openssl rand -hex 32", owner)
 }
 
 func (r *Relay) target(app *App) (*relay.Target, error) {
@@ -182,16 +194,21 @@ func (r *Relay) target(app *App) (*relay.Target, error) {
 	if err != nil {
 		return nil, err
 	}
+	r.secret = secret
 	r.to, err = relay.NewTarget(r.URL, secret)
 	return r.to, err
 }
 
-// rereadSecret puts a new secret in use. What is no secret changes nothing.
-func (r *Relay) rereadSecret() error {
+// rereadRelay puts a new secret of a relay in use. What is no secret, or another's, changes nothing.
+func (h *Webhook) rereadRelay(r *Relay) error {
 	secret, err := r.resolveSecret()
 	if err != nil {
 		return err
 	}
+	if err := h.ownSecret(secret, r); err != nil {
+		return err
+	}
+	r.secret = secret
 	return r.to.Use(secret)
 }
 
@@ -232,7 +249,7 @@ func (h *Webhook) watchSecrets() {
 func (h *Webhook) rereadSecrets() {
 	fine := h.read("signature_secret", h.rereadSecret())
 	for _, one := range h.Relays {
-		fine = h.read("relay "+one.Caller, one.rereadSecret()) && fine
+		fine = h.read("relay "+one.Caller, h.rereadRelay(one)) && fine
 	}
 	if fine {
 		clear(h.warned)
@@ -254,6 +271,9 @@ func (h *Webhook) read(which string, err error) bool {
 // rereadSecret puts a new signature secret in use. What is no secret changes nothing.
 func (h *Webhook) rereadSecret() error {
 	secret, err := h.account.resolveSignatureSecret()
+	if err == nil {
+		err = h.ownSecret(secret, nil)
+	}
 	if err == nil && secret != h.secret {
 		err = h.webhooks.Use(secret)
 	}

@@ -114,3 +114,24 @@ func TestRelaySecretInItsFile(t *testing.T) {
 		t.Errorf("the log:\n%s", text)
 	}
 }
+
+// TestRelaySecretsDiffer: a secret that is put into the file of another one later is not taken either.
+func TestRelaySecretsDiffer(t *testing.T) {
+	own := strings.Repeat("signature-of-the-account", 2)
+	first, second := strings.Repeat("first-of-a-relay", 3), strings.Repeat("second-of-a-relay", 3)
+	h := &Webhook{secret: own, Relays: []*Relay{{Caller: "login", URL: "https://login.internal", secret: first}, {Caller: "*", URL: "https://all.internal"}}}
+	for secret, want := range map[string]string{first: "that of relay login", own: "the account's signature_secret", second: ""} {
+		h.Relays[1].Secret = secret
+		if _, err := h.Relays[1].target(new(App)); err != nil {
+			t.Fatal(err)
+		}
+		h.Relays[1].secret = ""
+		err := h.rereadRelay(h.Relays[1])
+		if (err != nil) != (want != "") || err != nil && !strings.Contains(err.Error(), want) || err == nil && h.Relays[1].secret != secret {
+			t.Errorf("got %v, want %q", err, want)
+		}
+	}
+	if err := h.ownSecret(second, nil); err == nil || !strings.Contains(err.Error(), "that of relay *") {
+		t.Errorf("as the account's own: %v", err)
+	}
+}

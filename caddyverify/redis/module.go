@@ -3,6 +3,7 @@
 package redis
 
 import (
+	"bytes"
 	"context"
 	"crypto/sha256"
 	"crypto/tls"
@@ -10,6 +11,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"maps"
 	"net"
 	"os"
 	"regexp"
@@ -75,6 +77,24 @@ type TLS struct {
 // CaddyModule returns the Caddy module information.
 func (*Store) CaddyModule() caddy.ModuleInfo {
 	return caddy.ModuleInfo{ID: "verify.stores.redis", New: func() caddy.Module { return new(Store) }}
+}
+
+// UnmarshalJSON implements json.Unmarshaler. A null is an error, which encoding/json takes for a
+// setting that is not there: connections would be in clear where `tls` was left empty.
+func (s *Store) UnmarshalJSON(text []byte) error {
+	var settings map[string]json.RawMessage
+	if err := json.Unmarshal(text, &settings); err != nil {
+		return errors.New("it must be an object in braces")
+	}
+	for _, name := range slices.Sorted(maps.Keys(settings)) {
+		if string(settings[name]) == "null" {
+			return errors.New(name + ": it is null; write a value, or leave it out")
+		}
+	}
+	type plain Store
+	d := json.NewDecoder(bytes.NewReader(text))
+	d.DisallowUnknownFields()
+	return d.Decode((*plain)(s))
 }
 
 // clients keeps connections over reloads of Caddy's configuration.

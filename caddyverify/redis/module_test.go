@@ -53,6 +53,22 @@ func TestCaddyfile(t *testing.T) {
 	}
 }
 
+func TestNull(t *testing.T) {
+	for text, want := range map[string]string{
+		`{"addresses":["one"],"tls":null}`: "tls: it is null",
+		`{"tls":{"ca":null}}`:              "",
+		`{"tsl":{}}`:                       "tsl",
+		`null`:                             "",
+		`[]`:                               "braces",
+		`{"tls":{},"db":1}`:                "",
+	} {
+		err := new(Store).UnmarshalJSON([]byte(text))
+		if (err != nil) != (want != "") || err != nil && !strings.Contains(err.Error(), want) {
+			t.Errorf("%s: %v, want %q", text, err, want)
+		}
+	}
+}
+
 func TestCaddyfileErrors(t *testing.T) {
 	const needed = "address redis:6379\nencryption_key {env.STORE_KEY}\n"
 	for _, tt := range []struct{ name, text, want string }{

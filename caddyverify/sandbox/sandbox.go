@@ -168,7 +168,7 @@ func (cfg *Config) complete() error {
 	case !(cfg.Speed > 0 && cfg.Speed <= maxSpeed):
 		return fmt.Errorf("sandbox: speed %v is out of range: use more than 0 and at most %d", cfg.Speed, maxSpeed)
 	case !(cfg.Limit < 0 || cfg.Limit >= minLimit && cfg.Limit <= maxLimit):
-		return fmt.Errorf("sandbox: limit %v is out of range: use %v to %v calls a second, or none", cfg.Limit, minLimit, maxLimit)
+		return fmt.Errorf("sandbox: limit %v is out of range: use %v to %v calls a second, or off", cfg.Limit, minLimit, maxLimit)
 	}
 	return cfg.completeV2()
 }

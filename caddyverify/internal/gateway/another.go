@@ -2,6 +2,7 @@ package gateway
 
 import (
 	"context"
+	"time"
 
 	"github.com/caddyverify/caddy-verify/caddyverify/internal/wire"
 )
@@ -25,8 +26,31 @@ func (a *Account) another(ctx context.Context, call *wire.Call) (refusal wire.An
 	})(ctx, call)
 	if may {
 		a.metrics.Another(call.Caller, call.Operation)
+	} else if refusal.Fault == nil || !refusal.Fault.Refused { // its time is over: the provider has answered in time
+		refusal = (&wire.Fault{Cause: wire.LimitReached, Refused: true, RetryAfter: time.Second}).Answer()
 	}
 	return refusal, may
+}
+
+// anotherInTime is another that asks for as long as the call has time.
+func (a *Account) anotherInTime(ctx context.Context, call *wire.Call) (refusal wire.Answer, may bool) {
+	for {
+		refusal, may = a.another(ctx, call)
+		if may {
+			return refusal, true
+		}
+		wait := refusal.Fault.RetryAfter
+		if deadline, ok := ctx.Deadline(); ok && time.Until(deadline) <= wait {
+			return refusal, false
+		}
+		timer := time.NewTimer(wait)
+		select {
+		case <-timer.C:
+		case <-ctx.Done():
+			timer.Stop()
+			return refusal, false
+		}
+	}
 }
 
 // again is another for the same request once more.

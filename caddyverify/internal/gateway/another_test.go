@@ -21,25 +21,28 @@ import (
 // TestFurtherRequestsTakeSlots: where a call takes several requests, these are no more in a second than the account's limit is,
 // and all of them are counted.
 func TestFurtherRequestsTakeSlots(t *testing.T) {
-	const rate = 3
+	asksBoth := func(r *http.Request, _ int) (int, string) {
+		if strings.HasPrefix(r.URL.Path, "/verify/") {
+			return http.StatusOK, `{"status":"6","error_text":"It was not found."}`
+		}
+		return http.StatusBadRequest, `{"title":"Invalid Code"}`
+	}
 	for _, tt := range []struct {
 		name, path, form string
+		rate             int
 		answers          func(*http.Request, int) (int, string) // to the one of its id that is the nth
 		want             string
 		retries          int // of each
 	}{
-		{"a trigger that is too soon", "/verify/control/json", "cmd=trigger_next_event", func(_ *http.Request, n int) (int, string) {
+		{"a trigger that is too soon", "/verify/control/json", "cmd=trigger_next_event", 3, func(_ *http.Request, n int) (int, string) {
 			if n < 3 {
 				return http.StatusConflict, `{"title":"Conflict","detail":"The operation cannot be performed at this time. Please try again later."}`
 			}
 			return http.StatusOK, ""
 		}, `"status":"0"`, 2},
-		{"a check that both versions are asked for", "/verify/check/json", "code=1234", func(r *http.Request, _ int) (int, string) {
-			if strings.HasPrefix(r.URL.Path, "/verify/") {
-				return http.StatusOK, `{"status":"6","error_text":"It was not found."}`
-			}
-			return http.StatusBadRequest, `{"title":"Invalid Code"}`
-		}, `"status":"16"`, 0},
+		{"a check that both versions are asked for", "/verify/check/json", "code=1234", 3, asksBoth, `"status":"16"`, 0},
+		{"such a check with one slot a second", "/verify/check/json", "code=1234", 1, asksBoth, `"status":"16"`, 0},
+		{"one of what version 2 has not", "/verify/check/json", "code=12", 1, asksBoth, `"status":"6"`, 0},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
@@ -58,7 +61,7 @@ func TestFurtherRequestsTakeSlots(t *testing.T) {
 					return tt.answers(r, seen[id])
 				})
 				metrics := observe.NewMetrics()
-				s := &Settings{Limit: limit.Settings{Rate: rate}}
+				s := &Settings{Limit: limit.Settings{Rate: tt.rate}}
 				a := NewAccount("provider.example", testKey, metrics, s)
 				defer a.Close()
 				defer a.Configure(s)()
@@ -83,7 +86,7 @@ func TestFurtherRequestsTakeSlots(t *testing.T) {
 				}
 				var calls sync.WaitGroup
 				answered := 0
-				for n := range rate {
+				for n := range tt.rate {
 					time.Sleep(time.Millisecond)
 					calls.Go(func() {
 						body := call(g, tt.path, fmt.Sprintf("%s&request_id=%032x", tt.form, n))
@@ -98,12 +101,12 @@ func TestFurtherRequestsTakeSlots(t *testing.T) {
 					})
 				}
 				calls.Wait()
-				if answered == 0 || len(sent) <= rate && tt.retries > 0 {
+				if answered == 0 || len(sent) <= tt.rate && tt.retries > 0 {
 					t.Errorf("%d calls are answered, after %d requests", answered, len(sent))
 				}
-				for i := rate; i < len(sent); i++ {
-					if within := sent[i].Sub(sent[i-rate]); within < time.Second {
-						t.Errorf("%d requests are made within %v", rate+1, within)
+				for i := tt.rate; i < len(sent); i++ {
+					if within := sent[i].Sub(sent[i-tt.rate]); within < time.Second {
+						t.Errorf("%d requests are made within %v", tt.rate+1, within)
 					}
 				}
 				if n := counted(t, metrics, "verify_upstream_requests_total"); n != len(sent) {

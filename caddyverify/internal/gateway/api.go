@@ -95,7 +95,7 @@ func (g *Gateway) api(config upstream.Config, drained upstream.Secret) (*api, er
 		closeAuth(0)
 		return nil, err
 	}
-	d := &drain{v2: client, v1: old, book: g.Account.states, another: g.Account.another}
+	d := &drain{v2: client, v1: old, book: g.Account.states, another: g.Account.anotherInTime}
 	p.call, p.unsent, p.target, p.known = d.roundTrip, d.unsent, d.target, d.known
 	p.method = old.MethodStep(g.Account.methodChanged)
 	return p, nil

@@ -55,10 +55,15 @@ func (d *drain) roundTrip(ctx context.Context, call *wire.Call) wire.Answer {
 	}
 	answer := d.askV1(ctx, call)
 	if answer.Fault == nil && (answer.Status == wire.NotFoundOrFinished || answer.Status == wire.NoResponse) && ctx.Err() == nil {
-		if refusal, may := d.another(ctx, call); !may {
-			return refusal
-		}
-		if other := d.v2.RoundTrip(ctx, call); other.Fault != nil || other.Status != answer.Status {
+		asked := false
+		second := d.v2.Step(func(ctx context.Context, call *wire.Call) wire.Answer {
+			asked = true
+			if refusal, may := d.another(ctx, call); !may {
+				return refusal
+			}
+			return d.v2.RoundTrip(ctx, call)
+		})
+		if other := second(ctx, call); asked && (other.Fault != nil || other.Status != answer.Status) {
 			return other
 		}
 	}
@@ -99,7 +104,7 @@ func (d *drain) search(ctx context.Context, call *wire.Call) wire.Answer {
 	}
 	for _, id := range unsure {
 		if !slices.ContainsFunc(answer.Found, func(v *wire.Verification) bool { return wire.Spelling(v.RequestID) == wire.Spelling(id) }) {
-			return (&wire.Fault{Cause: wire.StoreAway}).Answer()
+			return (&wire.Fault{Cause: wire.StoreAway, MayHaveSent: true}).Answer()
 		}
 	}
 	if len(known) == 0 {

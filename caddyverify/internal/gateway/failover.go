@@ -178,6 +178,7 @@ func (g *Gateway) searchAll(ctx context.Context, x *exchange) {
 	ids, list := sent.IDs()
 	starts := g.whose(ctx, ids, started.known)
 	parts, searches := map[string][]byte{}, 0
+	var away *wire.Fault // of an account whose store would have to tell
 	for _, one := range g.chain {
 		var ask []string
 		for i, id := range ids {
@@ -195,6 +196,8 @@ func (g *Gateway) searchAll(ctx context.Context, x *exchange) {
 		x.sent.Caller = sent.Caller
 		one.search(ctx, x)
 		switch found := x.answer.Status != wire.NoResponse; {
+		case x.answer.Fault != nil && x.answer.Fault.Cause == wire.StoreAway:
+			away = x.answer.Fault // the next one may know it
 		case x.answer.Fault != nil, found && x.answer.Status.Numeric():
 			return // never a list that is silently shorter
 		case found && !list:
@@ -202,6 +205,11 @@ func (g *Gateway) searchAll(ctx context.Context, x *exchange) {
 		case found:
 			takeParts(&x.answer, sent.Format, parts)
 		}
+	}
+	lacks := func(id string) bool { return parts[wire.Spelling(id)] == nil }
+	if away != nil && slices.ContainsFunc(ids, lacks) {
+		x.answer = away.Answer()
+		return
 	}
 	if list && searches > 1 && len(parts) > 0 {
 		x.answer = compose(sent.Format, ids, parts)

@@ -24,6 +24,7 @@ import (
 type link struct {
 	store.Store
 	away, deaf atomic.Bool
+	mute       atomic.Bool  // logs are not read
 	slow       atomic.Int64 // how long a Hold takes
 }
 
@@ -81,6 +82,9 @@ func (l *link) Tell(ctx context.Context, n store.Name, entries [][]byte, most in
 }
 
 func (l *link) Read(ctx context.Context, n store.Name, after store.Position, most int) ([]store.Entry, error) {
+	if l.mute.Load() {
+		return nil, errLink
+	}
 	return over(l, func() ([]store.Entry, error) { return l.Store.Read(ctx, n, after, most) })
 }
 

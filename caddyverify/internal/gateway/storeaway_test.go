@@ -6,10 +6,48 @@ import (
 	"testing"
 	"testing/synctest"
 
+	"github.com/caddyverify/caddy-verify/caddyverify/internal/observe"
 	"github.com/caddyverify/caddy-verify/caddyverify/internal/state"
 	"github.com/caddyverify/caddy-verify/caddyverify/internal/store"
 	"github.com/caddyverify/caddy-verify/caddyverify/internal/upstream"
 )
+
+// TestSearchBehindStoreAway: an account of version 1 is asked as well, whatever the store of the first has to say.
+func TestSearchBehindStoreAway(t *testing.T) {
+	const old, nobodys = "00000000000000000000000000000004", "00000000000000000000000000000003"
+	for _, tt := range []struct{ form, want string }{
+		{"request_id=" + old, `"SUCCESS"`},
+		{"request_ids=" + old, `"SUCCESS"`},
+		{"request_id=" + nobodys, "store_away"},
+		{"request_ids=" + old + "&request_ids=" + nobodys, "store_away"},
+	} {
+		synctest.Test(t, func(t *testing.T) {
+			v1 := provider(func(r *http.Request) (int, string) {
+				_ = r.ParseForm()
+				said := `{"request_id":"` + old + `","account_id":"abcd1234","status":"SUCCESS"}`
+				switch {
+				case r.Form.Get("request_id") == old:
+					return http.StatusOK, said
+				case strings.Contains(strings.Join(r.Form["request_ids"], " "), old):
+					return http.StatusOK, `{"verification_requests":[` + said + `]}`
+				}
+				return http.StatusOK, `{"request_id":"","status":"101","error_text":"No response found"}`
+			})
+			a := newAccount(t)
+			a.states.Share(&shelf{Logs: new(store.Memory).Open("a", "here"), away: true})
+			g := newGatewayAtV2(t, a, upstream.Config{URL: "https://provider.example", Key: testKey, Secret: newPrivateKey(t), Transport: v1}, nil)
+			defer g.Close()
+			other := NewAccount("backup.example", "backupk1", observe.NewMetrics(), &Settings{})
+			t.Cleanup(other.Close)
+			t.Cleanup(other.Configure(&Settings{}))
+			backup := newGateway(t, other, v1, "https://backup.example")
+			g.chain = []*Gateway{g, backup}
+			if body := call(g, "/verify/search/json", tt.form); !strings.Contains(body, tt.want) {
+				t.Errorf("%s: want %s in %s", tt.form, tt.want, body)
+			}
+		})
+	}
+}
 
 // What another gateway has started is not taken for what nobody has, while the store does not say: at version 2, and
 // where version 1 is drained and knows nothing of it.

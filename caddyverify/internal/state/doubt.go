@@ -14,7 +14,7 @@ import (
 // not known, until a webhook tells.
 
 // Doubted notes that a check or a cancel, which took so long, may have ended a verification. Of those that
-// nobody here has begun nothing is noted.
+// nobody here has begun, as far as the store says, nothing is noted.
 func (b *Book) Doubted(ctx context.Context, requestID string, took time.Duration) {
 	f := fact{Kind: doubted, Took: took}
 	// The call's time may be over, and this is of no use to it.

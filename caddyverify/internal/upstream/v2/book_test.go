@@ -2,6 +2,7 @@ package v2
 
 import (
 	"context"
+	"errors"
 	"strings"
 	"testing"
 	"testing/synctest"
@@ -214,6 +215,27 @@ func TestRequestAfterCancel(t *testing.T) {
 			})
 		})
 	}
+}
+
+// TestCancelWhileStoreIsAway: of what another gateway may have started it is not said that there is no such.
+func TestCancelWhileStoreIsAway(t *testing.T) {
+	p := saying(notFound)
+	c := newClient(t, p)
+	c.Book.Share(silent{})
+	if answer := c.RoundTrip(t.Context(), controlCall("cancel")); answer.Fault == nil || answer.Fault.Cause != wire.StoreAway || !answer.InDoubt() {
+		t.Errorf("got %+v", answer)
+	}
+}
+
+// silent is a store that is away.
+type silent struct{ store.Logs }
+
+func (silent) Read(context.Context, store.Name, store.Position, int) ([]store.Entry, error) {
+	return nil, errors.New("away")
+}
+
+func (silent) Tell(context.Context, store.Name, [][]byte, int, time.Duration) error {
+	return errors.New("away")
 }
 
 // The wait is the same for what another gateway has cancelled, if the provider names it.

@@ -25,8 +25,10 @@ func (c *Client) cancelled(ctx context.Context, call *wire.Call, id string, r *r
 		c.Book.Ended(ctx, undashed(id), wire.Cancelled)
 		return wire.Done(call, "")
 	case r.Code == http.StatusNotFound && r.isProblem:
-		v, known, _ := c.Book.Find(ctx, undashed(id))
+		v, known, sure := c.Book.Find(ctx, undashed(id))
 		switch {
+		case !sure: // by another gateway it may be running
+			return (&wire.Fault{Cause: wire.StoreAway, MayHaveSent: true}).Answer()
 		case !known || v.Status() != wire.InProgress:
 		case v.InDoubt() && v.Messages() <= 1 && v.Age() >= uncancellable: // neither too early nor too late
 			c.Book.Gone(ctx, undashed(id), r.took)
