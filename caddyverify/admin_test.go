@@ -128,7 +128,7 @@ func newOperated(t *testing.T) *operated {
 		if err != nil {
 			t.Fatal(err)
 		}
-		if err := caddy.Load(config, true); err != nil {
+		if err := loadConfig(config); err != nil {
 			t.Fatal(err)
 		}
 		o.CloseIdleConnections()

@@ -84,7 +84,7 @@ func TestCanaryOfGuard(t *testing.T) {
 			"limit 28/s": "limit off\nguard {\nper_number enforce 1/10m\ndeny_prefix enforce 33\nper_address enforce 1/1h\n" +
 				"budget enforce 0.60 EUR/day\nprice 0.15 EUR\nrecord " + files["record of starts"] + "\n}",
 		})
-		if err := caddy.Load(config, true); err != nil {
+		if err := loadConfig(config); err != nil {
 			t.Fatal(err)
 		}
 	}

@@ -84,7 +84,7 @@ func TestCanary(t *testing.T) {
 	// An open breaker would spare the upstream most of what follows.
 	config = bytes.Replace(config, []byte(`"breaker":{"open_for":5000000000,"window":30000000000}`), []byte(`"breaker":{"off":true}`), 1)
 	stderr := watchStderr(t)
-	if err := caddy.Load(config, true); err != nil {
+	if err := loadConfig(config); err != nil {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { _ = caddy.Stop() })
@@ -209,7 +209,7 @@ func TestCanary(t *testing.T) {
 		`"auth":"query","method":"post"`, `"auth":"body"`,
 		`"auth":"basic","method":"get"`, `"auth":"query"`, `"auth":"body","method":"get"`, // by GET
 	} {
-		if err := caddy.Load(bytes.Replace(config, []byte(`"auth":"basic"`), []byte(other), 1), true); err != nil {
+		if err := loadConfig(bytes.Replace(config, []byte(`"auth":"basic"`), []byte(other), 1)); err != nil {
 			t.Fatal(err)
 		}
 		u.fail(t)
@@ -235,7 +235,7 @@ func TestCanary(t *testing.T) {
 	made := calls
 	for _, other := range []string{canaryNext, canaryNewest} { // the second secret, and a new one in its file
 		u = newUpstreamFor(t, other)
-		if err := caddy.Load(bytes.ReplaceAll(config, []byte(first.URL), []byte(u.URL)), true); err != nil {
+		if err := loadConfig(bytes.ReplaceAll(config, []byte(first.URL), []byte(u.URL))); err != nil {
 			t.Fatal(err)
 		}
 		if other == canaryNewest {

@@ -47,7 +47,7 @@ func TestCanaryOfV2(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if err := caddy.Load(config, true); err != nil {
+	if err := loadConfig(config); err != nil {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { _ = caddy.Stop() })
@@ -121,7 +121,7 @@ func TestCanaryOfV2(t *testing.T) {
 		"other letters": strings.Replace(private, private[100:140], strings.Repeat("A", 40), 1), "no line breaks": strings.ReplaceAll(private, "\n", " "),
 	} {
 		c.file("private_key", content)
-		if err := caddy.Load(config, true); err == nil {
+		if err := loadConfig(config); err == nil {
 			t.Errorf("a private key is taken that is damaged: %s", name)
 		} else {
 			fmt.Fprintln(&damaged, err)
@@ -130,13 +130,13 @@ func TestCanaryOfV2(t *testing.T) {
 	c.await("the key of before stays in use")
 	c.file("private_key", private)
 	c.file("signature_secret", canarySigned[:4]+"\n")
-	if err := caddy.Load(config, true); err == nil {
+	if err := loadConfig(config); err == nil {
 		t.Error("a signature secret of four characters is taken")
 	} else {
 		fmt.Fprintln(&damaged, err)
 	}
 	c.file("signature_secret", canarySigned+"\n")
-	if err := caddy.Load(bytes.Replace(config, []byte(`"drain":"v1"`), []byte(`"drain":""`), 1), true); err != nil {
+	if err := loadConfig(bytes.Replace(config, []byte(`"drain":"v1"`), []byte(`"drain":""`), 1)); err != nil {
 		t.Fatal(err)
 	}
 	c.everyWay()
@@ -154,7 +154,7 @@ func TestCanaryOfV2(t *testing.T) {
 		}
 		basic = bytes.ReplaceAll(basic, []byte(setting), nil)
 	}
-	if err := caddy.Load(basic, true); err != nil {
+	if err := loadConfig(basic); err != nil {
 		t.Fatal(err)
 	}
 	before = len(c.provider.seen())
@@ -166,7 +166,7 @@ func TestCanaryOfV2(t *testing.T) {
 	if n := len(c.provider.seen()); n != before {
 		t.Error("calls are signed that have to be by HTTP Basic")
 	}
-	if err := caddy.Load(config, true); err != nil {
+	if err := loadConfig(config); err != nil {
 		t.Fatal(err)
 	}
 	// A key that the provider does not know: what it signs is refused.

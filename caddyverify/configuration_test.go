@@ -63,7 +63,7 @@ func TestDocumentedConfiguration(t *testing.T) {
 	if !strings.Contains(string(config), `"disable_redirects":true`) {
 		t.Error("it takes port 80, too, which a gateway without rights cannot")
 	}
-	if err := caddy.Load(config, true); err != nil {
+	if err := loadConfig(config); err != nil {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { _ = caddy.Stop() })

@@ -27,7 +27,7 @@ func TestFailover(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		if err := caddy.Load(config, true); err != nil {
+		if err := loadConfig(config); err != nil {
 			t.Fatal(err)
 		}
 	}

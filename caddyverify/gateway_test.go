@@ -184,6 +184,12 @@ func request(t *testing.T, method, url, contentType, body string) *http.Request 
 	return r
 }
 
+// loadConfig has Caddy use a configuration. It closes connections that wait for a request: the next one is on none of those.
+func loadConfig(config []byte) error {
+	defer http.DefaultClient.CloseIdleConnections()
+	return caddy.Load(config, true)
+}
+
 func do(t *testing.T, r *http.Request) reply {
 	t.Helper()
 	return doBy(t, &http.Client{CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }}, r)

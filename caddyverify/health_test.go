@@ -27,7 +27,7 @@ func healthSites(t *testing.T, u *testUpstream, global, gateway, health, strict 
 	if err != nil {
 		t.Fatal(err)
 	}
-	return caddy.Load(config, true)
+	return loadConfig(config)
 }
 
 func ownStorage(t *testing.T) {

@@ -11,7 +11,6 @@ import (
 	"strings"
 	"testing"
 
-	"github.com/caddyserver/caddy/v2"
 	"github.com/caddyserver/caddy/v2/modules/caddyhttp"
 )
 
@@ -137,7 +136,7 @@ func TestLiveOverReloads(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		if err := caddy.Load(config, true); err != nil {
+		if err := loadConfig(config); err != nil {
 			t.Fatal(err)
 		}
 	}

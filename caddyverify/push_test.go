@@ -28,7 +28,7 @@ func TestPushedAreClassic(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			if err := caddy.Load(config, true); err != nil {
+			if err := loadConfig(config); err != nil {
 				t.Fatal(err)
 			}
 			registry := prometheus.NewPedanticRegistry()

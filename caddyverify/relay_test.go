@@ -207,7 +207,7 @@ func TestSettingsOfRelays(t *testing.T) {
 				"\nprivate_key {env.VERIFY_TEST_PRIVATE_KEY}\nsignature_secret " + provider + "\n}\ncallers {\ncaller checkout {http.request.header.X-App} checkout\n}\n}\n}\n" +
 				"http://" + freeAddress(t) + " {\nverify_webhook {\naccount shop\n" + test.lines + "\n}\n}\n")
 			if err == nil {
-				err = caddy.Load(config, true)
+				err = loadConfig(config)
 			}
 			if err == nil || !strings.Contains(err.Error(), test.want) || strings.Contains(err.Error(), "CANARY") {
 				t.Errorf("it says %v", err)
@@ -226,7 +226,7 @@ func TestNullInJSON(t *testing.T) {
 		`{"verify":{"callers":{"known":[null]},"accounts":{"shop":{"api":"v2","templates":{"callers":["a"]},"credentials":{"api_key":"` + testKey + `","api_secret":"` + testSecret + `"}}}}}`: "null",
 		`{"verify":{"accounts":{"shop":{"api":"v2","templates":{},"credentials":{"api_key":"` + testKey + `","api_secret":"` + testSecret + `"}}}}}`:                                           "templates: nobody is named",
 	} {
-		err := caddy.Load([]byte(`{"admin":{"disabled":true},"logging":{"logs":{"default":{"writer":{"output":"discard"}}}},"apps":`+text+`}`), true)
+		err := loadConfig([]byte(`{"admin":{"disabled":true},"logging":{"logs":{"default":{"writer":{"output":"discard"}}}},"apps":` + text + `}`))
 		if err == nil || !strings.Contains(err.Error(), want) && !strings.Contains(err.Error(), "no caller named a") {
 			t.Errorf("it says %v, want %s", err, want)
 		}

@@ -30,7 +30,7 @@ func TestConfigurationInForce(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		return caddy.Load(config, true)
+		return loadConfig(config)
 	}
 	gateway := func(address string, settings ...string) string {
 		return "http://" + address + " {\n route {\n  metrics /metrics\n  verify {\n upstream " + u.URL + "\n credentials " + testKey + " " + testSecret + "\n" +

@@ -205,7 +205,7 @@ func TestNewSecretInItsFile(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if err := caddy.Load(config, true); err != nil {
+	if err := loadConfig(config); err != nil {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { _ = caddy.Stop() })
@@ -228,7 +228,7 @@ func TestNewSecretInItsFile(t *testing.T) {
 	u.mu.Lock()
 	strays := len(u.strays)
 	u.mu.Unlock()
-	if err := caddy.Load(config, true); err != nil {
+	if err := loadConfig(config); err != nil {
 		t.Fatal(err)
 	}
 	served(t, url+"/verify/search/json?request_id=a") // over a new connection

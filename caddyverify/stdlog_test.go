@@ -97,7 +97,7 @@ func runGateway(t *testing.T, loggings []string) {
 		config := fmt.Sprintf(`{"admin":{"disabled":true,"config":{"persist":false}},"logging":%s,"apps":{"http":{"servers":{"s":{"listen":[%q],"routes":[{"handle":[
 			{"handler":"verify","upstream":"http://%s","credentials":{"api_key":%q,"api_secret":"{env.VONAGE_API_SECRET}"},"limit":-1,"breaker":{"off":true}}]}]}}}}}`,
 			logging, address, listener.Addr(), testKey)
-		if err := caddy.Load([]byte(config), true); err != nil {
+		if err := loadConfig([]byte(config)); err != nil {
 			t.Fatal(err)
 		}
 		for n := range surplus {
@@ -131,7 +131,7 @@ func answerTooMuch(c net.Conn, form int) {
 // that printed them.
 func TestLinesOfLibraries(t *testing.T) {
 	file := filepath.Join(t.TempDir(), "log")
-	if err := caddy.Load(fmt.Appendf(nil, `{"admin":{"disabled":true,"config":{"persist":false}},"logging":{"logs":{"default":{"writer":{"output":"file","filename":%q}}}}}`, file), true); err != nil {
+	if err := loadConfig(fmt.Appendf(nil, `{"admin":{"disabled":true,"config":{"persist":false}},"logging":{"logs":{"default":{"writer":{"output":"file","filename":%q}}}}}`, file)); err != nil {
 		t.Fatal(err)
 	}
 	log.SetOutput(io.Discard) // by another plugin

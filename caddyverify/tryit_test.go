@@ -37,7 +37,7 @@ func TestTryItOfV2(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if err := caddy.Load(adapted, true); err != nil {
+	if err := loadConfig(adapted); err != nil {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { _ = caddy.Stop() })

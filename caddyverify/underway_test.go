@@ -84,7 +84,7 @@ http://{site} {
 				}
 				return adapted
 			}
-			if err := caddy.Load(config("1m"), true); err != nil {
+			if err := loadConfig(config("1m")); err != nil {
 				t.Fatal(err)
 			}
 			t.Cleanup(func() { _ = caddy.Stop() })
@@ -110,7 +110,7 @@ http://{site} {
 				transport.CloseIdleConnections()
 			}
 			if test.reload {
-				if err := caddy.Load(config("50s"), true); err != nil { // returns, though nothing is released
+				if err := loadConfig(config("50s")); err != nil { // returns, though nothing is released
 					t.Fatal(err)
 				}
 			}

@@ -24,7 +24,7 @@ func TestV2Unsure(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		if err := caddy.Load(config, true); err != nil {
+		if err := loadConfig(config); err != nil {
 			t.Fatal(err)
 		}
 	}

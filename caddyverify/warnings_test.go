@@ -119,7 +119,7 @@ func TestWarnOfRefusedSecret(t *testing.T) {
 		if err := os.WriteFile(secret, []byte(step.secret+"\n"), 0o600); err != nil {
 			t.Fatal(err)
 		}
-		if err := caddy.Load(config, true); err != nil {
+		if err := loadConfig(config); err != nil {
 			t.Fatal(err)
 		}
 		if got := getReloaded(t, "http://"+site+"/verify/search/json?request_id=a"); got.field("status") != step.status {

@@ -51,7 +51,7 @@ func (j *journey) load() {
 	if err != nil {
 		j.t.Fatal(err)
 	}
-	if err := caddy.Load(config, true); err != nil {
+	if err := loadConfig(config); err != nil {
 		j.t.Fatal(err)
 	}
 }

@@ -26,7 +26,7 @@ func TestWebhookSecretInItsFile(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer goleak.VerifyNone(t, goleak.IgnoreCurrent(), goleak.IgnoreAnyFunction("github.com/DeRuina/timberjack.(*Logger).millRun")) // the log file
-	if err := caddy.Load(config, true); err != nil {
+	if err := loadConfig(config); err != nil {
 		t.Fatal(err)
 	}
 	defer func() { _ = caddy.Stop() }()
@@ -120,15 +120,15 @@ func TestRelaySecretsDiffer(t *testing.T) {
 	own := strings.Repeat("signature-of-the-account", 2)
 	first, second := strings.Repeat("first-of-a-relay", 3), strings.Repeat("second-of-a-relay", 3)
 	h := &Webhook{secret: own, Relays: []*Relay{{Caller: "login", URL: "https://login.internal", secret: first}, {Caller: "*", URL: "https://all.internal"}}}
-	for secret, want := range map[string]string{first: "that of relay login", own: "the account's signature_secret", second: ""} {
-		h.Relays[1].Secret = secret
+	for _, test := range []struct{ secret, want string }{{first, "that of relay login"}, {own, "the account's signature_secret"}, {second, ""}} {
+		h.Relays[1].Secret = test.secret
 		if _, err := h.Relays[1].target(new(App)); err != nil {
 			t.Fatal(err)
 		}
 		h.Relays[1].secret = ""
 		err := h.rereadRelay(h.Relays[1])
-		if (err != nil) != (want != "") || err != nil && !strings.Contains(err.Error(), want) || err == nil && h.Relays[1].secret != secret {
-			t.Errorf("got %v, want %q", err, want)
+		if (err != nil) != (test.want != "") || err != nil && !strings.Contains(err.Error(), test.want) || err == nil && h.Relays[1].secret != test.secret {
+			t.Errorf("got %v, want %q", err, test.want)
 		}
 	}
 	if err := h.ownSecret(second, nil); err == nil || !strings.Contains(err.Error(), "that of relay *") {
