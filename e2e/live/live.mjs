@@ -63,6 +63,7 @@ async function tellFigures() {
   };
   // What the charts have besides their pictures: a table under each.
   await page.locator('summary').first().click();
+  await until(page, () => document.querySelector('#charts details[open] tbody tr')); // which is written once it is open
   told.points = (await rows(page, '#charts details[open]')).length;
   await close();
   console.log(JSON.stringify(told));
