@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"crypto/x509"
 	"encoding/json"
+	"errors"
 	"net/http"
 	"net/http/httptest"
 	"os"
@@ -431,6 +432,34 @@ func TestUnusedProxy(t *testing.T) {
 		}
 		if got := unusedProxy([]byte(test.transport), base); got != test.want {
 			t.Errorf("%s, %s: %q, want %q", test.transport, test.upstream, got, test.want)
+		}
+	}
+}
+
+// TestDoctorReadsAsCaddyDoes: names by which parts of a configuration are addressed are no settings.
+func TestDoctorReadsAsCaddyDoes(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "caddy.json")
+	put(t, path, `{"apps":{"verify":{"@id":"all","accounts":{"shop":{"@id":"shop","guard":{}}}}}}`)
+	e := examination{config: path}
+	config, err := e.load()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := new(App).UnmarshalJSON([]byte(strings.TrimSuffix(strings.TrimPrefix(string(config), `{"apps":{"verify":`), "}}"))); err != nil {
+		t.Errorf("%s: %v", config, err)
+	}
+}
+
+// TestDoctorHidesWhatIsWritten: an error of the parser shows the word that it is at.
+func TestDoctorHidesWhatIsWritten(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "Caddyfile")
+	for _, line := range []string{
+		"credentials key SECRET", "next_credentials key SECRET", "password SECRET", "encryption_key SECRET", "private_key SECRET",
+		"signature_secret SECRET", "relay * https://a.internal SECRET", `webhook https://a.internal "SECRET"`,
+	} {
+		put(t, path, "http:// {\n"+line+"\n")
+		if said := withoutCredentials(errors.New("unexpected token 'SECRET'"), path); strings.Contains(said, "SECRET") || !strings.Contains(said, "unexpected") {
+			t.Errorf("%s: %s", line, said)
 		}
 	}
 }

@@ -65,10 +65,7 @@ func TestFurtherRequestsTakeSlots(t *testing.T) {
 				a := NewAccount("provider.example", testKey, metrics, s)
 				defer a.Close()
 				defer a.Configure(s)()
-				config := upstream.Config{
-					URL: "https://provider.example", Key: testKey, Secret: upstream.NewSecret(testSecret),
-					Auth: upstream.Basic, Method: upstream.Auto, Transport: transport,
-				}
+				config := ofVersion1(transport)
 				g, err := New(Config{
 					Account: a, Upstream: config, V2: new(V2), Timeout: 10 * time.Second,
 					Caller: func(*http.Request) (*caller.Caller, bool) { return new(caller.Caller), true },

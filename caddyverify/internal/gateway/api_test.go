@@ -76,10 +76,7 @@ func TestDrainUsesNewSecretBesideKey(t *testing.T) {
 		return http.StatusNotFound, `{"title":"Not Found"}`
 	})
 	a := newAccount(t)
-	drained := upstream.Config{
-		URL: "https://provider.example", Key: testKey, Secret: upstream.NewSecret(testSecret),
-		Auth: upstream.Basic, Method: upstream.Auto, Transport: transport,
-	}
+	drained := ofVersion1(transport)
 	signed := drained
 	signed.Secret = newPrivateKey(t)
 	g := newGatewayAtV2(t, a, signed, &drained)
@@ -118,6 +115,14 @@ func TestDrainUsesNewSecretBesideKey(t *testing.T) {
 	}
 	if check() != testSecret+"2" || request() == token || replaced != 2 {
 		t.Errorf("a new key is not in use, or with another secret of version 1: %d", replaced)
+	}
+}
+
+// ofVersion1 is how calls of version 1 are made.
+func ofVersion1(transport http.RoundTripper) upstream.Config {
+	return upstream.Config{
+		URL: "https://provider.example", Key: testKey, Secret: upstream.NewSecret(testSecret),
+		Auth: upstream.Basic, Method: upstream.Auto, Transport: transport,
 	}
 }
 
@@ -191,10 +196,7 @@ func TestDrainHidesSecret(t *testing.T) {
 		return http.StatusOK, `{"status":"3","error_text":"Invalid value for ` + testSecret + `"}`
 	})
 	a := newAccount(t)
-	drained := upstream.Config{
-		URL: "https://provider.example", Key: testKey, Secret: upstream.NewSecret(testSecret),
-		Auth: upstream.Basic, Method: upstream.Auto, Transport: transport,
-	}
+	drained := ofVersion1(transport)
 	signed := drained
 	signed.Secret = newPrivateKey(t)
 	g := newGatewayAtV2(t, a, signed, &drained)

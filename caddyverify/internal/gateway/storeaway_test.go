@@ -2,6 +2,7 @@ package gateway
 
 import (
 	"net/http"
+	"slices"
 	"strings"
 	"testing"
 	"testing/synctest"
@@ -11,6 +12,21 @@ import (
 	"github.com/caddyverify/caddy-verify/caddyverify/internal/store"
 	"github.com/caddyverify/caddy-verify/caddyverify/internal/upstream"
 )
+
+// knowing is a provider of version 1 that knows of one verification, which is over.
+func knowing(id string) http.RoundTripper {
+	return provider(func(r *http.Request) (int, string) {
+		_ = r.ParseForm()
+		said := `{"request_id":"` + id + `","account_id":"abcd1234","status":"SUCCESS"}`
+		switch {
+		case r.Form.Get("request_id") == id:
+			return http.StatusOK, said
+		case slices.Contains(r.Form["request_ids"], id):
+			return http.StatusOK, `{"verification_requests":[` + said + `]}`
+		}
+		return http.StatusOK, `{"request_id":"","status":"101","error_text":"No response found"}`
+	})
+}
 
 // TestSearchBehindStoreAway: an account of version 1 is asked as well, whatever the store of the first has to say.
 func TestSearchBehindStoreAway(t *testing.T) {
@@ -22,17 +38,7 @@ func TestSearchBehindStoreAway(t *testing.T) {
 		{"request_ids=" + old + "&request_ids=" + nobodys, "store_away"},
 	} {
 		synctest.Test(t, func(t *testing.T) {
-			v1 := provider(func(r *http.Request) (int, string) {
-				_ = r.ParseForm()
-				said := `{"request_id":"` + old + `","account_id":"abcd1234","status":"SUCCESS"}`
-				switch {
-				case r.Form.Get("request_id") == old:
-					return http.StatusOK, said
-				case strings.Contains(strings.Join(r.Form["request_ids"], " "), old):
-					return http.StatusOK, `{"verification_requests":[` + said + `]}`
-				}
-				return http.StatusOK, `{"request_id":"","status":"101","error_text":"No response found"}`
-			})
+			v1 := knowing(old)
 			a := newAccount(t)
 			a.states.Share(&shelf{Logs: new(store.Memory).Open("a", "here"), away: true})
 			g := newGatewayAtV2(t, a, upstream.Config{URL: "https://provider.example", Key: testKey, Secret: newPrivateKey(t), Transport: v1}, nil)
@@ -54,17 +60,7 @@ func TestSearchBehindStoreAway(t *testing.T) {
 func TestSearchWhileStoreIsAway(t *testing.T) {
 	const here, elsewhere, nobodys = "00000000000000000000000000000001", "00000000000000000000000000000002", "00000000000000000000000000000003"
 	const old = "00000000000000000000000000000004" // version 1's
-	v1 := provider(func(r *http.Request) (int, string) {
-		_ = r.ParseForm()
-		said := `{"request_id":"` + old + `","account_id":"abcd1234","status":"SUCCESS"}`
-		switch ids := r.Form["request_ids"]; {
-		case r.Form.Get("request_id") == old:
-			return http.StatusOK, said
-		case len(ids) > 0 && strings.Contains(strings.Join(ids, " "), old):
-			return http.StatusOK, `{"verification_requests":[` + said + `]}`
-		}
-		return http.StatusOK, `{"request_id":"","status":"101","error_text":"No response found"}`
-	})
+	v1 := knowing(old)
 	const single, list = "request_id=", "request_ids="
 	for _, tt := range []struct {
 		name, form  string
@@ -103,10 +99,8 @@ func TestSearchWhileStoreIsAway(t *testing.T) {
 					signed := upstream.Config{URL: "https://provider.example", Key: testKey, Secret: newPrivateKey(t), Transport: v1}
 					var drain *upstream.Config
 					if drained {
-						drain = &upstream.Config{
-							URL: "https://provider.example", Key: testKey, Secret: upstream.NewSecret(testSecret),
-							Auth: upstream.Basic, Method: upstream.Auto, Transport: v1,
-						}
+						old := ofVersion1(v1)
+						drain = &old
 					}
 					g := newGatewayAtV2(t, a, signed, drain)
 					defer g.Close()

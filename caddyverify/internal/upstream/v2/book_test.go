@@ -3,6 +3,7 @@ package v2
 import (
 	"context"
 	"errors"
+	"net/http"
 	"strings"
 	"testing"
 	"testing/synctest"
@@ -224,6 +225,12 @@ func TestCancelWhileStoreIsAway(t *testing.T) {
 	c.Book.Share(silent{})
 	if answer := c.RoundTrip(t.Context(), controlCall("cancel")); answer.Fault == nil || answer.Fault.Cause != wire.StoreAway || !answer.InDoubt() {
 		t.Errorf("got %+v", answer)
+	}
+	// A client of version 2 reads what the provider has said.
+	own := controlCall("cancel")
+	own.Format, own.Raw = wire.V2, &wire.Raw{}
+	if answer := c.RoundTrip(t.Context(), own); answer.Fault != nil || answer.Code != http.StatusNotFound || string(answer.Body) != notFound.body {
+		t.Errorf("a client of version 2 gets %+v", answer)
 	}
 }
 

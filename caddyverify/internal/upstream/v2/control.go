@@ -27,7 +27,7 @@ func (c *Client) cancelled(ctx context.Context, call *wire.Call, id string, r *r
 	case r.Code == http.StatusNotFound && r.isProblem:
 		v, known, sure := c.Book.Find(ctx, undashed(id))
 		switch {
-		case !sure: // by another gateway it may be running
+		case !sure && call.Raw == nil: // by another gateway it may be running, which a client of v2 is told nothing of
 			return (&wire.Fault{Cause: wire.StoreAway, MayHaveSent: true}).Answer()
 		case !known || v.Status() != wire.InProgress:
 		case v.InDoubt() && v.Messages() <= 1 && v.Age() >= uncancellable: // neither too early nor too late
