@@ -251,7 +251,7 @@ func (f *fleet) restart(m *member) {
 			f.t.Fatalf("%d calls do not end", m.underWay.Load())
 		}
 	}
-	for series, value := range f.metrics(m) {
+	for series, value := range f.counted(m) {
 		m.before[series] += value
 	}
 	m.process.interrupt(f.t)
@@ -259,6 +259,31 @@ func (f *fleet) restart(m *member) {
 	m.process.listening(f.t, m.address)
 	m.process.listening(f.t, m.admin)
 	m.out.Store(false)
+}
+
+// counted are a gateway's metrics once all is in them that it has seen: ends and costs are counted when the store has said
+// whose they are, which is asked again after a moment where the store does not answer in time.
+func (f *fleet) counted(m *member) metricValues {
+	f.t.Helper()
+	const moment = 2 * time.Second
+	values, begun := f.metrics(m), time.Now()
+	for since := begun; time.Since(since) < moment; time.Sleep(moment / 20) {
+		if time.Since(begun) > patience {
+			f.t.Errorf("a gateway that is not called does not come to rest")
+			break
+		}
+		now := f.metrics(m)
+		for _, series := range []string{
+			"verify_verifications_finished_total", "verify_verifications_untracked_total",
+			`verify_store_calls_total{result="failed"}`, `verify_store_calls_total{result="skipped"}`,
+		} {
+			if now.sum(series) != values.sum(series) {
+				since = time.Now()
+			}
+		}
+		values = now
+	}
+	return values
 }
 
 // metrics are what a gateway tells of itself.

@@ -1,6 +1,7 @@
 package gateway
 
 import (
+	"cmp"
 	"context"
 	"maps"
 	"slices"
@@ -21,6 +22,9 @@ const (
 	// of two of the same moment finds out whether the store is back would be chance.
 	bookAgain = 240 * time.Millisecond
 	bookAlone = time.Minute
+	// bookFirst is when to ask first for a start that nobody has told of. The next times are each after
+	// as long as it has taken so far.
+	bookFirst = 900 * time.Millisecond
 )
 
 // booking is something that the store is told, or is to decide who counts it.
@@ -32,8 +36,8 @@ type booking struct {
 	// alone tells that the gateway has counted it without the store, which is told all the same,
 	// so that nobody else counts it.
 	alone bool
-	// waited tells that who saw the start has had bookAlone to tell of it.
-	waited bool
+	// waited is for how long whoever saw the start has had time to tell of it: bookAlone is enough.
+	waited time.Duration
 	// checked is for a check or control that the store was not told of. There is no Booking.
 	checked bool
 }
@@ -46,6 +50,7 @@ type books struct {
 
 	mu      sync.Mutex
 	waiting []*booking
+	asleep  map[*booking]*time.Timer // they wait until their start may have been told of
 	looks   map[string]struct{} // verifications that may have ended elsewhere
 	closed  bool
 }
@@ -54,7 +59,7 @@ type books struct {
 func (b *books) open(a *Account) {
 	b.once.Do(func() {
 		b.wake, b.stop, b.stopped = make(chan struct{}, 1), make(chan struct{}), make(chan struct{})
-		b.looks = map[string]struct{}{}
+		b.asleep, b.looks = map[*booking]*time.Timer{}, map[string]struct{}{}
 		go a.keepBooks()
 	})
 }
@@ -123,11 +128,43 @@ func (b *books) putBack(one *booking) (late []*booking) {
 	return late
 }
 
+// later has a booking be handed to wake once it has waited for longer. It reports false where it has waited for
+// long enough, where too many do, and after close.
+func (b *books) later(one *booking, wake func(*booking)) bool {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	pause := min(max(one.waited, bookFirst), bookAlone-one.waited)
+	if b.asleep == nil || pause <= 0 || len(b.asleep) >= maxBookings {
+		return false
+	}
+	one.waited += pause
+	b.asleep[one] = time.AfterFunc(pause, func() {
+		if b.woken(one) {
+			wake(one)
+		}
+	})
+	return true
+}
+
+// woken takes out a booking that sleeps. It reports false for one that takeAll has taken.
+func (b *books) woken(one *booking) bool {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	_, is := b.asleep[one]
+	delete(b.asleep, one)
+	return is
+}
+
+// takeAll takes out all that waits, and closes the books.
 func (b *books) takeAll() []*booking {
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	all := b.waiting
-	b.waiting, b.closed = nil, true
+	asleep := slices.SortedFunc(maps.Keys(b.asleep), func(one, other *booking) int { return cmp.Compare(one.RequestID, other.RequestID) })
+	for _, one := range asleep {
+		b.asleep[one].Stop()
+	}
+	all := append(b.waiting, asleep...)
+	b.waiting, b.asleep, b.closed = nil, nil, true
 	return all
 }
 
@@ -234,6 +271,12 @@ func (a *Account) enqueue(one *booking) {
 	}
 }
 
+// enqueueAgain is for what has slept: the store is given its time anew.
+func (a *Account) enqueueAgain(one *booking) {
+	one.since = time.Now()
+	a.enqueue(one)
+}
+
 func (a *Account) decideNow(one *booking) {
 	if a.decide(context.Background(), one) != nil {
 		a.countAlone(one)
@@ -281,12 +324,7 @@ func (a *Account) decide(ctx context.Context, one *booking) error {
 		if err != nil {
 			return err
 		}
-		if known.Start == nil && !one.waited {
-			one.waited = true
-			time.AfterFunc(bookAlone, func() {
-				one.since = time.Now()
-				a.enqueue(one)
-			})
+		if known.Start == nil && a.books.later(one, a.enqueueAgain) {
 			return nil
 		}
 	}

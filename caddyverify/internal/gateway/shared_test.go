@@ -162,19 +162,48 @@ func TestUntrackedOverGateways(t *testing.T) {
 	})
 }
 
-// TestLateStart: the start becomes known while its end waits for that.
+// TestLateStart: the start becomes known while its end waits for that, which takes about as long again at most.
 func TestLateStart(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		f := newFleet(t, 2, direct(newSandbox(t)))
-		f.all[0].link.away.Store(true)
-		id := f.all[0].start("app", testNumber)
-		f.all[1].check("app", id, testCode)
-		time.Sleep(bookAlone / 2)
-		f.all[0].link.away.Store(false)
-		time.Sleep(bookAlone)
-		settled()
-		f.wantOnce("app")
-	})
+	for away, within := range map[time.Duration]time.Duration{
+		2 * bookAgain: bookFirst, 5 * time.Second: 5 * time.Second, bookAlone / 2: bookAlone / 2,
+	} {
+		synctest.Test(t, func(t *testing.T) {
+			f := newFleet(t, 2, direct(newSandbox(t)))
+			f.all[0].link.away.Store(true)
+			id := f.all[0].start("app", testNumber)
+			f.all[1].check("app", id, testCode)
+			time.Sleep(away)
+			f.all[0].link.away.Store(false)
+			time.Sleep(within)
+			settled()
+			f.wantOnce("app")
+		})
+	}
+}
+
+// TestCloseWithoutStart: the end of what nobody has told the start of is counted when the gateway stops, once.
+func TestCloseWithoutStart(t *testing.T) {
+	for _, pause := range []time.Duration{0, 5 * time.Second} {
+		synctest.Test(t, func(t *testing.T) {
+			f := newFleet(t, 2, direct(newSandbox(t)))
+			f.all[0].link.away.Store(true)
+			id := f.all[0].start("app", testNumber)
+			f.all[1].check("app", id, testCode)
+			time.Sleep(pause)
+			f.all[1].Close()
+			f.all[1].Account.Close()
+			if n := f.untracked(); n != 1 {
+				t.Errorf("counted %d times after %v", n, pause)
+			}
+			f.all[0].link.away.Store(false)
+			settled()
+			f.all[0].lookFor("app", id)
+			time.Sleep(2 * bookAlone)
+			if n, more := f.untracked(), len(f.finished("app")); n != 1 || more != 0 {
+				t.Errorf("then it is counted %d and %d times", n, more)
+			}
+		})
+	}
 }
 
 // TestStartToldLate: others learn of a start even after more than a minute.
