@@ -51,7 +51,7 @@ type books struct {
 	mu      sync.Mutex
 	waiting []*booking
 	asleep  map[*booking]*time.Timer // they wait until their start may have been told of
-	looks   map[string]struct{} // verifications that may have ended elsewhere
+	looks   map[string]struct{}      // verifications that may have ended elsewhere
 	closed  bool
 }
 

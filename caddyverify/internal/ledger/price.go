@@ -14,6 +14,8 @@ type units int64
 const (
 	decimals = 8
 	unit     = 100_000_000
+	// maxDecimals is how many are read, of which the unit holds the first.
+	maxDecimals = 18
 	// maxPrice is the most that is believed of one verification. A garbled price
 	// could not be taken back from a counter. The weakest currencies stay below it.
 	maxPrice = 1_000_000 * unit
@@ -31,24 +33,21 @@ const MaxCurrencies = 4
 const otherCurrency = "other"
 
 // parsePrice reads a decimal number such as 0.10000000. It reports false for
-// anything else, and for what is more than maxPrice.
+// anything else, and for what is more than maxPrice. A part of a unit counts as one: version 2
+// has told prices of nine decimals.
 func parsePrice(text string) (units, bool) {
 	whole, fraction, dot := strings.Cut(text, ".")
-	if whole == "" || dot && fraction == "" || len(whole) > 9 || len(fraction) > decimals {
+	if whole == "" || dot && fraction == "" || len(whole) > 9 || len(fraction) > maxDecimals || strings.Trim(whole+fraction, "0123456789") != "" {
 		return 0, false
 	}
+	rest := fraction[min(decimals, len(fraction)):]
+	fraction = fraction[:len(fraction)-len(rest)]
 	var amount units
-	for _, part := range [...]string{whole, fraction} {
-		for i := range len(part) {
-			c := part[i]
-			if c < '0' || c > '9' {
-				return 0, false
-			}
-			amount = amount*10 + units(c-'0')
-		}
+	for _, digit := range whole + fraction + strings.Repeat("0", decimals-len(fraction)) {
+		amount = amount*10 + units(digit-'0')
 	}
-	for range decimals - len(fraction) {
-		amount *= 10
+	if strings.Trim(rest, "0") != "" {
+		amount++
 	}
 	return amount, amount <= maxPrice
 }
@@ -87,7 +86,9 @@ func (l *Ledger) price(r *record, v *wire.Verification, events *Events) {
 		r.paid[i] = amount
 	}
 	if told && r.finished {
-		events.Totals = append(events.Totals, l.total(r, v.Currency))
+		total := l.total(r, v.Currency)
+		total.Final = total.Final || v.PriceFinal
+		events.Totals = append(events.Totals, total)
 	}
 }
 

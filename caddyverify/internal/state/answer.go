@@ -14,15 +14,16 @@ import (
 )
 
 // Answer is v1's answer to a search that has found some verifications: those that it asks for, by
-// the spelling that it asks with. Those of which nobody knows how they have ended are left out.
-func Answer(call *wire.Call, found []Verification) wire.Answer {
+// the spelling that it asks with. Those of which nobody knows how they have ended are left out. currency
+// is that of prices, "" where it is not known.
+func Answer(call *wire.Call, found []Verification, currency string) wire.Answer {
 	ids, list := call.IDs()
 	now := time.Now()
 	var parts [][]byte
 	for _, id := range ids {
 		i := slices.IndexFunc(found, func(v Verification) bool { return v.id == wire.Spelling(id) })
 		if i >= 0 && found[i].look(now).status != wire.NoResponse {
-			parts = append(parts, found[i].fields(id, now).encode(call.Format))
+			parts = append(parts, found[i].fields(id, now, currency).encode(call.Format))
 		}
 	}
 	var body []byte
@@ -36,6 +37,9 @@ func Answer(call *wire.Call, found []Verification) wire.Answer {
 	}
 	a := wire.Answer{Code: http.StatusOK, ContentType: call.Format.ContentType(), Body: body}
 	a.Reading, _ = wire.Read(wire.Search, call.Format, body) // it is as the API writes it
+	for _, v := range a.Found {
+		v.PriceFinal = v.Price != "" && v.Status != wire.InProgress // webhooks tell it when all is over
+	}
 	return a
 }
 
@@ -56,8 +60,8 @@ type field struct {
 type object []field
 
 // fields are what a search tells, in the order of the API's documentation. What Verify v2 does not
-// tell is not there: prices' currency, the events' ids, the codes that were tried.
-func (v *Verification) fields(requestID string, now time.Time) object {
+// tell is not there: the events' ids, the codes that were tried.
+func (v *Verification) fields(requestID string, now time.Time, currency string) object {
 	start := v.start()
 	if start == nil {
 		return object{{name: "request_id", text: requestID}, {name: "status", text: string(wire.InProgress)}}
@@ -88,9 +92,12 @@ func (v *Verification) fields(requestID string, now time.Time) object {
 		{name: "first_event_date", text: date(first)},
 		{name: "last_event_date", text: date(last)},
 	}
-	// That nothing was spent, in no currency, would be taken for all that a verification has cost.
+	// That nothing was spent would be taken for all that a verification has cost.
 	if price := v.Price(); strings.Trim(price, "0.") != "" {
 		o = append(o, field{name: "price", text: price})
+		if currency != "" {
+			o = append(o, field{name: "currency", text: currency})
+		}
 	}
 	return append(o, field{name: "status", text: string(l.status)}, field{name: "events", item: "event", list: events})
 }

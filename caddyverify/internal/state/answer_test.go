@@ -223,7 +223,7 @@ func search(ctx context.Context, b *Book, call *wire.Call) wire.Answer {
 			found = append(found, v)
 		}
 	}
-	return Answer(call, found)
+	return Answer(call, found, b.Currency())
 }
 
 func checkAnswer(t *testing.T, call *wire.Call, b *Book, want string) {

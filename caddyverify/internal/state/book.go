@@ -4,6 +4,7 @@ import (
 	"context"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/caddyverify/caddy-verify/caddyverify/internal/store"
@@ -45,6 +46,20 @@ type Book struct {
 	forgot  uint64
 	pending map[*record]struct{} // of which something is untold
 	stats   Stats
+
+	currency atomic.Pointer[string] // nil while it is not known
+}
+
+// SetCurrency tells in which currency the provider bills the account: webhooks tell prices without it.
+// "" is for one that is not known.
+func (b *Book) SetCurrency(code string) { b.currency.Store(&code) }
+
+// Currency is what SetCurrency was told last, or "".
+func (b *Book) Currency() string {
+	if code := b.currency.Load(); code != nil {
+		return *code
+	}
+	return ""
 }
 
 // Stats are what a Book holds and has counted.

@@ -56,6 +56,8 @@ type Verification struct {
 	Status    Status
 	// Price and EstimatedPrice are decimal numbers as text, in Currency.
 	Price, EstimatedPrice, Currency string
+	// PriceFinal tells that the Price is all that the verification costs. No answer of the API says so.
+	PriceFinal bool
 	// Network is the mobile network's code (MCCMNC), where the API tells it.
 	Network string
 	// Raw is the part of the answer's own bytes that tells all this: a JSON object
