@@ -184,10 +184,13 @@ func (v *verification) try(code, ip string, now time.Time) (status string) {
 	return status
 }
 
+// successFee is what a success costs, in thousandths of a cent.
+const successFee = 5_000
+
 // price is what the verification itself costs, in EUR.
 func (v *verification) price() string {
 	if v.state == success {
-		return "0.05000000"
+		return euros(successFee) + "000"
 	}
 	return "0"
 }
@@ -198,14 +201,30 @@ func (v *verification) estimate(now time.Time) string {
 	if v.state != inProgress && now.Sub(v.finalized) >= estimateLag {
 		known++
 	}
+	return euros(known * v.messagePrice())
+}
+
+// total is what a verification that has ended costs in all, in EUR.
+func (v *verification) total() string {
+	total := len(v.events) * v.messagePrice()
+	if v.state == success {
+		total += successFee
+	}
+	return euros(total)
+}
+
+// messagePrice is in thousandths of a cent.
+func (v *verification) messagePrice() int {
 	each := 4675
 	for code, price := range messagePrices {
 		if strings.HasPrefix(v.number, code) {
 			each = price
 		}
 	}
-	return fmt.Sprintf("%d.%05d", known*each/100_000, known*each%100_000)
+	return each
 }
+
+func euros(n int) string { return fmt.Sprintf("%d.%05d", n/100_000, n%100_000) }
 
 // newRequestID is 32 lower case hex digits.
 func newRequestID() string {

@@ -78,7 +78,7 @@ func (w *webhooks) summaryOf(v *verification) message {
 		m.Workflow = append(m.Workflow, step)
 	}
 	if w.summaries++; w.summaries%2 == 0 {
-		m.Price, m.FinalizedAt = v.price(), w.timestamp(v.finalized)
+		m.Price, m.FinalizedAt = v.total(), w.timestamp(v.finalized)
 	}
 	return m
 }

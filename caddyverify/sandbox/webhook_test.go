@@ -88,7 +88,7 @@ func TestWebhookVariants(t *testing.T) {
 		if len(got) != 6 {
 			t.Fatalf("got\n%s", bodies(got))
 		}
-		if strings.Contains(got[1].body, "price") || !strings.Contains(got[3].body, `"price":"0.05000000","finalized_at":"2000-01-01T00:00:00.000Z"`) {
+		if strings.Contains(got[1].body, "price") || !strings.Contains(got[3].body, `"price":"0.09675","finalized_at":"2000-01-01T00:00:00.000Z"`) {
 			t.Errorf("prices:\n%s", bodies(got))
 		}
 		if !strings.Contains(got[4].body, `"action":{"type":"check",`) || !strings.Contains(got[5].body, `"action":[{"type":"check",`) {

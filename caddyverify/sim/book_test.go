@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"github.com/caddyverify/caddy-verify/caddyverify/internal/gateway"
+	"github.com/caddyverify/caddy-verify/caddyverify/internal/wire"
 	"github.com/caddyverify/caddy-verify/caddyverify/sandbox"
 )
 
@@ -65,16 +66,17 @@ type start struct {
 
 // tally is what happened at one process.
 type tally struct {
-	mu       sync.Mutex
-	byStatus map[string]int         // answers by operation and status
-	whole    int                    // accepted requests whose answers came back whole
-	success  int                    // checks that the provider accepted
-	started  int                    // events
-	finished map[string]int         // events by outcome
-	cost     float64                // events
-	prices   map[string]prices      // by request_id, as the provider has told them
-	calls    map[string][]time.Time // within a second, by caller
-	tokens   map[string]bool        // of version 2
+	mu                   sync.Mutex
+	byStatus             map[string]int         // answers by operation and status
+	whole                int                    // accepted requests whose answers came back whole
+	success              int                    // checks that the provider accepted
+	started              int                    // events
+	finished             map[string]int         // events by outcome
+	cost                 float64                // events, without estimates
+	estimates, untracked int                    // events
+	prices               map[string]prices      // by request_id, as the provider has told them
+	calls                map[string][]time.Time // within a second, by caller
+	tokens               map[string]bool        // of version 2
 }
 
 // prices are the highest of each kind.
@@ -399,8 +401,14 @@ func (b *tally) event(w *world, detail gateway.Detail) {
 		b.started++
 	case gateway.VerificationFinished:
 		b.finished[string(d.Outcome)]++
+	case gateway.UntrackedFinished:
+		b.untracked++
 	case gateway.CostLearned:
-		b.cost += d.Amount
+		if d.Kind == wire.Estimated {
+			b.estimates++
+		} else {
+			b.cost += d.Amount
+		}
 	case gateway.InvariantBroken:
 		go w.violated(1, "the gateway itself says that %s is broken", d.Invariant)
 	}

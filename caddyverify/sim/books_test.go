@@ -67,11 +67,12 @@ func (w *world) checkFleetBooks() {
 	b := &w.book
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	finished, started, ended, cost := map[string]int{}, 0, 0, 0.0
+	finished, started, ended, estimates, cost := map[string]int{}, 0, 0, 0, 0.0
 	told := map[string]prices{}
 	for _, p := range w.processes {
 		started += p.tally.started
 		cost += p.tally.cost
+		estimates += p.tally.estimates - p.tally.untracked // of others a gateway may have seen the start
 		for outcome, n := range p.tally.finished {
 			finished[outcome] += n
 			ended += n
@@ -109,6 +110,9 @@ func (w *world) checkFleetBooks() {
 	}
 	if ended > started && once {
 		w.violated(5, "%d verifications have started by all ledgers, %d have ended", started, ended)
+	}
+	if estimates > ended && once {
+		w.violated(5, "%d verifications have ended by all ledgers, the cost of %d is estimated", ended, estimates)
 	}
 	if cost > paid+1e-6 && once {
 		w.violated(5, "%v has been spent by all ledgers, %v by the provider", cost, paid)

@@ -185,6 +185,9 @@ func (p *process) checkBooks(series map[string]float64) {
 	for _, n := range b.finished {
 		ended += n
 	}
+	if b.estimates > ended {
+		p.violated(5, "%d verifications have ended, the cost of %d is estimated", ended, b.estimates)
+	}
 	under := series["verify_verifications_under_way"] + series["verify_verifications_unsettled"]
 	if b.started != ended+int(under) {
 		p.violated(5, "%d verifications have started, %d have ended and %v are under way", b.started, ended, under)

@@ -245,7 +245,6 @@ func (a *Account) apply(s *Settings) {
 	if a.guard.Configure(s.Guard); a.guard.On() {
 		a.metrics.PrepareGuard(guard.ChangeKinds())
 	}
-	a.states.SetCurrency(s.Guard.Prices.Any.Currency)
 	a.recordTo(s.Record)
 }
 

@@ -10,6 +10,7 @@ import (
 
 	"github.com/caddyverify/caddy-verify/caddyverify/internal/ledger"
 	"github.com/caddyverify/caddy-verify/caddyverify/internal/store"
+	"github.com/caddyverify/caddy-verify/caddyverify/internal/wire"
 )
 
 const (
@@ -40,6 +41,8 @@ type booking struct {
 	waited time.Duration
 	// checked is for a check or control that the store was not told of. There is no Booking.
 	checked bool
+	// estimate is for the end of a verification that may have no price. There is no Booking but its RequestID.
+	estimate bool
 }
 
 // books are what the store is to be told or asked, off the way of calls.
@@ -292,6 +295,9 @@ func (a *Account) countAlone(one *booking) {
 
 // decide tells the store, and counts what is to be counted here.
 func (a *Account) decide(ctx context.Context, one *booking) error {
+	if one.estimate {
+		return a.estimate(ctx, one.RequestID)
+	}
 	s := a.shared()
 	if s == nil {
 		a.countAlone(one)
@@ -310,8 +316,12 @@ func (a *Account) decide(ctx context.Context, one *booking) error {
 		return s.After(ctx, id, one.mark)
 	}
 	if one.Cost != nil {
-		more, err := s.Paid(ctx, id, one.mark, store.Field(one.Cost.Kind), one.Amount, shareFor)
-		if err == nil && more > 0 && !one.alone {
+		kind := one.Cost.Kind
+		if kind == wire.Estimated { // it stands for the fee
+			kind = wire.Fee
+		}
+		more, err := s.Paid(ctx, id, one.mark, store.Field(kind), one.Amount, shareFor)
+		if told := one.Cost.Kind == wire.Estimated && more < one.Amount; err == nil && more > 0 && !told && !one.alone {
 			// A store that has forgotten says more than is new here.
 			cost := one.Cost.Of(more)
 			cost.Amount = min(cost.Amount, one.Cost.Amount)

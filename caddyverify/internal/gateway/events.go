@@ -172,6 +172,7 @@ func (a *Account) publishEvents(ctx context.Context, events ledger.Events) {
 	a.tellGuardOf(&events)
 	a.publish(details...)
 	a.book(ctx, &events)
+	a.estimateAll(ctx, events.Ends)
 }
 
 func (a *Account) retried(o wire.Operation) { a.publish(CallRetried{o}) }

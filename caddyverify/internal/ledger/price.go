@@ -21,6 +21,8 @@ const (
 	maxPrice = 1_000_000 * unit
 	// microUnits are those of a millionth.
 	microUnits = unit / 1_000_000
+	// fee and messages are what answers tell prices of, by their index in wire.CostKinds.
+	fee, messages = 0, 1
 	// priceLag is for how long after the end a price may yet grow.
 	priceLag = time.Minute
 )
@@ -59,50 +61,75 @@ func (l *Ledger) price(r *record, v *wire.Verification, events *Events) {
 	if r.untracked {
 		return
 	}
-	told := false
-	for i, text := range [len(wire.CostKinds)]string{v.Price, v.EstimatedPrice} {
+	told, total := false, units(0)
+	for i, text := range [...]string{fee: v.Price, messages: v.EstimatedPrice} {
 		amount, ok := parsePrice(text)
 		told = told || ok
-		if !ok || amount <= r.paid[i] {
+		if !ok || amount <= r.told[i] {
+			total += r.told[i]
 			continue
 		}
 		currency, ok := l.currency(r, v.Currency)
 		if !ok {
 			return
 		}
-		cost := Cost{
-			Currency: currency,
-			Kind:     wire.CostKinds[i],
-			Country:  r.country,
-			Caller:   r.caller,
-			Amount:   float64(amount-r.paid[i]) / unit,
+		known := r.told[i]
+		if i == fee {
+			known = max(known, r.estimated)
 		}
-		if b := l.booking(r); b != nil {
-			b.Cost, b.Amount = &cost, int64(amount)
-			events.Bookings = append(events.Bookings, *b)
-		} else {
-			events.Costs = append(events.Costs, cost)
+		r.told[i] = amount
+		total += amount
+		if amount > known {
+			l.pay(r, wire.CostKinds[i], currency, amount, amount-known, events)
 		}
-		r.paid[i] = amount
 	}
 	if told && r.finished {
-		total := l.total(r, v.Currency)
-		total.Final = total.Final || v.PriceFinal
-		events.Totals = append(events.Totals, total)
+		t := l.total(r, v.Currency, total)
+		t.Final = t.Final || v.PriceFinal
+		events.Totals = append(events.Totals, t)
 	}
 }
 
-// total is what a verification that has ended is known to have cost.
-func (l *Ledger) total(r *record, currency string) Total {
+// Estimate adds what a verification is taken to have cost, in millionths of a currency, where the provider
+// has told no price; what it tells later is added as far as it is more. Nothing is added twice.
+func (l *Ledger) Estimate(requestID string, micro int64, currency string) (events Events) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	r := l.records.find(requestID)
+	if r == nil || r.untracked || r.estimated > 0 || r.told != [len(r.told)]units{} || micro <= 0 {
+		return events
+	}
+	label, ok := l.currency(r, currency)
+	if !ok {
+		return events
+	}
+	r.estimated = units(min(micro, maxPrice/microUnits)) * microUnits
+	l.pay(r, wire.Estimated, label, r.estimated, r.estimated, &events)
+	return events
+}
+
+// pay adds a cost, which is more than was known of it and makes so much in all.
+func (l *Ledger) pay(r *record, kind wire.CostKind, currency string, all, more units, events *Events) {
+	cost := Cost{Currency: currency, Kind: kind, Country: r.country, Caller: r.caller, Amount: float64(more) / unit}
+	if b := l.booking(r); b != nil {
+		b.Cost, b.Amount = &cost, int64(all)
+		events.Bookings = append(events.Bookings, *b)
+	} else {
+		events.Costs = append(events.Costs, cost)
+	}
+}
+
+// spent is what a verification is counted to have cost.
+func (r *record) spent() units { return max(r.told[fee], r.estimated) + r.told[messages] }
+
+// total is what a verification that has ended is known to have cost: spent in all.
+func (l *Ledger) total(r *record, currency string, spent units) Total {
 	ended := r.when - l.settings.Keep - r.begun // as it was noticed here
 	if r.schedule.end > 0 {
 		ended = min(ended, r.schedule.end)
 	}
 	t := Total{RequestID: r.id, Currency: strings.Clone(currency), Messages: r.schedule.sentBefore(ended, Workflows[r.workflow])}
-	for _, amount := range r.paid {
-		t.Micro += int64(amount)
-	}
-	t.Micro = (t.Micro + microUnits - 1) / microUnits
+	t.Micro = int64((spent + microUnits - 1) / microUnits)
 	t.Final = r.overdue || l.now()-r.begun-ended >= priceLag
 	return t
 }

@@ -2,6 +2,7 @@ package ledger
 
 import (
 	"fmt"
+	"math"
 	"slices"
 	"strings"
 	"testing"
@@ -172,4 +173,59 @@ func TestTotals(t *testing.T) {
 		l.Advance()
 		wants(finds("d", wire.Expired).costing("0", "0.15", "EUR"), "d 150000 EUR of 3, true")
 	})
+}
+
+// TestEstimate stands for what nobody has told, once, and what is told later counts as far as it is more. Totals have what is
+// told alone.
+func TestEstimate(t *testing.T) {
+	eur := func(kind wire.CostKind, amount float64) []Cost { return []Cost{{"EUR", kind, "GB", "", amount}} }
+	told := func(price string) Observation { return finds("a", wire.Succeeded).costing(price, "", "EUR") }
+	for _, tt := range []struct {
+		name   string
+		before []Observation
+		micro  int64
+		want   []Cost
+		later  Observation
+		more   []Cost
+		total  int64
+		spent  float64
+	}{
+		{"less is told", nil, 150_000, eur(wire.Estimated, 0.15), told("0.08"), nil, 80_000, 0.15},
+		{"more is told", nil, 150_000, eur(wire.Estimated, 0.15), told("0.40"), eur(wire.Fee, 0.25), 400_000, 0.40},
+		{"it was told before", []Observation{told("0.08")}, 150_000, nil, told("0.08"), nil, 80_000, 0.08},
+		{"no price for the country", nil, 0, nil, told("0.08"), eur(wire.Fee, 0.08), 80_000, 0.08},
+		{"more than is believed", nil, 2_000_000_000_000, eur(wire.Estimated, 1_000_000), told("0.08"), nil, 80_000, 1_000_000},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			l := New(Settings{})
+			observe(l, request("a"), check("a", "0"))
+			observe(l, tt.before...)
+			if got := l.Estimate("a", tt.micro, "EUR").Costs; !slices.Equal(got, tt.want) {
+				t.Errorf("estimated at %+v, want %+v", got, tt.want)
+			}
+			if again := l.Estimate("a", tt.micro, "EUR").Costs; len(again) != 0 {
+				t.Errorf("and then at %+v", again)
+			}
+			got, again := l.Observe(tt.later), l.Observe(tt.later)
+			if !slices.EqualFunc(got.Costs, tt.more, func(a, b Cost) bool {
+				a.Amount = math.Round(a.Amount*1e6) / 1e6
+				return a == b
+			}) {
+				t.Errorf("then %+v, want %+v", got.Costs, tt.more)
+			}
+			if len(again.Costs) != 0 || len(again.Totals) != 1 || again.Totals[0].Micro != tt.total {
+				t.Errorf("once more: %+v, want a total of %d", again, tt.total)
+			}
+			if v, _ := l.Verification("a"); v.Cost != tt.spent {
+				t.Errorf("it has cost %v, want %v", v.Cost, tt.spent)
+			}
+		})
+	}
+	l := New(Settings{})
+	observe(l, check("untracked", "0"), request("a"), check("a", "0"))
+	for id, currency := range map[string]string{"nobody's": "EUR", "untracked": "EUR", "a": "euros"} {
+		if got := l.Estimate(id, 1, currency).Costs; len(got) != 0 {
+			t.Errorf("%s is estimated at %+v", id, got)
+		}
+	}
 }

@@ -14,12 +14,14 @@ type record struct {
 	// Times are since the ledger was made. expires is when it is unsettled, when is
 	// what the place that it is in goes by.
 	begun, expires, when time.Duration
-	// paid is what was told as cost, by the index in wire.CostKinds.
-	paid     [len(wire.CostKinds)]units
-	link     Link
-	country  string // label
-	caller   string // who started it
-	workflow uint8  // index in Workflows
+	// told is what answers have told as cost, of a fee and of messages, and estimated what stands for both
+	// where none has.
+	told      [2]units
+	estimated units
+	link      Link
+	country   string // label
+	caller    string // who started it
+	workflow  uint8  // index in Workflows
 	// currency is the index in the ledger's currencies plus 1; 0 for none yet.
 	currency  uint8
 	schedule  schedule

@@ -21,8 +21,8 @@ type Verification struct {
 	Outcome wire.Outcome
 	// Overdue tells that Expires is over, and how it ended is not known.
 	Overdue bool
-	// Costs are by the index in wire.CostKinds, in units of Currency.
-	Costs    [len(wire.CostKinds)]float64
+	// Cost is what it is counted to have cost, in units of Currency.
+	Cost     float64
 	Currency string
 }
 
@@ -43,9 +43,7 @@ func (l *Ledger) Verification(requestID string) (v Verification, ok bool) {
 	}
 	v.Begun, v.Expires = l.epoch.Add(r.begun), l.epoch.Add(r.expires)
 	v.Country, v.Caller, v.Workflow = r.country, r.caller, Workflows[r.workflow]
-	for i, amount := range r.paid {
-		v.Costs[i] = float64(amount) / unit
-	}
+	v.Cost = float64(r.spent()) / unit
 	switch {
 	case r.currency > MaxCurrencies:
 		v.Currency = otherCurrency

@@ -31,7 +31,7 @@ func TestVerification(t *testing.T) {
 		time.Sleep(time.Minute)
 		l.Observe(check("a", wire.WrongCode))
 		l.Observe(finds("a", wire.InProgress).costing("0.10000000", "0.05000000", "EUR"))
-		running.Attempts, running.Costs, running.Currency = 1, [2]float64{0.1, 0.05}, "EUR"
+		running.Attempts, running.Cost, running.Currency = 1, 0.15, "EUR"
 		expect("a", running)
 		time.Sleep(time.Until(running.Expires) + time.Second)
 		l.Advance()

@@ -75,7 +75,7 @@ func oddCalls(a *AccountMetrics, countries, callers []string) {
 		if outcome != wire.OutcomeUnknown {
 			a.Untracked(outcome)
 		}
-		a.Cost(caller, oneOf(r, "EUR", "USD", "GBP", "XAU", otherLabel), oneOf(r, wire.CostKinds[:]...), at, 0.05)
+		a.Cost(caller, oneOf(r, "EUR", "USD", "GBP", "XAU", otherLabel), oneOf(r, wire.Fee, wire.Messages), at, 0.05)
 		a.Broken(oneOf(r, wire.Invariants[:]...))
 		a.Switched(oneOf(r, wire.SwitchReasons[:]...))
 		a.Lookup(r.IntN(2) == 0)
@@ -176,6 +176,7 @@ func TestBoundOfTemplates(t *testing.T) {
 func TestBoundOfV2(t *testing.T) {
 	m := NewMetrics()
 	a := m.Account("cdef@example.com")
+	a.Prepare([]string{"GB", "DE", "other"}, nil)
 	bare := allSeries(t, m)
 	a.PrepareV2()
 	begun := allSeries(t, m) - bare
@@ -187,8 +188,15 @@ func TestBoundOfV2(t *testing.T) {
 			}
 		}
 	}
-	if most := allSeries(t, m) - bare; begun != 31 || most != 54 {
+	most := allSeries(t, m) - bare
+	if begun != 31 || most != 54 {
 		t.Errorf("docs/telemetry.md has other figures than %d and %d", begun, most)
+	}
+	for _, at := range []string{"GB", "DE", "other"} {
+		a.Cost("", "EUR", wire.Estimated, at, 0.05)
+	}
+	if more := allSeries(t, m) - bare - most; more != 3 {
+		t.Errorf("estimates for three countries have %d series", more)
 	}
 }
 

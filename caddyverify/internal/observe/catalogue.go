@@ -102,8 +102,8 @@ var (
 	unsettled         = Metric{"verify_verifications_unsettled", "gauge", "Verifications whose time is over and whose outcome is not known.", nil}
 	timeToSuccess     = Metric{"verify_time_to_success_seconds", nativeHistogram, "Time to success, from the request to the right code.", nil}
 	attempts          = Metric{"verify_attempts_per_verification", "histogram", "Attempts per verification: codes tried before its end.", []Label{labelEnd}}
-	costTotal         = Metric{"verify_cost_total", "counter", "Money spent, as told by checks and searches of version 1, in units of the currency; by country in the first one seen alone.", []Label{
-		{"currency", "the first four seen, other"}, {"kind", values(wire.CostKinds[:], map[wire.CostKind]string{wire.Fee: "price", wire.Messages: "estimated_price_messages_sent"})}, labelCountry,
+	costTotal         = Metric{"verify_cost_total", "counter", "Money spent, as told by checks, searches and webhooks, or estimated, in units of the currency; by country in the first one seen alone.", []Label{
+		{"currency", "the first four seen, other"}, {"kind", values(wire.CostKinds[:], map[wire.CostKind]string{wire.Fee: "price", wire.Messages: "estimated_price_messages_sent", wire.Estimated: "both, by the guard's price, with api v2"})}, labelCountry,
 	}}
 
 	settlerBacklog = Metric{"verify_settler_backlog", "gauge", "Verifications that the settler has yet to ask about; the same as unsettled, 0 without settle.", nil}

@@ -14,16 +14,15 @@ import (
 )
 
 // Answer is v1's answer to a search that has found some verifications: those that it asks for, by
-// the spelling that it asks with. Those of which nobody knows how they have ended are left out. currency
-// is that of prices, "" where it is not known.
-func Answer(call *wire.Call, found []Verification, currency string) wire.Answer {
+// the spelling that it asks with. Those of which nobody knows how they have ended are left out.
+func Answer(call *wire.Call, found []Verification) wire.Answer {
 	ids, list := call.IDs()
 	now := time.Now()
 	var parts [][]byte
 	for _, id := range ids {
 		i := slices.IndexFunc(found, func(v Verification) bool { return v.id == wire.Spelling(id) })
 		if i >= 0 && found[i].look(now).status != wire.NoResponse {
-			parts = append(parts, found[i].fields(id, now, currency).encode(call.Format))
+			parts = append(parts, found[i].fields(id, now).encode(call.Format))
 		}
 	}
 	var body []byte
@@ -51,6 +50,10 @@ func none(f wire.Format) []byte {
 	return []byte(`{"status":"101","error_text":"No response found"}` + "\n")
 }
 
+// currency is that of the price in webhooks, which is the total cost in EUR by the provider's
+// com.vonage.client.verify2.VerificationCallback.
+const currency = "EUR"
+
 // field is a text, or where item is not "", a list of objects with that name.
 type field struct {
 	name, text, item string
@@ -61,7 +64,7 @@ type object []field
 
 // fields are what a search tells, in the order of the API's documentation. What Verify v2 does not
 // tell is not there: the events' ids, the codes that were tried.
-func (v *Verification) fields(requestID string, now time.Time, currency string) object {
+func (v *Verification) fields(requestID string, now time.Time) object {
 	start := v.start()
 	if start == nil {
 		return object{{name: "request_id", text: requestID}, {name: "status", text: string(wire.InProgress)}}
@@ -94,10 +97,7 @@ func (v *Verification) fields(requestID string, now time.Time, currency string) 
 	}
 	// That nothing was spent would be taken for all that a verification has cost.
 	if price := v.Price(); strings.Trim(price, "0.") != "" {
-		o = append(o, field{name: "price", text: price})
-		if currency != "" {
-			o = append(o, field{name: "currency", text: currency})
-		}
+		o = append(o, field{name: "price", text: price}, field{name: "currency", text: currency})
 	}
 	return append(o, field{name: "status", text: string(l.status)}, field{name: "events", item: "event", list: events})
 }

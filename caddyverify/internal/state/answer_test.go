@@ -168,7 +168,7 @@ func TestAnswer(t *testing.T) {
 			b.Told(ctx, id, Event{Type: "summary", Status: "failed", At: begin.Add(40 * time.Second), Price: "0.0300"})
 		}, []string{id}, false, same(openJSON, openXML, "FAILED",
 			`finalized": "`, `finalized": "2000-01-01 00:00:40`, `finalized />`, `finalized>2000-01-01 00:00:40</date_finalized>`,
-			`"status"`, `"price": "0.0300", "status"`, "<status>", "<price>0.0300</price><status>")},
+			`"status"`, `"price": "0.0300", "currency": "EUR", "status"`, "<status>", "<price>0.0300</price><currency>EUR</currency><status>")},
 		{"a webhook that tells all", func(ctx context.Context, b *Book) {
 			checkTwice(ctx, b, true)
 			b.Told(ctx, id, Event{Type: "summary", Status: "completed", Sent: []Message{
@@ -223,7 +223,7 @@ func search(ctx context.Context, b *Book, call *wire.Call) wire.Answer {
 			found = append(found, v)
 		}
 	}
-	return Answer(call, found, b.Currency())
+	return Answer(call, found)
 }
 
 func checkAnswer(t *testing.T, call *wire.Call, b *Book, want string) {

@@ -4,7 +4,6 @@ import (
 	"context"
 	"strings"
 	"sync"
-	"sync/atomic"
 	"time"
 
 	"github.com/caddyverify/caddy-verify/caddyverify/internal/store"
@@ -46,20 +45,6 @@ type Book struct {
 	forgot  uint64
 	pending map[*record]struct{} // of which something is untold
 	stats   Stats
-
-	currency atomic.Pointer[string] // nil while it is not known
-}
-
-// SetCurrency tells in which currency the provider bills the account: webhooks tell prices without it.
-// "" is for one that is not known.
-func (b *Book) SetCurrency(code string) { b.currency.Store(&code) }
-
-// Currency is what SetCurrency was told last, or "".
-func (b *Book) Currency() string {
-	if code := b.currency.Load(); code != nil {
-		return *code
-	}
-	return ""
 }
 
 // Stats are what a Book holds and has counted.
@@ -202,9 +187,7 @@ func (b *Book) Own(requestID string) bool {
 // Find returns what is known of a verification, here and in the store: request_id in any spelling. sure is
 // false where nothing is, since the store did not say.
 func (b *Book) Find(ctx context.Context, requestID string) (v Verification, known, sure bool) {
-	id := wire.Spelling(requestID)
-	_, v, known, sure = b.read(ctx, id)
-	if !known {
+	if v, known, sure = b.Recall(ctx, requestID); !known {
 		b.mu.Lock()
 		defer b.mu.Unlock()
 		if sure {
@@ -213,6 +196,12 @@ func (b *Book) Find(ctx context.Context, requestID string) (v Verification, know
 			b.stats.Unread++
 		}
 	}
+	return v, known, sure
+}
+
+// Recall is Find for what nobody has asked for: it is not counted.
+func (b *Book) Recall(ctx context.Context, requestID string) (v Verification, known, sure bool) {
+	_, v, known, sure = b.read(ctx, wire.Spelling(requestID))
 	return v, known, sure
 }
 

@@ -44,7 +44,7 @@ type Event struct {
 	Since time.Time `json:"-"`
 	// Sent are the messages that it tells of: one of an event, all of a summary.
 	Sent []Message `json:"m,omitempty"`
-	// Price is a decimal number in the account's currency; "" where it is not told.
+	// Price is all that the verification has cost, a decimal number in EUR; "" where it is not told.
 	Price string `json:"p,omitempty"`
 	// Network is the mobile network's code (MCCMNC) where it was blocked; "" where it is not told.
 	Network string `json:"k,omitempty"`

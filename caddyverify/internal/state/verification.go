@@ -58,7 +58,15 @@ func (v *Verification) Network() string {
 	return v.said(func(e *Event) string { return e.Network })
 }
 
-// Price is what the verification has cost, in the account's currency, where a webhook has told.
+// Number is the phone number that the verification goes to first, as the provider was told; "" where that is not known.
+func (v *Verification) Number() string {
+	if f := v.start(); f != nil {
+		return f.Start.Number
+	}
+	return ""
+}
+
+// Price is what the verification has cost in all, in EUR, where a webhook has told.
 func (v *Verification) Price() string {
 	return v.said(func(e *Event) string { return e.Price })
 }

@@ -56,8 +56,8 @@ func VerificationOf(a *gateway.Account, requestID string) (Verification, bool) {
 	default:
 		v.State = "in_progress"
 	}
-	if amount := known.Costs[0] + known.Costs[1]; amount > 0 {
-		v.Spent = money(history.Money{known.Currency: amount})
+	if known.Cost > 0 {
+		v.Spent = money(history.Money{known.Currency: known.Cost})
 	}
 	v.Summary = v.summary(time.Now())
 	return v, true

@@ -138,7 +138,9 @@ type CostKind string
 const (
 	Fee      CostKind = "fee"      // price: the verification itself
 	Messages CostKind = "messages" // estimated_price_messages_sent
+	// Estimated is by the prices of the configuration, for both, where the provider tells none.
+	Estimated CostKind = "estimated"
 )
 
-// CostKinds lists both.
-var CostKinds = [...]CostKind{Fee, Messages}
+// CostKinds lists them.
+var CostKinds = [...]CostKind{Fee, Messages, Estimated}

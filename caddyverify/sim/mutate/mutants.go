@@ -176,8 +176,12 @@ var Mutants = []Mutant{
 		"maxBackoff = 40 * time.Second", "maxBackoff = 120 * time.Second",
 	},
 	{
+		"each gateway that sees an end counts its estimate", internal + "gateway/booking.go",
+		"\t\t\tkind = wire.Fee\n", "\t\t\tkind = wire.CostKind(one.mark)\n",
+	},
+	{
 		"a price is counted each time that it is told", internal + "ledger/price.go",
-		"amount <= r.paid[i]", "false",
+		"\t\tr.told[i] = amount\n", "",
 	},
 	{
 		"calls that share an answer are not counted", internal + "gateway/report.go",

@@ -21,5 +21,5 @@ func (c *Client) Search(ctx context.Context, call *wire.Call) wire.Answer {
 			return (&wire.Fault{Cause: wire.StoreAway}).Answer()
 		}
 	}
-	return state.Answer(call, found, c.Book.Currency())
+	return state.Answer(call, found)
 }
