@@ -70,6 +70,10 @@ func (l *Ledger) price(r *record, v *wire.Verification, events *Events) {
 			continue
 		}
 		currency, ok := l.currency(r, v.Currency)
+		if !ok && r.estimated > 0 { // in another one: what is more cannot be told
+			total += amount
+			continue
+		}
 		if !ok {
 			return
 		}

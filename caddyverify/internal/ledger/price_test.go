@@ -222,6 +222,12 @@ func TestEstimate(t *testing.T) {
 		})
 	}
 	l := New(Settings{})
+	observe(l, request("dollars"), check("dollars", "0"))
+	l.Estimate("dollars", 150_000, "USD")
+	got := l.Observe(finds("dollars", wire.Succeeded).costing("0.40", "", "EUR"))
+	if len(got.Costs) != 0 || len(got.Totals) != 1 || got.Totals[0].Micro != 400_000 || got.Totals[0].Currency != "EUR" {
+		t.Errorf("told in another currency: %+v", got)
+	}
 	observe(l, check("untracked", "0"), request("a"), check("a", "0"))
 	for id, currency := range map[string]string{"nobody's": "EUR", "untracked": "EUR", "a": "euros"} {
 		if got := l.Estimate(id, 1, currency).Costs; len(got) != 0 {
