@@ -261,8 +261,8 @@ func (f *fleet) restart(m *member) {
 	m.out.Store(false)
 }
 
-// counted are a gateway's metrics once all is in them that it has seen: ends and costs are counted when the store has said
-// whose they are, which is asked again after a moment where the store does not answer in time.
+// counted are a gateway's metrics once all ends are in them that it has seen: they are counted when the store has said whose they
+// are, which is asked again after a moment where the store does not answer in time.
 func (f *fleet) counted(m *member) metricValues {
 	f.t.Helper()
 	const moment = 2 * time.Second

@@ -13,7 +13,7 @@ func cost() *Dashboard {
 		[]Variable{country, window},
 		lay(
 			row{"The time shown", 5, []*Panel{
-				stat("Spent", "As told by checks and searches: the fee (price) and the estimate for messages; at version 2 by the guard's price. It is complete with settle, or where applications search for every verification. "+
+				stat("Spent", "As told by checks and searches: the fee (price) and the estimate for messages; with api v2 by webhooks, or else by the guard's price. It is complete with settle, or where applications search for every verification. "+
 					"More than expected: see the countries below.",
 					in("short").digits(2).and(money()...), latest(sum("increase", spent, shown, "currency"), "{{currency}}")),
 				stat("Cost per success", "Spent divided by successes. It rises when users need more messages or fewer succeed. Far above the usual: runbook VerifyCostPerSuccessHigh.",
@@ -29,7 +29,7 @@ func cost() *Dashboard {
 			row{"Money", 8, []*Panel{
 				stack("Spent by country", "An hour, over the last $window. One that grows without successes: see the table.",
 					in("short").digits(2), query("3600 * "+sum("rate", spent, back, "currency", "country")+" > 0", "{{country}} {{currency}}")),
-				stack("Spent by kind", "An hour, over the last $window. fee is paid for a success, messages for each one sent; estimated is both, by the guard's price, at version 2. messages grow alone: many are sent for nothing.",
+				stack("Spent by kind", "An hour, over the last $window. fee is paid for a success, messages for each one sent. With api v2 fee is all that a webhook has told, and estimated is by the guard's price. messages grow alone: many are sent for nothing.",
 					in("short").digits(2), query("3600 * "+sum("rate", spent, back, "currency", "kind"), "{{kind}} {{currency}}")),
 				lines("Cost per success over time", "Over the last $window. Up: more messages for each user, dearer countries, or pumping; runbook VerifyCostPerSuccessHigh.",
 					in("short").digits(4).and(money()...), query(perSuccess(back), "{{currency}}")),

@@ -89,6 +89,7 @@ type Account struct {
 	states    *state.Book // of verifications of version 2
 	atV2      atomic.Bool // verifications may start there
 	prices    prices
+	estimates estimates
 	recording atomic.Pointer[recording] // nil where none is kept
 
 	guardShared guardSharing
@@ -153,6 +154,7 @@ func NewAccount(host, apiKey string, metrics *observe.Metrics, s *Settings) *Acc
 		a.configuring.Unlock()
 		a.relays.close()
 		a.books.close()
+		a.estimateAll()       // also the last ends
 		a.guardShared.close() // which knows the last ends
 		a.configuring.Lock()
 		a.recordTo(nil)
@@ -189,6 +191,7 @@ func (a *Account) tick() {
 			a.publishEvents(context.Background(), a.ledger.Advance())
 			a.guard.Advance()
 			a.books.tick()
+			a.estimateDue()
 			a.states.Retell(context.Background())
 			a.publishPending()
 			a.watchStore()

@@ -10,7 +10,6 @@ import (
 
 	"github.com/caddyverify/caddy-verify/caddyverify/internal/ledger"
 	"github.com/caddyverify/caddy-verify/caddyverify/internal/store"
-	"github.com/caddyverify/caddy-verify/caddyverify/internal/wire"
 )
 
 const (
@@ -41,8 +40,6 @@ type booking struct {
 	waited time.Duration
 	// checked is for a check or control that the store was not told of. There is no Booking.
 	checked bool
-	// estimate is for the end of a verification that may have no price. There is no Booking but its RequestID.
-	estimate bool
 }
 
 // books are what the store is to be told or asked, off the way of calls.
@@ -61,6 +58,8 @@ type books struct {
 // open begins the work of an account's books, once.
 func (b *books) open(a *Account) {
 	b.once.Do(func() {
+		b.mu.Lock()
+		defer b.mu.Unlock()
 		b.wake, b.stop, b.stopped = make(chan struct{}, 1), make(chan struct{}), make(chan struct{})
 		b.asleep, b.looks = map[*booking]*time.Timer{}, map[string]struct{}{}
 		go a.keepBooks()
@@ -176,7 +175,7 @@ func (b *books) look(requestIDs ...string) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	for _, id := range requestIDs {
-		if len(b.looks) < maxBookings {
+		if b.looks != nil && len(b.looks) < maxBookings {
 			b.looks[id] = struct{}{}
 		}
 	}
@@ -243,7 +242,7 @@ func (a *Account) decideAll() bool {
 			continue
 		}
 		for _, late := range a.books.putBack(one) {
-			a.publish(late.counted())
+			a.countHere(late)
 		}
 		return false
 	}
@@ -289,15 +288,12 @@ func (a *Account) decideNow(one *booking) {
 // countAlone is for when the store cannot say who counts something: who has seen the start does.
 func (a *Account) countAlone(one *booking) {
 	if one.Own && !one.alone {
-		a.publish(one.counted())
+		a.countHere(one)
 	}
 }
 
 // decide tells the store, and counts what is to be counted here.
 func (a *Account) decide(ctx context.Context, one *booking) error {
-	if one.estimate {
-		return a.estimate(ctx, one.RequestID)
-	}
 	s := a.shared()
 	if s == nil {
 		a.countAlone(one)
@@ -316,12 +312,8 @@ func (a *Account) decide(ctx context.Context, one *booking) error {
 		return s.After(ctx, id, one.mark)
 	}
 	if one.Cost != nil {
-		kind := one.Cost.Kind
-		if kind == wire.Estimated { // it stands for the fee
-			kind = wire.Fee
-		}
-		more, err := s.Paid(ctx, id, one.mark, store.Field(kind), one.Amount, shareFor)
-		if told := one.Cost.Kind == wire.Estimated && more < one.Amount; err == nil && more > 0 && !told && !one.alone {
+		more, err := s.Paid(ctx, id, one.mark, store.Field(one.Cost.Kind), one.Amount, shareFor)
+		if err == nil && more > 0 && !one.alone {
 			// A store that has forgotten says more than is new here.
 			cost := one.Cost.Of(more)
 			cost.Amount = min(cost.Amount, one.Cost.Amount)
@@ -343,19 +335,22 @@ func (a *Account) decide(ctx context.Context, one *booking) error {
 	case err != nil || !first || one.alone:
 		return err
 	case one.Finish != nil:
-		a.publish(one.counted())
+		a.countHere(one)
 	default:
 		a.publish(a.untracked(one))
+		a.estimateLater(one.RequestID)
 	}
 	return nil
 }
 
-// counted is the event of a booking of a verification whose start is known.
-func (b *booking) counted() Detail {
+// countHere counts a booking of a verification whose start is known.
+func (a *Account) countHere(b *booking) {
 	if b.Cost != nil {
-		return CostLearned(*b.Cost)
+		a.publish(CostLearned(*b.Cost))
+		return
 	}
-	return VerificationFinished(*b.Finish)
+	a.publish(VerificationFinished(*b.Finish))
+	a.estimateLater(b.RequestID)
 }
 
 // untracked is the end of a verification whose start the ledger may have learnt of by now.

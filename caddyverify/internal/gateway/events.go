@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"context"
 	"log/slog"
+	"slices"
 	"time"
 
 	"github.com/caddyverify/caddy-verify/caddyverify/internal/breaker"
@@ -172,7 +173,11 @@ func (a *Account) publishEvents(ctx context.Context, events ledger.Events) {
 	a.tellGuardOf(&events)
 	a.publish(details...)
 	a.book(ctx, &events)
-	a.estimateAll(ctx, events.Ends)
+	for _, end := range events.Ends {
+		if !slices.ContainsFunc(events.Bookings, func(b ledger.Booking) bool { return b.RequestID == end.RequestID }) {
+			a.estimateLater(end.RequestID)
+		}
+	}
 }
 
 func (a *Account) retried(o wire.Operation) { a.publish(CallRetried{o}) }

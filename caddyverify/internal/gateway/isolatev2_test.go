@@ -1,6 +1,7 @@
 package gateway
 
 import (
+	"fmt"
 	"net/http"
 	"strings"
 	"sync/atomic"
@@ -13,19 +14,24 @@ import (
 	"github.com/caddyverify/caddy-verify/caddyverify/internal/wire"
 )
 
-// fleetAtV2 is gateways whose calls are answered by version 2, which has one verification. asked are the paths of all calls but
-// the one that started it.
+// fleetAtV2 is gateways whose calls are answered by version 2, whose first verification is testHook. asked are the paths of all calls
+// but those that start one.
 func fleetAtV2(t *testing.T, n int) (f *fleet, asked *atomic.Value) {
 	t.Helper()
 	asked = new(atomic.Value)
 	asked.Store("")
+	var started atomic.Int64
 	f = newFleet(t, n, provider(func(r *http.Request) (int, string) {
 		if r.URL.Path == "/v2/verify" {
-			return http.StatusAccepted, `{"request_id":"` + testHook + `"}`
+			id := testHook
+			if n := started.Add(1); n > 1 {
+				id = fmt.Sprintf("%08d", n) + testHook[8:]
+			}
+			return http.StatusAccepted, `{"request_id":"` + id + `"}`
 		}
 		asked.Store(r.URL.Path)
-		if r.Method == http.MethodPost && strings.Contains(r.URL.Path, testHook) {
-			return http.StatusOK, `{"request_id":"` + testHook + `","status":"completed"}`
+		if id := r.URL.Path[len("/v2/verify/"):]; r.Method == http.MethodPost && strings.HasSuffix(id, testHook[8:]) {
+			return http.StatusOK, `{"request_id":"` + id + `","status":"completed"}`
 		}
 		return http.StatusNotFound, `{"title":"Not Found"}`
 	}))

@@ -33,57 +33,67 @@ func (m *member) tell(t *testing.T, price string) {
 }
 
 // TestPriceAtV2 has webhooks tell what a verification has cost in all, for searches, costs and budgets alike. What nobody has told
-// by the end is estimated, where there are prices.
+// soon after the end is estimated, where there are prices.
 func TestPriceAtV2(t *testing.T) {
-	cost := func(fee, estimated float64) map[string]float64 {
-		return map[string]float64{"fee": fee, "estimated": estimated}
-	}
+	const early, soon, late = -time.Second, time.Second, estimateAfter + 10*time.Second
 	for _, tt := range []struct {
 		name   string
-		told   string // the price
-		before bool   // the end
+		told   string        // the price
+		after  time.Duration // the end
 		priced bool
-		want   map[string]float64
-		budget string // of each gateway; what is reserved is left of what a gateway has taken for itself
+		fee    float64
+		stands float64 // the estimate
+		budget string  // of each gateway; what is reserved is left of what a gateway has taken for itself
 	}{
-		{"less than estimated", "0.0800000", false, true, cost(0, 0.15), "0.08 EUR, 0.15625 EUR"},
-		{"more", "0.400000001", false, true, cost(0.25000001, 0.15), "0.400001 EUR, 0.15625 EUR"},
-		{"before the end", "0.0800000", true, true, cost(0.08, 0), "0.08 EUR, 0.15625 EUR"},
-		{"never", "", false, true, cost(0, 0.15), "0.00 EUR, 0.60625 EUR"},
-		{"without prices", "0.0800000", false, false, cost(0.08, 0), ""},
+		{"before the end", "0.0800000", early, true, 0.08, 0, "0.08 EUR, 0.15625 EUR"},
+		{"soon", "0.0800000", soon, true, 0.08, 0, "0.08 EUR, 0.15625 EUR"},
+		{"late, and less than estimated", "0.0800000", late, true, 0, 0.15, "0.08 EUR, 0.15625 EUR"},
+		{"late, and more", "0.400000001", late, true, 0.25000001, 0.15, "0.400001 EUR, 0.15625 EUR"},
+		{"that there is none", "0.00", soon, true, 0, 0.15, "0.00 EUR, 0.60625 EUR"},
+		{"never", "", soon, true, 0, 0.15, "0.00 EUR, 0.60625 EUR"},
+		{"without prices", "0.0800000", soon, false, 0.08, 0, ""},
 	} {
-		for by := range 2 {
-			t.Run(fmt.Sprint(tt.name, ", at gateway ", by), func(t *testing.T) {
+		for at := range 4 { // the gateways that see the end, and are told
+			t.Run(fmt.Sprint(tt.name, ", ", at), func(t *testing.T) {
 				synctest.Test(t, func(t *testing.T) {
 					f, _ := fleetAtV2(t, 2)
+					budgets := 0
 					if tt.priced {
 						f.priced(budgeted(guard.Enforce, 1000))
+						budgets = 1
 					}
 					id := f.all[0].start("app", testNumber)
-					if tt.before {
-						f.all[by].tell(t, tt.told)
-					}
-					f.all[by].check("app", id, testCode)
-					time.Sleep(2 * time.Minute)
-					if tt.told != "" && !tt.before {
-						f.all[1-by].tell(t, tt.told)
-					}
-					time.Sleep(time.Minute)
-					want := `"last_event_date":"2000-01-01 00:01:00"`
-					if tt.told != "" {
-						want = `"price":"` + tt.told + `","currency":"EUR"`
-					}
-					if search := f.all[1].lookFor("app", id); !strings.Contains(search, want+`,"status"`) {
-						t.Errorf("a search says %s, want %s", search, want)
-					}
-					paid := f.paid("app")
-					for kind, want := range tt.want {
-						if math.Abs(paid[kind]-want) > 1e-9 {
-							t.Errorf("%s is %v, want %v", kind, paid[kind], want)
+					told := func() {
+						if tt.told != "" {
+							f.all[at/2].tell(t, tt.told)
 						}
 					}
+					if tt.after < 0 {
+						told()
+						time.Sleep(-tt.after)
+					}
+					f.all[at%2].check("app", id, testCode)
+					if tt.after > 0 {
+						time.Sleep(tt.after)
+						told()
+					}
+					time.Sleep(2 * estimateAfter)
+					want := `"`
+					if strings.Trim(tt.told, "0.") != "" {
+						want = `"price":"` + tt.told + `","currency":"EUR"`
+					}
+					if search := f.all[1].lookFor("app", id); !strings.Contains(search, want+`,"status"`) || want == `"` && strings.Contains(search, "price") {
+						t.Errorf("a search says %s, want %s", search, want)
+					}
+					if paid := f.paid("app"); math.Abs(paid["fee"]-tt.fee)+math.Abs(paid["estimated"]-tt.stands) > 1e-9 {
+						t.Errorf("it has cost %v, want %v, and %v by estimate", paid, tt.fee, tt.stands)
+					}
 					for i, m := range f.all {
-						for _, b := range m.Account.Snapshot().Budgets {
+						all := m.Account.Snapshot().Budgets
+						if len(all) != budgets {
+							t.Errorf("%d budgets", len(all))
+						}
+						for _, b := range all {
 							if got := fmt.Sprintf("%v, %v", b.Settled, b.Reserved); got != tt.budget {
 								t.Errorf("a budget of gateway %d: %s, want %s", i, got, tt.budget)
 							}
@@ -95,23 +105,65 @@ func TestPriceAtV2(t *testing.T) {
 	}
 }
 
-// TestEstimateWhileStoreAway counts an estimate once, at last.
+// TestEstimateWhileStoreAway: costs are estimated, once, of all that is counted as ended, also by a gateway that goes on alone, one that
+// learns of the start later than of the end, and one that stops.
 func TestEstimateWhileStoreAway(t *testing.T) {
-	for _, away := range []time.Duration{time.Second, bookAlone / 2, 2 * bookAlone} {
-		synctest.Test(t, func(t *testing.T) {
-			f, _ := fleetAtV2(t, 2)
-			f.priced(budgeted(guard.Monitor, 1000))
-			id := f.all[0].start("app", testNumber)
-			f.away(true)
-			f.all[0].check("app", id, testCode)
-			time.Sleep(away)
-			f.away(false)
-			settled()
-			f.all[1].lookFor("app", id)
-			time.Sleep(2 * bookAlone)
-			if paid := f.paid("app"); math.Abs(paid["estimated"]-0.15) > 1e-9 {
-				t.Errorf("it has cost %v after %v", paid, away)
+	const n = 300
+	check := func(by int) func(*fleet, []string) {
+		return func(f *fleet, ids []string) {
+			for _, id := range ids {
+				f.all[by].check("app", id, testCode)
 			}
+		}
+	}
+	for _, tt := range []struct {
+		name        string
+		before, end func(*fleet, []string)
+	}{
+		{"for a moment", func(f *fleet, _ []string) { f.away(true) }, func(f *fleet, ids []string) {
+			check(0)(f, ids)
+			time.Sleep(time.Second)
+		}},
+		{"for long", func(f *fleet, _ []string) { f.away(true) }, func(f *fleet, ids []string) {
+			check(0)(f, ids)
+			time.Sleep(10 * time.Minute)
+		}},
+		{"for who starts it", func(f *fleet, _ []string) {}, func(f *fleet, ids []string) {
+			check(1)(f, ids)
+			time.Sleep(5 * time.Second)
+		}},
+		{"and it stops", func(f *fleet, _ []string) { f.away(true) }, func(f *fleet, ids []string) {
+			check(0)(f, ids)
+			f.all[0].Close()
+			f.all[0].Account.Close()
+		}},
+		{"no more, and another stops", func(f *fleet, _ []string) {
+			f.all[0].link.away.Store(false)
+			time.Sleep(10 * time.Second)
+		}, func(f *fleet, ids []string) {
+			check(1)(f, ids)
+			time.Sleep(time.Second)
+			f.all[1].Close()
+			f.all[1].Account.Close()
+		}},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				f, _ := fleetAtV2(t, 2)
+				f.priced(guard.Settings{Prices: guard.Prices{Any: cents(15)}})
+				f.all[0].link.away.Store(true)
+				ids := make([]string, n)
+				for i := range ids {
+					ids[i] = f.all[0].start("app", fmt.Sprint(447700900000+i))
+				}
+				tt.before(f, ids)
+				tt.end(f, ids)
+				f.away(false)
+				time.Sleep(3 * estimateAfter)
+				if paid, want := f.paid("app"), float64(n)*0.15; math.Abs(paid["estimated"]-want) > 1e-6 || paid["fee"] != 0 {
+					t.Errorf("they have cost %v, want %v", paid, want)
+				}
+			})
 		})
 	}
 }
@@ -147,10 +199,14 @@ func TestEstimateAlone(t *testing.T) {
 		}
 		slow := start("number=447700900001")
 		time.Sleep(5 * time.Minute)
-		for id, want := range map[string]float64{
+		want := map[string]float64{
 			old: 0.10, slow: 0.30, start("workflow_id=6&number=447700900002"): 0.15, start("workflow_id=6&number=493023125000"): 0.50,
-		} {
+		}
+		for id := range want {
 			call(g, "/verify/check/json", "request_id="+id+"&code="+testCode)
+		}
+		time.Sleep(estimateAfter + 2*time.Second)
+		for id, want := range want {
 			if v, _ := a.Verification(id); v.Cost != want || v.Currency != "EUR" {
 				t.Errorf("%s has cost %v %s, want %v", id, v.Cost, v.Currency, want)
 			}

@@ -15,8 +15,8 @@ type Prices struct {
 	Of map[string]int64
 }
 
-// of returns what is said of a country.
-func (p Prices) of(country string) int64 {
+// In returns what is said of a country, in millionths of the currency.
+func (p Prices) In(country string) int64 {
 	if own, has := p.Of[country]; has {
 		return own
 	}
@@ -37,7 +37,7 @@ type learned map[string]LearnedPrice
 // keep drops what was learnt beside other settings: who has changed a price knows better.
 func (l learned) keep(p Prices) {
 	for country, price := range l {
-		if price.Said != (Money{p.of(country), p.Any.Currency}) {
+		if price.Said != (Money{p.In(country), p.Any.Currency}) {
 			delete(l, country)
 		}
 	}
@@ -48,7 +48,7 @@ func (g *Guard) Worst(country string, messages int) Money {
 	g.mu.Lock()
 	defer g.mu.Unlock()
 	prices := g.settings.Prices
-	each := max(prices.of(country), g.learned[country].Seen.Micro)
+	each := max(prices.In(country), g.learned[country].Seen.Micro)
 	return Money{min(each*int64(messages), maxPrice), prices.Any.Currency}
 }
 
@@ -69,7 +69,7 @@ func (g *Guard) Learn(requestID string, total Money, messages int) {
 	n := int64(messages)
 	seen := (min(total.Micro, maxPrice) + n - 1) / n
 	known, told := g.learned[r.country]
-	said := prices.of(r.country)
+	said := prices.In(r.country)
 	if seen <= max(said, known.Seen.Micro) {
 		return
 	}

@@ -83,8 +83,15 @@ func (l *Ledger) price(r *record, v *wire.Verification, events *Events) {
 		}
 		r.told[i] = amount
 		total += amount
-		if amount > known {
-			l.pay(r, wire.CostKinds[i], currency, amount, amount-known, events)
+		if amount <= known {
+			continue
+		}
+		cost := r.cost(wire.CostKinds[i], currency, amount-known)
+		if b := l.booking(r); b != nil {
+			b.Cost, b.Amount = &cost, int64(amount)
+			events.Bookings = append(events.Bookings, *b)
+		} else {
+			events.Costs = append(events.Costs, cost)
 		}
 	}
 	if told && r.finished {
@@ -94,33 +101,26 @@ func (l *Ledger) price(r *record, v *wire.Verification, events *Events) {
 	}
 }
 
-// Estimate adds what a verification is taken to have cost, in millionths of a currency, where the provider
-// has told no price; what it tells later is added as far as it is more. Nothing is added twice.
-func (l *Ledger) Estimate(requestID string, micro int64, currency string) (events Events) {
+// Estimate notes what a verification is taken to have cost, in millionths of a currency, where no price
+// is known, and returns that: what is told later is a cost as far as it is more. amount is in the units of
+// Booking.Amount. ok is false where there is nothing to note.
+func (l *Ledger) Estimate(requestID string, micro int64, currency string) (cost Cost, amount int64, ok bool) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	r := l.records.find(requestID)
 	if r == nil || r.untracked || r.estimated > 0 || r.told != [len(r.told)]units{} || micro <= 0 {
-		return events
+		return cost, 0, false
 	}
 	label, ok := l.currency(r, currency)
 	if !ok {
-		return events
+		return cost, 0, false
 	}
 	r.estimated = units(min(micro, maxPrice/microUnits)) * microUnits
-	l.pay(r, wire.Estimated, label, r.estimated, r.estimated, &events)
-	return events
+	return r.cost(wire.Estimated, label, r.estimated), int64(r.estimated), true
 }
 
-// pay adds a cost, which is more than was known of it and makes so much in all.
-func (l *Ledger) pay(r *record, kind wire.CostKind, currency string, all, more units, events *Events) {
-	cost := Cost{Currency: currency, Kind: kind, Country: r.country, Caller: r.caller, Amount: float64(more) / unit}
-	if b := l.booking(r); b != nil {
-		b.Cost, b.Amount = &cost, int64(all)
-		events.Bookings = append(events.Bookings, *b)
-	} else {
-		events.Costs = append(events.Costs, cost)
-	}
+func (r *record) cost(kind wire.CostKind, currency string, amount units) Cost {
+	return Cost{Currency: currency, Kind: kind, Country: r.country, Caller: r.caller, Amount: float64(amount) / unit}
 }
 
 // spent is what a verification is counted to have cost.

@@ -200,10 +200,10 @@ func TestEstimate(t *testing.T) {
 			l := New(Settings{})
 			observe(l, request("a"), check("a", "0"))
 			observe(l, tt.before...)
-			if got := l.Estimate("a", tt.micro, "EUR").Costs; !slices.Equal(got, tt.want) {
-				t.Errorf("estimated at %+v, want %+v", got, tt.want)
+			if got, amount, ok := l.Estimate("a", tt.micro, "EUR"); ok != (len(tt.want) > 0) || ok && (got != tt.want[0] || float64(amount) != got.Amount*unit) {
+				t.Errorf("estimated at %+v, %d, want %+v", got, amount, tt.want)
 			}
-			if again := l.Estimate("a", tt.micro, "EUR").Costs; len(again) != 0 {
+			if again, _, ok := l.Estimate("a", tt.micro, "EUR"); ok {
 				t.Errorf("and then at %+v", again)
 			}
 			got, again := l.Observe(tt.later), l.Observe(tt.later)
@@ -230,7 +230,7 @@ func TestEstimate(t *testing.T) {
 	}
 	observe(l, check("untracked", "0"), request("a"), check("a", "0"))
 	for id, currency := range map[string]string{"nobody's": "EUR", "untracked": "EUR", "a": "euros"} {
-		if got := l.Estimate(id, 1, currency).Costs; len(got) != 0 {
+		if got, _, ok := l.Estimate(id, 1, currency); ok {
 			t.Errorf("%s is estimated at %+v", id, got)
 		}
 	}

@@ -50,9 +50,9 @@ func none(f wire.Format) []byte {
 	return []byte(`{"status":"101","error_text":"No response found"}` + "\n")
 }
 
-// currency is that of the price in webhooks, which is the total cost in EUR by the provider's
+// Currency is that of the price in webhooks, which is the total cost in EUR by the provider's
 // com.vonage.client.verify2.VerificationCallback.
-const currency = "EUR"
+const Currency = "EUR"
 
 // field is a text, or where item is not "", a list of objects with that name.
 type field struct {
@@ -95,9 +95,8 @@ func (v *Verification) fields(requestID string, now time.Time) object {
 		{name: "first_event_date", text: date(first)},
 		{name: "last_event_date", text: date(last)},
 	}
-	// That nothing was spent would be taken for all that a verification has cost.
-	if price := v.Price(); strings.Trim(price, "0.") != "" {
-		o = append(o, field{name: "price", text: price}, field{name: "currency", text: currency})
+	if price := v.Price(); price != "" {
+		o = append(o, field{name: "price", text: price}, field{name: "currency", text: Currency})
 	}
 	return append(o, field{name: "status", text: string(l.status)}, field{name: "events", item: "event", list: events})
 }

@@ -21,6 +21,8 @@ type Start struct {
 	Caller string `json:"u,omitempty"`
 	// Channels are those of its steps, in v1's words: sms and tts.
 	Channels []string `json:"c,omitempty"`
+	// Numbers are those of its steps, "" for an e-mail address; none where all go to Number.
+	Numbers []string `json:"m,omitempty"`
 	// Wait is how long each step lasts. Default: 5m.
 	Wait time.Duration `json:"w,omitempty"`
 	// Took is how long the request took.
@@ -133,6 +135,7 @@ func decode(text []byte, age time.Duration) *fact {
 	switch {
 	case f.Kind == begun && f.Start != nil:
 		f.Start.Channels = f.Start.Channels[:min(len(f.Start.Channels), maxSteps)]
+		f.Start.Numbers = f.Start.Numbers[:min(len(f.Start.Numbers), maxSteps)]
 	case f.Kind == checked, f.Kind == triggered, f.Kind == doubted, f.Kind == gone:
 	case f.Kind == ended && f.Status.Final(), f.Kind == told && f.Event != nil:
 	default:

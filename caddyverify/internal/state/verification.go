@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"fmt"
 	"slices"
+	"strings"
 	"time"
 
 	"github.com/caddyverify/caddy-verify/caddyverify/internal/wire"
@@ -58,17 +59,34 @@ func (v *Verification) Network() string {
 	return v.said(func(e *Event) string { return e.Network })
 }
 
-// Number is the phone number that the verification goes to first, as the provider was told; "" where that is not known.
-func (v *Verification) Number() string {
-	if f := v.start(); f != nil {
-		return f.Start.Number
+// SentTo are the phone numbers of the messages that were sent until now, by plan if nobody has told,
+// as the provider was told them. E-mail is left out.
+func (v *Verification) SentTo() (numbers []string) {
+	start := v.start()
+	if start == nil {
+		return nil
 	}
-	return ""
+	for i := range v.Messages() {
+		number := start.Start.Number
+		if i < len(start.Start.Numbers) {
+			number = start.Start.Numbers[i]
+		}
+		if number != "" {
+			numbers = append(numbers, number)
+		}
+	}
+	return numbers
 }
 
-// Price is what the verification has cost in all, in EUR, where a webhook has told.
+// Price is what the verification has cost in all, in EUR, where a webhook has told; "" where none has told
+// anything above 0: that nothing was spent would be taken for all that it has cost.
 func (v *Verification) Price() string {
-	return v.said(func(e *Event) string { return e.Price })
+	return v.said(func(e *Event) string {
+		if strings.Trim(e.Price, "0.") == "" {
+			return ""
+		}
+		return e.Price
+	})
 }
 
 // said is what the last webhook that says something says.

@@ -158,7 +158,7 @@ func isID(id string) bool {
 }
 
 var (
-	decimal  = regexp.MustCompile(`^[0-9]{1,12}(\.[0-9]{1,18})?$`)
+	decimal  = regexp.MustCompile(`^[0-9]{1,6}(\.[0-9]{1,18})?$`)
 	ofBlocks = regexp.MustCompile(`network \[ ?([0-9]{5,6}) ?\]`)
 )
 

@@ -176,8 +176,8 @@ var Mutants = []Mutant{
 		"maxBackoff = 40 * time.Second", "maxBackoff = 120 * time.Second",
 	},
 	{
-		"each gateway that sees an end counts its estimate", internal + "gateway/booking.go",
-		"\t\t\tkind = wire.Fee\n", "\t\t\tkind = wire.CostKind(one.mark)\n",
+		"each gateway that sees an end estimates its cost", internal + "gateway/events.go",
+		"return b.RequestID == end.RequestID", "return b.RequestID == \"\"",
 	},
 	{
 		"a price is counted each time that it is told", internal + "ledger/price.go",

@@ -6,6 +6,7 @@ import (
 	"mime"
 	"net/http"
 	"slices"
+	"strings"
 	"time"
 
 	"github.com/caddyverify/caddy-verify/caddyverify/internal/state"
@@ -43,6 +44,15 @@ func (c *Client) startOf(call *wire.Call) state.Start {
 		s.Channels = append(s.Channels, cmp.Or(map[string]string{voice: "tts"}[m.Channel], m.Channel))
 	}
 	s.Sender = cmp.Or(s.Sender, call.Get("brand")) // v2's default
+	if slices.ContainsFunc(call.Raw.Workflow, func(m wire.Message) bool { return m.To != s.Number }) {
+		for _, m := range call.Raw.Workflow {
+			number := m.To
+			if strings.Contains(number, "@") {
+				number = ""
+			}
+			s.Numbers = append(s.Numbers, number)
+		}
+	}
 	return s
 }
 
