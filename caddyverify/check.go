@@ -235,11 +235,17 @@ func oneOf(value string, allowed ...string) error {
 	return nil
 }
 
-// withName says which handler an error is about, where there may be several: by its
+// withName says which handler an error is about, where there may be several: by its account or its
 // upstream, which holds no password where it is valid.
 func (h *Handler) withName(err error) error {
 	if err == nil {
 		return nil
+	}
+	if name := h.AccountName; name != "" {
+		if strings.HasPrefix(err.Error(), "account "+name) {
+			return err
+		}
+		return fmt.Errorf("handler of account %s: %w", name, err)
 	}
 	base, e := upstreamURL(h.Upstream, h.InsecureUpstream)
 	if e != nil {

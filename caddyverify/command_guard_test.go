@@ -36,7 +36,7 @@ func TestGuardCommands(t *testing.T) {
 			t.Errorf("a request is answered %s, want status %s", got.body, want)
 		}
 	}
-	run(`^No account has a guard`, "list")
+	run(`^There is no guard with rules`, "list")
 	run(`^blocked at accounts: 1\n$`, "block", "44770090") // without any rule, too
 	answered("7")
 	o.load("guard {\nrecommended enforce\n}")

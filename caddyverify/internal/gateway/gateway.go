@@ -100,6 +100,9 @@ func (g *Gateway) Start(settle bool) {
 	a := g.Account
 	if g.V2 != nil {
 		a.metrics.PrepareV2()
+		if s := a.inForce.Load(); s.Guard.Prices.Any.Currency != "" {
+			a.metrics.PrepareEstimates(s.Guard.Prices.Any.Currency, s.Countries.Labels(), s.Callers)
+		}
 		if g.V2.Templates != nil {
 			a.metrics.PrepareTemplates()
 		}

@@ -96,3 +96,13 @@ func (m *AccountMetrics) PrepareV2() {
 		}
 	}
 }
+
+// PrepareEstimates has costs that are estimated in a currency be there from the start.
+func (m *AccountMetrics) PrepareEstimates(currency string, countries, callers []string) {
+	for _, country := range countries {
+		m.Cost("", currency, wire.Estimated, country, 0)
+	}
+	for _, caller := range callers {
+		m.Cost(caller, currency, wire.Estimated, "", 0)
+	}
+}

@@ -112,7 +112,7 @@ func GuardReportOf(a *gateway.Account) (r GuardReport, on bool) {
 // Write prints them for people.
 func (g *GuardReports) Write(to io.Writer) error {
 	if len(g.Accounts) == 0 {
-		_, err := fmt.Fprintln(to, "No account has a guard: docs/guard.md tells how to begin.")
+		_, err := fmt.Fprintln(to, "There is no guard with rules to tell of: docs/guard.md tells how to begin.")
 		return err
 	}
 	w := tabwriter.NewWriter(to, 0, 0, 2, ' ', 0)
