@@ -10,6 +10,7 @@ import (
 	"github.com/caddyserver/caddy/v2/caddyconfig/caddyfile"
 
 	"github.com/caddyverify/caddy-verify/caddyverify/internal/gateway"
+	"github.com/caddyverify/caddy-verify/caddyverify/internal/state"
 	"github.com/caddyverify/caddy-verify/caddyverify/internal/upstream"
 	v2 "github.com/caddyverify/caddy-verify/caddyverify/internal/upstream/v2"
 	"github.com/caddyverify/caddy-verify/caddyverify/internal/webhook"
@@ -157,10 +158,21 @@ func (h *Handler) readSignatureSecret() error {
 	if _, err := h.resolveSignatureSecret(); err != nil {
 		return &settingError{"signature_secret", err}
 	}
+	h.warnOfCurrency()
 	if !placeholder.MatchString(h.SignatureSecret) {
 		h.logger.Warn("the signature_secret stands in the configuration, where the admin API and the autosave file show it; write a placeholder in its place, for example " + signatureExample)
 	}
 	return nil
+}
+
+// warnOfCurrency tells of prices that are in another currency than those of webhooks.
+func (h *Handler) warnOfCurrency() {
+	if h.Guard == nil {
+		return
+	}
+	if p, err := h.Guard.prices(); err == nil && p.Any.Currency != "" && p.Any.Currency != state.Currency {
+		h.logger.Warn("the guard's prices are in " + p.Any.Currency + ", and webhooks tell prices in " + state.Currency + ", which settle no budget in another currency; write prices and budgets in " + state.Currency)
+	}
 }
 
 // resolvePrivateKey reads the private key, and makes sure that it is one. Its errors say

@@ -49,6 +49,32 @@ func TestWarnOfWriteTimeout(t *testing.T) {
 	}
 }
 
+// TestWarnOfCurrency: webhooks tell prices in EUR, so budgets in another currency are never settled by them.
+func TestWarnOfCurrency(t *testing.T) {
+	private, _ := applicationKey()
+	t.Setenv("VERIFY_TEST_PRIVATE_KEY", private)
+	t.Setenv("VERIFY_TEST_SECRET", strings.Repeat("a1", 32))
+	const signed = "api v2\napplication " + testApplication + "\nprivate_key {env.VERIFY_TEST_PRIVATE_KEY}\n"
+	for _, test := range []struct {
+		settings string
+		warned   bool
+	}{
+		{signed + "signature_secret {env.VERIFY_TEST_SECRET}\nguard {\nprice 0.15 USD\n}\n", true},
+		{signed + "signature_secret {env.VERIFY_TEST_SECRET}\nguard {\nprice 0.15 EUR\n}\n", false},
+		{signed + "signature_secret {env.VERIFY_TEST_SECRET}\n", false},
+		{signed + "guard {\nprice 0.15 USD\n}\n", false}, // no webhooks
+		{"credentials abcd1234 {env.VERIFY_TEST_SECRET}\nguard {\nprice 0.15 USD\n}\n", false},
+	} {
+		option, logged := logFile(t)
+		if err := load("{\n" + option + "verify {\naccount shop {\n" + test.settings + "}\n}\n}\n:0 {\nverify {\naccount shop\n}\n}\n"); err != nil {
+			t.Fatal(err)
+		}
+		if warned := strings.Contains(logged(), "the guard's prices are in USD, and webhooks tell prices in EUR"); warned != test.warned {
+			t.Errorf("%s warns: %v", test.settings, warned)
+		}
+	}
+}
+
 // TestWarnOfSecretsInClear: each secret that stands in the configuration is warned of, by its setting.
 func TestWarnOfSecretsInClear(t *testing.T) {
 	private, _ := applicationKey()
