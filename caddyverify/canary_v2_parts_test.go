@@ -61,7 +61,7 @@ func (c *canaryV2) caddyfile() string {
 	text = replaced(c.t, text, map[string]string{
 		":8080 {": strings.TrimPrefix(c.site, "127.0.0.1") + " {\nbind 127.0.0.1\nhandle_errors {\nrespond 500\n}\nerror /boom* 500\n" +
 			"rewrite /rewritten* /elsewhere?{query}\nredir /moved* /elsewhere?{query}",
-		"# not path /v2/verify /v2/verify/*": "not path /v2/verify/templates*",
+		"# not path /v2/verify /v2/verify/*": "not path /v2/verify /v2/verify/*",
 		"# otlp":                             "otlp", "# verify_live": "verify_live",
 		"# tracing /verify/* {":                     "tracing /verify/* {\nspan verify\n}",
 		"log default {\n\t\timport without_numbers": "admin " + c.back + "\nlog default {\nimport without_numbers\nlevel DEBUG\noutput file " + c.folder + "/log",
@@ -124,6 +124,8 @@ func (c *canaryV2) everyWay() {
 	} {
 		c.ask(request(c.t, call[0], "http://"+c.site+templatesV2+call[1], "application/json", call[2]))
 	}
+	c.startV2("447911654329")
+	c.checkV2(nobodysV2[1:])
 	for _, o := range wire.Operations {
 		for _, format := range o.Formats() {
 			for _, build := range ways {
@@ -136,6 +138,16 @@ func (c *canaryV2) everyWay() {
 			}
 		}
 	}
+}
+
+// startV2 starts a verification as a client of version 2, to several numbers and an e-mail address, of which nothing is to be shown.
+func (c *canaryV2) startV2(number string) reply {
+	return c.ask(request(c.t, http.MethodPost, "http://"+c.site+pathV2, "application/json",
+		`{"brand":"Acme","code":"`+canaryCode+`","workflow":[{"channel":"sms","to":"`+number+`"},{"channel":"voice","to":"`+canaryNumber+`"},{"channel":"email","to":"`+canaryNumber+`@example.com"}]}`))
+}
+
+func (c *canaryV2) checkV2(id string) reply {
+	return c.ask(request(c.t, http.MethodPost, "http://"+c.site+pathV2+"/"+id, "application/json", `{"code":"`+canaryCode+`"}`))
 }
 
 // tell delivers a webhook and wants that answer.

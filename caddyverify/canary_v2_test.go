@@ -77,6 +77,10 @@ func TestCanaryOfV2(t *testing.T) {
 	if got := c.post("check/json", "request_id="+checked+"&code="+canaryCode); got.field("status") != "0" {
 		t.Errorf("the right code is answered %s", got.body)
 	}
+	begun := c.startV2("447911654328")
+	if got := c.checkV2(begun.field("request_id")); begun.StatusCode != http.StatusAccepted || got.StatusCode != http.StatusOK {
+		t.Errorf("as a client of version 2: %s, %s", begun.body, got.body)
+	}
 	told := begin("447911654322")
 	c.tellAll(told)
 	c.expectSearch(told, "SUCCESS")
