@@ -10,10 +10,10 @@ import (
 	"github.com/caddyserver/caddy/v2/caddyconfig/caddyfile"
 
 	"github.com/caddyverify/caddy-verify/caddyverify/internal/gateway"
-	"github.com/caddyverify/caddy-verify/caddyverify/internal/state"
 	"github.com/caddyverify/caddy-verify/caddyverify/internal/upstream"
 	v2 "github.com/caddyverify/caddy-verify/caddyverify/internal/upstream/v2"
 	"github.com/caddyverify/caddy-verify/caddyverify/internal/webhook"
+	"github.com/caddyverify/caddy-verify/caddyverify/internal/wire"
 )
 
 // The versions of the Verify API.
@@ -170,8 +170,8 @@ func (h *Handler) warnOfCurrency() {
 	if h.Guard == nil {
 		return
 	}
-	if p, err := h.Guard.prices(); err == nil && p.Any.Currency != "" && p.Any.Currency != state.Currency {
-		h.logger.Warn("the guard's prices are in " + p.Any.Currency + ", and webhooks tell prices in " + state.Currency + ", which settle no budget in another currency; write prices and budgets in " + state.Currency)
+	if p, err := h.Guard.prices(); err == nil && p.Any.Currency != "" && p.Any.Currency != wire.CurrencyV2 {
+		h.logger.Warn("the guard's prices are in " + p.Any.Currency + ", and webhooks tell prices in " + wire.CurrencyV2 + ", which settle no budget in another currency; write prices and budgets in " + wire.CurrencyV2)
 	}
 }
 

@@ -235,17 +235,11 @@ func oneOf(value string, allowed ...string) error {
 	return nil
 }
 
-// withName says which handler an error is about, where there may be several: by its account or its
-// upstream, which holds no password where it is valid.
+// withName says which handler an error is about, where there may be several: by its upstream, which
+// holds no password where it is valid. Errors of a named account have its name.
 func (h *Handler) withName(err error) error {
-	if err == nil {
-		return nil
-	}
-	if name := h.AccountName; name != "" {
-		if strings.HasPrefix(err.Error(), "account "+name) {
-			return err
-		}
-		return fmt.Errorf("handler of account %s: %w", name, err)
+	if err == nil || h.AccountName != "" || h.AccountByCaller {
+		return err
 	}
 	base, e := upstreamURL(h.Upstream, h.InsecureUpstream)
 	if e != nil {

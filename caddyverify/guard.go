@@ -61,7 +61,8 @@ type Guard struct {
 	// of the account's. Default: off.
 	Budget *GuardRule `json:"budget,omitempty"`
 
-	// Prices are what a message may cost at most. Callers have none of their own. Default: none.
+	// Prices are what a message may cost at most, for Budget, and with version 2 of the API also for what a
+	// verification costs where no webhook tells. Callers have none of their own. Default: none.
 	Prices []GuardPrice `json:"prices,omitempty"`
 
 	// Trusted are numbers, or how they begin, that no rule refuses: 1 to 20 digits, the

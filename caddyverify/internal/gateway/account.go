@@ -86,10 +86,10 @@ type Account struct {
 	books     books
 	hints     *hints // guarded by configuring
 	guard     *guard.Guard
-	states    *state.Book // of verifications of version 2
-	atV2      atomic.Bool // verifications may start there
-	prices    prices
-	estimates estimates
+	states    *state.Book               // of verifications of version 2
+	atV2      atomic.Bool               // verifications may start there
+	prices    prices                    // to be asked for
+	estimates prices                    // of ends that this gateway has counted, alone of all
 	recording atomic.Pointer[recording] // nil where none is kept
 
 	guardShared guardSharing

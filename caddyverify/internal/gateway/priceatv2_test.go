@@ -35,7 +35,7 @@ func (m *member) tell(t *testing.T, price string) {
 // TestPriceAtV2 has webhooks tell what a verification has cost in all, for searches, costs and budgets alike. What nobody has told
 // soon after the end is estimated, where there are prices.
 func TestPriceAtV2(t *testing.T) {
-	const early, soon, late = -time.Second, time.Second, estimateAfter + 10*time.Second
+	const early, soon, late = -time.Second, time.Second, askPriceAfter + 10*time.Second
 	for _, tt := range []struct {
 		name   string
 		told   string        // the price
@@ -77,7 +77,7 @@ func TestPriceAtV2(t *testing.T) {
 						time.Sleep(tt.after)
 						told()
 					}
-					time.Sleep(2 * estimateAfter)
+					time.Sleep(2 * askPriceAfter)
 					want := `"`
 					if strings.Trim(tt.told, "0.") != "" {
 						want = `"price":"` + tt.told + `","currency":"EUR"`
@@ -132,6 +132,14 @@ func TestEstimateWhileStoreAway(t *testing.T) {
 			check(1)(f, ids)
 			time.Sleep(5 * time.Second)
 		}},
+		{"for who starts it, and for all when costs are due", func(f *fleet, _ []string) {}, func(f *fleet, ids []string) {
+			check(1)(f, ids)
+			time.Sleep(5 * time.Second)
+			f.all[0].link.away.Store(false)
+			time.Sleep(askPriceAfter - 25*time.Second)
+			f.away(true)
+			time.Sleep(askPriceAfter)
+		}},
 		{"and it stops", func(f *fleet, _ []string) { f.away(true) }, func(f *fleet, ids []string) {
 			check(0)(f, ids)
 			f.all[0].Close()
@@ -159,7 +167,7 @@ func TestEstimateWhileStoreAway(t *testing.T) {
 				tt.before(f, ids)
 				tt.end(f, ids)
 				f.away(false)
-				time.Sleep(3 * estimateAfter)
+				time.Sleep(3 * askPriceAfter)
 				if paid, want := f.paid("app"), float64(n)*0.15; math.Abs(paid["estimated"]-want) > 1e-6 || paid["fee"] != 0 {
 					t.Errorf("they have cost %v, want %v", paid, want)
 				}
@@ -205,7 +213,7 @@ func TestEstimateAlone(t *testing.T) {
 		for id := range want {
 			call(g, "/verify/check/json", "request_id="+id+"&code="+testCode)
 		}
-		time.Sleep(estimateAfter + 2*time.Second)
+		time.Sleep(askPriceAfter + 2*time.Second)
 		for id, want := range want {
 			if v, _ := a.Verification(id); v.Cost != want || v.Currency != "EUR" {
 				t.Errorf("%s has cost %v %s, want %v", id, v.Cost, v.Currency, want)

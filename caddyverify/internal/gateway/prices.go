@@ -11,11 +11,12 @@ import (
 
 const (
 	// askPriceAfter is how long after a verification's end the provider is asked what it has cost:
-	// it adds the last message shortly after, and may know nothing within the first minute.
+	// it adds the last message shortly after, and may know nothing within the first minute. For as
+	// long a webhook may tell the price before it is estimated.
 	askPriceAfter = 75 * time.Second
 	// maxPrices is of how many.
-	maxPrices = 10_000
-	// priceTries is how often it is asked for one.
+	maxPrices = 50_000
+	// priceTries is how often it, or the store, is asked about one.
 	priceTries = 3
 )
 
@@ -51,10 +52,12 @@ func (a *Account) guardEnded(requestID string, o wire.Outcome) {
 	}
 }
 
-// prices are verifications of which the settler is to ask what they have cost, for budgets.
+// prices are verifications of which it is to be found out what they have cost, a little after their end: by
+// asking the provider, for budgets, or by an estimate.
 type prices struct {
 	mu      sync.Mutex
-	waiting []pricing // the first to be asked about first
+	waiting []pricing // the first to be due first
+	closed  bool
 }
 
 type pricing struct {
@@ -63,32 +66,69 @@ type pricing struct {
 	tries     int // so far
 }
 
-func (p *prices) add(requestID string) { p.put(pricing{requestID: requestID}) }
+func (p *prices) add(requestID string) bool { return p.put(pricing{requestID: requestID}) }
 
-func (p *prices) put(one pricing) {
+// put reports false where there is no room, and after close.
+func (p *prices) put(one pricing) bool {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	if len(p.waiting) < maxPrices {
-		one.due = time.Now().Add(askPriceAfter)
-		p.waiting = append(p.waiting, one)
+	if p.closed || len(p.waiting) >= maxPrices {
+		return false
 	}
+	one.due = time.Now().Add(askPriceAfter)
+	p.waiting = append(p.waiting, one)
+	return true
 }
 
-// take returns up to so many that are due. One that was asked about before is alone: it may be why
+// next returns the first that is due, or nil. The caller holds p.mu.
+func (p *prices) next() *pricing {
+	if len(p.waiting) == 0 || time.Until(p.waiting[0].due) > 0 {
+		return nil
+	}
+	return &p.waiting[0]
+}
+
+// pop takes out the first.
+func (p *prices) pop() pricing {
+	one := p.waiting[0]
+	p.waiting[0] = pricing{}
+	p.waiting = p.waiting[1:]
+	return one
+}
+
+// due takes out up to so many that are due.
+func (p *prices) due(most int) (some []pricing) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	for len(some) < most && p.next() != nil {
+		some = append(some, p.pop())
+	}
+	return some
+}
+
+// close takes out all, for which there is no later.
+func (p *prices) close() []pricing {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	all := p.waiting
+	p.waiting, p.closed = nil, true
+	return all
+}
+
+// take returns up to so many that are due and owed. One that was asked about before is alone: it may be why
 // others came back without a price.
 func (p *prices) take(most int, owed func(requestID string) bool) (some []pricing) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	for len(p.waiting) > 0 && len(some) < most && time.Until(p.waiting[0].due) <= 0 {
-		one := p.waiting[0]
-		if owes := owed(one.requestID); owes && one.tries > 0 && len(some) > 0 {
+	for one := p.next(); one != nil && len(some) < most; one = p.next() {
+		alone := one.tries > 0
+		if owes := owed(one.requestID); owes && alone && len(some) > 0 {
 			break
 		} else if owes {
-			some = append(some, one)
+			some = append(some, *one)
 		}
-		p.waiting[0] = pricing{}
-		p.waiting = p.waiting[1:]
-		if one.tries > 0 && len(some) > 0 {
+		p.pop()
+		if alone && len(some) > 0 {
 			break
 		}
 	}

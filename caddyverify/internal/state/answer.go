@@ -50,10 +50,6 @@ func none(f wire.Format) []byte {
 	return []byte(`{"status":"101","error_text":"No response found"}` + "\n")
 }
 
-// Currency is that of the price in webhooks, which is the total cost in EUR by the provider's
-// com.vonage.client.verify2.VerificationCallback.
-const Currency = "EUR"
-
 // field is a text, or where item is not "", a list of objects with that name.
 type field struct {
 	name, text, item string
@@ -96,7 +92,7 @@ func (v *Verification) fields(requestID string, now time.Time) object {
 		{name: "last_event_date", text: date(last)},
 	}
 	if price := v.Price(); price != "" {
-		o = append(o, field{name: "price", text: price}, field{name: "currency", text: Currency})
+		o = append(o, field{name: "price", text: price}, field{name: "currency", text: wire.CurrencyV2})
 	}
 	return append(o, field{name: "status", text: string(l.status)}, field{name: "events", item: "event", list: events})
 }

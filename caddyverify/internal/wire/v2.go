@@ -43,6 +43,10 @@ func (r *Raw) Numbers() (numbers []string, messages map[string]int) {
 	return numbers, messages
 }
 
+// CurrencyV2 is that of the price in webhooks of version 2, which is the total cost in EUR by the provider's
+// com.vonage.client.verify2.VerificationCallback.
+const CurrencyV2 = "EUR"
+
 // pathV2 is where version 2 of the API begins.
 const pathV2 = "/v2/verify"
 
