@@ -24,7 +24,7 @@ type network struct {
 
 	mu       sync.Mutex
 	listener net.Listener // nil in an outage
-	conns    map[net.Conn]bool
+	conns    map[net.Conn]bool // the gateway's; the API's end by themselves, once it has answered
 	injected [faults]int
 	outages  int
 	passed   int                  // calls that the network has seen
@@ -64,7 +64,7 @@ func (n *network) listen(listener net.Listener) {
 	})
 }
 
-// outage ends all connections and lets none be made for a while.
+// outage resets all of the gateway's connections and lets none be made for a while.
 func (n *network) outage(ctx context.Context, d time.Duration) error {
 	n.mu.Lock()
 	n.listener.Close()
@@ -88,6 +88,8 @@ func (n *network) outage(ctx context.Context, d time.Duration) error {
 	}
 }
 
+// close ends the gateway's connections, and waits until the API has answered each
+// call that was passed on.
 func (n *network) close() {
 	n.mu.Lock()
 	n.closed = true
@@ -109,10 +111,10 @@ func (n *network) carry(gateway net.Conn) {
 		return
 	}
 	defer api.Close()
-	if !n.track(gateway, api) {
+	if !n.track(gateway) {
 		return
 	}
-	defer n.untrack(gateway, api)
+	defer n.untrack(gateway)
 	r := relay{gateway: gateway.(*net.TCPConn), api: api.(*net.TCPConn)}
 	for {
 		call, search, err := readCall(gateway)
@@ -125,21 +127,17 @@ func (n *network) carry(gateway net.Conn) {
 	}
 }
 
-func (n *network) track(conns ...net.Conn) bool {
+func (n *network) track(gateway net.Conn) bool {
 	n.mu.Lock()
 	defer n.mu.Unlock()
-	for _, conn := range conns {
-		n.conns[conn] = true
-	}
+	n.conns[gateway] = true
 	return !n.closed
 }
 
-func (n *network) untrack(conns ...net.Conn) {
+func (n *network) untrack(gateway net.Conn) {
 	n.mu.Lock()
 	defer n.mu.Unlock()
-	for _, conn := range conns {
-		delete(n.conns, conn)
-	}
+	delete(n.conns, gateway)
 }
 
 // next draws the fault of a call and notes whether it is a retry.
