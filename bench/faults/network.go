@@ -23,7 +23,7 @@ type network struct {
 	draw     func() fault
 
 	mu       sync.Mutex
-	listener net.Listener // nil in an outage
+	listener net.Listener      // nil in an outage
 	conns    map[net.Conn]bool // the gateway's; the API's end by themselves, once it has answered
 	injected [faults]int
 	outages  int
