@@ -265,14 +265,16 @@ func errorBody(o Operation, f Format, requestID string, status Status, text stri
 type field struct{ name, value string }
 
 func body(o Operation, f Format, fields ...field) []byte {
-	var b bytes.Buffer
 	if f == JSON {
+		b := make([]byte, 0, 96) // fits most
 		for i, said := range fields {
-			b.WriteString([...]string{"{", ","}[min(i, 1)] + `"` + said.name + `":` + quoted(said.value))
+			b = append(b, "{,"[min(i, 1)])
+			b = append(appendQuoted(b, said.name), ':')
+			b = appendQuoted(b, said.value)
 		}
-		b.WriteString("}\n") // for a terminal
-		return b.Bytes()
+		return append(b, "}\n"...) // for a terminal
 	}
+	var b bytes.Buffer
 	root := "verify_response"
 	if o == Control {
 		root = "response"
@@ -287,10 +289,12 @@ func body(o Operation, f Format, fields ...field) []byte {
 	return b.Bytes()
 }
 
-func quoted(text string) string {
-	b, err := jsontext.AppendQuote(nil, text)
+func quoted(text string) string { return string(appendQuoted(nil, text)) }
+
+func appendQuoted(b []byte, text string) []byte {
+	quoted, err := jsontext.AppendQuote(b, text)
 	if err != nil {
-		return `""` // only for invalid UTF-8, which no text has
+		return append(b, `""`...) // only for invalid UTF-8, which no text has
 	}
-	return string(b)
+	return quoted
 }

@@ -213,7 +213,7 @@ func (o objectV2) write(b []byte, known []memberV2, special func(b []byte) []byt
 		case m.name == "workflow":
 			b = special(b)
 		case m.kind == textV2, m.kind == linesV2:
-			b = append(b, quoted(string(value))...)
+			b = appendQuoted(b, string(value))
 		default:
 			b = append(b, value...)
 		}

@@ -49,10 +49,13 @@ func (c *Client) again(ctx context.Context, call *wire.Call) (refusal wire.Answe
 
 func (c *Client) sendOnce(ctx context.Context, auth Authorizer, method, path, body string) (r *reply, used string) {
 	o := upstream.Outgoing{Template: c.by[method], Body: body}
-	target := *c.base
-	path, target.RawQuery, _ = strings.Cut(path, "?")
-	target.Path += path
-	o.URL, o.Header = &target, maps.Clone(o.Template.Header)
+	if path != "" {
+		target := *c.base
+		path, target.RawQuery, _ = strings.Cut(path, "?")
+		target.Path += path
+		o.URL = &target
+	}
+	o.Header = maps.Clone(o.Template.Header)
 	if err := auth.Authorize(o.Header); err != nil {
 		answer := (&wire.Fault{Cause: wire.InvariantBroken, Err: err}).Answer()
 		return &reply{failed: &answer}, ""

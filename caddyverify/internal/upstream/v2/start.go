@@ -2,6 +2,7 @@ package v2
 
 import (
 	"context"
+	"encoding/json"
 	"net/http"
 	"time"
 
@@ -49,13 +50,24 @@ func (c *Client) started(ctx context.Context, call *wire.Call, start state.Start
 	case r.Code/100 != 2:
 		return c.refused(call, r)
 	}
-	id := undashed(text(r.members()["request_id"]))
+	id := r.started()
 	if id == "" {
 		return r.useless()
 	}
 	start.Took, start.Caller = time.Since(began), call.Caller
 	c.Book.Began(ctx, id, start)
 	return wire.Done(call, id)
+}
+
+// started is the request_id of what has begun, "" where none is told.
+func (r *reply) started() string {
+	var answer struct {
+		RequestID string `json:"request_id"`
+	}
+	if json.Unmarshal(r.Body, &answer) != nil {
+		return ""
+	}
+	return undashed(answer.RequestID)
 }
 
 // conflicts tells that a verification of the number is running. SDKs' tests have it with

@@ -23,7 +23,11 @@ type request struct {
 	Code           string `json:"code,omitempty"`
 	ClientRef      string `json:"client_ref,omitempty"`
 
-	sender string // as a search tells it
+	// What the workflow is made of: each call is translated a few times, and one of them is sent.
+	channels []string
+	to, from string
+	reuse    bool   // the code of the message before
+	sender   string // as a search tells it
 }
 
 // step is one message of a workflow.
@@ -64,36 +68,30 @@ const senderShown = "verify"
 
 // translate makes the body of a request of v1. What v1 has in other words or bounds than v2 is
 // refused as v1 does; the rest is for the provider to judge.
-func translate(call *wire.Call) (*request, *wire.Fault) {
+func translate(call *wire.Call) (request, *wire.Fault) {
 	w := words{Call: call}
 	id := cmp.Or(w.number("workflow_id", 1, len(workflows)-1), 1)
 	timeout := w.number("next_event_wait", 60, 900)
 	expiry := cmp.Or(w.number("pin_expiry", 60, 3600), int(wire.DefaultPINExpiry/time.Second))
-	r := &request{
+	r := request{
 		Brand: w.text("brand", func(brand string) bool { return !strings.ContainsAny(brand, `/\{}:$`) }), Locale: strings.ToLower(call.Get("lg")),
 		CodeLength: w.codeLength(),
 		Code:       w.text("pin_code", isCode),
+		to:         w.to(),
+		from:       cmp.Or(call.Get("sender_id"), defaultSender),
 		sender:     cmp.Or(call.Get("sender_id"), senderShown),
 	}
-	to := w.to()
 	if w.wrong != "" {
-		return nil, wire.Refuse(wire.InvalidParameter, w.wrong)
+		return r, wire.Refuse(wire.InvalidParameter, w.wrong)
 	}
 	if r.Code != "" {
 		r.CodeLength = 0 // which it has
 	}
-	channels := workflows[id]
-	r.ChannelTimeout = cmp.Or(timeout, timeouts[len(channels)])
-	r.Workflow = make([]step, 0, len(channels))
-	for _, channel := range channels {
-		// v1 sends a PIN again as long as it is valid, and one of the application's own each time.
-		// v2 makes one for each message unless told otherwise.
-		s := step{Channel: channel, To: to, ReuseCode: len(channels) > 1 && (r.Code != "" || expiry > r.ChannelTimeout)}
-		if channel == sms {
-			s.From = cmp.Or(call.Get("sender_id"), defaultSender)
-		}
-		r.Workflow = append(r.Workflow, s)
-	}
+	r.channels = workflows[id]
+	r.ChannelTimeout = cmp.Or(timeout, timeouts[len(r.channels)])
+	// v1 sends a PIN again as long as it is valid, and one of the application's own each time.
+	// v2 makes one for each message unless told otherwise.
+	r.reuse = len(r.channels) > 1 && (r.Code != "" || expiry > r.ChannelTimeout)
 	return r, nil
 }
 
@@ -112,16 +110,24 @@ func Timing(call *wire.Call) wire.Timing {
 }
 
 func (r *request) body() string {
+	r.Workflow = make([]step, 0, len(r.channels))
+	for _, channel := range r.channels {
+		s := step{Channel: channel, To: r.to, ReuseCode: r.reuse}
+		if channel == sms {
+			s.From = r.from
+		}
+		r.Workflow = append(r.Workflow, s)
+	}
 	b, _ := json.Marshal(r) // of texts and numbers
 	return string(b)
 }
 
 // start is what there is to note of the verification that the request begins.
 func (r *request) start() state.Start {
-	s := state.Start{Number: r.Workflow[0].To, Sender: r.sender, Wait: time.Duration(r.ChannelTimeout) * time.Second}
-	s.Channels = make([]string, len(r.Workflow))
-	for i, step := range r.Workflow {
-		if s.Channels[i] = step.Channel; step.Channel == voice {
+	s := state.Start{Number: r.to, Sender: r.sender, Wait: time.Duration(r.ChannelTimeout) * time.Second}
+	s.Channels = make([]string, len(r.channels))
+	for i, channel := range r.channels {
+		if s.Channels[i] = channel; channel == voice {
 			s.Channels[i] = "tts"
 		}
 	}

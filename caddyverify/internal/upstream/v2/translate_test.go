@@ -96,8 +96,8 @@ func TestTranslateNumbers(t *testing.T) {
 			}
 		case fault != nil:
 			t.Errorf("%q in %q: %v", test.number, test.country, fault)
-		case made.Workflow[0].To != test.to:
-			t.Errorf("%q in %q is %q, want %q", test.number, test.country, made.Workflow[0].To, test.to)
+		case made.to != test.to:
+			t.Errorf("%q in %q is %q, want %q", test.number, test.country, made.to, test.to)
 		}
 	}
 }
