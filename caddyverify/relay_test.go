@@ -10,6 +10,7 @@ import (
 	"net/http"
 	"net/http/httptest"
 	"regexp"
+	"runtime"
 	"strings"
 	"sync"
 	"testing"
@@ -181,6 +182,36 @@ func TestRelayOnceOverReload(t *testing.T) {
 	}
 	if len(apps.got) != 0 {
 		t.Error("the application gets it again")
+	}
+}
+
+// TestRelayGoesWhereReloadSays has a reload mend the URL and the secret of a relay while a webhook waits for its next try.
+func TestRelayGoesWhereReloadSays(t *testing.T) {
+	secrets := []string{canaryRelay, strings.Repeat("another-secret-", 3)}
+	down := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(http.StatusServiceUnavailable) }))
+	t.Cleanup(down.Close)
+	apps := newReceiver(t, secrets[1])
+	j := newJourney(t)
+	j.relays = "relay * " + down.URL + " " + secrets[0] + "\n"
+	j.load()
+	body := `{"request_id":"` + dashed(j.start(0)) + `","type":"summary","status":"failed"}`
+	r := signed(t, "http://"+j.hooks+"/webhooks/verify", canarySigned, "one", body)
+	r.Close = true // a reload ends the connection
+	if got := do(t, r); got.StatusCode != http.StatusNoContent {
+		t.Fatalf("it is answered %d", got.StatusCode)
+	}
+	for !strings.Contains(j.logged(), "webhook not relayed yet") && t.Context().Err() == nil {
+		runtime.Gosched()
+	}
+	j.relays = "relay * " + apps.URL + " " + secrets[1] + "\n"
+	j.load()
+	select {
+	case got := <-apps.got:
+		if got != body {
+			t.Errorf("the application gets %s", got)
+		}
+	case <-t.Context().Done():
+		t.Fatal("the application gets nothing")
 	}
 }
 

@@ -4,6 +4,8 @@ import (
 	"context"
 	"errors"
 	"log/slog"
+	"slices"
+	"sync"
 	"sync/atomic"
 	"time"
 
@@ -19,18 +21,59 @@ type Relays map[string]*relay.Target
 // OtherCallers is the name for callers that Relays do not name.
 const OtherCallers = "*"
 
+// of is where a caller takes them, nil for nowhere.
+func (r Relays) of(caller string) *relay.Target {
+	if to, named := r[caller]; named {
+		return to
+	}
+	return r[OtherCallers]
+}
+
 // relays pass an account's webhooks on. They survive a reload, like what they have under way.
 type relays struct {
 	*relay.Sender
 	account *Account
 	floods  *floods[relay.Result]       // of warnings
 	last    atomic.Pointer[slog.Logger] // of those that had one to pass on
+
+	mu      sync.Mutex
+	inForce []*Relays // the newest last
+}
+
+// use has Relays in force until it is called off.
+func (r *relays) use(to Relays) (off func()) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	entry := &to
+	r.inForce = append(r.inForce, entry)
+	return func() {
+		r.mu.Lock()
+		defer r.mu.Unlock()
+		r.inForce = slices.DeleteFunc(r.inForce, func(other *Relays) bool { return other == entry })
+	}
+}
+
+// now is where a webhook goes by now: a reload may have changed that. Several sites may have Relays of
+// their own, so that the target stays as long as it is in force.
+func (r *relays) now(d relay.Delivery) (to *relay.Target) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	for _, relays := range r.inForce {
+		switch one := relays.of(d.Name); one {
+		case d.Target:
+			return one
+		case nil:
+		default:
+			to = one
+		}
+	}
+	return to
 }
 
 func newRelays(a *Account) *relays {
 	r := &relays{account: a}
 	r.floods = newFloods(r.logMore)
-	r.Sender = relay.New(relay.Transport(), r.tell)
+	r.Sender = relay.New(relay.Transport(), r.now, r.tell)
 	return r
 }
 
@@ -107,10 +150,7 @@ func (h *Webhooks) relay(ctx context.Context, e state.Event, body []byte) observ
 	// The store is asked for those that another gateway has started. The provider waits for that alone.
 	ctx = context.WithoutCancel(ctx)
 	start := h.gateway.whose(ctx, []string{e.ID}, started.known)[0]
-	to, named := h.to[start.caller]
-	if !named {
-		to = h.to[OtherCallers]
-	}
+	to := h.to.of(start.caller)
 	h.gateway.Account.relays.last.Store(h.gateway.ofAccount())
 	if all := len(h.to) == 1 && h.to[OtherCallers] != nil; !start.known() && !all {
 		if start.away {

@@ -66,7 +66,7 @@ func TestRelayKnowsWhose(t *testing.T) {
 				here.Account.relays.Sender = relay.New(roundTrip(func(r *http.Request) (*http.Response, error) {
 					got = append(got, r.URL.Host)
 					return &http.Response{StatusCode: http.StatusOK, Body: io.NopCloser(strings.NewReader(""))}, nil
-				}), func(relay.Delivery, relay.Result, error) {})
+				}), func(d relay.Delivery) *relay.Target { return d.Target }, func(relay.Delivery, relay.Result, error) {})
 				h := &Webhooks{gateway: here, to: to}
 				f.away(test.away)
 				result := h.relay(t.Context(), state.Event{ID: id}, nil)
@@ -77,6 +77,43 @@ func TestRelayKnowsWhose(t *testing.T) {
 			})
 		})
 	}
+}
+
+// TestRelayInForce: the target of a webhook that waits stays as long as a site has it, and then is that of the newest site which
+// has one for the caller.
+func TestRelayInForce(t *testing.T) {
+	target := func(host string) *relay.Target {
+		to, err := relay.NewTarget("https://"+host+"/", "0123456789abcdef0123456789abcdef")
+		if err != nil {
+			t.Fatal(err)
+		}
+		return to
+	}
+	r := new(relays)
+	d := relay.Delivery{Target: target("one"), Name: "checkout"}
+	expect := func(when, want string) {
+		t.Helper()
+		got := ""
+		if to := r.now(d); to != nil {
+			got = to.String()
+		}
+		if got != want {
+			t.Errorf("%s it goes to %q, want %q", when, got, want)
+		}
+	}
+	first := r.use(Relays{"checkout": d.Target})
+	second := r.use(Relays{"checkout": target("two"), OtherCallers: target("others")})
+	none := r.use(nil)
+	expect("with its own in force", "one/")
+	first()
+	expect("then", "two/")
+	third := r.use(Relays{OtherCallers: target("all")})
+	expect("with a newer one", "all/")
+	third()
+	none()
+	expect("without it", "two/")
+	second()
+	expect("with none", "")
 }
 
 // TestRelayOfUnknown has the provider send what nobody has begun each six hours, signed anew, and what may be

@@ -23,6 +23,7 @@ type Webhooks struct {
 	verifier atomic.Pointer[webhook.Verifier]
 	letGo    func(after time.Duration)
 	to       Relays
+	offRelay func()
 	floods   *floods[observe.WebhookResult] // of warnings: anybody can cause them
 }
 
@@ -42,7 +43,7 @@ func (g *Gateway) NewWebhooks(key, secret string, to Relays) (*Webhooks, error) 
 	if len(to) > 0 {
 		g.Account.metrics.PrepareRelays()
 	}
-	h := &Webhooks{gateway: g, to: to, letGo: g.Account.live.Add(upstream.NewSecret(secret))}
+	h := &Webhooks{gateway: g, to: to, offRelay: g.Account.relays.use(to), letGo: g.Account.live.Add(upstream.NewSecret(secret))}
 	h.verifier.Store(verifier)
 	h.floods = newFloods(h.logMore)
 	return h, nil
@@ -69,6 +70,7 @@ func (h *Webhooks) Use(secret string) error {
 // Close ends what NewWebhooks has begun.
 func (h *Webhooks) Close() {
 	h.floods.stop()
+	h.offRelay()
 	h.letGo(0)
 }
 

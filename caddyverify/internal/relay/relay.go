@@ -49,7 +49,8 @@ const (
 	Retried Result = "retried"
 	// GaveUp: it did not take the last try either, or the window is over.
 	GaveUp Result = "gave_up"
-	// Dropped: too many deliveries were waiting, the gateway has ended, or nobody knows whose it was.
+	// Dropped: too many deliveries were waiting, the gateway has ended, or nobody knows whose it was or
+	// where its application takes webhooks by now.
 	Dropped Result = "dropped"
 )
 
@@ -73,6 +74,7 @@ var (
 	errTooMany  = errors.New("too many webhooks are waiting")
 	errLate     = fmt.Errorf("it has waited for %v", window)
 	errEnded    = errors.New("the gateway has ended")
+	errNowhere  = errors.New("there is no relay for its caller any more")
 	errTimeout  = fmt.Errorf("there was no answer within %v", timeout)
 	errNoAnswer = errors.New("no connection brought an answer; look whether this host reaches it")
 	errNoName   = errors.New("its name has no address; look whether the URL is right, and whether this host can resolve it")
@@ -106,6 +108,7 @@ func (r refused) Error() string { return fmt.Sprintf("it answered %d", int(r)) }
 // Sender delivers webhooks. Make it with New.
 type Sender struct {
 	transport http.RoundTripper
+	now       func(Delivery) *Target
 	tell      func(Delivery, Result, error)
 	ctx       context.Context // of all tries
 	cancel    context.CancelFunc
@@ -122,10 +125,11 @@ type queue struct {
 	slots   chan struct{}
 }
 
-// New returns a Sender, which is to be closed. tell is told of each try, and of each delivery that has
+// New returns a Sender, which is to be closed. now is asked before each try where a delivery goes by then,
+// and returns nil for nowhere. tell is told of each try, and of each delivery that has
 // none; its error is nil for Delivered, and holds nothing of the webhook or the URL.
-func New(transport http.RoundTripper, tell func(Delivery, Result, error)) *Sender {
-	s := &Sender{transport: transport, tell: tell, closing: make(chan struct{}), targets: map[string]*queue{}}
+func New(transport http.RoundTripper, now func(Delivery) *Target, tell func(Delivery, Result, error)) *Sender {
+	s := &Sender{transport: transport, now: now, tell: tell, closing: make(chan struct{}), targets: map[string]*queue{}}
 	s.ctx, s.cancel = context.WithCancel(context.Background())
 	return s
 }
@@ -145,11 +149,13 @@ func (s *Sender) Send(d Delivery) {
 		s.tell(d, Dropped, err)
 		return
 	}
-	go func() {
-		defer s.running.Done()
-		defer s.leave(d.Target.url)
-		s.deliver(d, slots)
-	}()
+	go s.deliver(&sending{Delivery: d, slots: slots})
+}
+
+// sending is a delivery under way.
+type sending struct {
+	Delivery
+	slots chan struct{} // of its target
 }
 
 func (s *Sender) enter(url string) (slots chan struct{}, err error) {
@@ -175,6 +181,7 @@ func (s *Sender) enter(url string) (slots chan struct{}, err error) {
 func (s *Sender) leave(url string) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
+	s.running.Done()
 	s.waiting--
 	if q := s.targets[url]; q.waiting > 1 {
 		q.waiting--
@@ -193,35 +200,39 @@ func (s *Sender) closed() bool {
 }
 
 // deliver tries until the application takes it.
-func (s *Sender) deliver(d Delivery, slots chan struct{}) {
-	id := rand.Text() // the same in each try, so that the application can tell that it is one
+func (s *Sender) deliver(d *sending) {
+	defer func() { s.leave(d.Target.url) }() // which may be another by then
+	id := rand.Text()                        // the same in each try, so that the application can tell that it is one
 	late := time.NewTimer(window)
 	defer late.Stop()
 	for try := 0; ; try++ {
-		err := s.wait(slots, late.C)
+		err := s.wait(d, late.C)
 		if err == nil {
-			err = s.try(d, id)
-			<-slots
+			err = s.try(d.Delivery, id)
+			<-d.slots
 		}
 		switch {
 		case err == nil:
-			s.tell(d, Delivered, nil)
+			s.tell(d.Delivery, Delivered, nil)
 			return
 		case s.closed():
-			s.tell(d, Dropped, errEnded)
+			s.tell(d.Delivery, Dropped, errEnded)
+			return
+		case errors.Is(err, errNowhere), errors.Is(err, errTooMany):
+			s.tell(d.Delivery, Dropped, err)
 			return
 		case try == len(pauses), errors.Is(err, errLate):
-			s.tell(d, GaveUp, err)
+			s.tell(d.Delivery, GaveUp, err)
 			return
 		}
-		s.tell(d, Retried, err)
+		s.tell(d.Delivery, Retried, err)
 		select {
 		case <-time.After(about(pauses[try])):
 		case <-late.C:
-			s.tell(d, GaveUp, errLate)
+			s.tell(d.Delivery, GaveUp, errLate)
 			return
 		case <-s.closing:
-			s.tell(d, Dropped, errEnded)
+			s.tell(d.Delivery, Dropped, errEnded)
 			return
 		}
 	}
@@ -232,15 +243,31 @@ func about(d time.Duration) time.Duration {
 	return d + time.Duration((mathrand.Float64()-0.5)*0.2*float64(d)) //nolint:gosec // a pause is no secret
 }
 
-// wait takes a slot.
-func (s *Sender) wait(slots chan struct{}, late <-chan time.Time) error {
-	select {
-	case slots <- struct{}{}:
-		return nil
-	case <-late:
-		return errLate
-	case <-s.closing:
-		return errEnded
+// wait takes a slot of where the delivery goes by then.
+func (s *Sender) wait(d *sending, late <-chan time.Time) error {
+	for {
+		select {
+		case d.slots <- struct{}{}:
+		case <-late:
+			return errLate
+		case <-s.closing:
+			return errEnded
+		}
+		to := s.now(d.Delivery)
+		if to != nil && to.url == d.Target.url {
+			d.Target = to
+			return nil
+		}
+		<-d.slots
+		if to == nil {
+			return errNowhere
+		}
+		slots, err := s.enter(to.url)
+		if err != nil {
+			return err
+		}
+		s.leave(d.Target.url) // not before: something is under way all the time
+		d.Target, d.slots = to, slots
 	}
 }
 

@@ -37,7 +37,17 @@ type world struct {
 	tries  map[string][]sent // by host
 	told   []string
 	begun  time.Time
-	atOnce map[string]int // by host, now and the most
+	atOnce map[string]int     // by host, now and the most
+	moved  map[string]*Target // where others go by now, by name; nil for nowhere
+}
+
+func (w *world) now(d Delivery) *Target {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	if to, moved := w.moved[d.Name]; moved {
+		return to
+	}
+	return d.Target
 }
 
 type sent struct {
@@ -46,8 +56,8 @@ type sent struct {
 }
 
 func newWorld(t *testing.T) *world {
-	w := &world{t: t, codes: map[string]int{}, tries: map[string][]sent{}, begun: time.Now(), atOnce: map[string]int{}}
-	w.Sender = New(w, func(d Delivery, r Result, why error) {
+	w := &world{t: t, codes: map[string]int{}, tries: map[string][]sent{}, begun: time.Now(), atOnce: map[string]int{}, moved: map[string]*Target{}}
+	w.Sender = New(w, w.now, func(d Delivery, r Result, why error) {
 		w.mu.Lock()
 		defer w.mu.Unlock()
 		w.told = append(w.told, fmt.Sprintf("%s %s %v", d.Name, r, why))
@@ -81,12 +91,18 @@ func (w *world) RoundTrip(r *http.Request) (*http.Response, error) {
 	return &http.Response{StatusCode: code, Header: header, Body: io.NopCloser(strings.NewReader(strings.Repeat("x", 1<<20)))}, nil
 }
 
-func (w *world) send(name string) *Target {
+func (w *world) target(name string) *Target {
 	w.t.Helper()
 	target, err := NewTarget(strings.Replace(testURL, "checkout", name, 1), testSecret)
 	if err != nil {
 		w.t.Fatal(err)
 	}
+	return target
+}
+
+func (w *world) send(name string) *Target {
+	w.t.Helper()
+	target := w.target(name)
 	w.Send(Delivery{Target: target, Name: name, ID: "cc121958d8fb4368aa3bb762bb9a0f74", Body: []byte(testBody)})
 	return target
 }
@@ -167,6 +183,66 @@ func TestAnotherSecret(t *testing.T) {
 			tries := w.tries["checkout.internal"]
 			if len(tries) != 3 || !signedBy(tries[0].token, testSecret) || !signedBy(tries[1].token, testSecret) || !signedBy(tries[2].token, another) {
 				t.Errorf("it tries %v", tries)
+			}
+		})
+	})
+}
+
+// TestMoved: a webhook that waits goes where its application takes webhooks by then, whatever it waits for.
+func TestMoved(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorld(t)
+		defer w.Close()
+		w.codes["new.internal"] = 204
+		w.took = 9 * time.Second
+		const all = 3 * atOnce
+		for range all {
+			w.send("checkout")
+		}
+		time.Sleep(time.Second)
+		w.look(func() { w.moved["checkout"] = w.target("new") })
+		time.Sleep(9 * time.Second) // those under way fail, and the others go to the new one at once
+		w.look(func() {
+			if before, after := len(w.tries["checkout.internal"]), len(w.tries["new.internal"]); before != atOnce || after != atOnce {
+				t.Errorf("%d go to the old one and %d to the new one, want %d", before, after, atOnce)
+			}
+			if n := w.targets[w.target("new").url].waiting; n != all-atOnce {
+				t.Errorf("%d wait for the new one", n)
+			}
+		})
+		time.Sleep(time.Minute)
+		w.look(func() {
+			if n := len(w.tries["new.internal"]); n != all || len(w.tries["checkout.internal"]) != atOnce {
+				t.Errorf("%d go to the new one, want %d", n, all)
+			}
+			if w.waiting != 0 || len(w.targets) != 0 {
+				t.Errorf("%d of %d targets are waiting for ever", w.waiting, len(w.targets))
+			}
+			w.told = nil
+		})
+		w.send("gone")
+		time.Sleep(10 * time.Second)
+		w.look(func() { w.moved["gone"] = nil })
+		time.Sleep(time.Minute)
+		w.expect("gone retried "+errNoAnswer.Error(), "gone dropped "+errNowhere.Error())
+	})
+}
+
+// TestMovedToOneThatIsFull: there is no more room than for what is new.
+func TestMovedToOneThatIsFull(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorld(t)
+		defer w.Close()
+		w.send("checkout")
+		w.look(func() { w.moved["checkout"] = w.target("full") })
+		for range maxWaiting / 2 {
+			w.send("full")
+		}
+		w.look(func() { w.told = nil })
+		time.Sleep(3 * time.Second)
+		w.look(func() {
+			if !slices.Contains(w.told, "checkout dropped "+errTooMany.Error()) {
+				t.Error("it is not told of")
 			}
 		})
 	})
