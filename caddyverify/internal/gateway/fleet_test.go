@@ -25,6 +25,7 @@ type link struct {
 	store.Store
 	away, deaf atomic.Bool
 	mute       atomic.Bool  // logs are not read
+	endless    atomic.Bool  // nothing can be told to have ended
 	slow       atomic.Int64 // how long a Hold takes
 }
 
@@ -64,6 +65,9 @@ func (l *link) Begin(ctx context.Context, id store.Name, v []byte, ttl time.Dura
 }
 
 func (l *link) Finish(ctx context.Context, id store.Name, m store.Mark, ttl time.Duration) (bool, error) {
+	if l.endless.Load() {
+		return false, errLink
+	}
 	return over(l, func() (bool, error) { return l.Store.Finish(ctx, id, m, ttl) })
 }
 
