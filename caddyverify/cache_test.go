@@ -120,7 +120,7 @@ func TestSearchDuringCheck(t *testing.T) {
 	u.fail(t, "check hang")
 	t.Cleanup(u.CloseClientConnections) // ends the check, which outlives its client
 	r := request(t, http.MethodGet, gateway.URL+"/verify/check/json?code=9999&request_id="+id, "", "")
-	leaving(t, r, func() bool {
+	leaving(t, u, gateway, r, func() bool {
 		calls := u.Calls()
 		if calls[len(calls)-1].Operation != "check" {
 			return false

@@ -124,7 +124,7 @@ func TestCanary(t *testing.T) {
 			r := request(t, http.MethodPost, "http://"+site+wire.Path(o, wire.JSON), "application/x-www-form-urlencoded", form)
 			calls++
 			if first {
-				leaving(t, r, func() bool { return len(u.Calls()) > before })
+				resetting(t, u, r, func() bool { return len(u.Calls()) > before })
 				continue
 			}
 			got := do(t, r)

@@ -163,7 +163,7 @@ func abandoned(t *testing.T, u *testUpstream, path, form string, h *Handler) {
 	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) { _ = h.ServeHTTP(w, r, nil) }))
 	before := len(u.Calls())
 	r := request(t, http.MethodPost, server.URL+path, "application/x-www-form-urlencoded", form)
-	leaving(t, r, func() bool { return len(u.Calls()) > before })
+	leaving(t, u, server, r, func() bool { return len(u.Calls()) > before })
 	server.Close()
 }
 

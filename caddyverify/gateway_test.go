@@ -4,11 +4,13 @@ import (
 	"bytes"
 	"context"
 	"io"
+	"net"
 	"net/http"
 	"net/http/httptest"
 	"runtime"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 
 	"github.com/caddyserver/caddy/v2"
@@ -31,6 +33,7 @@ type testUpstream struct {
 	*httptest.Server
 	mu     sync.Mutex
 	bodies []string
+	held   <-chan struct{} // until when the next answer is kept back
 }
 
 func newUpstream(t *testing.T) *testUpstream { return newUpstreamFor(t, testSecret) }
@@ -49,12 +52,31 @@ func newUpstreamFor(t *testing.T, secret string) *testUpstream {
 
 func (u *testUpstream) serve(w http.ResponseWriter, r *http.Request) {
 	recorder := &bodyRecorder{ResponseWriter: w}
+	u.mu.Lock()
+	held := u.held
+	u.held = nil
+	u.mu.Unlock()
 	defer func() {
 		u.mu.Lock()
 		defer u.mu.Unlock()
 		u.bodies = append(u.bodies, recorder.body.String())
 	}()
 	u.Sandbox.ServeHTTP(recorder, r)
+	if held != nil {
+		<-held // nothing of a short answer is on its way yet
+	}
+}
+
+// hold keeps back the answer to the next call.
+func (u *testUpstream) hold(t *testing.T) (release func()) {
+	t.Helper()
+	held := make(chan struct{})
+	release = sync.OnceFunc(func() { close(held) })
+	t.Cleanup(release)
+	u.mu.Lock()
+	defer u.mu.Unlock()
+	u.held = held
+	return release
 }
 
 func (u *testUpstream) lastBody() string {
@@ -216,19 +238,61 @@ func (r reply) field(name string) string {
 	return value
 }
 
-// leaving sends a request and leaves as soon as the condition holds.
-func leaving(t *testing.T, r *http.Request, condition func() bool) {
+// leaving sends a request and leaves as soon as the condition holds. u answers once the gateway has noticed that; over
+// is closed when the gateway is done with the call.
+func leaving(t *testing.T, u *testUpstream, gateway *httptest.Server, r *http.Request, condition func() bool) (over <-chan struct{}) {
 	t.Helper()
-	ctx, leave := context.WithCancel(t.Context())
+	noticed, done := make(chan struct{}), make(chan struct{})
+	var first atomic.Bool
+	handler := gateway.Config.Handler
+	gateway.Config.Handler = http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if first.CompareAndSwap(false, true) {
+			context.AfterFunc(r.Context(), func() { close(noticed) })
+			defer close(done)
+		}
+		handler.ServeHTTP(w, r)
+	})
+	release := u.hold(t)
+	leave(t, http.DefaultClient, r, condition)
+	<-noticed
+	release()
+	return done
+}
+
+// resetting does the same with Caddy, which does not tell what it has noticed: the connection is reset, so that no answer
+// can be written to it. It returns when the gateway is done with the call.
+func resetting(t *testing.T, u *testUpstream, r *http.Request, condition func() bool) {
+	t.Helper()
+	client := &http.Client{Transport: &http.Transport{DialContext: func(ctx context.Context, network, address string) (net.Conn, error) {
+		conn, err := new(net.Dialer).DialContext(ctx, network, address)
+		if err == nil {
+			err = conn.(*net.TCPConn).SetLinger(0)
+		}
+		return conn, err
+	}}}
+	release := u.hold(t)
+	leave(t, client, r, condition)
+	release()
+	if err := running.Wait(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+}
+
+func leave(t *testing.T, client *http.Client, r *http.Request, condition func() bool) {
+	t.Helper()
+	ctx, cancel := context.WithCancel(t.Context())
 	go func() {
 		for !condition() {
 			runtime.Gosched()
 		}
-		leave()
+		cancel()
 	}()
-	response, err := http.DefaultClient.Do(r.WithContext(ctx))
+	response, err := client.Do(r.WithContext(ctx))
 	if err == nil {
 		response.Body.Close()
 		t.Fatal("the answer came before the client could leave")
+	}
+	if ctx.Err() == nil {
+		t.Fatal(err)
 	}
 }

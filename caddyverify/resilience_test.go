@@ -1,6 +1,7 @@
 package caddyverify
 
 import (
+	"context"
 	"fmt"
 	"net/http"
 	"net/http/httptest"
@@ -382,27 +383,35 @@ func TestNewSecretEndsTrouble(t *testing.T) {
 // The user of a client that lost the answer asks again, and must get neither a
 // second message nor a status 10.
 func TestRepetitionAfterLeaving(t *testing.T) {
-	u := newUpstream(t)
-	gateway := newGateway(t, &Handler{Account: Account{Upstream: u.URL}})
-	u.fail(t, "request delay 50ms")
-	ask := func() *http.Request {
-		return request(t, http.MethodPost, gateway.URL+"/verify/json", "application/x-www-form-urlencoded", forms[wire.Request])
-	}
-	leaving(t, ask(), func() bool { return len(u.Calls()) == 1 })
-	u.fail(t)
-	got := do(t, ask()) // shares the call under way, or gets its answer
-	if got.field("status") != "0" || u.Accepted() != 1 || len(u.Calls()) != 1 {
-		t.Fatalf("got %s; %d messages, %d calls", got.body, u.Accepted(), len(u.Calls()))
-	}
-	// It was handed over. Another repetition is the provider's to answer.
-	if got := do(t, ask()); got.field("status") != "10" {
-		t.Errorf("the third time: %s", got.body)
-	}
-	// A user who asks again after a finished verification gets a new one.
-	postForm(t, gateway.URL+"/verify/check/json", "code="+testCode+"&request_id="+got.field("request_id"))
-	if again := do(t, ask()); again.field("status") != "0" || again.field("request_id") == got.field("request_id") {
-		t.Errorf("after the check: %s", again.body)
-	}
+	synctest.Test(t, func(t *testing.T) {
+		d := newDirect(t, &Handler{Account: Account{Limit: -1}}, sandboxConfig)
+		defer d.close(t)
+		d.set(func() { d.slow = 50 * time.Millisecond })
+		var left sync.WaitGroup
+		ctx, leave := context.WithCancel(t.Context())
+		left.Go(func() {
+			r := httptest.NewRequestWithContext(ctx, http.MethodPost, "/verify/json", strings.NewReader(forms[wire.Request]))
+			r.Header.Set("Content-Type", "application/x-www-form-urlencoded")
+			_ = d.ServeHTTP(httptest.NewRecorder(), r, nil)
+		})
+		synctest.Wait() // it is on its way
+		leave()
+		got := d.call(wire.Request, forms[wire.Request]) // shares the call under way
+		left.Wait()
+		if statusOf(got) != "0" || d.api.Accepted() != 1 || d.sent() != 1 {
+			t.Fatalf("got %s; %d messages, %d calls", got.Body, d.api.Accepted(), d.sent())
+		}
+		// It was handed over. Another repetition is the provider's to answer.
+		if got := d.call(wire.Request, forms[wire.Request]); statusOf(got) != "10" {
+			t.Errorf("the third time: %s", got.Body)
+		}
+		// A user who asks again after a finished verification gets a new one.
+		_, id := outcomeOf(t, wire.Request, got)
+		d.call(wire.Check, "code="+testCode+"&request_id="+id)
+		if status, another := outcomeOf(t, wire.Request, d.call(wire.Request, forms[wire.Request])); status != "0" || another == id {
+			t.Errorf("after the check: %s %s", status, another)
+		}
+	})
 }
 
 func TestIdempotencyKeyOfClient(t *testing.T) {

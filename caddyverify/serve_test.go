@@ -341,7 +341,7 @@ func TestClientLeaves(t *testing.T) {
 	gateway := newGateway(t, &Handler{Account: Account{Upstream: u.URL}})
 	u.fail(t, "* delay 100ms")
 	r := request(t, http.MethodPost, gateway.URL+"/verify/json", "application/x-www-form-urlencoded", "number="+testNumber+"&brand=Acme")
-	leaving(t, r, func() bool { return len(u.Calls()) == 1 })
+	leaving(t, u, gateway, r, func() bool { return len(u.Calls()) == 1 })
 	gateway.Close() // waits for the handler
 	u.mu.Lock()
 	defer u.mu.Unlock()

@@ -312,7 +312,7 @@ func TestV2Delivery(t *testing.T) {
 	again := func(name, method, path, body, key string) reply {
 		t.Helper()
 		before := len(u.Calls())
-		leaving(t, ask(method, path, body, key), func() bool { return len(u.Calls()) > before })
+		<-leaving(t, u, g, ask(method, path, body, key), func() bool { return len(u.Calls()) > before })
 		got := do(t, ask(method, path, body, key))
 		if n := len(u.Calls()) - before; n != 1 || got.StatusCode/100 != 2 {
 			t.Errorf("%s: sent %d times, %s %s", name, n, got.Status, got.body)

@@ -197,7 +197,7 @@ func TestTemplatesOnce(t *testing.T) {
 	u := newUpstreamV2(t, testSecret)
 	g := newGatewayV2(t, u, &Handler{Account: Account{Templates: &Templates{Callers: []string{"*"}}}})
 	u.fail(t, "* delay 50ms")
-	leaving(t, request(t, "POST", g.URL+templatesV2, "application/json", `{"name":"a"}`), func() bool { return u.templates() > 0 })
+	<-leaving(t, u, g, request(t, "POST", g.URL+templatesV2, "application/json", `{"name":"a"}`), func() bool { return u.templates() > 0 })
 	if got := callV2(t, "GET", g.URL+templatesV2, ""); !strings.Contains(got.body, `"total_items":1`) || u.templates() != 2 {
 		t.Errorf("%d calls, %s", u.templates(), got.body)
 	}
