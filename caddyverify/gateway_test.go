@@ -7,6 +7,7 @@ import (
 	"net"
 	"net/http"
 	"net/http/httptest"
+	"os"
 	"runtime"
 	"strings"
 	"sync"
@@ -207,9 +208,34 @@ func request(t *testing.T, method, url, contentType, body string) *http.Request 
 }
 
 // loadConfig has Caddy use a configuration. It closes connections that wait for a request: the next one is on none of those.
+// Nor is it on a socket of the configuration before, which Caddy goes on to close when it has loaded this one.
 func loadConfig(config []byte) error {
 	defer http.DefaultClient.CloseIdleConnections()
-	return caddy.Load(config, true)
+	err := caddy.Load(config, true)
+	for listenTwice() {
+		runtime.Gosched()
+	}
+	return err
+}
+
+// listenTwice tells whether two sockets take connections to one of the addresses that freeAddress has given.
+func listenTwice() bool {
+	seen := map[string]bool{}
+	for _, table := range []string{"/proc/net/tcp", "/proc/net/tcp6"} {
+		content, _ := os.ReadFile(table) // there is no such file where sockets do not share ports
+		for line := range strings.Lines(string(content)) {
+			fields := strings.Fields(line)
+			if len(fields) < 4 || fields[3] != "0A" { // LISTEN
+				continue
+			}
+			_, port, _ := strings.Cut(fields[1], ":")
+			if _, ours := given.Load(port); ours && seen[fields[1]] {
+				return true
+			}
+			seen[fields[1]] = true
+		}
+	}
+	return false
 }
 
 func do(t *testing.T, r *http.Request) reply {
