@@ -11,6 +11,7 @@ import (
 	"strings"
 	"sync"
 	"testing"
+	"testing/synctest"
 
 	"go.opentelemetry.io/otel/codes"
 
@@ -257,16 +258,24 @@ func TestUpstreamThatChanges(t *testing.T) {
 
 // Both calls are the provider's to count, so both wait for their turn.
 func TestSecondMethodTakesATurn(t *testing.T) {
-	u := newOldUpstream(t, http.StatusNotFound, http.MethodGet)
-	h := &Handler{Account: Account{Upstream: u.url, Limit: 1}}
-	gateway := newGateway(t, h)
-	got := postForm(t, gateway.URL+"/verify/json", forms[wire.Request])
-	if seen := u.takeSeen(); !slices.Equal(seen, []string{"POST request"}) {
-		t.Errorf("%q came in within a second", seen)
-	}
-	if got.field("status") != "1" || !strings.Contains(got.body, "nothing was sent") || u.Accepted() != 0 {
-		t.Errorf("got %s, and %d messages went out", got.body, u.Accepted())
-	}
+	synctest.Test(t, func(t *testing.T) {
+		d := newDirect(t, &Handler{Account: Account{Limit: 1}}, sandboxConfig)
+		defer d.close(t)
+		var seen []string
+		d.network.RoundTripper = roundTrip(func(r *http.Request) (*http.Response, error) {
+			if seen = append(seen, r.Method); r.Method == http.MethodPost {
+				return notFound(r), nil
+			}
+			return d.RoundTrip(r)
+		})
+		got := d.call(wire.Request, forms[wire.Request])
+		if !slices.Equal(seen, []string{http.MethodPost}) {
+			t.Errorf("%q came in within a second", seen)
+		}
+		if statusOf(got) != "1" || !strings.Contains(got.Body.String(), "nothing was sent") || d.api.Accepted() != 0 {
+			t.Errorf("got %s, and %d messages went out", got.Body, d.api.Accepted())
+		}
+	})
 }
 
 // Caddy's transport takes GET over HTTP/2 as it takes POST.
@@ -305,15 +314,19 @@ type roundTrip func(*http.Request) (*http.Response, error)
 
 func (f roundTrip) RoundTrip(r *http.Request) (*http.Response, error) { return f(r) }
 
+func notFound(r *http.Request) *http.Response {
+	w := httptest.NewRecorder()
+	http.NotFound(w, r)
+	return w.Result()
+}
+
 // A trace shows both calls, each by its method.
 func TestSpansOfBothMethods(t *testing.T) {
 	d := newTraced(t, &Handler{Account: Account{Limit: -1}})
 	defer d.close(t)
 	d.network.RoundTripper = roundTrip(func(r *http.Request) (*http.Response, error) {
 		if r.Method == http.MethodPost {
-			w := httptest.NewRecorder()
-			http.NotFound(w, r)
-			return w.Result(), nil
+			return notFound(r), nil
 		}
 		return d.RoundTrip(r)
 	})
