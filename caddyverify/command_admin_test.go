@@ -58,7 +58,7 @@ func TestAdminCommands(t *testing.T) {
 	}{
 		{"status", []string{"status"}, `^caddy-verify \S+, go\S+, \S+Z\n\n` + regexp.QuoteMeta(o.label) + ` \(shop\): OK\nStarted in the last hour: 1; none has ended yet.*\n\nlast hour +started 1 of 1 +verified 0 +success 0\.0 %(.|\n)*limit +off(.|\n)*GB +1 +0 +0\.0 %`},
 		{"as it is", []string{"status", "--json"}, `^\{\n  "accounts": \[\n(.|\n)*"state": "ok"`},
-		{"a verification", []string{"explain", id}, `^It was started \d s ago and waits for the right code: wrong ones were tried\.\n\nrequest_id +` + id + `\n(.|\n)*attempts +1\n`},
+		{"a verification", []string{"explain", id}, `^It was started \d+ s ago and waits for the right code: wrong ones were tried\.\n\nrequest_id +` + id + `\n(.|\n)*attempts +1\n`},
 		{"a verification as it is", []string{"explain", id, "--json"}, `"attempts": 1,`},
 		{"purge", []string{"purge"}, `^purged caches: 1\n$`},
 		{"purge one", []string{"purge", id, "--account", "shop"}, `^purged caches: 1\n$`},
