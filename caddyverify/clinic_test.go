@@ -140,7 +140,6 @@ func (c *clinic) examine(t *testing.T) (found []doctor.Finding, printed string) 
 		"{file./run/secrets/vonage_api_key}":    "{file." + c.key + "}",
 		"{file./run/secrets/vonage_api_secret}": "{file." + c.secret + "}",
 		"https://api.nexmo.com":                 c.upstream,
-		"timeout 10s":                           "timeout 2s",
 		transportBlock:                          "transport http {\n\t\t\ttls_trust_pool file " + c.ca + "\n\t\t}",
 		"log default {":                         "admin " + c.admin + "\n\tlog default {",
 	}
@@ -194,13 +193,13 @@ func clean(t *testing.T, printed string) {
 // v2 has calls answered from version 2, with more settings.
 func (c *clinic) v2(more string) {
 	c.api = "v1 v2"
-	c.config["timeout 10s"] = "timeout 2s\n\t\tapi v2 {\n\t\t\tdrain v1\n\t\t}\n" + more
+	c.config["timeout 10s"] = "timeout 10s\n\t\tapi v2 {\n\t\t\tdrain v1\n\t\t}\n" + more
 }
 
 // signed has calls signed by an application's key.
 func (c *clinic) signed(public, private string) {
 	c.api, c.publicKey = "v2", public
-	c.config["timeout 10s"] = "timeout 2s\n\t\tapi v2\n\t\tapplication " + testApplication + "\n\t\tprivate_key " + private
+	c.config["timeout 10s"] = "timeout 10s\n\t\tapi v2\n\t\tapplication " + testApplication + "\n\t\tprivate_key " + private
 }
 
 // next adds a second secret.

@@ -96,7 +96,7 @@ func TestDoctorFindsFaults(t *testing.T) {
 			c.faults = []string{"search status 4"}
 		}, doctor.Fail, "provider", "at version 1, for `drain v1`, the credentials are refused with status 4: the key or the secret is wrong, or was revoked. Change: `credentials`: compare both"},
 		{"version 2 refuses the credentials", func(t *testing.T, c *clinic) {
-			c.api, c.config["timeout 10s"] = "v2", "timeout 2s\n\t\tapi v2"
+			c.api, c.config["timeout 10s"] = "v2", "timeout 10s\n\t\tapi v2"
 			c.file(t, "secret", canaryNext, 0o600)
 		}, doctor.Fail, "provider", "credentials are refused with HTTP 401: the key or the secret is wrong, or was revoked. Change: `credentials`: compare both"},
 		{"another application's key", func(t *testing.T, c *clinic) {
@@ -133,8 +133,8 @@ func TestDoctorFindsFaults(t *testing.T) {
 		{"no answer of the API", func(t *testing.T, c *clinic) { c.faults = []string{"* garbage"} }, doctor.Fail, "provider", "no answer of the Verify API"},
 		{"the connection is closed", func(t *testing.T, c *clinic) { c.faults = []string{"* close"} }, doctor.Fail, "connection", "ends it before there is an answer"},
 		{"no answer in time", func(t *testing.T, c *clinic) {
-			c.faults, c.config["timeout 10s"] = []string{"* hang"}, "timeout 200ms"
-		}, doctor.Fail, "connection", "gives no answer within 200ms"},
+			c.faults, c.config["timeout 10s"] = []string{"* hang"}, "timeout 2s"
+		}, doctor.Fail, "connection", "gives no answer within 2s"},
 
 		{"the certificate has ended", func(t *testing.T, c *clinic) {
 			c.certificate = func(x *x509.Certificate) { x.NotAfter = time.Now().Add(-time.Minute) }
@@ -198,7 +198,7 @@ func TestDoctorFindsFaults(t *testing.T) {
 		{"the store is gone", func(t *testing.T, c *clinic) {
 			c.config["log default {"] = "admin " + c.admin + "\n\tverify {\n\t\tstore redis {\n\t\t\taddress " + freeAddress(t) + "\n\t\t\tencryption_key {file." + c.file(t, "store", strings.Repeat(canaryNext, 3), 0o600) + "}\n\t\t}\n\t}\n\tlog default {"
 		}, doctor.Warn, "store", "it is away, so each gateway would go on alone: connect: dial tcp"},
-		{"the server is impatient", func(t *testing.T, c *clinic) { c.config["write 30s"] = "write 1s" }, doctor.Warn, "timeout", "after 1s, when the upstream's 2s are not over"},
+		{"the server is impatient", func(t *testing.T, c *clinic) { c.config["write 30s"] = "write 1s" }, doctor.Warn, "timeout", "after 1s, when the upstream's 10s are not over"},
 		{"the admin endpoint is everybody's", func(t *testing.T, c *clinic) {
 			c.config["log default {"] = "admin 0.0.0.0:" + c.admin[strings.LastIndex(c.admin, ":")+1:] + "\n\tlog default {"
 		}, doctor.Warn, "admin", "it listens on 0.0.0.0:"},

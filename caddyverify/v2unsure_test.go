@@ -18,7 +18,7 @@ func TestV2Unsure(t *testing.T) {
 		t.Helper()
 		site = freeAddress(t)
 		config, err := adaptCaddyfile("{\nadmin off\npersist_config off\nverify {\n" +
-			"account shop {\napi v2\nupstream " + u.URL + "\ncredentials " + testKey + " " + testSecret + "\nfailover backup\n" + guard + "}\n" +
+			"account shop {\napi v2\nupstream " + u.URL + "\ncredentials " + testKey + " " + testSecret + "\nfailover backup\nbreaker {\nopen_for 1m\n}\n" + guard + "}\n" +
 			"account backup {\napi v2\nupstream " + backup.URL + "\ncredentials " + testKey + " " + testSecret + "\n}\n}\n}\n" +
 			"http://" + site + " {\nverify {\naccount shop\n}\n}\n")
 		if err != nil {
