@@ -1,6 +1,7 @@
 package caddyverify
 
 import (
+	"bufio"
 	"bytes"
 	"context"
 	"io"
@@ -221,21 +222,34 @@ func loadConfig(config []byte) error {
 // listenTwice tells whether two sockets take connections to one of the addresses that freeAddress has given.
 func listenTwice() bool {
 	seen := map[string]bool{}
-	for _, table := range []string{"/proc/net/tcp", "/proc/net/tcp6"} {
-		content, _ := os.ReadFile(table) // there is no such file where sockets do not share ports
-		for line := range strings.Lines(string(content)) {
-			fields := strings.Fields(line)
-			if len(fields) < 4 || fields[3] != "0A" { // LISTEN
-				continue
-			}
-			_, port, _ := strings.Cut(fields[1], ":")
-			if _, ours := given.Load(port); ours && seen[fields[1]] {
-				return true
-			}
-			seen[fields[1]] = true
+	for _, address := range append(listening("/proc/net/tcp"), listening("/proc/net/tcp6")...) {
+		_, port, _ := strings.Cut(address, ":")
+		if _, ours := given.Load(port); ours && seen[address] {
+			return true
 		}
+		seen[address] = true
 	}
 	return false
+}
+
+// listening are the addresses of a table of the kernel's at which a socket takes connections, one for each.
+func listening(table string) (addresses []string) {
+	file, err := os.Open(table)
+	if err != nil {
+		return nil // on another system
+	}
+	defer file.Close()
+	sockets := bufio.NewScanner(file)
+	for sockets.Scan() {
+		switch fields := strings.Fields(sockets.Text()); {
+		case len(fields) < 4:
+		case fields[3] == "0A":
+			addresses = append(addresses, fields[1])
+		case fields[0] != "sl": // the head
+			return addresses // those that listen come first, and thousands may follow
+		}
+	}
+	return addresses
 }
 
 func do(t *testing.T, r *http.Request) reply {
