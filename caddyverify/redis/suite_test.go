@@ -60,7 +60,9 @@ func runContract(t *testing.T, one, two *client) {
 	var account atomic.Int64
 	storetest.Run(t, func(t *testing.T, test func(*testing.T, storetest.Subject)) {
 		t.Parallel()
-		tag := "account" + strconv.FormatInt(account.Add(1), 10)
+		var tag string
+		anew := func() { tag = "account" + strconv.FormatInt(account.Add(1), 10) }
+		anew()
 		test(t, storetest.Subject{
 			Open: func(gateway string) store.Store {
 				if gateway == "b" {
@@ -70,6 +72,7 @@ func runContract(t *testing.T, one, two *client) {
 			},
 			Pass: time.Sleep,
 			Real: true,
+			Anew: anew,
 		})
 	})
 }

@@ -120,6 +120,7 @@ var claims = []behaviour{
 				mu.Lock()
 				defer mu.Unlock()
 				if err != nil {
+					w.cut.Store(true)
 					w.Error(err)
 				}
 				if v != nil {
@@ -156,6 +157,7 @@ var claims = []behaviour{
 				mu.Lock()
 				defer mu.Unlock()
 				if err != nil {
+					w.cut.Store(true)
 					w.Error(err)
 				}
 				if c.State == store.Yours {
