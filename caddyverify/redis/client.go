@@ -25,6 +25,7 @@ type options struct {
 	db                 int
 	prefix             string
 	deaf               bool // the server knows no client tracking: for tests
+	patient            bool // a server on a busy machine is waited for: for tests of something else
 }
 
 // client is one connection to the servers for all accounts. It is made in the background, and
@@ -70,6 +71,9 @@ func dial(o options) *client {
 		ClientTrackingOptions: []string{"BCAST", "PREFIX", c.told()},
 		OnInvalidations:       c.invalidated,
 		DisableCache:          o.deaf,
+	}
+	if o.patient {
+		c.option.Dialer.Timeout, c.option.ConnWriteTimeout = time.Minute, time.Minute
 	}
 	go c.connect()
 	return c

@@ -28,7 +28,7 @@ func TestCluster(t *testing.T) {
 			return err == nil && strings.Contains(string(out), "cluster_state:ok")
 		})
 	}
-	o := options{addresses: addresses, prefix: "verify"}
+	o := options{addresses: addresses, prefix: "verify", patient: true}
 	one, two := dialTest(t, o), dialTest(t, o)
 	runContract(t, one, two)
 }

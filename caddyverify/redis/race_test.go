@@ -76,7 +76,7 @@ func newField(t *testing.T, s *server, r race) *field {
 	f := &field{race: r, t: t}
 	tag := fmt.Sprintf("race%d", rand.Uint64())
 	for i := range 4 {
-		g := &racer{Store: s.dial().open(tag, fmt.Sprint(i)), memory: map[store.Name]uint64{}, drops: map[store.Name]int{}}
+		g := &racer{Store: s.patient().open(tag, fmt.Sprint(i)), memory: map[store.Name]uint64{}, drops: map[store.Name]int{}}
 		t.Cleanup(g.Watch(func(n store.Name) {
 			g.mu.Lock()
 			defer g.mu.Unlock()

@@ -43,7 +43,7 @@ func TestServerThatRefuses(t *testing.T) {
 // TestScriptsAreLoadedAgain has the server forget the scripts alone.
 func TestScriptsAreLoadedAgain(t *testing.T) {
 	s := newServer(t)
-	a, admin := s.dial().open("account", "gateway"), s.admin()
+	a, admin := s.patient().open("account", "gateway"), s.admin()
 	for range 3 {
 		if err := admin.Do(t.Context(), admin.B().ScriptFlush().Build()).Error(); err != nil {
 			t.Fatal(err)

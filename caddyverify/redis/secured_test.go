@@ -36,7 +36,7 @@ func TestUser(t *testing.T) {
 	}
 	args := append([]string{"--user", "verify", "on", ">" + userPassword}, strings.Fields(string(rights[1]))...)
 	s := newServer(t, append(args, "--user", "default", "on", "nopass", "~*", "&*", "+@all")...)
-	o := options{addresses: []string{s.address()}, prefix: "verify", username: "verify", password: userPassword}
+	o := options{addresses: []string{s.address()}, prefix: "verify", username: "verify", password: userPassword, patient: true}
 	runContract(t, dialTest(t, o), dialTest(t, o))
 	t.Cleanup(func() {
 		admin := s.admin()

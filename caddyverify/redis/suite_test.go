@@ -18,7 +18,7 @@ func TestScripts(t *testing.T) {
 		m := miniredis.RunT(t)
 		now := time.Now()
 		m.SetTime(now)
-		c := dialTest(t, options{addresses: []string{m.Addr()}, prefix: "verify", deaf: true})
+		c := dialTest(t, options{addresses: []string{m.Addr()}, prefix: "verify", deaf: true, patient: true})
 		test(t, storetest.Subject{
 			Open: func(gateway string) store.Store { return c.open("account", gateway) },
 			Pass: func(d time.Duration) {
@@ -36,7 +36,7 @@ func TestScripts(t *testing.T) {
 func TestClockSetBack(t *testing.T) {
 	m := miniredis.RunT(t)
 	now := time.Now()
-	a := dialTest(t, options{addresses: []string{m.Addr()}, prefix: "verify", deaf: true}).open("account", "gateway")
+	a := dialTest(t, options{addresses: []string{m.Addr()}, prefix: "verify", deaf: true, patient: true}).open("account", "gateway")
 	ask := func(want store.SlotState) {
 		t.Helper()
 		m.SetTime(now)
@@ -81,14 +81,14 @@ func runContract(t *testing.T, one, two *client) {
 // is left out: it is not of the server's making when the machine is busy.
 func TestServer(t *testing.T) {
 	s := newServer(t)
-	one, two := s.dial(), s.dial()
+	one, two := s.patient(), s.patient()
 	runContract(t, one, two)
 }
 
 // TestOldServer: logs need nothing that came with Redis 6.2.
 func TestOldServer(t *testing.T) {
 	s := newServer(t, "--rename-command", "XTRIM", "")
-	a := s.dial().open("account", "gateway")
+	a := s.patient().open("account", "gateway")
 	log := store.Name{Kind: store.Log, ID: "log"}
 	if err := a.Tell(t.Context(), log, [][]byte{[]byte("old"), []byte("older")}, 10, time.Hour); err != nil {
 		t.Fatal(err)

@@ -12,8 +12,9 @@ import (
 	"github.com/caddyverify/caddy-verify/caddyverify/internal/store"
 )
 
-// back is within what time gateways use the store again.
-const back = 5 * time.Second
+// back is within what time gateways use the store again, on the busiest machine: the tests log
+// how long it takes.
+const back = time.Minute
 
 // TestTrouble has many callers use a store to which something happens.
 func TestTrouble(t *testing.T) {
@@ -39,12 +40,14 @@ func TestTrouble(t *testing.T) {
 			ctx, stop := context.WithCancel(t.Context())
 			var wg sync.WaitGroup
 			took := make([][]time.Duration, callers)
+			var ended [callers]atomic.Int64
 			for i := range callers {
 				wg.Go(func() {
 					for ctx.Err() == nil {
 						start := time.Now()
 						_, err := g.Look(context.WithoutCancel(ctx), store.Name{Kind: store.Verification, ID: "id"}, "json")
 						took[i] = append(took[i], time.Since(start))
+						ended[i].Add(1)
 						if err != nil && !errors.Is(err, store.ErrAway) {
 							t.Error(err)
 						}
@@ -55,6 +58,13 @@ func TestTrouble(t *testing.T) {
 			time.Sleep(300 * time.Millisecond)
 			tt.begin(s)
 			time.Sleep(outage)
+			var before [callers]int64
+			for i := range ended {
+				before[i] = ended[i].Load()
+			}
+			for i := range ended { // the first may have begun before the trouble
+				eventually(t, back, "an answer to a call while the store is away", func() bool { return ended[i].Load() > before[i]+1 })
+			}
 			stats := g.Stats()
 			tt.end(s)
 			recovery := eventually(t, back, "back", func() bool { return g.Watching() && g.Stats().Away.IsZero() })
@@ -72,12 +82,8 @@ func TestTrouble(t *testing.T) {
 			p50, p99, most := percentiles(all)
 			t.Logf("%d calls: p50 %v, p99 %v, at most %v; back after %v; %d sent, %d not",
 				n, p50, p99, most, recovery, stats.Calls, stats.Alone)
-			if most >= outage { // the figures above are for people: machines differ
-				t.Error("a call has waited for the store to come back")
-			}
-			if flushes.Load() == 0 {
-				t.Error("copies in memory are kept")
-			}
+			// The figures above are for people: machines differ.
+			eventually(t, back, "copies in memory are dropped", func() bool { return flushes.Load() > 0 })
 			if tt.empty && g.Stats().Forgot == 0 {
 				t.Error("nobody knows that the store has forgotten")
 			}
@@ -101,12 +107,20 @@ func TestPushAfterLoss(t *testing.T) {
 	here, there := gateway(t, s.dial(), "here"), gateway(t, s.dial(), "there")
 	id := store.Name{Kind: store.Verification, ID: "id"}
 	told := make(chan store.Name, 100)
-	here.Watch(func(n store.Name) { told <- n })
+	var losses atomic.Int64
+	here.Watch(func(n store.Name) {
+		if n == (store.Name{}) {
+			losses.Add(1)
+		} else {
+			told <- n
+		}
+	})
 	local := func() bool { return here.Watching() && there.Stats().Away.IsZero() }
 	eventually(t, back, "connected", local)
 	for range 3 {
+		before := losses.Load()
 		cutAll(s)
-		eventually(t, back, "noticed", func() bool { return !here.Watching() })
+		eventually(t, back, "noticed", func() bool { return losses.Load() > before }) // a beat may have mended it since
 		eventually(t, back, "back", local)
 		eventually(t, back, "told", func() bool {
 			_, _ = there.Before(t.Context(), id, store.NewMark(), time.Second)
@@ -127,7 +141,7 @@ func TestPushAfterLoss(t *testing.T) {
 // TestPushTime measures how long it takes until a check elsewhere is heard of.
 func TestPushTime(t *testing.T) {
 	s := newServer(t)
-	here, there := s.dial().open("account", "here"), s.dial().open("account", "there")
+	here, there := s.patient().open("account", "here"), s.patient().open("account", "there")
 	told := make(chan time.Time, 1)
 	here.Watch(func(n store.Name) {
 		if n != (store.Name{}) {
@@ -168,10 +182,10 @@ func percentiles(times <-chan time.Duration) (p50, p99, most time.Duration) {
 // TestFirstCalls has calls come at once when a gateway begins: none goes on alone for want of a
 // connection that is being made.
 func TestFirstCalls(t *testing.T) {
-	c := dial(options{addresses: []string{newServer(t).address()}, prefix: "verify"})
+	c := dial(options{addresses: []string{newServer(t).address()}, prefix: "verify", patient: true})
 	defer c.close()
 	for range 20 {
-		ctx, cancel := context.WithTimeout(t.Context(), 10*time.Second)
+		ctx, cancel := context.WithTimeout(t.Context(), back)
 		defer cancel()
 		if _, err := c.open("account", "gateway").Look(ctx, store.Name{Kind: store.Verification, ID: "id"}, "json"); err != nil {
 			t.Fatal(err)
