@@ -26,6 +26,8 @@ const (
 	// in it, as Caddy has, keeps all their methods: 11 MB. Verify v2 is 1 MB.
 	maxSize = 72_000_000
 	nonroot = 65532
+	// patience is for what comes about by itself, on a busy machine, too.
+	patience = 2 * time.Minute
 )
 
 // compile is the Dockerfile's command, in a checkout and for an architecture.
@@ -132,7 +134,7 @@ func (l layout) start(t *testing.T, args ...string) (cmd *exec.Cmd, log *safeBuf
 // healthy asks as HEALTHCHECK does, until it is so.
 func (l layout) healthy(t *testing.T, url string) {
 	t.Helper()
-	for deadline := time.Now().Add(20 * time.Second); ; time.Sleep(50 * time.Millisecond) {
+	for deadline := time.Now().Add(patience); ; time.Sleep(50 * time.Millisecond) {
 		out, err := l.command(t, "verify", "health", "--url", url).CombinedOutput()
 		if err == nil {
 			return
@@ -204,7 +206,7 @@ func runTLS(t *testing.T, l layout) {
 	l.write(t, "run/secrets/vonage_api_key", "abcdef01")
 	l.write(t, "run/secrets/vonage_api_secret", "S3cret-of-the-gateway")
 	l.start(t, "run", "--config", "/etc/caddy/Caddyfile")
-	client := &http.Client{Timeout: 2 * time.Second}
+	client := &http.Client{Timeout: patience}
 	eventually(t, func() bool {
 		root, err := os.ReadFile(filepath.Join(l.root, "data/caddy/pki/authorities/local/root.crt"))
 		if err != nil {
@@ -280,7 +282,7 @@ func runCompose(t *testing.T, l layout) {
 
 func eventually(t *testing.T, holds func() bool) {
 	t.Helper()
-	for deadline := time.Now().Add(20 * time.Second); !holds(); time.Sleep(20 * time.Millisecond) {
+	for deadline := time.Now().Add(patience); !holds(); time.Sleep(20 * time.Millisecond) {
 		if time.Now().After(deadline) {
 			t.Fatal("it does not come about")
 		}

@@ -125,10 +125,10 @@ func TestParts(t *testing.T) {
 	write(t, path, "")
 	w := begin(t, path, time.Hour, fsnotify.NewWatcher)
 	w.expect("")
-	file, err := os.Create(path)
+	begun := time.Now()
+	file, err := os.Create(path) // the first change
 	must(t, err)
 	defer file.Close()
-	begun := time.Now()
 	for _, part := range []string{"a", "b", "c"} {
 		_, err := file.WriteString(part)
 		must(t, err)
