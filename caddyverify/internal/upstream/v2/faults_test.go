@@ -16,7 +16,6 @@ import (
 	"sync/atomic"
 	"syscall"
 	"testing"
-	"time"
 
 	"golang.org/x/net/http2"
 	"golang.org/x/net/http2/hpack"
@@ -66,6 +65,16 @@ func readRequest(r *bufio.Reader) error {
 	return err
 }
 
+// ending is a context whose time is over when it is told so.
+type ending struct{ context.Context }
+
+func (e ending) Err() error {
+	if e.Context.Err() != nil {
+		return context.DeadlineExceeded
+	}
+	return nil
+}
+
 // Whatever goes wrong on the way has the same cause and reason as with v1.
 func TestFaultsAreThoseOfV1(t *testing.T) {
 	const head = "HTTP/1.1 200 OK\r\nContent-Type: application/json\r\n"
@@ -78,38 +87,44 @@ func TestFaultsAreThoseOfV1(t *testing.T) {
 		d := net.Dialer{Control: func(string, string, syscall.RawConn) error { return err }}
 		return &http.Transport{DialContext: d.DialContext}
 	}
-	silent := "http://" + listen(t, func(c net.Conn) { _, _ = io.Copy(io.Discard, c) })
+	var expire atomic.Pointer[context.CancelFunc] // the time of the call that is under way
+	silent := "http://" + listen(t, func(c net.Conn) {
+		if readRequest(bufio.NewReader(c)) == nil {
+			(*expire.Load())()
+		}
+		_, _ = io.Copy(io.Discard, c)
+	})
 	huge := "Content-Length: " + strconv.Itoa(wire.MaxAnswer+1) + "\r\n\r\n"
 	for _, test := range []struct {
 		name      string
 		url       string
 		transport *http.Transport
-		timeout   time.Duration
+		expires   bool // once the request has come
 		cause     wire.Cause
 	}{
-		{"refused", "http://127.0.0.1:1", failing(syscall.ECONNREFUSED), 0, wire.ConnectFailed},
-		{"no route", "http://127.0.0.1:1", failing(syscall.EHOSTUNREACH), 0, wire.ConnectFailed},
-		{"a stranger", stranger.URL, new(http.Transport), 0, wire.TLSFailed},
-		{"not TLS", "https://" + plain.Listener.Addr().String(), new(http.Transport), 0, wire.TLSFailed},
-		{"silence", silent, new(http.Transport), 50 * time.Millisecond, wire.UpstreamTimeout},
-		{"a close", "http://" + listen(t, func(c net.Conn) { _ = readRequest(bufio.NewReader(c)) }), new(http.Transport), 0, wire.ConnectionLost},
-		{"half an answer", answering(t, head+"Content-Length: 100\r\n\r\n{"), new(http.Transport), 0, wire.ConnectionLost},
-		{"a redirect", answering(t, "HTTP/1.1 302 Found\r\nLocation: http://127.0.0.1:1/\r\nContent-Length: 0\r\n\r\n"), new(http.Transport), 0, wire.UpstreamError},
-		{"not HTTP", answering(t, "SSH-2.0-OpenSSH\r\n\r\n"), new(http.Transport), 0, wire.AnswerUnreadable},
-		{"compressed", answering(t, head+"Content-Encoding: gzip\r\nContent-Length: 2\r\n\r\n{}"), new(http.Transport), 0, wire.AnswerUnreadable},
-		{"too large", answering(t, head+huge), new(http.Transport), 0, wire.AnswerTooLarge},
-		{"too large, unannounced", answering(t, head+"\r\n"+strings.Repeat(" ", wire.MaxAnswer+1)), new(http.Transport), 0, wire.AnswerTooLarge},
-		{"reset content", answering(t, "HTTP/1.1 205 Reset Content\r\nContent-Length: 0\r\n\r\n"), new(http.Transport), 0, wire.AnswerUnreadable},
-		{"nothing", answering(t, head+"Content-Length: 0\r\n\r\n"), new(http.Transport), 0, wire.AnswerUnreadable},
-		{"a page", answering(t, head+"Content-Length: 7\r\n\r\n<html>x"), new(http.Transport), 0, wire.AnswerUnreadable},
-		{"half of JSON", answering(t, head+"Content-Length: 7\r\n\r\n{\"stat\""), new(http.Transport), 0, wire.AnswerUnreadable},
-		{"other JSON", answering(t, head+"Content-Length: 2\r\n\r\n{}"), new(http.Transport), 0, wire.AnswerUnreadable},
-		{"401 with a page", answering(t, "HTTP/1.1 401 No\r\nContent-Type: text/html\r\nContent-Length: 6\r\n\r\n<html>"), new(http.Transport), 0, wire.UpstreamUnauthorized},
-		{"403 without a body", answering(t, "HTTP/1.1 403 No\r\nContent-Length: 0\r\n\r\n"), new(http.Transport), 0, wire.UpstreamUnauthorized},
-		{"429 without a body", answering(t, "HTTP/1.1 429 No\r\nContent-Length: 0\r\n\r\n"), new(http.Transport), 0, wire.UpstreamThrottled},
-		{"404 in plain text", answering(t, "HTTP/1.1 404 No\r\nContent-Type: text/plain\r\nContent-Length: 18\r\n\r\n404 page not found"), new(http.Transport), 0, wire.UpstreamError},
-		{"404 cut off", answering(t, "HTTP/1.1 404 No\r\nContent-Length: 18\r\n\r\n404"), new(http.Transport), 0, wire.UpstreamError},
-		{"503 with a page", answering(t, "HTTP/1.1 503 No\r\nContent-Type: text/html\r\nContent-Length: 6\r\n\r\n<html>"), new(http.Transport), 0, wire.UpstreamError},
+		{"refused", "http://127.0.0.1:1", failing(syscall.ECONNREFUSED), false, wire.ConnectFailed},
+		{"no route", "http://127.0.0.1:1", failing(syscall.EHOSTUNREACH), false, wire.ConnectFailed},
+		{"a stranger", stranger.URL, new(http.Transport), false, wire.TLSFailed},
+		{"not TLS", "https://" + plain.Listener.Addr().String(), new(http.Transport), false, wire.TLSFailed},
+		{"silence", silent, new(http.Transport), true, wire.UpstreamTimeout},
+		{"a close", "http://" + listen(t, func(c net.Conn) { _ = readRequest(bufio.NewReader(c)) }), new(http.Transport), false, wire.ConnectionLost},
+		{"half an answer", answering(t, head+"Content-Length: 100\r\n\r\n{"), new(http.Transport), false, wire.ConnectionLost},
+		{"a redirect", answering(t, "HTTP/1.1 302 Found\r\nLocation: http://127.0.0.1:1/\r\nContent-Length: 0\r\n\r\n"), new(http.Transport), false, wire.UpstreamError},
+		{"not HTTP", answering(t, "SSH-2.0-OpenSSH\r\n\r\n"), new(http.Transport), false, wire.AnswerUnreadable},
+		{"compressed", answering(t, head+"Content-Encoding: gzip\r\nContent-Length: 2\r\n\r\n{}"), new(http.Transport), false, wire.AnswerUnreadable},
+		{"too large", answering(t, head+huge), new(http.Transport), false, wire.AnswerTooLarge},
+		{"too large, unannounced", answering(t, head+"\r\n"+strings.Repeat(" ", wire.MaxAnswer+1)), new(http.Transport), false, wire.AnswerTooLarge},
+		{"reset content", answering(t, "HTTP/1.1 205 Reset Content\r\nContent-Length: 0\r\n\r\n"), new(http.Transport), false, wire.AnswerUnreadable},
+		{"nothing", answering(t, head+"Content-Length: 0\r\n\r\n"), new(http.Transport), false, wire.AnswerUnreadable},
+		{"a page", answering(t, head+"Content-Length: 7\r\n\r\n<html>x"), new(http.Transport), false, wire.AnswerUnreadable},
+		{"half of JSON", answering(t, head+"Content-Length: 7\r\n\r\n{\"stat\""), new(http.Transport), false, wire.AnswerUnreadable},
+		{"other JSON", answering(t, head+"Content-Length: 2\r\n\r\n{}"), new(http.Transport), false, wire.AnswerUnreadable},
+		{"401 with a page", answering(t, "HTTP/1.1 401 No\r\nContent-Type: text/html\r\nContent-Length: 6\r\n\r\n<html>"), new(http.Transport), false, wire.UpstreamUnauthorized},
+		{"403 without a body", answering(t, "HTTP/1.1 403 No\r\nContent-Length: 0\r\n\r\n"), new(http.Transport), false, wire.UpstreamUnauthorized},
+		{"429 without a body", answering(t, "HTTP/1.1 429 No\r\nContent-Length: 0\r\n\r\n"), new(http.Transport), false, wire.UpstreamThrottled},
+		{"404 in plain text", answering(t, "HTTP/1.1 404 No\r\nContent-Type: text/plain\r\nContent-Length: 18\r\n\r\n404 page not found"), new(http.Transport), false, wire.UpstreamError},
+		{"404 cut off", answering(t, "HTTP/1.1 404 No\r\nContent-Length: 18\r\n\r\n404"), new(http.Transport), false, wire.UpstreamError},
+		{"503 with a page", answering(t, "HTTP/1.1 503 No\r\nContent-Type: text/html\r\nContent-Length: 6\r\n\r\n<html>"), new(http.Transport), false, wire.UpstreamError},
 	} {
 		t.Run(test.name, func(t *testing.T) {
 			test.transport.DisableKeepAlives = true
@@ -123,10 +138,11 @@ func TestFaultsAreThoseOfV1(t *testing.T) {
 			}
 			within := func(send wire.Sender, call *wire.Call) wire.Answer {
 				ctx := t.Context()
-				if test.timeout > 0 {
-					var leave context.CancelFunc
-					ctx, leave = context.WithTimeout(ctx, test.timeout)
-					defer leave()
+				if test.expires {
+					over, end := context.WithCancel(ctx)
+					defer end()
+					expire.Store(&end)
+					ctx = ending{over}
 				}
 				return send(ctx, call)
 			}
