@@ -6,6 +6,7 @@ import (
 	"bytes"
 	"errors"
 	"fmt"
+	"math/rand/v2"
 	"net"
 	"os"
 	"os/exec"
@@ -172,13 +173,23 @@ func (o *output) String() string {
 	return o.text.String()
 }
 
-// freeAddress returns a loopback address that nothing listens on.
+// given are the addresses that freeAddress has returned.
+var given sync.Map
+
+// freeAddress returns a loopback address that nothing listens on, and that hardly anybody takes before the test's own process
+// does: the kernel gives these ports to nobody who asks for any (net.ipv4.ip_local_port_range), as other tests do.
 func freeAddress(t *testing.T) string {
 	t.Helper()
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
+	for range 1000 {
+		address := fmt.Sprintf("127.0.0.1:%d", 10_000+rand.IntN(20_000))
+		if _, again := given.LoadOrStore(address, true); again {
+			continue
+		}
+		if l, err := net.Listen("tcp", address); err == nil {
+			l.Close()
+			return address
+		}
 	}
-	defer l.Close()
-	return l.Addr().String()
+	t.Fatal("no port is free")
+	return ""
 }

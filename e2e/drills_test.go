@@ -70,7 +70,7 @@ func drills(t *testing.T) []drill {
 		return d
 	}
 	return []drill{
-		network(drill{name: "refused", upstream: "http://" + freeAddress(t)}),
+		network(drill{name: "refused", upstream: "http://" + closedAddress(t)}),
 		network(drill{name: "dns", upstream: "http://verify.invalid", transport: "resolvers " + noSuchName(t)}),
 		network(drill{name: "route", upstream: "http://255.255.255.255"}), // a broadcast address has no route for TCP
 		stops(drill{name: "hangs", fault: "* hang", timeout: "1s", apps: 30}, "upstream_timeout", "the provider", "the provider"),

@@ -3,15 +3,18 @@ package loopback
 
 import (
 	"errors"
+	"fmt"
+	"math/rand/v2"
 	"net"
 	"time"
 )
 
 // Free sets each address to one on loopback at which nobody listens; no two are the
-// same.
+// same. The kernel gives their ports to nobody who asks for any, as servers of tests and
+// clients do: they are below net.ipv4.ip_local_port_range.
 func Free(addresses ...*string) error {
 	for _, address := range addresses {
-		listener, err := net.Listen("tcp", "127.0.0.1:0")
+		listener, err := listen()
 		if err != nil {
 			return err
 		}
@@ -19,6 +22,16 @@ func Free(addresses ...*string) error {
 		*address = listener.Addr().String()
 	}
 	return nil
+}
+
+func listen() (listener net.Listener, err error) {
+	for range 1000 {
+		listener, err = net.Listen("tcp", fmt.Sprintf("127.0.0.1:%d", 10_000+rand.IntN(20_000)))
+		if err == nil {
+			break
+		}
+	}
+	return listener, err
 }
 
 // Wait waits until an address takes connections, or the process that is to listen has
