@@ -3,6 +3,7 @@
 package e2e
 
 import (
+	"fmt"
 	"sync"
 	"time"
 )
@@ -72,6 +73,23 @@ func (d *doubts) watch() {
 	}
 }
 
+// lookAgain waits until it has looked once more at all gateways.
+func (d *doubts) lookAgain() {
+	d.f.t.Helper()
+	looked := func() int {
+		d.mu.Lock()
+		defer d.mu.Unlock()
+		return len(d.looks)
+	}
+	before := looked()
+	eventually(d.f.t, "the gateways are looked at", func() error {
+		if n := looked() - before; n < 2 { // the first may have begun before
+			return fmt.Errorf("%d looks", n)
+		}
+		return nil
+	})
+}
+
 // fault is one unless the store was away at some time since from.
 func (d *doubts) fault(from time.Time, format string, args ...any) {
 	d.mu.Lock()
@@ -79,12 +97,17 @@ func (d *doubts) fault(from time.Time, format string, args ...any) {
 	d.all = append(d.all, doubt{from, time.Now(), format, args})
 }
 
-// settle tells which are faults.
-func (d *doubts) settle() {
-	d.f.t.Helper()
+// end has it look no more.
+func (d *doubts) end() {
 	time.Sleep(2 * lookEvery)
 	close(d.stop)
 	d.done.Wait()
+}
+
+// settle tells which are faults.
+func (d *doubts) settle() {
+	d.f.t.Helper()
+	d.end()
 	bad, failed := 0, 0.0
 	for _, l := range d.looks {
 		if failed += l.failed; l.failed > 0 {

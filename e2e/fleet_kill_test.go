@@ -18,8 +18,9 @@ import (
 // made once the dead one's time is over.
 func TestFleetKill(t *testing.T) {
 	const inFlight = 8
-	f := startFleet(t, "timeout 2s", -1, 20*time.Millisecond)
-	f.together(10 * time.Second)
+	f := startFleet(t, "timeout 10s", -1, 20*time.Millisecond) // all that is in flight must be so until the gateway dies
+	f.together()
+	d := startDoubts(f)
 	dead, others := f.members[0], f.members[1:]
 	request := func(n int, key string) fleetCall {
 		return fleetCall{
@@ -60,6 +61,7 @@ func TestFleetKill(t *testing.T) {
 	time.Sleep(2 * time.Second)
 
 	// Some calls are at the provider when it dies: with a key and without.
+	begun := time.Now()
 	var held []*holding
 	var inTrouble []fleetCall
 	fails := make(chan error, inFlight)
@@ -82,6 +84,7 @@ func TestFleetKill(t *testing.T) {
 			t.Fatalf("call %d does not come to the provider", n)
 		}
 	}
+	d.lookAgain() // nobody can ask the dead one whether the store has heard of these calls
 	dead.out.Store(true)
 	killed := time.Now()
 	if err := dead.process.cmd.Process.Kill(); err != nil {
@@ -100,7 +103,7 @@ func TestFleetKill(t *testing.T) {
 		repeating.Go(func() {
 			a, err := f.patient(others[n%2], c)
 			if err != nil || !strings.Contains(a.Text, "may have been sent") {
-				f.fault("a call with a key that a dead gateway has made: %v (%v)", a, err)
+				d.fault(begun, "a call with a key that a dead gateway has made: %v (%v)", a, err)
 			}
 		})
 	}
@@ -119,7 +122,7 @@ func TestFleetKill(t *testing.T) {
 	}
 
 	// Timeout and five seconds after it began, whoever asks has his request made.
-	time.Sleep(time.Until(killed.Add(8 * time.Second)))
+	time.Sleep(time.Until(killed.Add(16 * time.Second)))
 	for n, c := range inTrouble {
 		if c.key != "" {
 			continue
@@ -133,7 +136,7 @@ func TestFleetKill(t *testing.T) {
 	for _, c := range append(inTrouble, again...) {
 		name := callName("request", c.params)
 		if most := map[bool]int{true: 2, false: 1}[c.key == ""]; came[name] > most {
-			f.fault("a call (key %q) came to the provider %d times", c.key, came[name])
+			d.fault(begun, "a call (key %q) came to the provider %d times", c.key, came[name])
 		}
 	}
 	for _, number := range sent {
@@ -141,6 +144,7 @@ func TestFleetKill(t *testing.T) {
 			f.fault("a request came to the provider %d times", n)
 		}
 	}
+	d.settle()
 	if len(sent) < 30 {
 		t.Errorf("only %d of %d requests were let through", len(sent), total)
 	}

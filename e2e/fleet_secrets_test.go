@@ -17,7 +17,7 @@ import (
 // it, and everything is gone in time.
 func TestFleetSecrets(t *testing.T) {
 	f := startFleet(t, "limit 200/s\ntimeout 5s", -1, 10*time.Millisecond)
-	f.together(10 * time.Second)
+	f.together()
 	pace := time.NewTicker(time.Second / 200)
 	defer pace.Stop()
 	s := newScript(f, 2, pace.C)

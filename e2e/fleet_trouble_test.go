@@ -13,6 +13,9 @@ import (
 	"time"
 )
 
+// longestCall is how long a call may take on a machine that is busy. A trouble in which a call could wait for the store lasts longer.
+const longestCall = 4 * time.Second
+
 // storeTrouble is what becomes of the store of a fleet, and how it ends.
 type storeTrouble struct {
 	name       string
@@ -28,13 +31,13 @@ var storeTroubles = []storeTrouble{
 		end:   func(f *fleet, _ *redisServer) { f.redis.start() },
 	},
 	{
-		name: "hung", lasts: 2500 * time.Millisecond,
+		name: "hung", lasts: 5 * time.Second,
 		begin: func(f *fleet, _ *redisServer) { f.redis.hang() },
 		end:   func(f *fleet, _ *redisServer) { f.redis.resume() },
 	},
 	{
 		name: "slow", lasts: 5 * time.Second,
-		begin: func(f *fleet, _ *redisServer) { f.link.slow(2 * time.Second) },
+		begin: func(f *fleet, _ *redisServer) { f.link.slow(longestCall) },
 		end:   func(f *fleet, _ *redisServer) { f.link.heal() },
 	},
 	{
@@ -48,20 +51,20 @@ var storeTroubles = []storeTrouble{
 		},
 	},
 	{
-		name: "half open", lasts: 3 * time.Second,
+		name: "half open", lasts: 5 * time.Second,
 		begin: func(f *fleet, _ *redisServer) { f.link.swallow() },
 		end:   func(f *fleet, _ *redisServer) { f.link.heal() },
 	},
 }
 
 // TestFleetInTrouble has the store be lost and come back under 40 calls a second. No client is told anything of it: calls are
-// answered as before, in time, or refused by the rate. Ten seconds later gateways share what they know again.
+// answered as before, in time, or refused by the rate. Afterwards gateways share what they know again.
 func TestFleetInTrouble(t *testing.T) {
 	for _, trouble := range storeTroubles {
 		t.Run(trouble.name, func(t *testing.T) {
 			f := startFleet(t, "limit 200/s\ntimeout 5s", -1, 20*time.Millisecond) // a gateway's share is enough for it
 			replica := f.replica(trouble)
-			f.together(10 * time.Second)
+			f.together()
 			l := &fleetLoad{fleet: f, took: map[string][]time.Duration{}, phase: "before"}
 			l.prepare()
 			ctx, stop := context.WithCancel(t.Context())
@@ -73,7 +76,7 @@ func TestFleetInTrouble(t *testing.T) {
 			time.Sleep(trouble.lasts)
 			trouble.end(f, replica)
 			l.enter("after")
-			back := f.together(10 * time.Second)
+			back := f.together()
 			time.Sleep(3 * time.Second)
 			stop()
 			t.Logf("%d calls, %d refused by the rate, %d searches made alone; together again after %s\n%s",
@@ -84,15 +87,17 @@ func TestFleetInTrouble(t *testing.T) {
 }
 
 // TestFleetRate offers more than the account's limit, by all gateways and by one, while the store is lost and comes back. No
-// second sees more than 30 calls at the provider, but for that of the change.
+// second sees more than 30 calls at the provider, but for that of a change, as which a gateway sees it, too, that the store is late
+// on a busy machine.
 func TestFleetRate(t *testing.T) {
 	const calm = 8 * time.Second
 	for _, trouble := range storeTroubles {
 		t.Run(trouble.name, func(t *testing.T) {
 			f := startFleet(t, "timeout 5s", -1, 20*time.Millisecond)
 			replica := f.replica(trouble)
-			f.together(10 * time.Second)
+			f.together()
 			ctx, stop := context.WithCancel(t.Context())
+			d, late := startDoubts(f), lateness(ctx)
 			made := make(chan int)
 			go func() {
 				made <- steady(ctx, 90, func(n int) {
@@ -114,25 +119,43 @@ func TestFleetRate(t *testing.T) {
 			time.Sleep(calm)
 			stop()
 			<-made
-			// What is late by a tenth of a second comes with what is in time.
-			const window = 900 * time.Millisecond
+			d.end()
+			// What is late by a tenth of a second comes with what is in time; on a busy machine, what is late at the gateway and here.
+			window := time.Second - min(max(100*time.Millisecond, 2*<-late), 500*time.Millisecond)
 			all := f.api.since(begun)
 			between := func(from, to time.Time) []time.Time {
 				return slices.DeleteFunc(slices.Clone(all), func(at time.Time) bool { return at.Before(from) || at.After(to) })
 			}
 			before := between(begun, lost)
-			away, after := between(lost.Add(time.Second), back), between(back.Add(3500*time.Millisecond), time.Now())
-			t.Logf("most in a second: %d, in 0.9 s: %d before (%.1f a second), %d while it is away, %d afterwards, %d of all",
-				busiest(all, time.Second), busiest(before, window), float64(len(before))/calm.Seconds(),
+			again := back.Add(3500 * time.Millisecond)
+			away, after := between(lost.Add(time.Second), back), between(again, time.Now())
+			shared, sharedAgain := d.answered(begun, lost), d.answered(again, time.Now())
+			t.Logf("most in a second: %d, in %s: %d before (%.1f a second), %d while it is away, %d afterwards, %d of all",
+				busiest(all, time.Second), window.Round(time.Millisecond), busiest(before, window), float64(len(before))/calm.Seconds(),
 				busiest(away, window), busiest(after, window), busiest(all, window))
-			if busiest(before, window) > 30 || busiest(away, window) > 30 || busiest(after, window) > 30 || busiest(all, window) > 46 {
+			if shared && busiest(before, window) > 30 || busiest(away, window) > 30 || sharedAgain && busiest(after, window) > 30 || busiest(all, window) > 46 {
 				t.Error("the provider saw too many")
 			}
-			if float64(len(before))/calm.Seconds() < 20 || len(after) < 60 || trouble.lasts > 2*time.Second && len(away) < 8 {
+			if shared && float64(len(before))/calm.Seconds() < 20 || sharedAgain && len(after) < 60 || trouble.lasts > 2*time.Second && len(away) < 8 {
 				t.Error("the provider saw too few")
 			}
 		})
 	}
+}
+
+// lateness tells, once the context is done, by how much the machine was late to wake this test, at most.
+func lateness(ctx context.Context) <-chan time.Duration {
+	most := make(chan time.Duration, 1)
+	go func() {
+		var late time.Duration
+		for ctx.Err() == nil {
+			due := time.Now().Add(10 * time.Millisecond)
+			time.Sleep(time.Until(due))
+			late = max(late, time.Since(due))
+		}
+		most <- late
+	}()
+	return most
 }
 
 // flood makes a call that goes upstream if the rate lets it.
@@ -290,7 +313,7 @@ func (l *fleetLoad) audit() {
 			l.fault("a request came to the provider %d times", n)
 		}
 	}
-	if l.longest > 2*time.Second {
+	if l.longest > longestCall {
 		l.t.Errorf("a call took %s", l.longest)
 	}
 	if len(l.sent) < 20 {
