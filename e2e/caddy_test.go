@@ -18,7 +18,7 @@ import (
 )
 
 // patience is how long a test waits for another process before it gives up.
-const patience = 30 * time.Second
+const patience = time.Minute
 
 var scratch string
 
