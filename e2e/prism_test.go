@@ -224,7 +224,7 @@ func TestDocumentsAsJudge(t *testing.T) {
 	startCaddyfile(t, nil, caddyfile(api, `verify_sandbox {
 			credentials `+gatewayKey+` `+gatewaySecret+`
 			code `+code+`
-			speed 60
+			speed 15
 		}`), api)
 	number, noPSD2 := 447700900430, []string{"--no-psd2"}
 	for _, test := range []struct {
@@ -244,7 +244,7 @@ func TestDocumentsAsJudge(t *testing.T) {
 			for options, n := range test.options {
 				gateway := startGatewayTo(t, judge.URL, options)
 				for _, sdk := range sdks[:n] {
-					runSDK(t, sdk.name, number, gateway, code, 5*time.Second, test.without...)
+					runSDK(t, sdk.name, number, gateway, code, 8*time.Second, test.without...)
 					number += 2
 				}
 				callXML(t, "http://"+gateway, number, code)

@@ -156,11 +156,11 @@ func TestGateway(t *testing.T) {
 				t.Fatal(err)
 			}
 			api := freeAddress(t)
-			// Sixty times as fast, the 30 seconds before a verification can be cancelled are half a second.
+			// Fifteen times as fast, the 30 seconds before a verification can be cancelled are two seconds, for a busy machine to be too early in.
 			startCaddyfile(t, env, caddyfile(api, `verify_sandbox {
 			`+strings.ReplaceAll(from.provider, "{folder}", keys)+`
 			code `+code+`
-			speed 60
+			speed 15
 		}`), api)
 			upstream := startRecorder(t, "http://"+api)
 			gateway := freeAddress(t)
@@ -178,7 +178,7 @@ func TestGateway(t *testing.T) {
 			for _, sdk := range sdks {
 				t.Run(sdk.name, func(t *testing.T) {
 					before := len(upstream.recorded())
-					said := runSDK(t, sdk.name, sdk.number, gateway+sdk.slash, code, 5*time.Second, from.sdk...)
+					said := runSDK(t, sdk.name, sdk.number, gateway+sdk.slash, code, 8*time.Second, from.sdk...)
 					calls := upstream.recorded()[before:]
 					for _, c := range calls {
 						secrets = append(secrets, strings.TrimPrefix(c.authorization, "Bearer "))
