@@ -289,7 +289,7 @@ func play(ctx context.Context, o options, start func(upstream string) (*gateway,
 	done := make(chan struct{})
 	var outage error
 	watching := sync.WaitGroup{}
-	watching.Go(func() { outage = outages(ctx, o, n, a, done) })
+	watching.Go(func() { outage = outages(ctx, o, n, a, g, done) })
 	running.Wait()
 	took := time.Since(begun)
 	close(done)
@@ -319,8 +319,9 @@ func play(ctx context.Context, o options, start func(upstream string) (*gateway,
 	return r, context.Cause(ctx)
 }
 
-// outages has the network go down at even distances in the run.
-func outages(ctx context.Context, o options, n *network, a *audit, done <-chan struct{}) error {
+// outages has the network go down at even distances in the run, each time until a
+// circuit of the gateway's opens.
+func outages(ctx context.Context, o options, n *network, a *audit, g *gateway, done <-chan struct{}) error {
 	tick := time.NewTicker(5 * time.Millisecond)
 	defer tick.Stop()
 	for k := 1; k <= o.outages; {
@@ -333,7 +334,20 @@ func outages(ctx context.Context, o options, n *network, a *audit, done <-chan s
 		}
 		if a.made.Load() > int64(k)*int64(o.calls)/int64(o.outages+1) {
 			k++
-			if err := n.outage(ctx, outageTime); err != nil {
+			before, _, err := g.logged()
+			if err != nil {
+				return err
+			}
+			noticed := func() bool {
+				select {
+				case <-done:
+					return true // nobody calls any more
+				default:
+				}
+				openings, _, err := g.logged()
+				return err != nil || openings["read"]+openings["write"] > before["read"]+before["write"]
+			}
+			if err := n.outage(ctx, outageTime, noticed); err != nil {
 				return err
 			}
 		}

@@ -64,8 +64,9 @@ func (n *network) listen(listener net.Listener) {
 	})
 }
 
-// outage resets all of the gateway's connections and lets none be made for a while.
-func (n *network) outage(ctx context.Context, d time.Duration) error {
+// outage resets all of the gateway's connections and lets none be made for a while,
+// and until it is noticed: on a busy machine hardly a call is made in that time.
+func (n *network) outage(ctx context.Context, d time.Duration, noticed func() bool) error {
 	n.mu.Lock()
 	n.listener.Close()
 	n.listener = nil
@@ -74,7 +75,9 @@ func (n *network) outage(ctx context.Context, d time.Duration) error {
 		reset(conn)
 	}
 	n.mu.Unlock()
-	sleep(ctx, d)
+	for sleep(ctx, d); ctx.Err() == nil && !noticed(); {
+		sleep(ctx, 20*time.Millisecond)
+	}
 	// Nothing keeps the port for us meanwhile, but hardly anyone else takes it.
 	for deadline := time.Now().Add(5 * time.Second); ; sleep(ctx, 10*time.Millisecond) {
 		listener, err := net.Listen("tcp", n.address)

@@ -50,7 +50,7 @@ func (r *report) print(w io.Writer) {
 			resets += r.network.injected[f]
 		}
 	}
-	section(w, fmt.Sprintf("Faults: %d upstream calls, %.1f %% of them reset; %d outages of %s", r.network.passed,
+	section(w, fmt.Sprintf("Faults: %d upstream calls, %.1f %% of them reset; %d outages of %s or longer", r.network.passed,
 		100*float64(resets)/float64(max(1, r.network.passed)), r.network.outages, outageTime), injected)
 	started, again := 0, 0
 	for _, ids := range r.upstream.started {
