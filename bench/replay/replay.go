@@ -10,7 +10,7 @@ import (
 )
 
 // patience is how long the apps may take to see the last final state.
-const patience = 30 * time.Second
+const patience = 2 * time.Minute
 
 // open starts every side: proxies, upstreams and apps.
 func open(ctx context.Context, o options) (sides []*side, closeAll func(), err error) {
