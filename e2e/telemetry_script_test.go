@@ -256,7 +256,7 @@ func (p *script) settle() {
 		p.books.ended(id, "expired", false)
 		p.books.costsMessages(id, messageCost(s.number))
 	}
-	deadline := time.Now().Add(4 * time.Minute)
+	deadline := time.Now().Add(10 * time.Minute)
 	for {
 		settled, err := p.prometheus.vector(`sum by (outcome) (verify_verifications_finished_total{outcome="expired"})`, "outcome")
 		if err == nil && settled["expired"] == float64(len(p.expired)) {
