@@ -7,8 +7,6 @@ import (
 	"testing"
 	"time"
 
-	"go.uber.org/goleak"
-
 	"github.com/caddyverify/caddy-verify/caddyverify/internal/wire"
 )
 
@@ -176,7 +174,7 @@ func TestCacheOff(t *testing.T) {
 // A reload must keep what is configured as before, share nothing between
 // accounts, and leave no goroutine behind.
 func TestCacheSurvivesReload(t *testing.T) {
-	defer goleak.VerifyNone(t, goleak.IgnoreCurrent())
+	defer leavesNothing(t)()
 	provision := func(h *Handler) *Handler {
 		t.Helper()
 		if err := inForce(t, h); err != nil {

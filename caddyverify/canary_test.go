@@ -6,7 +6,6 @@ import (
 	"crypto/rand"
 	"encoding/base64"
 	"encoding/json"
-	"errors"
 	"fmt"
 	"io"
 	"log"
@@ -20,7 +19,6 @@ import (
 	"testing"
 
 	"github.com/caddyserver/caddy/v2"
-	"golang.org/x/sys/unix"
 
 	"github.com/caddyverify/caddy-verify/caddyverify/internal/wire"
 	"github.com/caddyverify/caddy-verify/caddyverify/sandbox"
@@ -531,28 +529,4 @@ func adminAnswers(t *testing.T, address string, verifications []sandbox.Verifica
 		t.Error("the gateway tells of no verification")
 	}
 	return all.String()
-}
-
-// given are the ports that freeAddress has returned, as the kernel writes them.
-var given sync.Map
-
-// freeAddress is one at which nobody listens. A socket keeps its port for the test; it is shared with those that ask for
-// that, as Caddy's do.
-func freeAddress(t *testing.T) string {
-	t.Helper()
-	socket, err := unix.Socket(unix.AF_INET, unix.SOCK_STREAM|unix.SOCK_CLOEXEC, 0)
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { _ = unix.Close(socket) })
-	bound := errors.Join(
-		unix.SetsockoptInt(socket, unix.SOL_SOCKET, unix.SO_REUSEPORT, 1),
-		unix.Bind(socket, &unix.SockaddrInet4{Addr: [4]byte{127, 0, 0, 1}}))
-	address, err := unix.Getsockname(socket)
-	if err := errors.Join(bound, err); err != nil {
-		t.Fatal(err)
-	}
-	port := address.(*unix.SockaddrInet4).Port
-	given.Store(fmt.Sprintf("%04X", port), true)
-	return fmt.Sprintf("127.0.0.1:%d", port)
 }

@@ -1,14 +1,12 @@
 package caddyverify
 
 import (
-	"bufio"
 	"bytes"
 	"context"
 	"io"
 	"net"
 	"net/http"
 	"net/http/httptest"
-	"os"
 	"runtime"
 	"strings"
 	"sync"
@@ -217,39 +215,6 @@ func loadConfig(config []byte) error {
 		runtime.Gosched()
 	}
 	return err
-}
-
-// listenTwice tells whether two sockets take connections to one of the addresses that freeAddress has given.
-func listenTwice() bool {
-	seen := map[string]bool{}
-	for _, address := range append(listening("/proc/net/tcp"), listening("/proc/net/tcp6")...) {
-		_, port, _ := strings.Cut(address, ":")
-		if _, ours := given.Load(port); ours && seen[address] {
-			return true
-		}
-		seen[address] = true
-	}
-	return false
-}
-
-// listening are the addresses of a table of the kernel's at which a socket takes connections, one for each.
-func listening(table string) (addresses []string) {
-	file, err := os.Open(table)
-	if err != nil {
-		return nil // on another system
-	}
-	defer file.Close()
-	sockets := bufio.NewScanner(file)
-	for sockets.Scan() {
-		switch fields := strings.Fields(sockets.Text()); {
-		case len(fields) < 4:
-		case fields[3] == "0A":
-			addresses = append(addresses, fields[1])
-		case fields[0] != "sl": // the head
-			return addresses // those that listen come first, and thousands may follow
-		}
-	}
-	return addresses
 }
 
 func do(t *testing.T, r *http.Request) reply {

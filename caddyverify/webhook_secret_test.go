@@ -25,7 +25,7 @@ func TestWebhookSecretInItsFile(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer goleak.VerifyNone(t, goleak.IgnoreCurrent(), goleak.IgnoreAnyFunction("github.com/DeRuina/timberjack.(*Logger).millRun")) // the log file
+	defer leavesNothing(t, goleak.IgnoreAnyFunction("github.com/DeRuina/timberjack.(*Logger).millRun"))() // the log file
 	if err := loadConfig(config); err != nil {
 		t.Fatal(err)
 	}
