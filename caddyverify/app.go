@@ -226,6 +226,7 @@ func (a *App) takeOver() {
 		h.watchCredentials()
 	}
 	for _, h := range a.webhooks {
+		h.webhooks.TakeOver(a)
 		h.watchSecrets()
 	}
 }

@@ -154,11 +154,11 @@ func NewAccount(host, apiKey string, metrics *observe.Metrics, s *Settings) *Acc
 		a.configuring.Unlock()
 		a.relays.close()
 		a.books.close()
-		a.estimateAll()       // also the last ends
 		a.guardShared.close() // which knows the last ends
 		a.configuring.Lock()
 		a.recordTo(nil)
 		a.configuring.Unlock()
+		a.estimateAll() // also the last ends
 		a.cache.Close()
 		metrics.Drop(a.metrics)
 	})

@@ -16,32 +16,39 @@ import (
 // estimatesAtOnce is of how many within a second: each may have to be read from the store.
 const estimatesAtOnce = 64
 
+// estimateLast is for how long a gateway that stops asks the store about them. Those that are left are estimated by what
+// it knows itself, and a price that another gateway is told later counts in full.
+const estimateLast = 2 * time.Second
+
 // estimateLater has the cost of a verification estimated that has ended, and whose end was counted here.
 func (a *Account) estimateLater(requestID string) {
 	if !a.atV2.Load() || a.inForce.Load().Guard.Prices.Any.Currency == "" {
 		return
 	}
 	if !a.estimates.add(requestID) {
-		a.estimate(pricing{requestID: requestID})
+		a.estimate(context.Background(), pricing{requestID: requestID})
 	}
 }
 
 func (a *Account) estimateDue() {
 	for _, one := range a.estimates.due(estimatesAtOnce) {
-		a.estimate(one)
+		a.estimate(context.Background(), one)
 	}
 }
 
+// estimateAll is for when the account ends. The store is asked, and told, for a while.
 func (a *Account) estimateAll() {
+	ctx, cancel := context.WithTimeout(context.Background(), estimateLast)
+	defer cancel()
 	for _, one := range a.estimates.close() {
-		a.estimate(one)
+		a.estimate(ctx, one)
 	}
 }
 
 // estimate counts what a verification has cost by the account's prices, unless it is of version 1 or a
 // webhook has told.
-func (a *Account) estimate(one pricing) {
-	v, known, sure := a.states.Recall(context.Background(), one.requestID)
+func (a *Account) estimate(ctx context.Context, one pricing) {
+	v, known, sure := a.states.Recall(ctx, one.requestID)
 	if one.tries++; !sure && one.tries < priceTries && a.estimates.put(one) {
 		return
 	}
@@ -58,7 +65,7 @@ func (a *Account) estimate(one pricing) {
 		return
 	}
 	a.publish(CostLearned(cost))
-	if a.shared() == nil || cost.Currency != wire.CurrencyV2 {
+	if a.shared() == nil || cost.Currency != wire.CurrencyV2 || ctx.Err() != nil {
 		return
 	}
 	// So that a price that another gateway is told later is a cost as far as it is more.

@@ -27,6 +27,7 @@ type link struct {
 	mute       atomic.Bool  // logs are not read
 	endless    atomic.Bool  // nothing can be told to have ended
 	slow       atomic.Int64 // how long a Hold takes
+	late       atomic.Int64 // how long every answer takes
 }
 
 var errLink = errors.New("cut")
@@ -36,6 +37,7 @@ func over[T any](l *link, f func() (T, error)) (T, error) {
 	if l.away.Load() {
 		return none, errLink
 	}
+	time.Sleep(time.Duration(l.late.Load()))
 	v, err := f()
 	if l.deaf.Load() {
 		return none, errLink

@@ -105,6 +105,31 @@ func TestPriceAtV2(t *testing.T) {
 	}
 }
 
+// TestEstimatesOfOneThatStops: a gateway that stops does not wait long for a slow store, and estimates all the same.
+func TestEstimatesOfOneThatStops(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		f, _ := fleetAtV2(t, 2)
+		f.priced(guard.Settings{Prices: guard.Prices{Any: cents(15)}})
+		const n = 1500
+		for i := range n {
+			f.all[0].check("app", f.all[0].start("app", fmt.Sprint(447700900000+i)), testCode)
+		}
+		settled()
+		f.all[0].Close()
+		f.all[0].link.late.Store(int64(5 * time.Millisecond))
+		begun := time.Now()
+		f.all[0].Account.Close()
+		if took := time.Since(begun); took > 3*time.Second {
+			t.Errorf("it takes %v", took)
+		}
+		if paid := f.paid("app")["estimated"]; math.Abs(paid-n*0.15) > 1e-6 {
+			t.Errorf("they have cost %v", paid)
+		}
+		f.all[0].link.late.Store(0)
+		time.Sleep(time.Second) // for the last answers
+	})
+}
+
 // TestEstimateWhileStoreAway: costs are estimated, once, of all that is counted as ended, also by a gateway that goes on alone, one that
 // learns of the start later than of the end, and one that stops.
 func TestEstimateWhileStoreAway(t *testing.T) {

@@ -1,6 +1,7 @@
 package gateway
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"log/slog"
@@ -36,39 +37,86 @@ type relays struct {
 	floods  *floods[relay.Result]       // of warnings
 	last    atomic.Pointer[slog.Logger] // of those that had one to pass on
 
-	mu      sync.Mutex
-	inForce []*Relays // the newest last
+	mu    sync.Mutex
+	sites []*relaySite // the newest last
 }
 
-// use has Relays in force until it is called off.
-func (r *relays) use(to Relays) (off func()) {
+// relaySite are the Relays of one of an account's handlers of webhooks.
+type relaySite struct {
+	to Relays
+	// of is the configuration that it is of, nil until that is in force.
+	of any
+}
+
+// add has Relays be known, until they are removed.
+func (r *relays) add(to Relays) *relaySite {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	entry := &to
-	r.inForce = append(r.inForce, entry)
-	return func() {
-		r.mu.Lock()
-		defer r.mu.Unlock()
-		r.inForce = slices.DeleteFunc(r.inForce, func(other *Relays) bool { return other == entry })
-	}
+	site := &relaySite{to: to}
+	r.sites = append(r.sites, site)
+	return site
 }
 
-// now is where a webhook goes by now: a reload may have changed that. Several sites may have Relays of
-// their own, so that the target stays as long as it is in force.
+func (r *relays) remove(site *relaySite) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.sites = slices.DeleteFunc(r.sites, func(other *relaySite) bool { return other == site })
+}
+
+func (r *relays) takeOver(site *relaySite, of any) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	site.of = of
+}
+
+// now is where a webhook goes by now: a reload may have changed that. Nobody else must get it: where an account
+// has several sites with Relays, it goes to the same URL as before, or to that of its caller by name.
 func (r *relays) now(d relay.Delivery) (to *relay.Target) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	for _, relays := range r.inForce {
-		switch one := relays.of(d.Name); one {
-		case d.Target:
-			return one
-		case nil:
-		default:
-			to = one
+	var of any
+	for _, site := range r.sites {
+		if site.has(d.Target) {
+			return d.Target
+		}
+		of = cmp.Or(site.of, of)
+	}
+	var same, named *relay.Target
+	sites := 0
+	for _, site := range r.sites {
+		if site.of != of || of == nil || len(site.to) == 0 {
+			continue
+		}
+		one := site.to.of(d.Name)
+		if d.Unknown && !site.to.all() {
+			one = nil
+		}
+		sites++
+		to = one
+		if one != nil && one.Same(d.Target) {
+			same = one
+		}
+		if one != nil && one == site.to[d.Name] && !d.Unknown {
+			named = one
 		}
 	}
-	return to
+	if sites > 1 {
+		to = named
+	}
+	return cmp.Or(same, to)
 }
+
+func (s *relaySite) has(to *relay.Target) bool {
+	for _, one := range s.to {
+		if one == to {
+			return true
+		}
+	}
+	return false
+}
+
+// all tells that everything goes to one place, whoever's it is.
+func (r Relays) all() bool { return len(r) == 1 && r[OtherCallers] != nil }
 
 func newRelays(a *Account) *relays {
 	r := &relays{account: a}
@@ -152,7 +200,7 @@ func (h *Webhooks) relay(ctx context.Context, e state.Event, body []byte) observ
 	start := h.gateway.whose(ctx, []string{e.ID}, started.known)[0]
 	to := h.to.of(start.caller)
 	h.gateway.Account.relays.last.Store(h.gateway.ofAccount())
-	if all := len(h.to) == 1 && h.to[OtherCallers] != nil; !start.known() && !all {
+	if !start.known() && !h.to.all() {
 		if start.away {
 			return observe.WebhookStoreAway
 		}
@@ -163,7 +211,7 @@ func (h *Webhooks) relay(ctx context.Context, e state.Event, body []byte) observ
 		return observe.WebhookTaken
 	}
 	if to != nil {
-		h.gateway.Account.relays.Send(relay.Delivery{Target: to, Name: start.caller, ID: e.ID, Body: body})
+		h.gateway.Account.relays.Send(relay.Delivery{Target: to, Name: start.caller, Unknown: !start.known(), ID: e.ID, Body: body})
 	}
 	return observe.WebhookTaken
 }

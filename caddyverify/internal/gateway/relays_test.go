@@ -79,41 +79,76 @@ func TestRelayKnowsWhose(t *testing.T) {
 	}
 }
 
-// TestRelayInForce: the target of a webhook that waits stays as long as a site has it, and then is that of the newest site which
-// has one for the caller.
-func TestRelayInForce(t *testing.T) {
-	target := func(host string) *relay.Target {
-		to, err := relay.NewTarget("https://"+host+"/", "0123456789abcdef0123456789abcdef")
-		if err != nil {
-			t.Fatal(err)
+// TestRelayAfterReload: what waits goes where the configuration in force has it, and to nobody else.
+func TestRelayAfterReload(t *testing.T) {
+	targets := func(named map[string]string) Relays {
+		r := Relays{}
+		for name, host := range named {
+			to, err := relay.NewTarget("https://"+host+"/", "0123456789abcdef0123456789abcdef")
+			if err != nil {
+				t.Fatal(err)
+			}
+			r[name] = to
 		}
-		return to
+		return r
 	}
-	r := new(relays)
-	d := relay.Delivery{Target: target("one"), Name: "checkout"}
-	expect := func(when, want string) {
-		t.Helper()
-		got := ""
-		if to := r.now(d); to != nil {
-			got = to.String()
-		}
-		if got != want {
-			t.Errorf("%s it goes to %q, want %q", when, got, want)
-		}
+	type sites []map[string]string
+	for _, c := range []struct {
+		name          string
+		before, after sites
+		of, caller    string // the first site's, by which it is sent
+		unknown       bool
+		want          string
+	}{
+		{"unchanged", sites{{"shop": "a"}}, sites{{"shop": "a"}}, "shop", "shop", false, "a/"},
+		{"another URL", sites{{"shop": "a"}}, sites{{"shop": "b"}}, "shop", "shop", false, "b/"},
+		{"another URL for all", sites{{"*": "a"}}, sites{{"*": "b"}}, "*", "shop", false, "b/"},
+		{"for all from now on", sites{{"shop": "a"}}, sites{{"*": "b"}}, "shop", "shop", false, "b/"},
+		{"its own from now on", sites{{"*": "a"}}, sites{{"*": "a", "shop": "b"}}, "*", "shop", false, "b/"},
+		{"none any more", sites{{"shop": "a", "app": "b"}}, sites{{"app": "b"}}, "shop", "shop", false, ""},
+		{"none at all", sites{{"shop": "a"}}, sites{{}}, "shop", "shop", false, ""},
+		{"no site", sites{{"shop": "a"}}, sites{}, "shop", "shop", false, ""},
+		{"two sites unchanged", sites{{"shop": "a"}, {"*": "b"}}, sites{{"shop": "a"}, {"*": "b"}}, "shop", "shop", false, "a/"},
+		{"two for all unchanged", sites{{"*": "a"}, {"*": "b"}}, sites{{"*": "a"}, {"*": "b"}}, "*", "shop", false, "a/"},
+		{"another URL of two sites", sites{{"shop": "a"}, {"*": "b"}}, sites{{"shop": "c"}, {"*": "b"}}, "shop", "shop", false, "c/"},
+		{"none any more of two sites", sites{{"shop": "a", "app": "c"}, {"*": "b"}}, sites{{"app": "c"}, {"*": "b"}}, "shop", "shop", false, ""},
+		{"another URL for all of two sites", sites{{"*": "a"}, {"*": "b"}}, sites{{"*": "c"}, {"*": "b"}}, "*", "shop", false, ""},
+		{"nobody's", sites{{"*": "a"}}, sites{{"*": "b"}}, "*", "", true, "b/"},
+		{"nobody's, and there is one's own", sites{{"*": "a"}}, sites{{"shop": "b", "*": "c"}}, "*", "", true, ""},
+		{"nobody's, and it is the same place", sites{{"*": "a"}}, sites{{"shop": "b", "*": "a"}}, "*", "", true, ""},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			r := new(relays)
+			load := func(all sites, of any) (had []*relaySite) {
+				for _, named := range all {
+					had = append(had, r.add(targets(named)))
+				}
+				for _, site := range had {
+					if of != nil {
+						r.takeOver(site, of)
+					}
+				}
+				return had
+			}
+			old := load(c.before, 1)
+			d := relay.Delivery{Target: old[0].to[c.of], Name: c.caller, Unknown: c.unknown}
+			refused := load(sites{{"shop": "x", "*": "x"}}, nil) // which another app refuses
+			if to := r.now(d); to != d.Target {
+				t.Errorf("before it goes to %v", to)
+			}
+			load(c.after, 2)
+			for _, site := range append(old, refused...) {
+				r.remove(site)
+			}
+			got := ""
+			if to := r.now(d); to != nil {
+				got = to.String()
+			}
+			if got != c.want {
+				t.Errorf("it goes to %q, want %q", got, c.want)
+			}
+		})
 	}
-	first := r.use(Relays{"checkout": d.Target})
-	second := r.use(Relays{"checkout": target("two"), OtherCallers: target("others")})
-	none := r.use(nil)
-	expect("with its own in force", "one/")
-	first()
-	expect("then", "two/")
-	third := r.use(Relays{OtherCallers: target("all")})
-	expect("with a newer one", "all/")
-	third()
-	none()
-	expect("without it", "two/")
-	second()
-	expect("with none", "")
 }
 
 // TestRelayOfUnknown has the provider send what nobody has begun each six hours, signed anew, and what may be

@@ -23,7 +23,7 @@ type Webhooks struct {
 	verifier atomic.Pointer[webhook.Verifier]
 	letGo    func(after time.Duration)
 	to       Relays
-	offRelay func()
+	relays   *relaySite
 	floods   *floods[observe.WebhookResult] // of warnings: anybody can cause them
 }
 
@@ -43,7 +43,7 @@ func (g *Gateway) NewWebhooks(key, secret string, to Relays) (*Webhooks, error) 
 	if len(to) > 0 {
 		g.Account.metrics.PrepareRelays()
 	}
-	h := &Webhooks{gateway: g, to: to, offRelay: g.Account.relays.use(to), letGo: g.Account.live.Add(upstream.NewSecret(secret))}
+	h := &Webhooks{gateway: g, to: to, relays: g.Account.relays.add(to), letGo: g.Account.live.Add(upstream.NewSecret(secret))}
 	h.verifier.Store(verifier)
 	h.floods = newFloods(h.logMore)
 	return h, nil
@@ -67,10 +67,14 @@ func (h *Webhooks) Use(secret string) error {
 	return nil
 }
 
+// TakeOver has webhooks that wait since a configuration before go where this one has them, which is in force
+// now. of is the configuration, whose handlers are all taken over.
+func (h *Webhooks) TakeOver(of any) { h.gateway.Account.relays.takeOver(h.relays, of) }
+
 // Close ends what NewWebhooks has begun.
 func (h *Webhooks) Close() {
 	h.floods.stop()
-	h.offRelay()
+	h.gateway.Account.relays.remove(h.relays)
 	h.letGo(0)
 }
 

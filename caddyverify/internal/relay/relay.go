@@ -62,6 +62,8 @@ type Delivery struct {
 	Target *Target
 	// Name is the application's, and ID the verification's.
 	Name, ID string
+	// Unknown tells that nobody knows whose it is.
+	Unknown bool
 	// Body is what the provider sent. It holds personal data.
 	Body []byte
 }
@@ -74,7 +76,7 @@ var (
 	errTooMany  = errors.New("too many webhooks are waiting")
 	errLate     = fmt.Errorf("it has waited for %v", window)
 	errEnded    = errors.New("the gateway has ended")
-	errNowhere  = errors.New("there is no relay for its caller any more")
+	errNowhere  = errors.New("the configuration has no relay any more that is sure to be its caller's")
 	errTimeout  = fmt.Errorf("there was no answer within %v", timeout)
 	errNoAnswer = errors.New("no connection brought an answer; look whether this host reaches it")
 	errNoName   = errors.New("its name has no address; look whether the URL is right, and whether this host can resolve it")
@@ -125,7 +127,7 @@ type queue struct {
 	slots   chan struct{}
 }
 
-// New returns a Sender, which is to be closed. now is asked before each try where a delivery goes by then,
+// New returns a Sender, which is to be closed. now is asked where a delivery that has waited goes by then,
 // and returns nil for nowhere. tell is told of each try, and of each delivery that has
 // none; its error is nil for Delivered, and holds nothing of the webhook or the URL.
 func New(transport http.RoundTripper, now func(Delivery) *Target, tell func(Delivery, Result, error)) *Sender {
@@ -161,17 +163,14 @@ type sending struct {
 func (s *Sender) enter(url string) (slots chan struct{}, err error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	q := s.targets[url]
-	if q == nil {
-		q = &queue{slots: make(chan struct{}, atOnce)}
-	}
+	q := s.queue(url)
+	defer s.tidy(url)
 	switch {
 	case s.closed():
 		return nil, errEnded
 	case q.waiting >= (maxWaiting-s.waiting+q.waiting)/2:
 		return nil, errTooMany
 	}
-	s.targets[url] = q
 	s.running.Add(1) // before Close may wait
 	s.waiting++
 	q.waiting++
@@ -183,9 +182,22 @@ func (s *Sender) leave(url string) {
 	defer s.mu.Unlock()
 	s.running.Done()
 	s.waiting--
-	if q := s.targets[url]; q.waiting > 1 {
-		q.waiting--
-	} else {
+	s.queue(url).waiting--
+	s.tidy(url)
+}
+
+// queue is that of a URL. The caller holds s.mu, and tidies up.
+func (s *Sender) queue(url string) *queue {
+	q := s.targets[url]
+	if q == nil {
+		q = &queue{slots: make(chan struct{}, atOnce)}
+		s.targets[url] = q
+	}
+	return q
+}
+
+func (s *Sender) tidy(url string) {
+	if s.targets[url].waiting == 0 {
 		delete(s.targets, url)
 	}
 }
@@ -206,7 +218,7 @@ func (s *Sender) deliver(d *sending) {
 	late := time.NewTimer(window)
 	defer late.Stop()
 	for try := 0; ; try++ {
-		err := s.wait(d, late.C)
+		err := s.wait(d, try == 0, late.C)
 		if err == nil {
 			err = s.try(d.Delivery, id)
 			<-d.slots
@@ -218,7 +230,7 @@ func (s *Sender) deliver(d *sending) {
 		case s.closed():
 			s.tell(d.Delivery, Dropped, errEnded)
 			return
-		case errors.Is(err, errNowhere), errors.Is(err, errTooMany):
+		case errors.Is(err, errNowhere):
 			s.tell(d.Delivery, Dropped, err)
 			return
 		case try == len(pauses), errors.Is(err, errLate):
@@ -244,8 +256,16 @@ func about(d time.Duration) time.Duration {
 }
 
 // wait takes a slot of where the delivery goes by then.
-func (s *Sender) wait(d *sending, late <-chan time.Time) error {
+func (s *Sender) wait(d *sending, fresh bool, late <-chan time.Time) error {
 	for {
+		if fresh {
+			select {
+			case d.slots <- struct{}{}:
+				return nil
+			default:
+				fresh = false
+			}
+		}
 		select {
 		case d.slots <- struct{}{}:
 		case <-late:
@@ -254,7 +274,7 @@ func (s *Sender) wait(d *sending, late <-chan time.Time) error {
 			return errEnded
 		}
 		to := s.now(d.Delivery)
-		if to != nil && to.url == d.Target.url {
+		if to != nil && to.Same(d.Target) {
 			d.Target = to
 			return nil
 		}
@@ -262,13 +282,19 @@ func (s *Sender) wait(d *sending, late <-chan time.Time) error {
 		if to == nil {
 			return errNowhere
 		}
-		slots, err := s.enter(to.url)
-		if err != nil {
-			return err
-		}
-		s.leave(d.Target.url) // not before: something is under way all the time
-		d.Target, d.slots = to, slots
+		s.move(d, to)
 	}
+}
+
+// move has a delivery wait for another target. It has had its place among all, and so needs no room.
+func (s *Sender) move(d *sending, to *Target) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.queue(d.Target.url).waiting--
+	s.tidy(d.Target.url)
+	q := s.queue(to.url)
+	q.waiting++
+	d.Target, d.slots = to, q.slots
 }
 
 // try makes one call. Redirects are answers like others: they would lead what is signed elsewhere.

@@ -228,21 +228,38 @@ func TestMoved(t *testing.T) {
 	})
 }
 
-// TestMovedToOneThatIsFull: there is no more room than for what is new.
-func TestMovedToOneThatIsFull(t *testing.T) {
+// TestMovedWhenFull: what is moved needs no room that it has not had already.
+func TestMovedWhenFull(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		w := newWorld(t)
 		defer w.Close()
-		w.send("checkout")
-		w.look(func() { w.moved["checkout"] = w.target("full") })
+		w.codes["new.internal"], w.took = 204, time.Second
 		for range maxWaiting / 2 {
-			w.send("full")
+			w.send("checkout")
 		}
-		w.look(func() { w.told = nil })
-		time.Sleep(3 * time.Second)
+		for range maxWaiting / 4 {
+			w.send("support")
+		}
+		time.Sleep(5 * time.Second)
 		w.look(func() {
-			if !slices.Contains(w.told, "checkout dropped "+errTooMany.Error()) {
-				t.Error("it is not told of")
+			w.told = nil
+			w.moved["checkout"] = w.target("new")
+		})
+		time.Sleep(window)
+		w.look(func() {
+			for _, told := range w.told {
+				if strings.Contains(told, "dropped") {
+					t.Fatal(told)
+				}
+			}
+			if n := len(w.tries["new.internal"]); n < maxWaiting/2-6*atOnce {
+				t.Errorf("%d go to the new one", n)
+			}
+		})
+		time.Sleep(window)
+		w.look(func() {
+			if w.waiting != 0 || len(w.targets) != 0 {
+				t.Errorf("%d of %d targets are waiting for ever", w.waiting, len(w.targets))
 			}
 		})
 	})

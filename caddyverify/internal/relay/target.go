@@ -56,6 +56,9 @@ func (t *Target) Works() (tell bool) {
 	return tell
 }
 
+// Same tells whether two targets have one URL.
+func (t *Target) Same(other *Target) bool { return t.url == other.url }
+
 // NewTarget returns the Target at a URL, with what signs for it. Its errors hold neither.
 func NewTarget(at, secret string) (*Target, error) {
 	u, err := url.Parse(at)

@@ -2,6 +2,7 @@ package state
 
 import (
 	"context"
+	"slices"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -154,4 +155,34 @@ func TestStatus(t *testing.T) {
 func isKnown(ctx context.Context, b *Book, id string) bool {
 	known, _ := b.Known(ctx, id)
 	return known
+}
+
+// TestSentToOfSummary: a summary tells of the steps of which something was sent alone.
+func TestSentToOfSummary(t *testing.T) {
+	const gb, de = "447700900000", "493023125000"
+	for _, tt := range []struct {
+		channels, numbers, sent, want []string
+	}{
+		{[]string{"sms", "email"}, []string{gb, ""}, []string{"email"}, nil},
+		{[]string{"email", "sms"}, []string{"", gb}, []string{"sms"}, []string{gb}},
+		{[]string{"sms", "tts"}, []string{gb, de}, []string{"voice"}, []string{de}},
+		{[]string{"sms", "tts"}, []string{gb, de}, []string{"sms", "voice"}, []string{gb, de}},
+		{[]string{"sms", "sms"}, []string{gb, de}, []string{"sms"}, []string{gb}},
+		{[]string{"sms", "tts"}, nil, []string{"voice"}, []string{gb}},
+	} {
+		synctest.Test(t, func(t *testing.T) {
+			b := New(Settings{})
+			const id = "0123abcd0123abcd0123abcd0123abcd"
+			b.Began(t.Context(), id, Start{Number: gb, Channels: tt.channels, Numbers: tt.numbers, Wait: time.Minute})
+			e := Event{Type: summaryType, Status: "completed", At: time.Now()}
+			for i, channel := range tt.sent {
+				e.Sent = append(e.Sent, Message{Channel: channel, At: time.Now().Add(time.Duration(i) * time.Second)})
+			}
+			b.Told(t.Context(), id, e)
+			v, _, _ := b.Find(t.Context(), id)
+			if got := v.SentTo(); !slices.Equal(got, tt.want) {
+				t.Errorf("of %v to %q, with %v sent, it has gone to %q, want %q", tt.channels, tt.numbers, tt.sent, got, tt.want)
+			}
+		})
+	}
 }

@@ -66,16 +66,29 @@ func (v *Verification) SentTo() (numbers []string) {
 	if start == nil {
 		return nil
 	}
-	for i := range v.Messages() {
+	step := 0 // of those to come
+	for _, m := range v.look(time.Now()).messages {
 		number := start.Start.Number
-		if i < len(start.Start.Numbers) {
-			number = start.Start.Numbers[i]
+		if len(start.Start.Numbers) > 0 {
+			number = start.Start.next(&step, m)
 		}
 		if number != "" {
 			numbers = append(numbers, number)
 		}
 	}
 	return numbers
+}
+
+// next is the number of the step that a message is of: a webhook leaves out steps of which nothing was sent. "" is
+// for none.
+func (s *Start) next(step *int, m Message) string {
+	for i := *step; i < min(len(s.Channels), len(s.Numbers)); i++ {
+		if s.Channels[i] == m.Channel {
+			*step = i + 1
+			return s.Numbers[i]
+		}
+	}
+	return ""
 }
 
 // Price is what the verification has cost in all, in EUR, where a webhook has told; "" where none has told
