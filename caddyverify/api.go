@@ -183,7 +183,7 @@ func (a *Account) resolvePrivateKey() (string, error) {
 		if placeholder.MatchString(a.PrivateKey) {
 			return "", credentialError("private_key", a.PrivateKey, noValue(a.PrivateKey))
 		}
-		return "", credentialError("private_key", a.PrivateKey, "has no value: only {env.NAME} and {file./path} have one when a configuration is loaded")
+		return "", credentialError("private_key", a.PrivateKey, noneAtLoad(a.PrivateKey))
 	}
 	if _, err := a.jwtOf(pem); err != nil {
 		return "", credentialError("private_key", a.PrivateKey, err.Error())

@@ -99,7 +99,7 @@ func resolve(name, value string, most int) (string, error) {
 				return "", credentialError(name, one, noValue(one))
 			}
 		}
-		return "", credentialError(name, value, "has no value: only {env.NAME} and {file./path} have one when a configuration is loaded")
+		return "", credentialError(name, value, noneAtLoad(value))
 	}
 	if what := improbable(resolved, most); what != "" {
 		return "", credentialError(name, value, what)
@@ -183,6 +183,14 @@ func improbable(value string, most int) string {
 		return fmt.Sprintf("is longer than %d characters, which none of the provider's is", most)
 	}
 	return ""
+}
+
+// noneAtLoad tells why a placeholder of no other kind has no value.
+func noneAtLoad(written string) string {
+	if name, is := strings.CutPrefix(written, "{http.request.uri.path.file."); is {
+		return "has no value: in a site Caddy takes {file." + name + " for part of a request's path; write the file's whole path, for example {file./run/secrets/" + name
+	}
+	return "has no value: only {env.NAME} and {file./path} have one when a configuration is loaded"
 }
 
 // noValue tells why {env.NAME} or {file.PATH} has no value, for a sentence that begins

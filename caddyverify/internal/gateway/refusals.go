@@ -20,12 +20,18 @@ const mostCallers = 20
 type refusals struct{ *floods[wire.Cause] }
 
 // floods do so for whatever causes.
-type floods[C ~string] struct {
+type floods[C comparable] struct {
 	tell func(C, *flood)
 
 	mu      sync.Mutex
 	of      map[C]*flood // by the causes of which a line was written within refusalsEvery
 	stopped bool
+}
+
+// because is what lines of webhooks have in common.
+type because[R ~string] struct {
+	result R
+	why    string
 }
 
 // flood is the calls refused for a cause since the last line.
@@ -39,7 +45,7 @@ func newRefusals(tell func(wire.Cause, *flood)) *refusals {
 	return &refusals{newFloods(tell)}
 }
 
-func newFloods[C ~string](tell func(C, *flood)) *floods[C] {
+func newFloods[C comparable](tell func(C, *flood)) *floods[C] {
 	return &floods[C]{tell: tell, of: map[C]*flood{}}
 }
 

@@ -34,8 +34,8 @@ func (r Relays) of(caller string) *relay.Target {
 type relays struct {
 	*relay.Sender
 	account *Account
-	floods  *floods[relay.Result]       // of warnings
-	last    atomic.Pointer[slog.Logger] // of those that had one to pass on
+	floods  *floods[because[relay.Result]] // of warnings
+	last    atomic.Pointer[slog.Logger]    // of those that had one to pass on
 
 	mu    sync.Mutex
 	sites []*relaySite // the newest last
@@ -147,7 +147,7 @@ func (r *relays) tell(d relay.Delivery, result relay.Result, why error) {
 		}
 	case relay.GaveUp, relay.Dropped:
 		level, message = slog.LevelWarn, "webhook lost, it was not relayed"
-		if r.floods.follows(result, d.Name) {
+		if r.floods.follows(because[relay.Result]{result, why.Error()}, d.Name) {
 			return
 		}
 	}
@@ -166,8 +166,9 @@ func (r *relays) tell(d relay.Delivery, result relay.Result, why error) {
 }
 
 // logMore tells how many more were lost since the last line, and whose.
-func (r *relays) logMore(result relay.Result, f *flood) {
-	r.log(slog.LevelWarn, "webhooks lost, they were not relayed", slog.String("result", string(result)), slog.Int("webhooks", f.calls), slog.Any("callers", f.callers))
+func (r *relays) logMore(of because[relay.Result], f *flood) {
+	r.log(slog.LevelWarn, "webhooks lost, they were not relayed", slog.String("result", string(of.result)), slog.String("why", of.why),
+		slog.Int("webhooks", f.calls), slog.Any("callers", f.callers))
 }
 
 func (r *relays) log(level slog.Level, message string, attrs ...slog.Attr) {

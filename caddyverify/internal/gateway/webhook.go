@@ -24,7 +24,7 @@ type Webhooks struct {
 	letGo    func(after time.Duration)
 	to       Relays
 	relays   *relaySite
-	floods   *floods[observe.WebhookResult] // of warnings: anybody can cause them
+	floods   *floods[because[observe.WebhookResult]] // of warnings: anybody can cause them
 }
 
 // NewWebhooks returns the Webhooks that are signed by a secret, until Close. key is that of
@@ -180,7 +180,7 @@ func (h *Webhooks) log(ctx context.Context, result observe.WebhookResult, e stat
 	case err == nil:
 		attributes = append(attributes, slog.String("request_id", wire.RedactID(e.ID)))
 	case result != observe.WebhookRepeated && result != observe.WebhookUndecided:
-		if h.floods.follows(result, "") {
+		if h.floods.follows(because[observe.WebhookResult]{result, err.Error()}, "") {
 			return
 		}
 		level = slog.LevelWarn
@@ -190,9 +190,9 @@ func (h *Webhooks) log(ctx context.Context, result observe.WebhookResult, e stat
 }
 
 // logMore tells how many more there have been of a result since the last line.
-func (h *Webhooks) logMore(result observe.WebhookResult, f *flood) {
+func (h *Webhooks) logMore(of because[observe.WebhookResult], f *flood) {
 	h.gateway.Logger.LogAttrs(context.Background(), slog.LevelWarn, "webhooks",
-		slog.String("result", string(result)), slog.Int("webhooks", f.calls))
+		slog.String("result", string(of.result)), slog.String("why", of.why), slog.Int("webhooks", f.calls))
 }
 
 // Told takes in what the provider has told of a verification of version 2 by a webhook that

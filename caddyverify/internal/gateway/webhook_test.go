@@ -235,16 +235,22 @@ func TestFloodOfWebhooks(t *testing.T) {
 				}
 			}
 		}
+		other := func() {
+			r := httptest.NewRequest(http.MethodPost, "/hooks", nil)
+			r.Header.Set("Authorization", "Basic none")
+			deliver(h, r)
+		}
 		for range 100 {
 			deliver(h, hook("a secret of somebody else", ""))
 		}
 		deliver(h, httptest.NewRequest(http.MethodPost, "/hooks", nil))
-		lines("msg=webhook account=ef01@provider.example result=refused", "result=unsigned")
+		other() // which must not be all that is told of why
+		lines("msg=webhook account=ef01@provider.example result=refused", "result=unsigned", "there is no bearer token")
 		time.Sleep(10 * time.Second)
-		lines("result=refused webhooks=99")
+		lines(`look whether signature_secret is that of the provider's dashboard" webhooks=99`)
 		deliver(h, hook("a secret of somebody else", ""))
 		h.Close()
-		lines("result=refused webhooks=1")
+		lines(`dashboard" webhooks=1`)
 	})
 }
 

@@ -85,6 +85,9 @@ func (v *Verification) summary(now time.Time) string {
 	case string(wire.OutcomeSuccess):
 		return begun + "succeeded."
 	case string(wire.OutcomeFailed):
+		if v.Attempts == 0 { // version 2 also fails what it blocks
+			return begun + "failed."
+		}
 		return begun + "failed: too many wrong codes."
 	case string(wire.OutcomeExpired):
 		return begun + "expired: no right code came in time."

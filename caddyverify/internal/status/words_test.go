@@ -147,3 +147,14 @@ func TestEveryEventHasWords(t *testing.T) {
 		}
 	}
 }
+
+// TestWhyItFailed: version 2 also fails what it has blocked, of which nobody has tried a code.
+func TestWhyItFailed(t *testing.T) {
+	for attempts, want := range map[int]string{0: "It was started 5 s ago and failed.", 3: "It was started 5 s ago and failed: too many wrong codes."} {
+		now := time.Now()
+		v := Verification{State: string(wire.OutcomeFailed), Begun: now.Add(-5 * time.Second), Attempts: attempts}
+		if got := v.summary(now); got != want {
+			t.Errorf("after %d attempts: %s", attempts, got)
+		}
+	}
+}

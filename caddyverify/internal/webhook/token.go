@@ -131,20 +131,20 @@ func (v *Verifier) token(h http.Header) (t token, err error) {
 	}
 	signature, err := base64.RawURLEncoding.Strict().DecodeString(parts[2])
 	if err != nil || !v.signed(parts[0]+"."+parts[1], signature) {
-		return refused("it is signed with another secret")
+		return refused("it is signed with another secret; look whether signature_secret is that of the provider's dashboard")
 	}
 	var c claims
 	if !decode(parts[1], &c) {
 		return refused("its claims cannot be read")
 	}
 	if c.Key != nil && v.key != "" && *c.Key != v.key {
-		return refused("it is of another account")
+		return refused("it is of another account than that of credentials")
 	}
 	if c.Application != nil && v.application != "" && !strings.EqualFold(*c.Application, v.application) {
-		return refused("it is of another application")
+		return refused("it is of another application than that of the account")
 	}
 	if !v.current(&c, time.Now()) {
-		return refused("it is not of now")
+		return refused("it is not of now; look at this machine's clock")
 	}
 	return token{id: cmp.Or(c.ID, string(signature)), payload: c.Payload}, nil
 }
