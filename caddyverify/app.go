@@ -218,6 +218,7 @@ func (a *App) takeOver() {
 	}
 	for _, use := range a.uses {
 		a.undo = append(a.undo, use.account.Configure(use.settings.core))
+		use.account.TakeOver(a)
 		for i, g := range use.gateways {
 			g.Start(use.settings.settle && i == 0)
 		}
@@ -226,7 +227,6 @@ func (a *App) takeOver() {
 		h.watchCredentials()
 	}
 	for _, h := range a.webhooks {
-		h.webhooks.TakeOver(a)
 		h.watchSecrets()
 	}
 }

@@ -126,6 +126,8 @@ var (
 	caddyVariable = regexp.MustCompile(`\{\$[^{}]*\}`)
 	// nameless is what stands in braces without the dot that placeholders have.
 	nameless = regexp.MustCompile(`\{[^{}.]*\}`)
+	// fileByName is what Caddy makes of {file.NAME} in a site.
+	fileByName = regexp.MustCompile(`^\{http\.request\.uri\.path\.file\.(\w+)\}$`)
 	// assignment is a line of a file of environment variables.
 	assignment = regexp.MustCompile(`^(export\s+)?[A-Za-z_][A-Za-z0-9_]*=[^=]`)
 )
@@ -187,8 +189,8 @@ func improbable(value string, most int) string {
 
 // noneAtLoad tells why a placeholder of no other kind has no value.
 func noneAtLoad(written string) string {
-	if name, is := strings.CutPrefix(written, "{http.request.uri.path.file."); is {
-		return "has no value: in a site Caddy takes {file." + name + " for part of a request's path; write the file's whole path, for example {file./run/secrets/" + name
+	if name := fileByName.FindStringSubmatch(written); name != nil {
+		return "has no value: in a site Caddy takes {file." + name[1] + "} for part of a request's path; write the file's whole path, for example {file./run/secrets/" + name[1] + "}"
 	}
 	return "has no value: only {env.NAME} and {file./path} have one when a configuration is loaded"
 }

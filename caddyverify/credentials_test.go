@@ -138,6 +138,7 @@ func TestPlaceholdersWithoutValue(t *testing.T) {
 		{"a shell's form", "${VERIFY_TEST_SECRET}", "form of a shell"},
 		{"a Caddyfile's form", "{$VERIFY_TEST_SECRET}", "known in a Caddyfile alone"},
 		{"a file by its name alone in a site", "{http.request.uri.path.file.secret}", "write the file's whole path, for example {file./run/secrets/secret}"},
+		{"such a one and more", "{http.request.uri.path.file.a}the-rest-of-it", "only {env.NAME} and {file./path}"},
 		{"one of a request", "{http.request.header.Secret}", "only {env.NAME} and {file./path}"},
 		{"nothing", "", "is empty"},
 	}

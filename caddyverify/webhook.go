@@ -134,7 +134,7 @@ func (h *Webhook) Provision(ctx caddy.Context) error {
 	if account.Credentials != nil {
 		key = h.site.rotation.key
 	}
-	if h.webhooks, err = h.site.gateway.NewWebhooks(key, h.secret, to); err != nil {
+	if h.webhooks, err = h.site.gateway.NewWebhooks(app, key, h.secret, to); err != nil {
 		return err
 	}
 	h.warnOfLiterals()

@@ -130,9 +130,9 @@ func TestFleetRate(t *testing.T) {
 			again := back.Add(3500 * time.Millisecond)
 			away, after := between(lost.Add(time.Second), back), between(again, time.Now())
 			shared, sharedAgain := d.answered(begun, lost), d.answered(again, time.Now())
-			t.Logf("most in a second: %d, in %s: %d before (%.1f a second), %d while it is away, %d afterwards, %d of all",
+			t.Logf("most in a second: %d, in %s: %d before (%.1f a second), %d while it is away, %d afterwards, %d of all; the store answered before: %t, afterwards: %t",
 				busiest(all, time.Second), window.Round(time.Millisecond), busiest(before, window), float64(len(before))/calm.Seconds(),
-				busiest(away, window), busiest(after, window), busiest(all, window))
+				busiest(away, window), busiest(after, window), busiest(all, window), shared, sharedAgain)
 			if shared && busiest(before, window) > 30 || busiest(away, window) > 30 || sharedAgain && busiest(after, window) > 30 || busiest(all, window) > 46 {
 				t.Error("the provider saw too many")
 			}

@@ -1,11 +1,9 @@
 package gateway
 
 import (
-	"cmp"
 	"context"
 	"errors"
 	"log/slog"
-	"slices"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -22,12 +20,16 @@ type Relays map[string]*relay.Target
 // OtherCallers is the name for callers that Relays do not name.
 const OtherCallers = "*"
 
-// of is where a caller takes them, nil for nowhere.
-func (r Relays) of(caller string) *relay.Target {
-	if to, named := r[caller]; named {
+// of is where those of an owner are taken, nil for nowhere: while it is not known who that is, only where there is
+// one place for all.
+func (r Relays) of(is owner) *relay.Target {
+	if to, named := r[is.caller]; named && is.known {
 		return to
 	}
-	return r[OtherCallers]
+	if is.known || len(r) == 1 {
+		return r[OtherCallers]
+	}
+	return nil
 }
 
 // relays pass an account's webhooks on. They survive a reload, like what they have under way.
@@ -37,91 +39,89 @@ type relays struct {
 	floods  *floods[because[relay.Result]] // of warnings
 	last    atomic.Pointer[slog.Logger]    // of those that had one to pass on
 
-	mu    sync.Mutex
-	sites []*relaySite // the newest last
+	mu sync.Mutex
+	// by are the Relays by their configurations, and current are those of the one in force.
+	by      map[any]*relaysOf
+	current *relaysOf
 }
 
-// relaySite are the Relays of one of an account's handlers of webhooks.
-type relaySite struct {
-	to Relays
-	// of is the configuration that it is of, nil until that is in force.
-	of any
+// relaysOf are the Relays of an account in one configuration, by the handlers of webhooks that have some.
+type relaysOf struct {
+	sites []Relays
+	took  bool // whether they have come into force
 }
 
-// add has Relays be known, until they are removed.
-func (r *relays) add(to Relays) *relaySite {
+// add has Relays be those of a configuration, too.
+func (r *relays) add(configuration any, to Relays) *relaysOf {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	site := &relaySite{to: to}
-	r.sites = append(r.sites, site)
-	return site
+	all := r.by[configuration]
+	if all == nil {
+		all = new(relaysOf)
+		r.by[configuration] = all
+	}
+	if len(to) > 0 {
+		all.sites = append(all.sites, to)
+	}
+	return all
 }
 
-func (r *relays) remove(site *relaySite) {
+// takeOver puts those of a configuration in force.
+func (r *relays) takeOver(configuration any) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	r.sites = slices.DeleteFunc(r.sites, func(other *relaySite) bool { return other == site })
+	current := r.by[configuration]
+	if current == nil {
+		current = new(relaysOf)
+	}
+	current.took = true
+	r.by, r.current = map[any]*relaysOf{configuration: current}, current
 }
 
-func (r *relays) takeOver(site *relaySite, of any) {
+// now is where a webhook goes by now that was taken in by a configuration: the one in force may be another. Nobody
+// else must get it, so that it goes to the same URL, or where it is sure that it is its caller's.
+func (r *relays) now(by *relaysOf, is owner, was *relay.Target) *relay.Target {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	site.of = of
+	if !by.took || by == r.current {
+		return was
+	}
+	for _, to := range r.current.sites {
+		if one := to.of(is); one != nil && one.Same(was) {
+			return one
+		}
+	}
+	if by.only(is) == nil {
+		return nil
+	}
+	return r.current.only(is)
 }
 
-// now is where a webhook goes by now: a reload may have changed that. Nobody else must get it: where an account
-// has several sites with Relays, it goes to the same URL as before, or to that of its caller by name.
-func (r *relays) now(d relay.Delivery) (to *relay.Target) {
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	var of any
-	for _, site := range r.sites {
-		if site.has(d.Target) {
-			return d.Target
-		}
-		of = cmp.Or(site.of, of)
-	}
-	var same, named *relay.Target
-	sites := 0
-	for _, site := range r.sites {
-		if site.of != of || of == nil || len(site.to) == 0 {
-			continue
-		}
-		one := site.to.of(d.Name)
-		if d.Unknown && !site.to.all() {
-			one = nil
-		}
-		sites++
-		to = one
-		if one != nil && one.Same(d.Target) {
-			same = one
-		}
-		if one != nil && one == site.to[d.Name] && !d.Unknown {
-			named = one
-		}
-	}
-	if sites > 1 {
-		to = named
-	}
-	return cmp.Or(same, to)
+// owner is who has started a verification.
+type owner struct {
+	caller string
+	known  bool
 }
 
-func (s *relaySite) has(to *relay.Target) bool {
-	for _, one := range s.to {
-		if one == to {
-			return true
+// only is the one place for what an owner has started, nil where there is none or more of them.
+func (r *relaysOf) only(is owner) (only *relay.Target) {
+	for _, to := range r.sites {
+		one := to.of(is)
+		switch {
+		case one == nil && is.known: // none of its webhooks comes from here
+		case one == nil, only != nil && !one.Same(only):
+			return nil
+		default:
+			only = one
 		}
 	}
-	return false
+	return only
 }
-
-// all tells that everything goes to one place, whoever's it is.
-func (r Relays) all() bool { return len(r) == 1 && r[OtherCallers] != nil }
 
 func newRelays(a *Account) *relays {
-	r := &relays{account: a}
+	r := &relays{account: a, by: map[any]*relaysOf{}}
 	r.floods = newFloods(r.logMore)
-	r.Sender = relay.New(relay.Transport(), r.now, r.tell)
+	r.Sender = relay.New(relay.Transport(), r.tell)
 	return r
 }
 
@@ -199,9 +199,10 @@ func (h *Webhooks) relay(ctx context.Context, e state.Event, body []byte) observ
 	// The store is asked for those that another gateway has started. The provider waits for that alone.
 	ctx = context.WithoutCancel(ctx)
 	start := h.gateway.whose(ctx, []string{e.ID}, started.known)[0]
-	to := h.to.of(start.caller)
+	is := owner{start.caller, start.known()}
+	to := h.to.of(is)
 	h.gateway.Account.relays.last.Store(h.gateway.ofAccount())
-	if !start.known() && !h.to.all() {
+	if !is.known && to == nil {
 		if start.away {
 			return observe.WebhookStoreAway
 		}
@@ -212,7 +213,9 @@ func (h *Webhooks) relay(ctx context.Context, e state.Event, body []byte) observ
 		return observe.WebhookTaken
 	}
 	if to != nil {
-		h.gateway.Account.relays.Send(relay.Delivery{Target: to, Name: start.caller, Unknown: !start.known(), ID: e.ID, Body: body})
+		relays := h.gateway.Account.relays
+		now := func(was *relay.Target) *relay.Target { return relays.now(h.relays, is, was) }
+		relays.Send(relay.Delivery{Target: to, Name: start.caller, Now: now, ID: e.ID, Body: body})
 	}
 	return observe.WebhookTaken
 }

@@ -66,7 +66,7 @@ func TestRelayKnowsWhose(t *testing.T) {
 				here.Account.relays.Sender = relay.New(roundTrip(func(r *http.Request) (*http.Response, error) {
 					got = append(got, r.URL.Host)
 					return &http.Response{StatusCode: http.StatusOK, Body: io.NopCloser(strings.NewReader(""))}, nil
-				}), func(d relay.Delivery) *relay.Target { return d.Target }, func(relay.Delivery, relay.Result, error) {})
+				}), func(relay.Delivery, relay.Result, error) {})
 				h := &Webhooks{gateway: here, to: to}
 				f.away(test.away)
 				result := h.relay(t.Context(), state.Event{ID: id}, nil)
@@ -96,7 +96,7 @@ func TestRelayAfterReload(t *testing.T) {
 	for _, c := range []struct {
 		name          string
 		before, after sites
-		of, caller    string // the first site's, by which it is sent
+		of, caller    string // by which of the first site's it is sent
 		unknown       bool
 		want          string
 	}{
@@ -108,9 +108,14 @@ func TestRelayAfterReload(t *testing.T) {
 		{"none any more", sites{{"shop": "a", "app": "b"}}, sites{{"app": "b"}}, "shop", "shop", false, ""},
 		{"none at all", sites{{"shop": "a"}}, sites{{}}, "shop", "shop", false, ""},
 		{"no site", sites{{"shop": "a"}}, sites{}, "shop", "shop", false, ""},
+		{"two sites become one", sites{{"*": "a"}, {"*": "b"}}, sites{{"*": "b"}}, "*", "shop", false, ""},
+		{"two sites become one, and it has another URL", sites{{"*": "a"}, {"*": "b"}}, sites{{"*": "c"}}, "*", "shop", false, ""},
+		{"one site becomes two", sites{{"*": "a"}}, sites{{"*": "b"}, {"*": "c"}}, "*", "shop", false, ""},
+		{"two equal sites", sites{{"*": "a"}, {"*": "a"}}, sites{{"*": "b"}, {"*": "b"}}, "*", "shop", false, "b/"},
+		{"another has its own site", sites{{"shop": "a"}, {"app": "b"}}, sites{{"shop": "c"}, {"app": "b"}}, "shop", "shop", false, "c/"},
 		{"two sites unchanged", sites{{"shop": "a"}, {"*": "b"}}, sites{{"shop": "a"}, {"*": "b"}}, "shop", "shop", false, "a/"},
 		{"two for all unchanged", sites{{"*": "a"}, {"*": "b"}}, sites{{"*": "a"}, {"*": "b"}}, "*", "shop", false, "a/"},
-		{"another URL of two sites", sites{{"shop": "a"}, {"*": "b"}}, sites{{"shop": "c"}, {"*": "b"}}, "shop", "shop", false, "c/"},
+		{"another URL of two sites", sites{{"shop": "a"}, {"*": "b"}}, sites{{"shop": "c"}, {"*": "b"}}, "shop", "shop", false, ""},
 		{"none any more of two sites", sites{{"shop": "a", "app": "c"}, {"*": "b"}}, sites{{"app": "c"}, {"*": "b"}}, "shop", "shop", false, ""},
 		{"another URL for all of two sites", sites{{"*": "a"}, {"*": "b"}}, sites{{"*": "c"}, {"*": "b"}}, "*", "shop", false, ""},
 		{"nobody's", sites{{"*": "a"}}, sites{{"*": "b"}}, "*", "", true, "b/"},
@@ -118,35 +123,39 @@ func TestRelayAfterReload(t *testing.T) {
 		{"nobody's, and it is the same place", sites{{"*": "a"}}, sites{{"shop": "b", "*": "a"}}, "*", "", true, ""},
 	} {
 		t.Run(c.name, func(t *testing.T) {
-			r := new(relays)
-			load := func(all sites, of any) (had []*relaySite) {
+			r := &relays{by: map[any]*relaysOf{}}
+			load := func(configuration int, all sites) (by *relaysOf) {
 				for _, named := range all {
-					had = append(had, r.add(targets(named)))
+					by = r.add(configuration, targets(named))
 				}
-				for _, site := range had {
-					if of != nil {
-						r.takeOver(site, of)
-					}
+				return by
+			}
+			is := owner{c.caller, !c.unknown}
+			got := func(by *relaysOf, was *relay.Target) string {
+				if to := r.now(by, is, was); to != nil {
+					return to.String()
 				}
-				return had
+				return ""
 			}
-			old := load(c.before, 1)
-			d := relay.Delivery{Target: old[0].to[c.of], Name: c.caller, Unknown: c.unknown}
-			refused := load(sites{{"shop": "x", "*": "x"}}, nil) // which another app refuses
-			if to := r.now(d); to != d.Target {
-				t.Errorf("before it goes to %v", to)
+			by := load(1, c.before)
+			first := by.sites[0][c.of]
+			expect := func(when, want string) {
+				t.Helper()
+				if to := got(by, first); to != want {
+					t.Errorf("%s it goes to %q, want %q", when, to, want)
+				}
 			}
-			load(c.after, 2)
-			for _, site := range append(old, refused...) {
-				r.remove(site)
-			}
-			got := ""
-			if to := r.now(d); to != nil {
-				got = to.String()
-			}
-			if got != c.want {
-				t.Errorf("it goes to %q, want %q", got, c.want)
-			}
+			expect("before that is in force", first.String())
+			r.takeOver(1)
+			expect("when that is in force", first.String())
+			load(2, sites{{"shop": "x", "*": "x"}})
+			expect("while another is refused", first.String())
+			load(3, c.after)
+			expect("before another is in force", first.String())
+			r.takeOver(3)
+			expect("then", c.want)
+			load(4, sites{{"shop": "x", "*": "x"}})
+			expect("while a third is refused", c.want)
 		})
 	}
 }

@@ -23,14 +23,15 @@ type Webhooks struct {
 	verifier atomic.Pointer[webhook.Verifier]
 	letGo    func(after time.Duration)
 	to       Relays
-	relays   *relaySite
+	relays   *relaysOf
 	floods   *floods[because[observe.WebhookResult]] // of warnings: anybody can cause them
 }
 
-// NewWebhooks returns the Webhooks that are signed by a secret, until Close. key is that of
+// NewWebhooks returns the Webhooks of a configuration that are signed by a secret, until Close; what that is
+// matters to TakeOver alone. key is that of
 // the account, which they must name if they name one; "" is any. So it is with its application. What is
 // taken in is passed on to a caller of to. The error is about the secret, and does not hold it.
-func (g *Gateway) NewWebhooks(key, secret string, to Relays) (*Webhooks, error) {
+func (g *Gateway) NewWebhooks(configuration any, key, secret string, to Relays) (*Webhooks, error) {
 	settings := webhook.Settings{Key: key, Secrets: []string{secret}, Seen: g.Account.seen}
 	if g.V2 != nil {
 		settings.Application = g.V2.Application
@@ -43,7 +44,7 @@ func (g *Gateway) NewWebhooks(key, secret string, to Relays) (*Webhooks, error) 
 	if len(to) > 0 {
 		g.Account.metrics.PrepareRelays()
 	}
-	h := &Webhooks{gateway: g, to: to, relays: g.Account.relays.add(to), letGo: g.Account.live.Add(upstream.NewSecret(secret))}
+	h := &Webhooks{gateway: g, to: to, relays: g.Account.relays.add(configuration, to), letGo: g.Account.live.Add(upstream.NewSecret(secret))}
 	h.verifier.Store(verifier)
 	h.floods = newFloods(h.logMore)
 	return h, nil
@@ -67,14 +68,12 @@ func (h *Webhooks) Use(secret string) error {
 	return nil
 }
 
-// TakeOver has webhooks that wait since a configuration before go where this one has them, which is in force
-// now. of is the configuration, whose handlers are all taken over.
-func (h *Webhooks) TakeOver(of any) { h.gateway.Account.relays.takeOver(h.relays, of) }
+// TakeOver has webhooks that wait since a configuration before go where one has them that is in force now.
+func (a *Account) TakeOver(configuration any) { a.relays.takeOver(configuration) }
 
 // Close ends what NewWebhooks has begun.
 func (h *Webhooks) Close() {
 	h.floods.stop()
-	h.gateway.Account.relays.remove(h.relays)
 	h.letGo(0)
 }
 

@@ -58,7 +58,7 @@ func newWebhooks(t *testing.T, a *Account, out io.Writer) *Webhooks {
 		t.Fatal(err)
 	}
 	t.Cleanup(g.Close)
-	h, err := g.NewWebhooks("", testSignature, nil)
+	h, err := g.NewWebhooks(nil, "", testSignature, nil)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -62,8 +62,8 @@ type Delivery struct {
 	Target *Target
 	// Name is the application's, and ID the verification's.
 	Name, ID string
-	// Unknown tells that nobody knows whose it is.
-	Unknown bool
+	// Now is where it goes by now, once it has waited, nil for nowhere. By default that does not change.
+	Now func(was *Target) *Target
 	// Body is what the provider sent. It holds personal data.
 	Body []byte
 }
@@ -110,7 +110,6 @@ func (r refused) Error() string { return fmt.Sprintf("it answered %d", int(r)) }
 // Sender delivers webhooks. Make it with New.
 type Sender struct {
 	transport http.RoundTripper
-	now       func(Delivery) *Target
 	tell      func(Delivery, Result, error)
 	ctx       context.Context // of all tries
 	cancel    context.CancelFunc
@@ -127,11 +126,10 @@ type queue struct {
 	slots   chan struct{}
 }
 
-// New returns a Sender, which is to be closed. now is asked where a delivery that has waited goes by then,
-// and returns nil for nowhere. tell is told of each try, and of each delivery that has
+// New returns a Sender, which is to be closed. tell is told of each try, and of each delivery that has
 // none; its error is nil for Delivered, and holds nothing of the webhook or the URL.
-func New(transport http.RoundTripper, now func(Delivery) *Target, tell func(Delivery, Result, error)) *Sender {
-	s := &Sender{transport: transport, now: now, tell: tell, closing: make(chan struct{}), targets: map[string]*queue{}}
+func New(transport http.RoundTripper, tell func(Delivery, Result, error)) *Sender {
+	s := &Sender{transport: transport, tell: tell, closing: make(chan struct{}), targets: map[string]*queue{}}
 	s.ctx, s.cancel = context.WithCancel(context.Background())
 	return s
 }
@@ -273,7 +271,10 @@ func (s *Sender) wait(d *sending, fresh bool, late <-chan time.Time) error {
 		case <-s.closing:
 			return errEnded
 		}
-		to := s.now(d.Delivery)
+		to := d.Target
+		if d.Now != nil {
+			to = d.Now(to)
+		}
 		if to != nil && to.Same(d.Target) {
 			d.Target = to
 			return nil

@@ -41,13 +41,13 @@ type world struct {
 	moved  map[string]*Target // where others go by now, by name; nil for nowhere
 }
 
-func (w *world) now(d Delivery) *Target {
+func (w *world) now(name string, was *Target) *Target {
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	if to, moved := w.moved[d.Name]; moved {
+	if to, moved := w.moved[name]; moved {
 		return to
 	}
-	return d.Target
+	return was
 }
 
 type sent struct {
@@ -57,7 +57,7 @@ type sent struct {
 
 func newWorld(t *testing.T) *world {
 	w := &world{t: t, codes: map[string]int{}, tries: map[string][]sent{}, begun: time.Now(), atOnce: map[string]int{}, moved: map[string]*Target{}}
-	w.Sender = New(w, w.now, func(d Delivery, r Result, why error) {
+	w.Sender = New(w, func(d Delivery, r Result, why error) {
 		w.mu.Lock()
 		defer w.mu.Unlock()
 		w.told = append(w.told, fmt.Sprintf("%s %s %v", d.Name, r, why))
@@ -103,7 +103,7 @@ func (w *world) target(name string) *Target {
 func (w *world) send(name string) *Target {
 	w.t.Helper()
 	target := w.target(name)
-	w.Send(Delivery{Target: target, Name: name, ID: "cc121958d8fb4368aa3bb762bb9a0f74", Body: []byte(testBody)})
+	w.Send(Delivery{Target: target, Name: name, Now: func(was *Target) *Target { return w.now(name, was) }, ID: "cc121958d8fb4368aa3bb762bb9a0f74", Body: []byte(testBody)})
 	return target
 }
 
@@ -225,6 +225,33 @@ func TestMoved(t *testing.T) {
 		w.look(func() { w.moved["gone"] = nil })
 		time.Sleep(time.Minute)
 		w.expect("gone retried "+errNoAnswer.Error(), "gone dropped "+errNowhere.Error())
+	})
+}
+
+// TestMovedTogether: what comes from several targets gets no more calls at a time than any.
+func TestMovedTogether(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorld(t)
+		defer w.Close()
+		w.codes["new.internal"], w.took = 204, 9*time.Second
+		names := []string{"checkout", "support", "new"}
+		for range 3 * atOnce {
+			for _, name := range names {
+				w.send(name)
+			}
+		}
+		time.Sleep(time.Second)
+		w.look(func() {
+			for _, name := range names {
+				w.moved[name] = w.target("new")
+			}
+		})
+		time.Sleep(window)
+		w.look(func() {
+			if most := w.atOnce["most new.internal"]; most != atOnce {
+				t.Errorf("there were %d calls at a time", most)
+			}
+		})
 	})
 }
 

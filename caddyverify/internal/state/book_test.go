@@ -168,6 +168,9 @@ func TestSentToOfSummary(t *testing.T) {
 		{[]string{"sms", "tts"}, []string{gb, de}, []string{"voice"}, []string{de}},
 		{[]string{"sms", "tts"}, []string{gb, de}, []string{"sms", "voice"}, []string{gb, de}},
 		{[]string{"sms", "sms"}, []string{gb, de}, []string{"sms"}, []string{gb}},
+		{[]string{"tts", "sms"}, []string{de, gb}, []string{"sms", "voice"}, []string{gb, de}},
+		{[]string{"sms", "email"}, []string{gb, ""}, []string{"email", "sms"}, []string{gb}},
+		{[]string{"sms", "email"}, []string{gb, ""}, []string{"sms", "sms", "another"}, []string{gb, gb, gb}},
 		{[]string{"sms", "tts"}, nil, []string{"voice"}, []string{gb}},
 	} {
 		synctest.Test(t, func(t *testing.T) {

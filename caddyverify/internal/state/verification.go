@@ -66,11 +66,11 @@ func (v *Verification) SentTo() (numbers []string) {
 	if start == nil {
 		return nil
 	}
-	step := 0 // of those to come
+	steps := slices.Clone(start.Start.Channels)
 	for _, m := range v.look(time.Now()).messages {
 		number := start.Start.Number
 		if len(start.Start.Numbers) > 0 {
-			number = start.Start.next(&step, m)
+			number = start.Start.to(m, steps)
 		}
 		if number != "" {
 			numbers = append(numbers, number)
@@ -79,16 +79,18 @@ func (v *Verification) SentTo() (numbers []string) {
 	return numbers
 }
 
-// next is the number of the step that a message is of: a webhook leaves out steps of which nothing was sent. "" is
-// for none.
-func (s *Start) next(step *int, m Message) string {
-	for i := *step; i < min(len(s.Channels), len(s.Numbers)); i++ {
-		if s.Channels[i] == m.Channel {
-			*step = i + 1
-			return s.Numbers[i]
-		}
+// to is the number of the step that a message is of, which it takes out of those left: a webhook leaves out steps of
+// which nothing was sent, and may have a message of none. "" is for an e-mail address.
+func (s *Start) to(m Message, left []string) string {
+	i := slices.Index(left[:min(len(left), len(s.Numbers))], m.Channel)
+	switch {
+	case i >= 0:
+		left[i] = ""
+		return s.Numbers[i]
+	case m.Channel == "email":
+		return ""
 	}
-	return ""
+	return s.Number
 }
 
 // Price is what the verification has cost in all, in EUR, where a webhook has told; "" where none has told

@@ -76,10 +76,11 @@ var rates = []behaviour{
 			ask := store.Ask{Size: 10, Most: 250 * time.Millisecond, Spare: i % 2 * 3}
 			asked := w.now()
 			slot := must[store.Slot](w)(s[i%3].Slot(w.Context(), ask))
-			longest = max(longest, w.now().Sub(asked))
+			answered := w.now()
+			longest = max(longest, answered.Sub(asked))
 			// The store took its time at most so long before it answered.
 			if slot.State == store.Given {
-				at = append(at, w.now().Sub(start)+slot.Wait)
+				at = append(at, answered.Sub(start)+slot.Wait)
 			}
 			if i%9 == 0 {
 				w.Pass(10 * time.Millisecond)
@@ -87,7 +88,10 @@ var rates = []behaviour{
 			}
 		}
 		most := Most(at, time.Second-5*time.Millisecond-longest)
-		if most > 10 || len(at) < 20 {
+		if most > 10 { // however late the machine was
+			w.T.Errorf("up to %d calls in a second", most)
+		}
+		if len(at) < 20 {
 			w.Errorf("%d calls, up to %d in a second", len(at), most)
 		}
 	}},
