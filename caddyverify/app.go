@@ -218,7 +218,7 @@ func (a *App) takeOver() {
 	}
 	for _, use := range a.uses {
 		a.undo = append(a.undo, use.account.Configure(use.settings.core))
-		use.account.TakeOver(a)
+		use.account.TakeOverRelays(a)
 		for i, g := range use.gateways {
 			g.Start(use.settings.settle && i == 0)
 		}

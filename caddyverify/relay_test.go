@@ -50,6 +50,19 @@ func newReceiver(t *testing.T, secret string) *receiver {
 	return r
 }
 
+// gets waits for a webhook.
+func (r *receiver) gets(t *testing.T, body string) {
+	t.Helper()
+	select {
+	case got := <-r.got:
+		if got != body {
+			t.Errorf("the application gets %s", got)
+		}
+	case <-t.Context().Done():
+		t.Fatal("the application gets nothing")
+	}
+}
+
 // refuses checks a webhook as the provider's SDKs do.
 func (r *receiver) refuses(in *http.Request, body []byte) string {
 	parts := strings.Split(strings.TrimPrefix(in.Header.Get("Authorization"), "Bearer "), ".")
@@ -169,14 +182,7 @@ func TestRelayOnceOverReload(t *testing.T) {
 			t.Errorf("metrics lack %s", want)
 		}
 	}
-	select {
-	case got := <-apps.got:
-		if got != body {
-			t.Errorf("the application gets %s", got)
-		}
-	case <-t.Context().Done():
-		t.Fatal("the application gets nothing")
-	}
+	apps.gets(t, body)
 	if err := caddy.Stop(); err != nil { // which ends what is under way
 		t.Fatal(err)
 	}
@@ -205,14 +211,7 @@ func TestRelayGoesWhereReloadSays(t *testing.T) {
 	}
 	j.relays = "relay * " + apps.URL + " " + secrets[1] + "\n"
 	j.load()
-	select {
-	case got := <-apps.got:
-		if got != body {
-			t.Errorf("the application gets %s", got)
-		}
-	case <-t.Context().Done():
-		t.Fatal("the application gets nothing")
-	}
+	apps.gets(t, body)
 }
 
 // Errors of relays name what is wrong, and nothing of the secret.

@@ -66,6 +66,9 @@ func (r *relays) add(configuration any, to Relays) *relaysOf {
 	return all
 }
 
+// TakeOverRelays has webhooks that wait go where a configuration has them that has come into force.
+func (a *Account) TakeOverRelays(configuration any) { a.relays.takeOver(configuration) }
+
 // takeOver puts those of a configuration in force.
 func (r *relays) takeOver(configuration any) {
 	r.mu.Lock()

@@ -67,7 +67,7 @@ func TestRelayKnowsWhose(t *testing.T) {
 					got = append(got, r.URL.Host)
 					return &http.Response{StatusCode: http.StatusOK, Body: io.NopCloser(strings.NewReader(""))}, nil
 				}), func(relay.Delivery, relay.Result, error) {})
-				h := &Webhooks{gateway: here, to: to}
+				h := &Webhooks{gateway: here, to: to, relays: new(relaysOf)}
 				f.away(test.away)
 				result := h.relay(t.Context(), state.Event{ID: id}, nil)
 				synctest.Wait()

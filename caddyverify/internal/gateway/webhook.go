@@ -27,10 +27,10 @@ type Webhooks struct {
 	floods   *floods[because[observe.WebhookResult]] // of warnings: anybody can cause them
 }
 
-// NewWebhooks returns the Webhooks of a configuration that are signed by a secret, until Close; what that is
-// matters to TakeOver alone. key is that of
-// the account, which they must name if they name one; "" is any. So it is with its application. What is
-// taken in is passed on to a caller of to. The error is about the secret, and does not hold it.
+// NewWebhooks returns the Webhooks of a configuration, known to TakeOverRelays, that are signed by a
+// secret, until Close. key is that of the account, which they must name if they name one; "" is any. So it
+// is with its application. What is taken in is passed on to a caller of to. The error is about the secret,
+// and does not hold it.
 func (g *Gateway) NewWebhooks(configuration any, key, secret string, to Relays) (*Webhooks, error) {
 	settings := webhook.Settings{Key: key, Secrets: []string{secret}, Seen: g.Account.seen}
 	if g.V2 != nil {
@@ -67,9 +67,6 @@ func (h *Webhooks) Use(secret string) error {
 	letGo(oldSecret)
 	return nil
 }
-
-// TakeOver has webhooks that wait since a configuration before go where one has them that is in force now.
-func (a *Account) TakeOver(configuration any) { a.relays.takeOver(configuration) }
 
 // Close ends what NewWebhooks has begun.
 func (h *Webhooks) Close() {

@@ -62,7 +62,7 @@ type Delivery struct {
 	Target *Target
 	// Name is the application's, and ID the verification's.
 	Name, ID string
-	// Now is where it goes by now, once it has waited, nil for nowhere. By default that does not change.
+	// Now is where it goes by the time of a try, nil for nowhere. By default that does not change.
 	Now func(was *Target) *Target
 	// Body is what the provider sent. It holds personal data.
 	Body []byte
@@ -216,7 +216,7 @@ func (s *Sender) deliver(d *sending) {
 	late := time.NewTimer(window)
 	defer late.Stop()
 	for try := 0; ; try++ {
-		err := s.wait(d, try == 0, late.C)
+		err := s.wait(d, late.C)
 		if err == nil {
 			err = s.try(d.Delivery, id)
 			<-d.slots
@@ -254,16 +254,8 @@ func about(d time.Duration) time.Duration {
 }
 
 // wait takes a slot of where the delivery goes by then.
-func (s *Sender) wait(d *sending, fresh bool, late <-chan time.Time) error {
+func (s *Sender) wait(d *sending, late <-chan time.Time) error {
 	for {
-		if fresh {
-			select {
-			case d.slots <- struct{}{}:
-				return nil
-			default:
-				fresh = false
-			}
-		}
 		select {
 		case d.slots <- struct{}{}:
 		case <-late:

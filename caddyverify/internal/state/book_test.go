@@ -168,6 +168,7 @@ func TestSentToOfSummary(t *testing.T) {
 		{[]string{"sms", "tts"}, []string{gb, de}, []string{"voice"}, []string{de}},
 		{[]string{"sms", "tts"}, []string{gb, de}, []string{"sms", "voice"}, []string{gb, de}},
 		{[]string{"sms", "sms"}, []string{gb, de}, []string{"sms"}, []string{gb}},
+		{[]string{"sms", "sms"}, []string{gb, de}, []string{"sms", "sms"}, []string{gb, de}},
 		{[]string{"tts", "sms"}, []string{de, gb}, []string{"sms", "voice"}, []string{gb, de}},
 		{[]string{"sms", "email"}, []string{gb, ""}, []string{"email", "sms"}, []string{gb}},
 		{[]string{"sms", "email"}, []string{gb, ""}, []string{"sms", "sms", "another"}, []string{gb, gb, gb}},
